@@ -1,0 +1,40 @@
+import { type ChildProcess, execFile, type SpawnOptions, spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { promisify } from 'node:util'
+
+const run = promisify(execFile)
+
+/** What came of a program that ended: its exit code and all that it printed. */
+export type Outcome = { code: number; stdout: string; stderr: string }
+
+/**
+ * Runs a program to its end. Never through a shell. Resolves with its exit code, 127 where there is no such program,
+ * 124 where it outlived `timeoutMs` and was killed.
+ */
+export async function exec(
+  file: string,
+  args: readonly string[],
+  options: { timeoutMs?: number; cwd?: string } = {},
+): Promise<Outcome> {
+  try {
+    const { stdout, stderr } = await run(file, args, {
+      timeout: options.timeoutMs ?? 60_000,
+      killSignal: 'SIGKILL',
+      maxBuffer: 64 << 20,
+      ...(options.cwd === undefined ? {} : { cwd: options.cwd }),
+    })
+    return { code: 0, stdout, stderr }
+  } catch (e) {
+    const failed = e as { code?: number | string; killed?: boolean; stdout?: string; stderr?: string; message: string }
+    const code =
+      failed.code === 'ENOENT' ? 127 : failed.killed ? 124 : typeof failed.code === 'number' ? failed.code : 1
+    return { code, stdout: failed.stdout ?? '', stderr: failed.stderr || failed.message }
+  }
+}
+
+/** Starts a program and leaves it to the caller. Resolves when it runs; rejects where it cannot be started. */
+export async function launch(file: string, args: readonly string[], options: SpawnOptions): Promise<ChildProcess> {
+  const child = spawn(file, args, options)
+  await once(child, 'spawn')
+  return child
+}

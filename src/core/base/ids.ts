@@ -1,0 +1,23 @@
+import { randomBytes, randomUUID } from 'node:crypto'
+
+/** Source of identities and chance. Handed in, so that a simulator can replay a run. */
+export type Ids = {
+  /** A UUID with dashes: instances, images, operations. */
+  uuid(): string
+  /** 32 hexadecimal digits without dashes, as oslo.messaging names messages and queues. */
+  hex(): string
+  /** `req-` and a UUID: one request, from the command through every log line to the operation. */
+  requestId(): string
+  /** A number in [0, 1). */
+  random(): number
+}
+
+export const systemIds: Ids = {
+  uuid: () => randomUUID(),
+  hex: () => randomUUID().replaceAll('-', ''),
+  requestId: () => `req-${randomUUID()}`,
+  random: () => Math.random(),
+}
+
+/** A password for a service of ours: 24 random bytes in the URL-safe alphabet. */
+export const newPassword = (): string => randomBytes(24).toString('base64url')

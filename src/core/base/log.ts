@@ -1,0 +1,21 @@
+import { type DestinationStream, type Logger, pino } from 'pino'
+
+/** Structured log. Fields first, then the sentence: `log.info({ operation }, 'claimed')`. */
+export type Log = Logger
+
+export type LogLevel = 'debug' | 'info' | 'warn' | 'error' | 'silent'
+
+/** Keys whose values are never written, wherever they stand up to three levels deep. */
+const secrets = ['password', 'token', 'auth_token', 'userData', 'user_data', 'secret']
+
+/** Opens the log of a process: JSON lines on stderr, or on `to`. */
+export function openLog(level: LogLevel, to?: DestinationStream): Log {
+  const paths = secrets.flatMap((key) => [key, `*.${key}`, `*.*.${key}`])
+  return pino(
+    { level, base: null, redact: { paths, censor: '[hidden]' } },
+    to ?? pino.destination({ fd: 2, sync: true }),
+  )
+}
+
+/** A log that keeps nothing: for commands and tests. */
+export const silentLog: Log = pino({ level: 'silent' })
