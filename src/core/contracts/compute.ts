@@ -1,0 +1,11 @@
+import { z } from 'zod'
+import { call, cast, contract } from '../rpc/contract.ts'
+import { Id } from './shapes.ts'
+
+/** Everything that one may ask of the host that runs an instance (topic `compute`, server = the host). */
+export const compute = contract('compute', '1.0', {
+  /** "This operation is yours": the host claims it. A duplicate is a no-op. */
+  run: cast(z.object({ operation: Id })),
+  consoleLog: call(z.object({ instance: Id, lines: z.int().positive().optional() }), z.object({ text: z.string() })),
+  ping: call(z.object({}), z.object({ host: z.string(), incarnation: z.string() })),
+})

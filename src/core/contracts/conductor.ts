@@ -1,0 +1,164 @@
+import { z } from 'zod'
+import { instanceStates } from '../model/instance.ts'
+import { beginnable, operationStates } from '../model/operation.ts'
+import { call, contract } from '../rpc/contract.ts'
+import {
+  Decision,
+  diskFormats,
+  Event,
+  Flavor,
+  Host,
+  HostName,
+  Id,
+  Image,
+  ImageFile,
+  ImagePart,
+  Instance,
+  InstanceSummary,
+  Metadata,
+  Name,
+  Operation,
+  OperationSummary,
+  Ref,
+  Service,
+  Size,
+} from './shapes.ts'
+
+/** How many rows a list gives at most where nothing is said, and the most that may be asked for. */
+const Page = { limit: z.int().min(1).max(10_000).optional(), marker: z.string().optional() }
+
+export const BootWish = z.object({
+  name: Name,
+  /** Absent: the built-in image / the smallest flavor that the image fits; the answer says which was taken. */
+  image: Ref.optional(),
+  flavor: Ref.optional(),
+  count: z.int().min(1, 'at least 1').max(1000, 'at most 1000').optional(),
+  metadata: Metadata.optional(),
+  /** Base64, at most 65,535 bytes of it, as the EC2 and OpenStack APIs have it. */
+  userData: z.string().max(65_535).optional(),
+  /** An OpenSSH public key line. */
+  key: z.string().max(16_384).optional(),
+  hints: Metadata.optional(),
+  /** `zone`, or `zone:host` / `:host` to force the host (administrators). */
+  availabilityZone: z.string().max(511).optional(),
+  description: z.string().max(255).optional(),
+  /** The same key twice within a day is the same request: the first answer is given again. */
+  idempotencyKey: z.string().max(255).optional(),
+})
+export type BootWish = z.infer<typeof BootWish>
+
+/** An operation that was begun, and on what. */
+export const Begun = z.object({ operation: Id, instance: z.object({ id: Id, name: z.string() }) })
+export type Begun = z.infer<typeof Begun>
+
+/** Everything that the faces may ask of the cloud. Conductors answer; they keep the database. */
+export const conductor = contract('conductor', '1.0', {
+  boot: call(BootWish, z.object({ begun: z.array(Begun), image: z.string(), flavor: z.string() })),
+  /** Where it would go and why; nothing is written. */
+  bootDryRun: call(BootWish, z.object({ decision: Decision, image: z.string(), flavor: z.string() })),
+  /** Begins an operation on an instance: the row first, the message to its host second. */
+  begin: call(
+    z.object({ instance: Ref, kind: z.enum(beginnable), idempotencyKey: z.string().max(255).optional() }),
+    Begun,
+  ),
+
+  instanceList: call(
+    z.object({
+      ...Page,
+      name: z.string().optional(),
+      status: z.enum(instanceStates).optional(),
+      host: z.string().optional(),
+      flavor: z.string().optional(),
+      image: z.string().optional(),
+      allProjects: z.boolean().optional(),
+      /** Rows of instance_history instead: what was deleted. */
+      deleted: z.boolean().optional(),
+    }),
+    z.object({ instances: z.array(InstanceSummary) }),
+  ),
+  instanceShow: call(z.object({ instance: Ref }), Instance),
+  instanceRename: call(z.object({ instance: Ref, name: Name }), Instance),
+  consoleLog: call(z.object({ instance: Ref, lines: z.int().positive().optional() }), z.object({ text: z.string() })),
+  /** The scheduler's record of how the instance came to its host, or why it did not. */
+  explain: call(
+    z.object({ instance: Ref }),
+    z.object({ instance: InstanceSummary, decision: Decision.optional(), operation: OperationSummary.optional() }),
+  ),
+
+  flavorList: call(z.object({}), z.object({ flavors: z.array(Flavor) })),
+  flavorShow: call(z.object({ flavor: Ref }), Flavor),
+  flavorCreate: call(z.object({ name: Name, ...Size.shape }), Flavor),
+  flavorDelete: call(z.object({ flavor: Ref }), z.object({ id: z.string(), name: z.string() })),
+
+  imageList: call(z.object({}), z.object({ images: z.array(Image) })),
+  imageShow: call(z.object({ image: Ref }), Image),
+  /** Announces an image and the checksums of its files; `missing` says which files the service does not have yet. */
+  imageCreate: call(
+    z.object({
+      name: Name,
+      diskFormat: z.enum(diskFormats).optional(),
+      files: z.partialRecord(ImagePart, ImageFile),
+      minMemoryMb: z.int().nonnegative().optional(),
+      minDiskGb: z.int().nonnegative().optional(),
+      metadata: Metadata.optional(),
+    }),
+    z.object({ image: Image, missing: z.array(ImagePart) }),
+  ),
+  /** Writes a piece of a file (base64) at an offset; repeating it is harmless. The last piece completes and checks the file. */
+  imageWrite: call(
+    z.object({ image: Id, part: ImagePart, offset: z.int().nonnegative(), data: z.base64() }),
+    z.object({ status: z.string() }),
+  ),
+  imageDelete: call(z.object({ image: Ref }), z.object({ id: Id, name: z.string() })),
+
+  serviceList: call(z.object({}), z.object({ services: z.array(Service) })),
+  /** Takes a compute host out of scheduling, or back in. */
+  serviceSet: call(
+    z.object({
+      host: HostName,
+      binary: z.string().optional(),
+      enabled: z.boolean(),
+      reason: z.string().max(255).optional(),
+    }),
+    Service,
+  ),
+  hostList: call(z.object({}), z.object({ hosts: z.array(Host) })),
+  hostShow: call(z.object({ host: HostName }), z.object({ host: Host, instances: z.array(InstanceSummary) })),
+
+  operationList: call(
+    z.object({
+      ...Page,
+      instance: Ref.optional(),
+      state: z.enum(operationStates).optional(),
+      open: z.boolean().optional(),
+    }),
+    z.object({ operations: z.array(OperationSummary) }),
+  ),
+  operationShow: call(z.object({ operation: Id }), Operation),
+  operationCancel: call(z.object({ operation: Id }), OperationSummary),
+  operationRetry: call(z.object({ operation: Id }), Begun),
+
+  eventList: call(
+    z.object({
+      limit: z.int().min(1).max(10_000).optional(),
+      after: z.int().nonnegative().optional(),
+      instance: Ref.optional(),
+    }),
+    z.object({ events: z.array(Event) }),
+  ),
+
+  /** Counts and versions for `nova status`. */
+  status: call(
+    z.object({}),
+    z.object({
+      version: z.string(),
+      database: z.object({ dialect: z.string(), version: z.string(), migration: z.string() }),
+      services: z.array(Service),
+      instances: z.record(z.string(), z.int()),
+      operations: z.record(z.string(), z.int()),
+      hosts: z.object({ up: z.int(), down: z.int(), disabled: z.int() }),
+    }),
+  ),
+  /** Answers as soon as a conductor with its database is there. */
+  ping: call(z.object({}), z.object({ version: z.string(), now: z.int() })),
+})

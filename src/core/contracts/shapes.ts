@@ -1,0 +1,193 @@
+import { z } from 'zod'
+import { instanceStates, powerStates } from '../model/instance.ts'
+import { kindNames, operationStates } from '../model/operation.ts'
+
+/** What a person calls a thing: its name or its id; resolved on the server, so that a command is one round trip. */
+export const Ref = z.string().min(1, 'a name or id is needed').max(255)
+/** Milliseconds since the epoch. */
+export const Time = z.int().nonnegative()
+export const Id = z.uuid()
+export const Metadata = z.record(z.string().min(1).max(255), z.string().max(255))
+/** Names of instances, flavors and images: printable, no blank at either end. */
+export const Name = z
+  .string()
+  .min(1, 'must not be empty')
+  .max(255, 'at most 255 characters')
+  // biome-ignore lint/suspicious/noControlCharactersInRegex: control characters are what this refuses.
+  .regex(/^(?!\s)[^\u0000-\u001f\u007f]*(?<!\s)$/u, 'no control characters, no blank at the start or end')
+/** A host name as DNS has it; it becomes part of a queue's name. */
+export const HostName = z
+  .string()
+  .max(255)
+  .regex(/^[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?$/, 'letters, digits, dots and hyphens')
+
+export const Size = z.object({ vcpus: z.int().positive(), memoryMb: z.int().positive(), diskGb: z.int().nonnegative() })
+
+/** A failure as it is kept in rows and shown to people; `code` is a row of base/errors.ts or the class of a bug. */
+export const Fault = z.object({
+  code: z.string(),
+  message: z.string(),
+  hint: z.string().optional(),
+  at: Time,
+  host: z.string().optional(),
+})
+export type Fault = z.infer<typeof Fault>
+
+export const Flavor = z.object({ id: z.string(), name: Name, ...Size.shape, createdAt: Time })
+export type Flavor = z.infer<typeof Flavor>
+
+export const imageStatuses = ['queued', 'saving', 'active'] as const
+export const imageParts = ['disk', 'kernel', 'ramdisk'] as const
+export const diskFormats = ['qcow2', 'raw'] as const
+export const ImagePart = z.enum(imageParts)
+export type ImagePart = z.infer<typeof ImagePart>
+/** One file of an image; `sha256` is what the host checks its copy against and names it by. */
+export const ImageFile = z.object({ sizeBytes: z.int().nonnegative(), sha256: z.string().regex(/^[0-9a-f]{64}$/) })
+export type ImageFile = z.infer<typeof ImageFile>
+export const Image = z.object({
+  id: Id,
+  name: Name,
+  status: z.enum(imageStatuses),
+  diskFormat: z.enum(diskFormats).optional(),
+  files: z.partialRecord(ImagePart, ImageFile),
+  minMemoryMb: z.int().nonnegative(),
+  minDiskGb: z.int().nonnegative(),
+  sizeBytes: z.int().nonnegative(),
+  metadata: Metadata,
+  createdAt: Time,
+})
+export type Image = z.infer<typeof Image>
+
+export const InstanceSummary = z.object({
+  id: Id,
+  name: z.string(),
+  status: z.enum(instanceStates),
+  /** What its open operation is doing to it; absent at rest. */
+  task: z.string().optional(),
+  power: z.enum(powerStates),
+  host: z.string().optional(),
+  flavor: z.string(),
+  image: z.string(),
+  projectId: z.string(),
+  createdAt: Time,
+})
+export type InstanceSummary = z.infer<typeof InstanceSummary>
+
+export const Step = z.object({ name: z.string(), at: Time, attempt: z.int().positive(), host: z.string().optional() })
+export type Step = z.infer<typeof Step>
+
+export const OperationSummary = z.object({
+  id: Id,
+  kind: z.enum(kindNames),
+  state: z.enum(operationStates),
+  instanceId: Id,
+  instanceName: z.string(),
+  /** The step it has reached; absent before the first. */
+  step: z.string().optional(),
+  host: z.string().optional(),
+  attempt: z.int().nonnegative(),
+  requestId: z.string(),
+  createdAt: Time,
+  finishedAt: Time.optional(),
+  fault: Fault.optional(),
+})
+export type OperationSummary = z.infer<typeof OperationSummary>
+
+export const Operation = OperationSummary.extend({
+  steps: z.array(Step),
+  deadline: Time,
+  leaseUntil: Time.optional(),
+  cancelRequested: z.boolean(),
+  userId: z.string(),
+  projectId: z.string(),
+  retryOf: Id.optional(),
+})
+export type Operation = z.infer<typeof Operation>
+
+export const Instance = InstanceSummary.extend({
+  size: Size,
+  imageId: z.string(),
+  userId: z.string(),
+  description: z.string().optional(),
+  availabilityZone: z.string().optional(),
+  metadata: Metadata,
+  hints: Metadata,
+  key: z.string().optional(),
+  hasUserData: z.boolean(),
+  generation: z.int().nonnegative(),
+  updatedAt: Time,
+  launchedAt: Time.optional(),
+  fault: Fault.optional(),
+  operation: OperationSummary.optional(),
+})
+export type Instance = z.infer<typeof Instance>
+
+/** up: its heartbeat is fresh; down: it is not. */
+export const serviceStates = ['up', 'down'] as const
+export const Service = z.object({
+  id: z.string(),
+  binary: z.string(),
+  host: z.string(),
+  version: z.string(),
+  state: z.enum(serviceStates),
+  status: z.enum(['enabled', 'disabled']),
+  disabledReason: z.string().optional(),
+  seenAt: Time,
+  startedAt: Time,
+})
+export type Service = z.infer<typeof Service>
+
+export const Host = z.object({
+  name: HostName,
+  state: z.enum(serviceStates),
+  status: z.enum(['enabled', 'disabled']),
+  disabledReason: z.string().optional(),
+  availabilityZone: z.string(),
+  driver: z.string(),
+  hypervisor: z.string(),
+  accelerator: z.string(),
+  total: Size,
+  /** Sums over its instances; what the guarded update counts. */
+  used: z.object({ vcpus: z.int(), memoryMb: z.int(), diskGb: z.int() }),
+  /** What may be promised: total × ratio − reserved. */
+  limit: z.object({ vcpus: z.int(), memoryMb: z.int(), diskGb: z.int() }),
+  instances: z.int().nonnegative(),
+  seenAt: Time,
+})
+export type Host = z.infer<typeof Host>
+
+export const Event = z.object({
+  id: z.int().nonnegative(),
+  at: Time,
+  type: z.string(),
+  instanceId: z.string().optional(),
+  instanceName: z.string().optional(),
+  operationId: z.string().optional(),
+  host: z.string().optional(),
+  requestId: z.string(),
+  projectId: z.string(),
+  message: z.string().optional(),
+})
+export type Event = z.infer<typeof Event>
+
+/** Why a host was let through or not: each filter's verdict, then the weights of those that passed. */
+export const HostVerdict = z.object({
+  host: z.string(),
+  passed: z.boolean(),
+  /** The first filter that said no, and its reason with numbers. */
+  filter: z.string().optional(),
+  reason: z.string().optional(),
+  weight: z.number().optional(),
+  weights: z.record(z.string(), z.number()).optional(),
+})
+export type HostVerdict = z.infer<typeof HostVerdict>
+export const Decision = z.object({
+  at: Time,
+  chosen: z.string().optional(),
+  /** One line: "12 hosts: 7 disabled, 4 too little RAM, 1 wrong zone", or why the chosen one won. */
+  summary: z.string(),
+  filters: z.array(z.string()),
+  weighers: z.array(z.string()),
+  hosts: z.array(HostVerdict),
+})
+export type Decision = z.infer<typeof Decision>

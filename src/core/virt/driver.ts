@@ -1,0 +1,73 @@
+import type { PowerState, Size } from '../model/instance.ts'
+
+/** What the hypervisor needs to know of an instance; all of it comes with the operation. */
+export type Guest = {
+  /** Instance id (UUID): names its directory, its sockets, its process. */
+  id: string
+  name: string
+  size: Size
+  metadata: Readonly<Record<string, string>>
+  /** Base64 as the user gave it, or undefined. */
+  userData: string | undefined
+  /** One OpenSSH public key line, or undefined. */
+  publicKey: string | undefined
+  /** Ownership generation of the instance row; a start with an older one is refused. */
+  generation: number
+}
+
+/** The files that an instance starts from, as paths in this host's image cache. At least one of disk and kernel. */
+export type ImageFiles = {
+  disk: { path: string; format: 'qcow2' | 'raw' } | undefined
+  kernel: string | undefined
+  ramdisk: string | undefined
+}
+
+export type GuestPower = { id: string; power: PowerState }
+
+/** What a host has to give, before any overcommit. */
+export type Resources = {
+  vcpus: number
+  memoryMb: number
+  diskGb: number
+  hypervisor: string
+  hypervisorVersion: string
+  /** `kvm`, `tcg`, `fake`. */
+  accelerator: string
+}
+
+/**
+ * A hypervisor. Every deed is idempotent: done twice, or begun by a daemon that was killed and done again by its
+ * successor, it ends the same. A deed that cannot be done fails with `DriverFailed`; one that is taken back by `signal`
+ * rejects with the signal's reason and leaves what a repetition can go on from.
+ */
+export type Driver = {
+  readonly name: string
+  /** Takes up the guests that run already (after a restart of the daemon) and begins to watch them. */
+  init(): Promise<void>
+  /** Lets go of the guests without touching them. */
+  close(): Promise<void>
+  resources(): Promise<Resources>
+  /** All guests that this host has, running or not. */
+  list(): Promise<GuestPower[]>
+  /** NOSTATE where there is no such guest. */
+  power(id: string): Promise<PowerState>
+  /** Makes the guest's disk and remembers what it is to start with. */
+  createDisk(guest: Guest, image: ImageFiles, signal?: AbortSignal): Promise<void>
+  /** Starts the guest from its disk, resuming from its saved memory where it was suspended. */
+  start(guest: Guest, signal?: AbortSignal): Promise<void>
+  /** Asks the guest to power off and, after `graceMs`, cuts its power. */
+  stop(id: string, graceMs: number, signal?: AbortSignal): Promise<void>
+  /** `soft` asks the guest and falls back to `hard` after `graceMs`; `hard` cuts the power and starts it again. */
+  reboot(guest: Guest, kind: 'soft' | 'hard', graceMs: number, signal?: AbortSignal): Promise<void>
+  pause(id: string): Promise<void>
+  unpause(id: string): Promise<void>
+  /** Saves the guest's memory to its directory and ends its process. */
+  suspend(id: string, signal?: AbortSignal): Promise<void>
+  resume(guest: Guest, signal?: AbortSignal): Promise<void>
+  /** Ends the guest and removes all that it had on this host. Content to find nothing. */
+  destroy(id: string): Promise<void>
+  /** The last `lines` lines of the serial console (all where undefined), at most 1 MiB. */
+  consoleLog(id: string, lines?: number): Promise<string>
+  /** Told when a guest changes its power state by itself (it shut down, it crashed). */
+  onPower(listener: (change: GuestPower) => void): () => void
+}
