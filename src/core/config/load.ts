@@ -1,0 +1,146 @@
+import { readFileSync } from 'node:fs'
+import { homedir, hostname, userInfo } from 'node:os'
+import { join, resolve } from 'node:path'
+import type { z } from 'zod'
+import { fail, reason } from '../base/errors.ts'
+import { type Options, optionRows, schema, snake } from './schema.ts'
+
+/** The options as they hold in this process, and where its state is. */
+export type Config = Options & {
+  readonly stateDir: string
+  /** The file that was read, if any. */
+  readonly file: string | undefined
+  /** Where each option that is not at its default came from: key → file, variable or flag. */
+  readonly sources: Readonly<Record<string, string>>
+}
+
+export type LoadOptions = {
+  file?: string | undefined
+  env?: Readonly<Record<string, string | undefined>>
+  /** From flags: `{ 'compute.driver': 'fake' }`. */
+  overrides?: Readonly<Record<string, unknown>>
+}
+
+const systemFile = '/etc/nova/nova.toml'
+
+/** Who types: the operating system's user name. */
+export const userName = (): string => userInfo().username
+
+/** Where everything of this machine's cloud is kept, unless NOVA_STATE_DIR says otherwise. */
+export function stateDirectory(env: Readonly<Record<string, string | undefined>> = process.env): string {
+  if (env.NOVA_STATE_DIR) return resolve(env.NOVA_STATE_DIR)
+  if (process.getuid?.() === 0) return '/var/lib/nova'
+  return join(env.XDG_DATA_HOME || join(homedir(), '.local', 'share'), 'nova')
+}
+
+/**
+ * Reads the options: defaults, then the file, then the environment, then flags. `ConfigInvalid` names the key, the value,
+ * where it came from and what is allowed.
+ */
+export async function loadConfig({ file, env = process.env, overrides = {} }: LoadOptions = {}): Promise<Config> {
+  const sources: Record<string, string> = {}
+  const values: Record<string, Record<string, unknown>> = {}
+  const set = (key: string, value: unknown, source: string) => {
+    const [section = '', ...rest] = key.split('.')
+    values[section] ??= {}
+    values[section][camel(rest.join('.'))] = value
+    sources[key] = source
+  }
+
+  const path = file ?? env.NOVA_CONFIG ?? systemFile
+  const text = readIfThere(path, file !== undefined || env.NOVA_CONFIG !== undefined)
+  if (text !== undefined) {
+    const { parse } = await import('smol-toml')
+    let document: Record<string, unknown>
+    try {
+      document = parse(text) as Record<string, unknown>
+    } catch (e) {
+      fail('ConfigInvalid', {
+        key: path,
+        value: '(the file)',
+        allowed: `not TOML: ${reason(e).split('\n')[0]}`,
+        source: path,
+      })
+    }
+    for (const [section, part] of Object.entries(document)) {
+      if (typeof part !== 'object' || part === null || Array.isArray(part)) set(section, part, path)
+      else for (const [key, value] of Object.entries(part)) set(`${section}.${key}`, value, path)
+    }
+  }
+  for (const row of optionRows()) {
+    const said = env[row.env]
+    if (said !== undefined && said !== '') set(row.key, fromText(said, row.default), row.env)
+  }
+  for (const [key, value] of Object.entries(overrides)) if (value !== undefined) set(key, value, 'flag')
+
+  const options = check(values, sources)
+  return { ...options, stateDir: stateDirectory(env), file: text === undefined ? undefined : path, sources }
+}
+
+/** The name of this host: the option, else the machine's own. */
+export const hostName = (config: Options): string => config.compute.host || hostname()
+
+function check(values: Record<string, Record<string, unknown>>, sources: Readonly<Record<string, string>>): Options {
+  for (const section of Object.keys(schema.shape)) values[section] ??= {}
+  const parsed = schema.safeParse(values)
+  if (parsed.success) return parsed.data
+  const issue = parsed.error.issues[0]!
+  const unknown = issue.code === 'unrecognized_keys' ? issue.keys[0] : undefined
+  const path = [...issue.path.map(String), ...(unknown === undefined ? [] : [unknown])]
+  const [section = '', ...rest] = path
+  const key = rest.length > 0 ? `${section}.${snake(rest.join('.'))}` : section
+  const value = path.reduce<unknown>((at, step) => (at as Record<string, unknown> | undefined)?.[step], values)
+  const allowed = unknown === undefined ? explain(issue) : `unknown; known ${near(section, path.length > 1)}`
+  return fail('ConfigInvalid', {
+    key,
+    value: JSON.stringify(value) ?? 'nothing',
+    allowed,
+    source: sources[key] ?? sources[section] ?? 'default',
+  })
+}
+
+function near(section: string, inSection: boolean): string {
+  const names = inSection
+    ? optionRows()
+        .map((row) => row.key)
+        .filter((key) => key.startsWith(`${section}.`))
+    : Object.keys(schema.shape)
+  return `${inSection ? 'keys' : 'sections'} are ${names.join(', ')}`
+}
+
+function explain(issue: z.core.$ZodIssue): string {
+  if (issue.code === 'invalid_value') return `allowed are ${issue.values.map(String).join(', ')}`
+  return issue.message.replace(/^Invalid input: /, '')
+}
+
+const camel = (key: string): string => key.replace(/_([a-z])/g, (_, letter: string) => letter.toUpperCase())
+
+/** The environment has only text: read it as what the default is. */
+function fromText(text: string, like: unknown): unknown {
+  if (typeof like === 'number') return text.trim() === '' || Number.isNaN(Number(text)) ? text : Number(text)
+  if (typeof like === 'boolean')
+    return text === 'true' || text === '1' ? true : text === 'false' || text === '0' ? false : text
+  if (Array.isArray(like)) return text.split(',').map((part) => part.trim())
+  if (typeof like === 'object') return Object.fromEntries(text.split(',').map((part) => pair(part)))
+  return text
+}
+
+function pair(text: string): [string, unknown] {
+  const [key = '', value = ''] = text.split('=')
+  return [key.trim(), fromText(value, 0)]
+}
+
+function readIfThere(path: string, mustBe: boolean): string | undefined {
+  try {
+    return readFileSync(path, 'utf8')
+  } catch (e) {
+    const { code } = e as NodeJS.ErrnoException
+    if (code === 'ENOENT' && !mustBe) return undefined
+    if (code === 'EACCES') return fail('Forbidden', { what: `${path} may not be read by ${userName()}.` }, e)
+    return fail(
+      'ConfigInvalid',
+      { key: 'config', value: path, allowed: code === 'ENOENT' ? 'there is no such file' : reason(e), source: 'flag' },
+      e,
+    )
+  }
+}

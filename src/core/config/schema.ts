@@ -1,0 +1,174 @@
+import { z } from 'zod'
+
+/** What an option is for, in which unit, and what it is where nobody says. */
+type Note = { why: string; unit?: string; secret?: boolean }
+const option = <S extends z.ZodType>(schema: S, fallback: z.output<S>, why: string, note: Omit<Note, 'why'> = {}) =>
+  schema.default(fallback as never).meta({ why, ...note } satisfies Note)
+
+const seconds = z.number().positive()
+const whole = z.int().nonnegative()
+const ratio = z.number().positive()
+
+/** Every option of the system: section, key, what is allowed, default, unit and reason. Nothing is declared elsewhere. */
+export const schema = z.strictObject({
+  bus: z.strictObject({
+    url: option(
+      z.string(),
+      '',
+      'Where the bus is: amqp://user:password@host:port/vhost, several with commas. Empty: the embedded broker of this machine.',
+      { secret: true },
+    ),
+    callTimeoutSeconds: option(seconds, 60, 'How long a call waits for its answer.', { unit: 's' }),
+    connectTimeoutSeconds: option(seconds, 5, 'How long a command waits for the bus before it gives up.', {
+      unit: 's',
+    }),
+  }),
+  database: z.strictObject({
+    url: option(
+      z.string(),
+      '',
+      'Where the database is: mysql://user:password@host/name or sqlite:/path. Empty: an SQLite file in the state directory. Only conductor and scheduler read it.',
+      { secret: true },
+    ),
+  }),
+  broker: z.strictObject({
+    listen: option(
+      z.array(z.string().min(1)),
+      [],
+      'Addresses of the embedded broker, host:port or unix:/path. Empty: a socket in the state directory.',
+    ),
+    user: option(
+      z.string().min(1),
+      'nova',
+      'The user that the embedded broker lets in; its password is made at first start.',
+    ),
+    heartbeatSeconds: option(whole, 60, 'A peer that is silent for two of these is dropped; 0 for never.', {
+      unit: 's',
+    }),
+  }),
+  conductor: z.strictObject({
+    slots: option(z.int().positive(), 64, 'Requests that one conductor works on at once.'),
+    imageDir: option(
+      z.string(),
+      '',
+      'Where image files are kept; conductors on several machines must share it. Empty: images in the state directory.',
+    ),
+    eventsMax: option(z.int().positive(), 100_000, 'Events kept; the oldest go first.'),
+    historyDays: option(z.int().positive(), 90, 'How long the record of a deleted instance stays.', { unit: 'days' }),
+    operationsDays: option(z.int().positive(), 30, 'How long the record of an ended operation stays.', {
+      unit: 'days',
+    }),
+  }),
+  operations: z.strictObject({
+    leaseSeconds: option(
+      seconds,
+      30,
+      'A host that does not renew its hold on an operation within this time has lost it.',
+      { unit: 's' },
+    ),
+    sweepSeconds: option(seconds, 2, 'How often lost messages and lapsed leases are looked for.', { unit: 's' }),
+    maxAttempts: option(z.int().positive(), 3, 'Hosts that a boot is tried on before it fails.'),
+  }),
+  services: z.strictObject({
+    heartbeatSeconds: option(seconds, 10, 'How often each daemon says that it is alive.', { unit: 's' }),
+    downSeconds: option(seconds, 30, 'A daemon that has said nothing for this long is down.', { unit: 's' }),
+  }),
+  scheduler: z.strictObject({
+    slots: option(z.int().positive(), 16, 'Placements that one scheduler works on at once.'),
+    filters: option(
+      z.array(z.string().min(1)),
+      [
+        'excluded-host',
+        'forced-host',
+        'compute-up',
+        'availability-zone',
+        'ram',
+        'cores',
+        'disk',
+        'same-host',
+        'different-host',
+      ],
+      'Filters in the order in which they are asked.',
+    ),
+    weighers: option(
+      z.record(z.string(), z.number()),
+      { 'free-ram': 1, spread: 1, 'failed-recently': 2 },
+      'Weighers and their multipliers.',
+    ),
+    cpuRatio: option(ratio, 4, 'Virtual CPUs promised per physical one.'),
+    ramRatio: option(ratio, 1, 'Guest memory promised per physical.'),
+    diskRatio: option(ratio, 1, 'Guest disk promised per physical.'),
+    reservedMemoryMb: option(whole, 512, 'Memory of each host that is not for guests.', { unit: 'MiB' }),
+    reservedDiskGb: option(whole, 1, 'Disk of each host that is not for guests.', { unit: 'GiB' }),
+  }),
+  compute: z.strictObject({
+    host: option(z.string(), '', 'The name of this host in the cloud. Empty: its host name.'),
+    driver: option(
+      z.string().min(1),
+      'auto',
+      'auto (qemu where it is installed, else fake), qemu, fake, or the name of a package that brings a driver.',
+    ),
+    accelerator: option(
+      z.enum(['auto', 'kvm', 'tcg']),
+      'auto',
+      'auto tries KVM with a real guest once and remembers the answer.',
+    ),
+    availabilityZone: option(z.string().min(1), 'nova', 'The zone that this host is in.'),
+    slots: option(z.int().positive(), 8, 'Operations that this host works on at once.'),
+    graceSeconds: option(seconds, 60, 'How long a guest may take to shut down before its power is cut.', { unit: 's' }),
+    reportSeconds: option(seconds, 60, 'How often resources and power states are compared.', { unit: 's' }),
+    imageCacheGb: option(z.number().nonnegative(), 20, 'Unused image files are removed beyond this.', { unit: 'GiB' }),
+  }),
+  fake: z.strictObject({
+    hosts: option(z.int().positive(), 1, 'Compute hosts that the fake driver plays in one process.'),
+    vcpus: option(z.int().positive(), 64, 'CPUs of each.'),
+    memoryMb: option(z.int().positive(), 262_144, 'Memory of each.', { unit: 'MiB' }),
+    diskGb: option(z.int().positive(), 4096, 'Disk of each.', { unit: 'GiB' }),
+    latencyMs: option(whole, 0, 'How long each of its deeds takes.', { unit: 'ms' }),
+  }),
+  quota: z.strictObject({
+    instances: option(z.int().min(-1), -1, 'Instances of a project; -1 for no limit.'),
+    cores: option(z.int().min(-1), -1, 'Virtual CPUs of a project; -1 for no limit.'),
+    memoryMb: option(z.int().min(-1), -1, 'Memory of a project; -1 for no limit.', { unit: 'MiB' }),
+  }),
+  log: z.strictObject({
+    level: option(
+      z.enum(['debug', 'info', 'warn', 'error', 'silent']),
+      'info',
+      'The least important line that is written.',
+    ),
+  }),
+})
+
+export type Options = z.output<typeof schema>
+
+/** One option as the documentation and `nova config show` list it. */
+export type OptionRow = {
+  key: string
+  env: string
+  default: unknown
+  unit: string | undefined
+  secret: boolean
+  why: string
+}
+
+/** `callTimeoutSeconds` is `call_timeout_seconds` in files and `CALL_TIMEOUT_SECONDS` in the environment. */
+export const snake = (key: string): string => key.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`)
+
+/** All options in the order of the schema. */
+export function optionRows(): OptionRow[] {
+  return Object.entries(schema.shape).flatMap(([section, part]) =>
+    Object.entries(part.shape).map(([key, field]) => {
+      const note = (field as z.ZodType).meta() as Note
+      const name = `${section}.${snake(key)}`
+      return {
+        key: name,
+        env: `NOVA_${name.replace('.', '_').toUpperCase()}`,
+        default: (field as z.ZodDefault).def.defaultValue,
+        unit: note.unit,
+        secret: note.secret ?? false,
+        why: note.why,
+      }
+    }),
+  )
+}
