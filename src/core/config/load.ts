@@ -26,6 +26,9 @@ const systemFile = '/etc/nova/nova.toml'
 /** Who types: the operating system's user name. */
 export const userName = (): string => userInfo().username
 
+/** Whether systemd started us and waits to hear that we are ready (Type=notify). */
+export const systemdWaits = (): boolean => Boolean(process.env.NOTIFY_SOCKET)
+
 /** Where everything of this machine's cloud is kept, unless NOVA_STATE_DIR says otherwise. */
 export function stateDirectory(env: Readonly<Record<string, string | undefined>> = process.env): string {
   if (env.NOVA_STATE_DIR) return resolve(env.NOVA_STATE_DIR)

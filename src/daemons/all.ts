@@ -1,0 +1,42 @@
+import { mkdirSync } from 'node:fs'
+import { fail } from '../core/base/errors.ts'
+import { holdPidFile } from '../core/base/pid-file.ts'
+import { busIsEmbedded, places } from '../core/config/places.ts'
+import { startEmbeddedBroker } from './broker.ts'
+import { startComputeHosts } from './compute.ts'
+import { openState, startConductor } from './conductor.ts'
+import { joinBus, type Runtime } from './runtime.ts'
+import { startScheduler } from './scheduler.ts'
+
+/** One machine's whole cloud in one process, over the same wire as many machines: what `nova up` runs. */
+export async function startAll(runtime: Runtime): Promise<void> {
+  holdStateDirectory(runtime)
+  if (busIsEmbedded(runtime.config)) await startEmbeddedBroker(runtime)
+  const db = await openState(runtime)
+  const bus = await joinBus(runtime, 'nova')
+  await startConductor(runtime, bus, db)
+  await Promise.all([startScheduler(runtime, bus, db), startComputeHosts(runtime, bus)])
+}
+
+/** One cloud a state directory. Under the supervisor the file names that one; if it is killed, this process steps in. */
+function holdStateDirectory({ config, log, onStop }: Runtime): void {
+  const { run, pid: file } = places(config.stateDir)
+  mkdirSync(run, { recursive: true, mode: 0o700 })
+  const hold = () => {
+    const taken = holdPidFile(file)
+    if (taken.held) onStop(() => void taken.release())
+    return taken
+  }
+  if (process.connected) {
+    process.once('disconnect', () =>
+      log.warn({ held: hold().held }, 'the supervisor is gone: this process goes on without it'),
+    )
+    return
+  }
+  const taken = hold()
+  if (!taken.held)
+    fail('InvalidRequest', {
+      what: `A cloud runs already in ${config.stateDir} (process ${taken.pid}).`,
+      hint: 'Look at it with: nova status',
+    })
+}

@@ -1,0 +1,67 @@
+import { mkdirSync } from 'node:fs'
+import { join } from 'node:path'
+import { version } from '../core/base/version.ts'
+import { hostIdentity } from '../core/compute/identity.ts'
+import { startCompute } from '../core/compute/start.ts'
+import { type Config, hostName } from '../core/config/load.ts'
+import { places } from '../core/config/places.ts'
+import { agent } from '../core/contracts/agent.ts'
+import type { Bus } from '../core/rpc/bus.ts'
+import { type DriverOptions, openDriver } from '../core/virt/open.ts'
+import type { Runtime } from './runtime.ts'
+
+/** The compute hosts of this process: this machine, or as many as the fake driver plays. No database, on purpose. */
+export async function startComputeHosts(runtime: Runtime, bus: Bus): Promise<void> {
+  const { config } = runtime
+  const name = hostName(config)
+  const driver = await chooseDriver(config)
+  const count = driver === 'fake' ? config.fake.hosts : 1
+  const names = count === 1 ? [name] : Array.from({ length: count }, (_, i) => `${name}-${i + 1}`)
+  await Promise.all(names.map((host) => startComputeHost(runtime, bus, host, driver)))
+}
+
+async function startComputeHost(
+  { config, log, clock, ids, onStop }: Runtime,
+  bus: Bus,
+  host: string,
+  driver: string,
+): Promise<void> {
+  const stateDir = places(config.stateDir).compute(host)
+  mkdirSync(stateDir, { recursive: true, mode: 0o700 })
+  const identity = await hostIdentity(stateDir, ids)
+  onStop(() => identity.release())
+  const part = log.child({ part: 'compute', host })
+  const stop = await startCompute({
+    bus,
+    host,
+    hostId: identity.hostId,
+    incarnation: ids.uuid(),
+    availabilityZone: config.compute.availabilityZone,
+    version,
+    driver: await openDriver(driverOptions(config, driver, stateDir), { log: part, clock, ids }),
+    agent: bus.client(agent),
+    clock,
+    ids,
+    log: part,
+    imageDir: join(stateDir, 'images'),
+    options: { ...config.compute, heartbeatSeconds: config.services.heartbeatSeconds },
+  })
+  onStop(stop)
+}
+
+/** `auto` is QEMU where it is installed, else the fake driver, said aloud. */
+export async function chooseDriver(config: Config): Promise<string> {
+  if (config.compute.driver !== 'auto') return config.compute.driver
+  const { probeQemu } = await import('../core/virt/qemu/probe.ts')
+  return (await probeQemu()).found ? 'qemu' : 'fake'
+}
+
+function driverOptions(config: Config, name: string, stateDir: string): DriverOptions {
+  const { vcpus, memoryMb, diskGb, latencyMs } = config.fake
+  return {
+    name,
+    stateDir,
+    accelerator: config.compute.accelerator,
+    fake: { resources: { vcpus, memoryMb, diskGb }, latencyMs },
+  }
+}

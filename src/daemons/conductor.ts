@@ -1,0 +1,59 @@
+import { mkdirSync } from 'node:fs'
+import { version } from '../core/base/version.ts'
+import type { ConductorDeps } from '../core/conductor/deps.ts'
+import { agentManager, conductorManager } from '../core/conductor/manager.ts'
+import { startPeriodic } from '../core/conductor/periodic.ts'
+import { hostName } from '../core/config/load.ts'
+import { databaseUrl, imageDirectory } from '../core/config/places.ts'
+import { agent } from '../core/contracts/agent.ts'
+import { compute } from '../core/contracts/compute.ts'
+import { conductor } from '../core/contracts/conductor.ts'
+import { scheduler } from '../core/contracts/scheduler.ts'
+import { syncDatabase } from '../core/db/migrate.ts'
+import { type Db, openDatabase } from '../core/db/open.ts'
+import { type Bus, served } from '../core/rpc/bus.ts'
+import type { Runtime } from './runtime.ts'
+
+/** Opens the database and brings it up to date; conductor and scheduler share it where they share a process. */
+export async function openState({ config, log, clock, onStop }: Runtime): Promise<Db> {
+  if (config.database.url === '') mkdirSync(config.stateDir, { recursive: true, mode: 0o700 })
+  const db = await openDatabase(databaseUrl(config), { log, clock })
+  onStop(() => db.destroy())
+  await syncDatabase(db)
+  return db
+}
+
+/** The conductor: keeps the database, begins operations and sees that each one ends. */
+export async function startConductor({ config, log, clock, ids, onStop }: Runtime, bus: Bus, db: Db): Promise<void> {
+  const imageDir = imageDirectory(config)
+  mkdirSync(imageDir, { recursive: true, mode: 0o700 })
+  const deps: ConductorDeps = {
+    db,
+    clock,
+    ids,
+    log: log.child({ part: 'conductor' }),
+    version,
+    hostName: hostName(config),
+    incarnation: ids.uuid(),
+    computeOn: (host) => bus.client(compute, { server: host }),
+    scheduler: bus.client(scheduler),
+    publish: (key, body) => void bus.publish(key, body),
+    imageDir,
+    options: {
+      ...config.operations,
+      heartbeatSeconds: config.services.heartbeatSeconds,
+      serviceDownSeconds: config.services.downSeconds,
+      eventsMax: config.conductor.eventsMax,
+      historyDays: config.conductor.historyDays,
+      operationsDays: config.conductor.operationsDays,
+      quota: config.quota,
+      placement: config.scheduler,
+    },
+  }
+  const stopServing = await bus.serve([served(conductor, conductorManager(deps)), served(agent, agentManager(deps))], {
+    server: deps.hostName,
+    slots: config.conductor.slots,
+  })
+  onStop(stopServing)
+  onStop(await startPeriodic(deps))
+}

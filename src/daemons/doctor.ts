@@ -1,0 +1,131 @@
+import { existsSync } from 'node:fs'
+import { statfs } from 'node:fs/promises'
+import { dirname } from 'node:path'
+import { systemClock } from '../core/base/clock.ts'
+import { isFailure, reason } from '../core/base/errors.ts'
+import { systemIds } from '../core/base/ids.ts'
+import { silentLog } from '../core/base/log.ts'
+import type { Config } from '../core/config/load.ts'
+import { busUrl, databaseUrl } from '../core/config/places.ts'
+import { conductor } from '../core/contracts/conductor.ts'
+import { databaseVersion } from '../core/db/migrate.ts'
+import { openDatabase } from '../core/db/open.ts'
+import { serviceContext } from '../core/model/context.ts'
+import { connectBus } from '../core/rpc/connect.ts'
+import { probeQemu } from '../core/virt/qemu/probe.ts'
+
+/** What was looked at, how it is, and what to do about it. */
+export type Check = { check: string; state: 'ok' | 'warning' | 'failed'; found: string; mend: string }
+
+const ok = (check: string, found: string): Check => ({ check, state: 'ok', found, mend: '' })
+const warning = (check: string, found: string, mend: string): Check => ({ check, state: 'warning', found, mend })
+const failed = (check: string, e: unknown, mend: string): Check => ({
+  check,
+  state: 'failed',
+  found: reason(e),
+  mend: (isFailure(e) && e.hint) || mend,
+})
+
+const leastFreeGb = 5
+
+/** Looks at everything that this machine's part of the cloud stands on. Changes nothing. */
+export async function examine(config: Config): Promise<Check[]> {
+  const [bus, database, disk, qemu] = await Promise.all([
+    checkBus(config),
+    checkDatabase(config),
+    checkDisk(config),
+    checkQemu(config),
+  ])
+  return [...bus, database, disk, ...qemu]
+}
+
+/** The bus, and through it a conductor and its clock. */
+async function checkBus(config: Config): Promise<Check[]> {
+  try {
+    const bus = await connectBus({
+      url: busUrl(config),
+      name: 'doctor',
+      log: silentLog,
+      clock: systemClock,
+      ids: systemIds,
+      callTimeoutMs: 5000,
+      connectTimeoutMs: 5000,
+    })
+    try {
+      return [ok('bus', 'answers'), ...(await checkConductor(bus.client(conductor)))]
+    } finally {
+      await bus.close()
+    }
+  } catch (e) {
+    return [failed('bus', e, 'Start it: nova up, or the RabbitMQ of bus.url')]
+  }
+}
+
+async function checkConductor(api: {
+  ping: (ctx: ReturnType<typeof serviceContext>, args: object) => Promise<{ version: string; now: number }>
+}): Promise<Check[]> {
+  try {
+    const asked = systemClock.now()
+    const { version, now } = await api.ping(serviceContext('doctor', systemIds.requestId()), {})
+    const offMs = Math.round(now - (asked + systemClock.now()) / 2)
+    const clock =
+      Math.abs(offMs) < 2000
+        ? ok('clock', `${offMs} ms from the conductor's`)
+        : warning(
+            'clock',
+            `${offMs} ms from the conductor's`,
+            'Leases need clocks that agree: run an NTP client (chrony) on both machines.',
+          )
+    return [ok('conductor', `answers, version ${version}`), clock]
+  } catch (e) {
+    return [failed('conductor', e, 'Start one: nova daemon conductor')]
+  }
+}
+
+async function checkDatabase(config: Config): Promise<Check> {
+  const url = databaseUrl(config)
+  if (url.startsWith('sqlite:') && !existsSync(url.slice('sqlite:'.length)))
+    return warning('database', 'not there yet', 'nova up makes it; on a compute host none is needed.')
+  try {
+    const db = await openDatabase(url, { log: silentLog, clock: systemClock })
+    try {
+      const { current, latest } = await databaseVersion(db)
+      return current === latest
+        ? ok('database', `answers, at ${current}`)
+        : warning('database', `at ${current ?? 'nothing'}, the code is at ${latest}`, 'nova db sync')
+    } finally {
+      await db.destroy()
+    }
+  } catch (e) {
+    return failed('database', e, 'Check database.url: nova config show')
+  }
+}
+
+async function checkDisk(config: Config): Promise<Check> {
+  let path = config.stateDir
+  while (!existsSync(path)) path = dirname(path)
+  const { bavail, bsize } = await statfs(path)
+  const freeGb = Math.floor((bavail * bsize) / 2 ** 30)
+  return freeGb >= leastFreeGb
+    ? ok('disk', `${freeGb} GiB free at ${path}`)
+    : warning(
+        'disk',
+        `${freeGb} GiB free at ${path}`,
+        'Make room, or put the state directory elsewhere: NOVA_STATE_DIR',
+      )
+}
+
+async function checkQemu(config: Config): Promise<Check[]> {
+  if (config.compute.driver === 'fake') return [ok('hypervisor', 'fake, as configured')]
+  const qemu = await probeQemu()
+  if (!qemu.found) return [warning('hypervisor', qemu.why, qemu.mend)]
+  const accelerator =
+    qemu.accelerator === 'kvm'
+      ? ok('accelerator', 'KVM ran a guest')
+      : warning(
+          'accelerator',
+          `TCG: ${qemu.why}`,
+          'Guests run, slowly. For KVM, enable virtualisation in the firmware (or nested in the outer hypervisor).',
+        )
+  return [ok('hypervisor', `QEMU ${qemu.version}`), accelerator]
+}

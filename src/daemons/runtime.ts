@@ -1,0 +1,91 @@
+import { hostname } from 'node:os'
+import { type Clock, systemClock } from '../core/base/clock.ts'
+import { isFailure, reason } from '../core/base/errors.ts'
+import { exec } from '../core/base/exec.ts'
+import { type Ids, systemIds } from '../core/base/ids.ts'
+import { type Log, openLog } from '../core/base/log.ts'
+import { version } from '../core/base/version.ts'
+import { type Config, systemdWaits } from '../core/config/load.ts'
+import { busUrl } from '../core/config/places.ts'
+import type { Bus } from '../core/rpc/bus.ts'
+import { connectBus } from '../core/rpc/connect.ts'
+
+/** What every daemon is given. What is handed to `onStop` is undone in reverse order at the end. */
+export type Runtime = {
+  readonly config: Config
+  readonly log: Log
+  readonly clock: Clock
+  readonly ids: Ids
+  onStop(undo: () => Promise<void> | void): void
+}
+
+/** Ends the process that did not stop by itself, so that a hanging deed cannot hold up a shutdown for ever. */
+const stopWithinMs = 15_000
+
+/**
+ * Runs a daemon until SIGTERM or SIGINT, then stops its parts in reverse order and exits 0. It dies loudly: 2 for a wrong
+ * configuration, 1 for everything else that it cannot start with or that nobody caught.
+ */
+export async function runDaemon(
+  name: string,
+  config: Config,
+  start: (runtime: Runtime) => Promise<void>,
+): Promise<never> {
+  const log = openLog(config.log.level).child({ daemon: name })
+  const undo: Array<() => Promise<void> | void> = []
+  const runtime: Runtime = { config, log, clock: systemClock, ids: systemIds, onStop: (fn) => undo.push(fn) }
+
+  const stop = async (code: number): Promise<never> => {
+    systemClock.after(stopWithinMs, () => process.exit(code || 1))
+    for (const fn of undo.splice(0).reverse()) {
+      try {
+        await fn()
+      } catch (e) {
+        log.warn({ err: e }, 'a part did not stop cleanly')
+      }
+    }
+    log.info({ code }, 'stopped')
+    process.exit(code)
+  }
+  const die = (e: unknown) => {
+    log.fatal({ err: e }, `${name} dies: ${reason(e)}`)
+    process.exit(isFailure(e, 'ConfigInvalid') ? 2 : 1)
+  }
+  process.on('uncaughtException', die)
+  process.on('unhandledRejection', die)
+
+  const signalled = new Promise<NodeJS.Signals>((resolve) => {
+    for (const signal of ['SIGTERM', 'SIGINT'] as const) process.on(signal, () => resolve(signal))
+  })
+  try {
+    await start(runtime)
+  } catch (e) {
+    die(e)
+  }
+  log.info({ version, host: hostname() }, `${name} is ready`)
+  await tellReady()
+  const signal = await signalled
+  log.info({ signal }, 'stopping')
+  return stop(0)
+}
+
+/** Joins the bus for a daemon; it hangs up when the daemon stops. */
+export async function joinBus({ config, log, clock, ids, onStop }: Runtime, name: string): Promise<Bus> {
+  const bus = await connectBus({
+    url: busUrl(config),
+    name,
+    log,
+    clock,
+    ids,
+    callTimeoutMs: config.bus.callTimeoutSeconds * 1000,
+    waitForBroker: true,
+  })
+  onStop(() => bus.close())
+  return bus
+}
+
+/** Tells whoever started us: the supervisor by its channel, systemd by its own program (Type=notify). */
+async function tellReady(): Promise<void> {
+  process.send?.({ ready: true })
+  if (systemdWaits()) await exec('systemd-notify', ['--ready'])
+}

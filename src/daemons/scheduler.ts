@@ -1,0 +1,36 @@
+import { version } from '../core/base/version.ts'
+import { hostName } from '../core/config/load.ts'
+import { compute } from '../core/contracts/compute.ts'
+import { scheduler } from '../core/contracts/scheduler.ts'
+import type { Db } from '../core/db/open.ts'
+import { type Bus, served } from '../core/rpc/bus.ts'
+import { schedulerManager } from '../core/scheduler/manager.ts'
+import { startPeriodic } from '../core/scheduler/periodic.ts'
+import type { Runtime } from './runtime.ts'
+
+/** The scheduler: finds a host for each new instance and claims room there. As many as wanted may run. */
+export async function startScheduler({ config, log, clock, ids, onStop }: Runtime, bus: Bus, db: Db): Promise<void> {
+  const deps = {
+    db,
+    clock,
+    ids,
+    log: log.child({ part: 'scheduler' }),
+    version,
+    hostName: hostName(config),
+    incarnation: ids.uuid(),
+    computeOn: (host: string) => bus.client(compute, { server: host }),
+    publish: (key: string, body: unknown) => void bus.publish(key, body),
+    options: {
+      ...config.scheduler,
+      serviceDownSeconds: config.services.downSeconds,
+      heartbeatSeconds: config.services.heartbeatSeconds,
+    },
+  }
+  onStop(
+    await bus.serve([served(scheduler, schedulerManager(deps))], {
+      server: deps.hostName,
+      slots: config.scheduler.slots,
+    }),
+  )
+  onStop(await startPeriodic(deps))
+}

@@ -1,0 +1,144 @@
+#!/usr/bin/env node
+// npm run demo: from a fresh clone to a virtual machine that was paused and let go on. Every step is a real command.
+import { spawnSync } from 'node:child_process'
+import { existsSync, readdirSync, readFileSync, statSync } from 'node:fs'
+import { join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { parseArgs, styleText } from 'node:util'
+
+const root = new URL('..', import.meta.url).pathname
+const bannerWithinSeconds = 180
+const pretty = process.stdout.isTTY && !process.env.NO_COLOR
+const paint = (style, text) => (pretty ? styleText(style, text) : text)
+
+function options() {
+  try {
+    return parseArgs({ options: { driver: { type: 'string', default: 'qemu' } } }).values
+  } catch (e) {
+    stop(2, `${e.message}. Allowed: --driver qemu or --driver fake.`)
+  }
+}
+
+function stop(code, line) {
+  console.error(`demo: ${line}`)
+  process.exit(code)
+}
+
+/** Runs a program to its end, its output on the terminal. */
+const run = (file, args) => spawnSync(file, args, { cwd: root, stdio: 'inherit' }).status ?? 1
+const has = (program) => spawnSync('sh', ['-c', 'command -v "$1"', 'sh', program], { stdio: 'ignore' }).status === 0
+
+function step(what, args) {
+  console.log(`\n${paint('bold', what)}\n${paint('cyan', `$ nova ${args.join(' ')}`)}`)
+  if (run(process.execPath, ['bin/run.js', ...args]) !== 0)
+    stop(1, `"nova ${args.join(' ')}" failed; the lines above say why.`)
+}
+
+function ask(args) {
+  const { status, stdout } = spawnSync(process.execPath, ['bin/run.js', ...args], { cwd: root, encoding: 'utf8' })
+  return status === 0 ? stdout.trim() : undefined
+}
+
+/** The newest change under some paths, in milliseconds. */
+function newest(...paths) {
+  const times = paths.flatMap((path) => {
+    const full = join(root, path)
+    if (!existsSync(full)) return [0]
+    const info = statSync(full)
+    return info.isDirectory() ? [newest(...readdirSync(full).map((name) => join(path, name)))] : [info.mtimeMs]
+  })
+  return Math.max(0, ...times)
+}
+
+function prepare() {
+  const [major, minor] = process.versions.node.split('.').map(Number)
+  if (major < 20 || (major === 20 && minor < 19))
+    stop(1, `Node.js 20.19 or newer is needed; this is ${process.versions.node}.`)
+  if (newest('node_modules/.package-lock.json') < newest('package-lock.json')) {
+    console.log(`${paint('bold', 'Install the packages of the project')}\n${paint('cyan', '$ npm ci')}`)
+    if (run('npm', ['ci', '--no-audit', '--no-fund']) !== 0) stop(1, 'npm ci failed.')
+  }
+  if (newest('dist/commands/list.js') < newest('src', 'migrations', 'tools/build.ts', 'package.json')) {
+    console.log(`\n${paint('bold', 'Build')}\n${paint('cyan', '$ npm run build')}`)
+    if (run('npx', ['tsx', 'tools/build.ts']) !== 0) stop(1, 'The build failed.')
+  }
+}
+
+function installQemu() {
+  const packages = /NOVA_QEMU_PACKAGES=\(([^)]*)\)/
+    .exec(readFileSync(join(root, 'tools/packages.sh'), 'utf8'))[1]
+    .split(/\s+/)
+  if (['qemu-system-x86_64', 'qemu-img', 'cpio'].every(has)) return
+  const install = `apt-get install -y --no-install-recommends ${packages.join(' ')}`
+  const isRoot = process.getuid?.() === 0
+  const sudo = !isRoot && has('sudo') && spawnSync('sudo', ['-n', 'true'], { stdio: 'ignore' }).status === 0
+  if (!has('apt-get') || !(isRoot || sudo))
+    stop(1, `QEMU is missing. As root: ${install}; or take the fake hypervisor: npm run demo -- --driver fake`)
+  console.log(
+    `\n${paint('bold', 'Install QEMU and what the guest image is made with')}\n${paint('cyan', `$ ${install}`)}`,
+  )
+  const as = (args) => (sudo ? run('sudo', args) : run(args[0], args.slice(1)))
+  as(['apt-get', 'update', '-qq'])
+  if (
+    as([
+      'env',
+      'DEBIAN_FRONTEND=noninteractive',
+      'apt-get',
+      'install',
+      '-y',
+      '-qq',
+      '--no-install-recommends',
+      ...packages,
+    ]) !== 0
+  )
+    stop(1, 'apt-get could not install them; the lines above say why.')
+}
+
+/** Shows the console as it grows, until the guest says that it is there. */
+async function showConsole() {
+  console.log(
+    `\n${paint('bold', "Watch its console until the guest's banner")}\n${paint('cyan', '$ nova console-log demo')}`,
+  )
+  let shown = 0
+  for (let waited = 0; waited < bannerWithinSeconds; waited++) {
+    const text = ask(['console-log', 'demo']) ?? ''
+    process.stdout.write(text.slice(shown))
+    shown = text.length
+    if (text.includes('GUEST-READY')) return console.log()
+    await sleep(1000)
+  }
+  stop(1, `The guest did not come up within ${bannerWithinSeconds} s; its console is above.`)
+}
+
+/** Leaves a machine "demo" that runs, whatever an earlier demo left behind. */
+function bootDemo() {
+  const status = ask(['show', 'demo', '-f', 'value', '-c', 'status'])
+  if (status === 'ERROR') step('Remove the broken machine of an earlier demo', ['delete', 'demo', '--wait'])
+  if (status === undefined || status === 'ERROR') return step('Boot a machine', ['boot', 'demo', '--wait'])
+  const mend = { PAUSED: 'unpause', SUSPENDED: 'resume', SHUTOFF: 'start' }[status]
+  if (mend) return step(`The machine of an earlier demo is ${status}`, [mend, 'demo', '--wait'])
+  step('The machine of an earlier demo still runs', ['show', 'demo'])
+}
+
+const { driver } = options()
+if (driver !== 'qemu' && driver !== 'fake') stop(2, `--driver ${driver}: allowed are qemu and fake.`)
+prepare()
+if (driver === 'qemu') installQemu()
+step('Start a cloud on this machine: broker, database, all services', ['up', '--driver', driver])
+step('The image that came with it', ['image', 'list'])
+bootDemo()
+await showConsole()
+step('Pause it', ['pause', 'demo', '--wait'])
+step('It is PAUSED: its CPUs stand still', ['list'])
+step('Let it go on', ['unpause', 'demo', '--wait'])
+step('It is ACTIVE again', ['list'])
+const nova = has('nova') ? 'nova' : 'node bin/run.js'
+console.log(`
+${paint('bold', 'The cloud stays up. What to try next')} (nova here is: ${nova})
+  ${nova} show demo                    all that is known of it
+  ${nova} explain demo                 why it is on this host
+  ${nova} operation list               what was done, and how far it came
+  ${nova} event list                   everything that happened
+  ${nova} boot web --count 2 --wait    two more
+  ${nova} delete demo --wait           gone
+  ${nova} down --instances             stop everything`)
