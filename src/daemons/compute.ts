@@ -8,7 +8,7 @@ import { places } from '../core/config/places.ts'
 import { agent } from '../core/contracts/agent.ts'
 import type { Bus } from '../core/rpc/bus.ts'
 import { type DriverOptions, openDriver } from '../core/virt/open.ts'
-import type { Runtime } from './runtime.ts'
+import { joinBus, type Runtime } from './runtime.ts'
 
 /** The compute hosts of this process: this machine, or as many as the fake driver plays. No database, on purpose. */
 export async function startComputeHosts(runtime: Runtime, bus: Bus): Promise<void> {
@@ -52,8 +52,9 @@ async function startComputeHost(
 /** `auto` is QEMU where it is installed, else the fake driver, said aloud. */
 export async function chooseDriver(config: Config): Promise<string> {
   if (config.compute.driver !== 'auto') return config.compute.driver
-  const { probeQemu } = await import('../core/virt/qemu/probe.ts')
-  return (await probeQemu()).found ? 'qemu' : 'fake'
+  const { defaultBinary, defaultQemuImg, qemuVersion } = await import('../core/virt/qemu/probe.ts')
+  const versions = await Promise.all([qemuVersion(defaultBinary), qemuVersion(defaultQemuImg)])
+  return versions.includes(undefined) ? 'fake' : 'qemu'
 }
 
 function driverOptions(config: Config, name: string, stateDir: string): DriverOptions {
@@ -64,4 +65,9 @@ function driverOptions(config: Config, name: string, stateDir: string): DriverOp
     accelerator: config.compute.accelerator,
     fake: { resources: { vcpus, memoryMb, diskGb }, latencyMs },
   }
+}
+
+/** `nova daemon compute`. */
+export async function runCompute(runtime: Runtime): Promise<void> {
+  await startComputeHosts(runtime, await joinBus(runtime, 'compute'))
 }

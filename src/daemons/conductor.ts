@@ -12,7 +12,7 @@ import { scheduler } from '../core/contracts/scheduler.ts'
 import { syncDatabase } from '../core/db/migrate.ts'
 import { type Db, openDatabase } from '../core/db/open.ts'
 import { type Bus, served } from '../core/rpc/bus.ts'
-import type { Runtime } from './runtime.ts'
+import { joinBus, type Runtime } from './runtime.ts'
 
 /** Opens the database and brings it up to date; conductor and scheduler share it where they share a process. */
 export async function openState({ config, log, clock, onStop }: Runtime): Promise<Db> {
@@ -56,4 +56,10 @@ export async function startConductor({ config, log, clock, ids, onStop }: Runtim
   })
   onStop(stopServing)
   onStop(await startPeriodic(deps))
+}
+
+/** `nova daemon conductor`. */
+export async function runConductor(runtime: Runtime): Promise<void> {
+  const db = await openState(runtime)
+  await startConductor(runtime, await joinBus(runtime, 'conductor'), db)
 }

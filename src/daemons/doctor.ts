@@ -8,10 +8,11 @@ import { silentLog } from '../core/base/log.ts'
 import type { Config } from '../core/config/load.ts'
 import { busUrl, databaseUrl } from '../core/config/places.ts'
 import { conductor } from '../core/contracts/conductor.ts'
-import { databaseVersion } from '../core/db/migrate.ts'
+import { databaseVersion, newestVersion } from '../core/db/migrate.ts'
 import { openDatabase } from '../core/db/open.ts'
 import { serviceContext } from '../core/model/context.ts'
 import { connectBus } from '../core/rpc/connect.ts'
+import type { Api } from '../core/rpc/contract.ts'
 import { probeQemu } from '../core/virt/qemu/probe.ts'
 
 /** What was looked at, how it is, and what to do about it. */
@@ -61,9 +62,7 @@ async function checkBus(config: Config): Promise<Check[]> {
   }
 }
 
-async function checkConductor(api: {
-  ping: (ctx: ReturnType<typeof serviceContext>, args: object) => Promise<{ version: string; now: number }>
-}): Promise<Check[]> {
+async function checkConductor(api: Api<typeof conductor>): Promise<Check[]> {
   try {
     const asked = systemClock.now()
     const { version, now } = await api.ping(serviceContext('doctor', systemIds.requestId()), {})
@@ -89,10 +88,10 @@ async function checkDatabase(config: Config): Promise<Check> {
   try {
     const db = await openDatabase(url, { log: silentLog, clock: systemClock })
     try {
-      const { current, latest } = await databaseVersion(db)
-      return current === latest
-        ? ok('database', `answers, at ${current}`)
-        : warning('database', `at ${current ?? 'nothing'}, the code is at ${latest}`, 'nova db sync')
+      const version = await databaseVersion(db)
+      return version === newestVersion()
+        ? ok('database', `answers, at ${version}`)
+        : warning('database', `at ${version}, the code is at ${newestVersion()}`, 'nova db sync')
     } finally {
       await db.destroy()
     }
@@ -117,7 +116,7 @@ async function checkDisk(config: Config): Promise<Check> {
 
 async function checkQemu(config: Config): Promise<Check[]> {
   if (config.compute.driver === 'fake') return [ok('hypervisor', 'fake, as configured')]
-  const qemu = await probeQemu()
+  const qemu = await probeQemu({ stateDir: config.stateDir })
   if (!qemu.found) return [warning('hypervisor', qemu.why, qemu.mend)]
   const accelerator =
     qemu.accelerator === 'kvm'

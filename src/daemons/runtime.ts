@@ -69,19 +69,30 @@ export async function runDaemon(
   return stop(0)
 }
 
-/** Joins the bus for a daemon; it hangs up when the daemon stops. */
+/**
+ * Joins the bus for a daemon; it hangs up when the daemon stops. Where the broker is not there yet it waits for it, so that
+ * the order in which machines start does not matter; a broker that refuses the login is for a person to mend.
+ */
 export async function joinBus({ config, log, clock, ids, onStop }: Runtime, name: string): Promise<Bus> {
-  const bus = await connectBus({
-    url: busUrl(config),
-    name,
-    log,
-    clock,
-    ids,
-    callTimeoutMs: config.bus.callTimeoutSeconds * 1000,
-    waitForBroker: true,
-  })
-  onStop(() => bus.close())
-  return bus
+  for (let pauseMs = 200; ; pauseMs = Math.min(pauseMs * 2, 5000)) {
+    try {
+      const bus = await connectBus({
+        url: busUrl(config),
+        name,
+        log,
+        clock,
+        ids,
+        callTimeoutMs: config.bus.callTimeoutSeconds * 1000,
+        connectTimeoutMs: config.bus.connectTimeoutSeconds * 1000,
+      })
+      onStop(() => bus.close())
+      return bus
+    } catch (e) {
+      if (!isFailure(e, 'BusDown')) throw e
+      log.warn({ err: e }, 'waiting for the bus')
+      await clock.sleep(pauseMs)
+    }
+  }
 }
 
 /** Tells whoever started us: the supervisor by its channel, systemd by its own program (Type=notify). */

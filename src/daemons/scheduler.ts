@@ -6,7 +6,8 @@ import type { Db } from '../core/db/open.ts'
 import { type Bus, served } from '../core/rpc/bus.ts'
 import { schedulerManager } from '../core/scheduler/manager.ts'
 import { startPeriodic } from '../core/scheduler/periodic.ts'
-import type { Runtime } from './runtime.ts'
+import { openState } from './conductor.ts'
+import { joinBus, type Runtime } from './runtime.ts'
 
 /** The scheduler: finds a host for each new instance and claims room there. As many as wanted may run. */
 export async function startScheduler({ config, log, clock, ids, onStop }: Runtime, bus: Bus, db: Db): Promise<void> {
@@ -33,4 +34,10 @@ export async function startScheduler({ config, log, clock, ids, onStop }: Runtim
     }),
   )
   onStop(await startPeriodic(deps))
+}
+
+/** `nova daemon scheduler`. */
+export async function runScheduler(runtime: Runtime): Promise<void> {
+  const db = await openState(runtime)
+  await startScheduler(runtime, await joinBus(runtime, 'scheduler'), db)
 }

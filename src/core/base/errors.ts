@@ -191,6 +191,12 @@ export const failures = {
     text: (p) => `The bus at ${p.url} refused the login: ${p.why}.`,
     hint: () => 'Check user and password in NOVA_BUS_URL or the configuration: nova config show',
   }),
+  ListenFailed: row<{ address: string; why: string }>({
+    http: 500,
+    python: 'Invalid',
+    text: (p) => `Cannot listen on ${p.address}: ${p.why}.`,
+    hint: () => 'Is a cloud running on this machine already? nova status',
+  }),
   DatabaseDown: row<{ why: string }>({
     http: 503,
     python: 'DBNotAllowed',

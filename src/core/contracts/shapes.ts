@@ -170,6 +170,25 @@ export const Event = z.object({
 })
 export type Event = z.infer<typeof Event>
 
+/**
+ * What goes out on the bus as `<type>.<instance id or ->.<operation id or ->`: an event as it is stored, or (number 0) a
+ * step that is only told, `operation.step`; with what became of operation and instance.
+ */
+export const Published = Event.extend({
+  operation: z
+    .object({
+      kind: z.enum(kindNames),
+      state: z.enum(operationStates),
+      step: z.string().optional(),
+      attempt: z.int().nonnegative(),
+      fault: Fault.optional(),
+    })
+    .optional(),
+  /** The state in which the instance is now; absent where the event does not change it, or has removed it. */
+  status: z.enum(instanceStates).optional(),
+})
+export type Published = z.infer<typeof Published>
+
 /** Why a host was let through or not: each filter's verdict, then the weights of those that passed. */
 export const HostVerdict = z.object({
   host: z.string(),

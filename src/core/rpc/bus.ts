@@ -1,4 +1,33 @@
+import type { Clock } from '../base/clock.ts'
+import type { Ids } from '../base/ids.ts'
+import type { Log } from '../base/log.ts'
 import type { Api, Contract } from './contract.ts'
+import type { QueueFlags } from './topology.ts'
+
+/** How to reach the bus, and what the process lends it. */
+export type BusOptions = {
+  /**
+   * `amqp://user:password@host:port/vhost`, `amqps://…`, or `amqp+unix://user:password@/path/to/socket?vhost=name`; several,
+   * separated by commas, are tried in turn.
+   */
+  readonly url: string
+  /** What the broker's lists call this connection. */
+  readonly name: string
+  readonly log: Log
+  readonly clock: Clock
+  readonly ids: Ids
+  /** How long a call waits for its answer, and a cast for its confirmation; 60 s where nothing is said. */
+  readonly callTimeoutMs?: number
+  /** How long one attempt to connect may take; 5 s. */
+  readonly connectTimeoutMs?: number
+  /**
+   * How long a caller bears with a link that is down before `BusDown`: what is to be sent waits for it to come back, and what
+   * was asked before it went waits for the answer. 5 s.
+   */
+  readonly graceMs?: number
+  /** Flags of exchange and queues, where they are shared with another make; see {@link QueueFlags}. */
+  readonly queues?: QueueFlags
+}
 
 /** Where a message goes: to any server of the contract's topic, or to the one on `server` (a host name). */
 export type Target = { server?: string }
@@ -19,6 +48,9 @@ export const served = <C extends Contract>(contract: C, api: Api<C>): Served => 
 /** An event as it arrives: its routing key and its body. */
 export type Heard = { key: string; body: unknown }
 
+/** How many messages wait in a queue, and how many consume it. */
+export type QueueDepth = { name: string; messages: number; consumers: number }
+
 /**
  * A process's link to the bus. It reconnects by itself and declares everything anew; `call` and `cast` made while it is
  * down wait for it a moment, then fail with `BusDown`.
@@ -34,9 +66,15 @@ export type Bus = {
   publish(key: string, body: unknown): Promise<void>
   /** Hears what is published under the patterns (`*` one word, `#` any) until the returned function is called. */
   subscribe(patterns: readonly string[], hear: (event: Heard) => void): Promise<() => Promise<void>>
-  /** Called with true and false as the link comes and goes. */
+  /**
+   * Called with true and false as the link comes and goes, and with true again when something had to be declared anew while
+   * it stood: after each true a reader of events may have missed some.
+   */
   onLink(listener: (up: boolean) => void): () => void
+  /** The depths of these queues, in this order; a queue that is not there has nothing and nobody. */
+  queues(names: readonly string[]): Promise<QueueDepth[]>
+  /** Whether the connection stands with everything on it that was asked for. */
   readonly up: boolean
-  /** Waits for what was sent to be confirmed, then hangs up. */
+  /** Ends serving, waits for what was sent to be confirmed and what runs to be answered, then hangs up. */
   close(): Promise<void>
 }

@@ -1,0 +1,25 @@
+import type { Clock } from '../core/base/clock.ts'
+
+/** Something to sleep on until somebody rings. */
+export function openBell(clock: Clock) {
+  let rung = false
+  let wake = (): void => undefined
+  return {
+    ring(): void {
+      rung = true
+      wake()
+    },
+    /** True where it rang, also before; false after `ms`. */
+    async wait(ms: number): Promise<boolean> {
+      if (!rung) {
+        const woken = new AbortController()
+        wake = () => woken.abort()
+        await clock.sleep(Math.max(ms, 0), woken.signal)
+        wake = () => undefined
+      }
+      const was = rung
+      rung = false
+      return was
+    },
+  }
+}

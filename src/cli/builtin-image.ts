@@ -1,0 +1,74 @@
+import { mkdirSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { exec } from '../core/base/exec.ts'
+import type { Config } from '../core/config/load.ts'
+import { places } from '../core/config/places.ts'
+import type { conductor } from '../core/contracts/conductor.ts'
+import { type ImagePart, imageParts } from '../core/contracts/shapes.ts'
+import type { Args, Result } from '../core/rpc/contract.ts'
+import { measure, upload } from './upload.ts'
+
+type Cloud = typeof conductor
+type Ask = <K extends keyof Cloud['methods']>(method: K, args: Args<Cloud, K>) => Promise<Result<Cloud, K>>
+
+/** The name of the image that is there from the start. */
+export const builtinImage = 'tiny'
+/** What the pretended guests of the fake driver start from: a disk with nothing on it. */
+const blankBytes = 65_536
+
+/**
+ * Sees to it that a cloud has an image to boot from: a guest built from Debian packages on QEMU hosts, an empty disk on
+ * pretended ones. Answers with a remark for people; undefined where it was there already. A guest that cannot be built here
+ * is said, and is no failure: the cloud runs without.
+ */
+export async function ensureBuiltinImage(
+  root: string,
+  config: Config,
+  { ask, note }: { ask: Ask; note: (text: string) => void },
+): Promise<string | undefined> {
+  const { images } = await ask('imageList', {})
+  if (images.some((image) => image.status === 'active')) return undefined
+  const { hosts } = await ask('hostList', {})
+  const pretended = hosts.every((host) => host.driver === 'fake')
+  const files = pretended ? blank(config) : await buildGuest(root, config, note)
+  if (!files) return undefined
+
+  const sources = await Promise.all(
+    imageParts.flatMap((part) => (files[part] === undefined ? [] : [measure(part, files[part], () => undefined)])),
+  )
+  const { image, missing } = await ask('imageCreate', {
+    name: builtinImage,
+    ...(files.disk === undefined ? {} : { diskFormat: 'raw' as const }),
+    files: Object.fromEntries(sources.map((source) => [source.part, source.file])),
+    minMemoryMb: pretended ? 0 : 96,
+  })
+  for (const source of sources.filter(({ part }) => missing.includes(part)))
+    await upload(
+      source,
+      (piece) => ask('imageWrite', { image: image.id, ...piece }),
+      () => undefined,
+    )
+  return pretended
+    ? `${builtinImage} (an empty disk: the fake driver runs nothing)`
+    : `${builtinImage} (a small Linux with a shell on its console)`
+}
+
+type Files = Partial<Record<ImagePart, string>>
+
+function blank(config: Config): Files {
+  const { guest } = places(config.stateDir)
+  mkdirSync(guest, { recursive: true, mode: 0o700 })
+  const path = join(guest, 'blank.raw')
+  writeFileSync(path, Buffer.alloc(blankBytes))
+  return { disk: path }
+}
+
+async function buildGuest(root: string, config: Config, note: (text: string) => void): Promise<Files | undefined> {
+  const { guest } = places(config.stateDir)
+  note('Building the guest image from two Debian packages (once, some 20 s) …')
+  const { code, stderr } = await exec('bash', [join(root, 'tools', 'guest', 'build.sh'), guest], { timeoutMs: 600_000 })
+  if (code === 0) return { kernel: join(guest, 'vmlinuz'), ramdisk: join(guest, 'initrd.img') }
+  note(`There is no image yet: ${stderr.trim().split('\n').at(-1)}`)
+  note('Bring one: nova image create NAME --disk FILE')
+  return undefined
+}

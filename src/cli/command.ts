@@ -1,0 +1,195 @@
+import { Command } from '@oclif/core/command'
+import type { Input, ParserOutput } from '@oclif/core/interfaces'
+import { systemClock } from '../core/base/clock.ts'
+import { systemIds } from '../core/base/ids.ts'
+import type { Config } from '../core/config/load.ts'
+import type { conductor } from '../core/contracts/conductor.ts'
+import type { OperationSummary } from '../core/contracts/shapes.ts'
+import type { Context } from '../core/model/context.ts'
+import type { Bus } from '../core/rpc/bus.ts'
+import type { Args, Result } from '../core/rpc/contract.ts'
+import { globalFlags } from './flags.ts'
+import { openBus } from './link.ts'
+import { checkColumns, renderOne, renderRows } from './output.ts'
+import type { Progress } from './progress.ts'
+import { showError } from './show-error.ts'
+import { outputTerminal, writeError, writeOut } from './terminal.ts'
+import { explainUsage } from './usage.ts'
+import type { Look, View } from './view.ts'
+import type { WaitOptions } from './wait.ts'
+
+type Parsed = Record<string, unknown>
+type Cloud = typeof conductor
+type Method = keyof Cloud['methods']
+type GlobalFlags = Pick<ParserOutput['flags'], keyof typeof globalFlags> & {
+  debug: boolean
+  config: string | undefined
+  project: string
+  role: string
+  timeout: number | undefined
+  format: Look['format']
+  column: string[] | string | undefined
+}
+
+/**
+ * What every command is: it parses, asks the cloud one question and shows the answer. The bus is joined at the first
+ * question, once, and left at the end, whatever happens. Errors are not caught here: `main.ts` shows them all in one way.
+ */
+export abstract class NovaCommand extends Command {
+  static override baseFlags = globalFlags
+  /** What the command's answer looks like; gives `-c` its columns. */
+  static readonly view: Pick<View<never>, 'columns' | 'table'> | undefined
+
+  protected readonly clock = systemClock
+  readonly #requestId = systemIds.requestId()
+  #flags: GlobalFlags | undefined
+  #config: Config | undefined
+  #bus: Promise<Bus> | undefined
+
+  /** Reads the command line. A wrong one ends here, before anything is asked: unknown columns too. */
+  protected override async parse<F extends Parsed, B extends Parsed, A extends Parsed>(
+    options?: Input<F, B, A>,
+    argv?: string[],
+  ): Promise<ParserOutput<F, B, A>> {
+    try {
+      const parsed = await super.parse(options, argv)
+      this.#flags = parsed.flags as unknown as GlobalFlags
+      const view = (this.ctor as typeof NovaCommand).view
+      if (view) checkColumns(this.look.columns, view)
+      return parsed
+    } catch (e) {
+      const flags = { ...this.ctor.baseFlags, ...this.ctor.flags }
+      throw explainUsage(e, { id: this.ctor.id, args: this.ctor.args, flags })
+    }
+  }
+
+  /** The flags that every command takes. */
+  protected get common(): GlobalFlags {
+    if (!this.#flags) throw new Error('bug: parse first')
+    return this.#flags
+  }
+
+  /** Who asks, for which project, under which request id. */
+  protected async context(): Promise<Context> {
+    const { userName } = await import('../core/config/load.ts')
+    const { project, role } = this.common
+    return {
+      requestId: this.#requestId,
+      userId: userName(),
+      projectId: project,
+      roles: [role],
+      isAdmin: role === 'admin',
+    }
+  }
+
+  /** How to write the answer. */
+  protected get look(): Look {
+    const { format, column } = this.common
+    const columns = [column ?? []].flat().flatMap((keys) => keys.split(','))
+    return { format, columns, ...outputTerminal() }
+  }
+
+  /** Whether the answer is for a person who reads it as it comes, not for a program. */
+  protected get forPeople(): boolean {
+    return this.look.format === 'table' && this.look.columns.length === 0
+  }
+
+  /** `--timeout` in milliseconds; undefined where nothing was said. */
+  protected get timeoutMs(): number | undefined {
+    const { timeout } = this.common
+    return timeout === undefined ? undefined : Math.ceil(timeout * 1000)
+  }
+
+  /** The options of this process; `overrides` as flags give them: `{ 'compute.driver': 'fake' }`. */
+  protected async settings(overrides: Readonly<Record<string, unknown>> = {}): Promise<Config> {
+    if (this.#config) return this.#config
+    const { loadConfig } = await import('../core/config/load.ts')
+    this.#config = await loadConfig({ file: this.common.config, overrides })
+    return this.#config
+  }
+
+  /** The bus, joined at first use. */
+  protected async bus(): Promise<Bus> {
+    this.#bus ??= this.settings().then((config) => openBus(config, this.timeoutMs, this.common.debug))
+    return this.#bus
+  }
+
+  /** Asks the conductor one question. Fails with what it failed with, or with what the bus did. */
+  protected async ask<K extends Method>(method: K, args: Args<Cloud, K>): Promise<Result<Cloud, K>> {
+    const bus = this.bus()
+    // Its failure is told below; the contract is read meanwhile.
+    bus.catch(() => undefined)
+    const { conductor } = await import('../core/contracts/conductor.ts')
+    const api = (await bus).client(conductor)
+    const ctx = await this.context()
+    const began = this.clock.now()
+    const ask = api[method] as (ctx: Context, args: unknown, options?: { timeoutMs?: number }) => Promise<unknown>
+    try {
+      const answer = await ask(ctx, args, this.timeoutMs === undefined ? {} : { timeoutMs: this.timeoutMs })
+      return answer as Result<Cloud, K>
+    } finally {
+      if (this.common.debug) this.note(`${method} took ${this.clock.now() - began} ms (${this.#requestId})`)
+    }
+  }
+
+  /** Waits for operations to end, with a progress line on a terminal. Ctrl-C ends the waiting, not the operations. */
+  protected async follow(ids: readonly string[]): Promise<OperationSummary[]> {
+    const [{ awaitOperations }, { sayOperations }] = await Promise.all([import('./wait.ts'), import('./progress.ts')])
+    const show = (id: string) => this.ask('operationShow', { operation: id })
+    return this.waiting((bus, progress, options) =>
+      awaitOperations({ bus, clock: this.clock, show, onProgress: sayOperations(progress, ids) }, ids, options),
+    )
+  }
+
+  /** Runs something that waits: with a progress line, until `--timeout`, and told of Ctrl-C. */
+  protected async waiting<T>(work: (bus: Bus, progress: Progress, options: WaitOptions) => Promise<T>): Promise<T> {
+    const { openProgress } = await import('./progress.ts')
+    const bus = await this.bus()
+    const stop = new AbortController()
+    const onSignal = (): void => stop.abort()
+    process.once('SIGINT', onSignal)
+    const progress = openProgress(this.clock)
+    try {
+      return await work(bus, progress, { timeoutMs: this.timeoutMs, signal: stop.signal })
+    } finally {
+      process.off('SIGINT', onSignal)
+      progress.end()
+    }
+  }
+
+  /** Shows a list. */
+  protected async showRows<T>(view: View<T>, things: readonly T[]): Promise<void> {
+    this.write(await renderRows(things.map(view.row), view, this.look))
+  }
+
+  /** Shows one thing. */
+  protected async showOne<T>(view: View<T>, thing: T): Promise<void> {
+    this.write(await renderOne(view.row(thing), view, this.look))
+  }
+
+  /** Writes to standard output as it is. */
+  protected write(text: string): void {
+    writeOut(text)
+  }
+
+  /** A remark beside the answer: a line on standard error, so that pipes stay clean. */
+  protected note(text: string): void {
+    writeError(`${text}\n`)
+  }
+
+  /** Tells of a failure that does not end the command; the exit code is 1 then. */
+  protected tell(e: unknown): undefined {
+    showError(e, this.common.debug)
+    process.exitCode = 1
+  }
+
+  protected override async catch(e: unknown): Promise<never> {
+    if (e instanceof Error && !('requestId' in e)) Object.defineProperty(e, 'requestId', { value: this.#requestId })
+    throw e
+  }
+
+  protected override async finally(_: Error | undefined): Promise<void> {
+    const bus = await this.#bus?.catch(() => undefined)
+    await bus?.close().catch(() => undefined)
+  }
+}

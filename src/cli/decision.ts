@@ -1,0 +1,44 @@
+import type { Decision } from '../core/contracts/shapes.ts'
+import { renderOne, renderRows } from './output.ts'
+import { plain } from './plain.ts'
+import type { Look, Row } from './view.ts'
+import { decisionRow, verdictView } from './views.ts'
+
+/**
+ * Writes how a placement was decided: for people the choice and why, then a line a host with its verdict, reason and
+ * weights; for programs the whole record, with `extra` first. CSV and value are the hosts alone.
+ */
+export async function renderDecision(decision: Decision, look: Look, extra: Row = {}): Promise<string> {
+  if (look.format === 'csv' || look.format === 'value' || look.columns.length > 0)
+    return renderRows(decision.hosts.map(verdictView.row), verdictView, look)
+  const row = { ...extra, ...decisionRow(decision) }
+  if (look.format !== 'table') return renderOne(row, { columns: Object.keys(row), table: [] }, look)
+  const { view: columns, rows } = spread(decision)
+  const choice = decision.chosen ? `Chosen: ${plain(decision.chosen)}. ` : 'No host can take it. '
+  return [
+    `${choice}${plain(decision.summary)}\n`,
+    decision.hosts.length > 0 ? await renderRows(rows, columns, look) : '',
+    decision.filters.length > 0 ? `Filters, in this order: ${decision.filters.join(', ')}\n` : '',
+  ].join('')
+}
+
+/** For people each weigher has a column of its own, the best host stands on top, and the refused ones after it. */
+function spread(decision: Decision) {
+  const weighers = decision.weighers.filter((name) => decision.hosts.some((h) => h.weights?.[name] !== undefined))
+  const hosts = [...decision.hosts].sort(
+    (a, b) =>
+      Number(b.host === decision.chosen) - Number(a.host === decision.chosen) ||
+      Number(b.passed) - Number(a.passed) ||
+      (b.weight ?? 0) - (a.weight ?? 0) ||
+      a.host.localeCompare(b.host),
+  )
+  const rows = hosts.map((host) => {
+    const { host: name, verdict, reason, filter, weight, weights } = verdictView.row(host)
+    const why = reason === null || reason === undefined ? null : filter ? `${filter}: ${reason}` : reason
+    const each = weighers.map((key) => [key, (weights as Row | null)?.[key] ?? null] as const)
+    const chosen = host.host === decision.chosen ? 'chosen' : (verdict ?? null)
+    return { host: name ?? null, verdict: chosen, reason: why, ...Object.fromEntries(each), weight: weight ?? null }
+  })
+  const keys = ['host', 'verdict', 'reason', ...weighers, 'weight']
+  return { rows, view: { columns: keys, table: keys } }
+}

@@ -1,0 +1,121 @@
+import * as Args from '@oclif/core/args'
+import * as Flags from '@oclif/core/flags'
+import { misuse } from './command-error.ts'
+import { formats } from './view.ts'
+
+const globally = { helpGroup: 'global' }
+
+/** The flags that every command takes. */
+export const globalFlags = {
+  debug: Flags.boolean({ ...globally, env: 'NOVA_DEBUG', summary: 'Show each request, and the stack of a bug.' }),
+  config: Flags.string({
+    ...globally,
+    env: 'NOVA_CONFIG',
+    helpValue: 'FILE',
+    summary: 'Configuration file, instead of /etc/nova/nova.toml.',
+  }),
+  project: Flags.string({
+    ...globally,
+    env: 'NOVA_PROJECT',
+    helpValue: 'PROJECT',
+    default: 'default',
+    summary: 'The project that you act for.',
+  }),
+  role: Flags.string({
+    ...globally,
+    env: 'NOVA_ROLE',
+    options: ['admin', 'member'],
+    default: 'admin',
+    hidden: true,
+    summary: 'Act as a member, to see what one may do.',
+  }),
+  timeout: Flags.custom<number>({ parse: async (text) => seconds(text) })({
+    ...globally,
+    env: 'NOVA_TIMEOUT',
+    helpValue: 'SECONDS',
+    summary: 'How long to wait for the cloud, and for the operation with --wait.',
+  }),
+  format: Flags.option({ options: formats, default: 'table' as const })({
+    ...globally,
+    char: 'f',
+    env: 'NOVA_FORMAT',
+    summary: 'How to write the answer.',
+  }),
+  column: Flags.string({
+    ...globally,
+    char: 'c',
+    multiple: true,
+    multipleNonGreedy: true,
+    env: 'NOVA_COLUMN',
+    helpValue: 'COLUMN',
+    summary: 'Only this column; may be given several times.',
+  }),
+}
+
+/** `--wait`, for commands that begin an operation. */
+export const wait = Flags.boolean({
+  env: 'NOVA_WAIT',
+  aliases: ['poll'],
+  summary: 'Follow the operation to its end; fail if it fails.',
+})
+
+/** The name or id of one instance. */
+export const instance = Args.string({ required: true, ignoreStdin: true, description: 'Name or id of the instance.' })
+
+/** The id of one operation. */
+export const operation = Args.custom<string>({
+  parse: async (text) => {
+    if (/^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i.test(text)) return text.toLowerCase()
+    return misuse(`"${text}" is not the id of an operation.`, 'Find it: nova operation list')
+  },
+})({ required: true, ignoreStdin: true, description: 'Id of the operation.' })
+
+/** One name, of what `description` says. */
+export const name = (description: string) => Args.string({ required: true, ignoreStdin: true, description })
+
+/** A whole number in a range, both ends included. */
+export const whole = (range: { min: number; max?: number }) =>
+  Flags.custom<number>({
+    parse: async (text) => {
+      const { min, max = Number.MAX_SAFE_INTEGER } = range
+      const number = /^-?\d+$/.test(text) ? Number(text) : Number.NaN
+      if (number >= min && number <= max) return number
+      const allowed = range.max === undefined ? `from ${min} up` : `from ${min} to ${range.max}`
+      return misuse(`"${text}" is not a whole number ${allowed}.`)
+    },
+  })
+
+/** Memory in MiB, as `512`, `512M` or `2G`. */
+export const memoryMb = Flags.custom<number>({
+  parse: async (text) => measured(text, { '': 1, m: 1, g: 1024 }, '512, 512M or 2G'),
+})
+/** Disk in GiB, as `10`, `10G` or `1T`. */
+export const diskGb = Flags.custom<number>({
+  parse: async (text) => measured(text, { '': 1, g: 1, t: 1024 }, '10, 10G or 1T'),
+})
+
+function measured(text: string, units: Readonly<Record<string, number>>, allowed: string): number {
+  const [, digits, unit = ''] = /^(\d{1,9})([a-z]?)(?:i?b)?$/i.exec(text) ?? []
+  const factor = units[unit.toLowerCase()]
+  if (digits === undefined || factor === undefined) return misuse(`"${text}" is not a size.`, `Write it as ${allowed}.`)
+  return Number(digits) * factor
+}
+
+function seconds(text: string): number {
+  const number = /^\d+(\.\d+)?$/.test(text) ? Number(text) : 0
+  // Beyond that, timers do not count.
+  if (number > 0 && number <= 2_000_000) return number
+  return misuse(`"${text}" is not a number of seconds above 0.`)
+}
+
+/** `key=value` pairs of a repeated flag as one record; the last of a key wins. */
+export function pairs(flag: string, given: readonly string[] | string | undefined): Record<string, string> | undefined {
+  if (given === undefined) return undefined
+  return Object.fromEntries(
+    [given].flat().map((pair) => {
+      const at = pair.indexOf('=')
+      if (at < 1) misuse(`--${flag} "${pair}" has no value.`, `Write it as --${flag} KEY=VALUE.`)
+      return [pair.slice(0, at), pair.slice(at + 1)]
+    }),
+  )
+}

@@ -1,0 +1,70 @@
+import type { Event } from '../core/contracts/shapes.ts'
+import type { Bus } from '../core/rpc/bus.ts'
+import { mayPass } from './wait.ts'
+
+type Wish = { instance?: string; after?: number; limit?: number }
+
+type Deps = {
+  readonly bus: Pick<Bus, 'subscribe' | 'onLink'>
+  /** Events after one, as the conductor keeps them. */
+  readonly list: (wish: Wish) => Promise<Event[]>
+  readonly show: (event: Event) => void
+}
+
+/** What is asked for at once when the link was away. */
+const catchUpLimit = 10_000
+
+/**
+ * Shows the last events and then each as it happens, once and in order, until `signal`. What was missed while the link
+ * was away is asked for when it is back.
+ */
+export async function followEvents({ bus, list, show }: Deps, wish: Wish, signal: AbortSignal): Promise<void> {
+  let last = wish.after ?? -1
+  /** Events that came while the conductor is being asked; undefined while it is not. */
+  let early: Event[] | undefined = []
+  let catchingUp = Promise.resolve()
+  const { promise: ended, resolve: end, reject: fail } = promiseOf<void>()
+  signal.addEventListener('abort', () => end())
+  if (signal.aborted) end()
+
+  const tell = (event: Event): void => {
+    if (event.id <= last) return
+    last = event.id
+    show(event)
+  }
+  const hear = (event: Event): void => {
+    if (wish.instance !== undefined && ![event.instanceId, event.instanceName].includes(wish.instance)) return
+    if (early) early.push(event)
+    else tell(event)
+  }
+  const ask = async (from: Wish): Promise<void> => {
+    early ??= []
+    for (const event of await list(from)) tell(event)
+    for (const event of early.sort((a, b) => a.id - b.id)) tell(event)
+    early = undefined
+  }
+  const unsubscribe = await bus.subscribe(['#'], ({ body }) => hear(body as Event))
+  const offLink = bus.onLink((up) => {
+    if (!up) return
+    const from = { ...wish, after: Math.max(last, 0), limit: catchUpLimit }
+    catchingUp = catchingUp.then(() => ask(from)).catch((e) => (mayPass(e) ? undefined : fail(e)))
+  })
+  try {
+    catchingUp = ask(wish)
+    await catchingUp
+    await ended
+  } finally {
+    offLink()
+    await unsubscribe().catch(() => undefined)
+  }
+}
+
+function promiseOf<T>() {
+  let resolve: (value: T) => void = () => undefined
+  let reject: (e: unknown) => void = () => undefined
+  const promise = new Promise<T>((yes, no) => {
+    resolve = yes
+    reject = no
+  })
+  return { promise, resolve, reject }
+}

@@ -1,0 +1,86 @@
+import type { Command } from '@oclif/core/command'
+import type { Config } from '@oclif/core/config'
+import { Help } from '@oclif/core/help'
+import { writeOut } from './terminal.ts'
+
+/** What the words before a command's last one stand for. */
+const topics: Readonly<Record<string, string>> = {
+  config: 'What this installation is set to, and what could be set.',
+  daemon: 'Run one service of the cloud by itself, as systemd does.',
+  db: 'The database: bring it up to date, see its version.',
+  event: 'What has happened.',
+  flavor: 'Sizes that instances can have.',
+  host: 'Machines that instances run on.',
+  image: 'What instances start from.',
+  operation: 'What is being done, and what was done: each change is an operation.',
+  service: 'Daemons, and whether they take work.',
+}
+
+/** The commands in the order in which somebody needs them; those that are named nowhere come last. */
+const groups: ReadonlyArray<readonly [string, readonly string[]]> = [
+  ['A CLOUD ON THIS MACHINE', ['up', 'down', 'status', 'doctor', 'demo']],
+  [
+    'INSTANCES',
+    [
+      ...['boot', 'list', 'show', 'delete', 'rename', 'console-log', 'wait', 'explain'],
+      ...['start', 'stop', 'reboot', 'pause', 'unpause', 'suspend', 'resume'],
+    ],
+  ],
+  ['WHAT THEY ARE MADE OF', ['image', 'flavor']],
+  ['WHAT HAPPENS', ['operation', 'event']],
+  ['HOSTS AND DAEMONS', ['host', 'service', 'daemon', 'db', 'config']],
+]
+
+class NovaHelp extends Help {
+  /** Everything on one screen: topics with their words, commands with their summaries. */
+  rootText(): string {
+    const commands = this.sortedCommands.filter((command) => !command.hidden)
+    const named = new Set(groups.flatMap(([, names]) => names))
+    const rows = new Map<string, string>()
+    for (const command of commands) {
+      const [first = '', ...more] = command.id.split(':')
+      if (more.length === 0) rows.set(first, command.summary ?? '')
+      else if (!rows.has(first)) {
+        const words = commands.filter((c) => c.id.startsWith(`${first}:`)).map((c) => c.id.split(':')[1])
+        rows.set(first, `${topics[first] ?? ''} (${words.join(' ')})`.trim())
+      }
+    }
+    const others = [...rows.keys()].filter((name) => !named.has(name))
+    const sections = [...groups, ['OTHER', others] as const].map(([title, names]) => {
+      const list = names.filter((name) => rows.has(name)).map((name) => [name, rows.get(name)] as [string, string])
+      return list.length === 0 ? '' : this.section(title, this.renderList(list, { indentation: 2, spacer: '\n' }))
+    })
+    return [
+      'nova: a compute cloud in one package.',
+      this.section('USAGE', 'nova COMMAND [ARGUMENTS] [FLAGS]\nnova COMMAND --help'),
+      ...sections.filter(Boolean),
+      this.section('FIRST STEPS', '$ nova up\n$ nova boot web --wait\n$ nova console-log web'),
+    ].join('\n\n')
+  }
+
+  commandText(command: Command.Loadable): string {
+    return `${command.summary ?? ''}\n\n${this.formatCommand({ ...command })}`
+  }
+
+  topicText(name: string): string {
+    const commands = this.sortedCommands.filter((command) => !command.hidden && command.id.startsWith(`${name}:`))
+    const list = commands.map((c) => [c.id.replaceAll(':', ' '), c.summary ?? ''] as [string, string])
+    return [
+      topics[name] ?? '',
+      this.section('USAGE', `nova ${name} COMMAND [ARGUMENTS] [FLAGS]`),
+      this.section('COMMANDS', this.renderList(list, { indentation: 2, spacer: '\n' })),
+    ].join('\n\n')
+  }
+}
+
+/** Shows the help of a command, a topic or, where no words are given, of everything. False where there is no such thing. */
+export function showHelp(config: Config, words: readonly string[]): boolean {
+  const help = new NovaHelp(config, { flagSortOrder: 'none', stripAnsi: !process.stdout.isTTY })
+  const id = words.join(':')
+  const command = config.findCommand(id)
+  if (words.length === 0) writeOut(`${help.rootText()}\n`)
+  else if (command) writeOut(`${help.commandText(command)}\n`)
+  else if (config.commands.some((c) => c.id.startsWith(`${id}:`))) writeOut(`${help.topicText(id)}\n`)
+  else return false
+  return true
+}

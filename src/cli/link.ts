@@ -1,0 +1,37 @@
+import { systemClock } from '../core/base/clock.ts'
+import { systemIds } from '../core/base/ids.ts'
+import type { Log } from '../core/base/log.ts'
+import type { Config } from '../core/config/load.ts'
+import type { Bus } from '../core/rpc/bus.ts'
+
+/** A log that keeps nothing, without the cost of loading one that could. */
+const nothing = (): void => undefined
+const quietLog = {
+  level: 'silent',
+  trace: nothing,
+  debug: nothing,
+  info: nothing,
+  warn: nothing,
+  error: nothing,
+  fatal: nothing,
+  child: () => quietLog,
+} as unknown as Log
+
+/** Joins the bus for one command. `BusDown`, `BusRefused`, or `Forbidden` where the cloud here is another user's. */
+export async function openBus(config: Config, timeoutMs: number | undefined, debug: boolean): Promise<Bus> {
+  const [{ connectBus }, { busUrl }] = await Promise.all([
+    import('../core/rpc/connect.ts'),
+    import('../core/config/places.ts'),
+  ])
+  const log = debug ? (await import('../core/base/log.ts')).openLog('debug') : quietLog
+  const patienceMs = config.bus.connectTimeoutSeconds * 1000
+  return connectBus({
+    url: busUrl(config),
+    name: 'nova-cli',
+    log,
+    clock: systemClock,
+    ids: systemIds,
+    callTimeoutMs: timeoutMs ?? config.bus.callTimeoutSeconds * 1000,
+    connectTimeoutMs: Math.min(patienceMs, timeoutMs ?? patienceMs),
+  })
+}

@@ -1,0 +1,91 @@
+import { misuse } from './command-error.ts'
+import { nearest } from './near.ts'
+import { plain } from './plain.ts'
+import type { Cell, Look, Row, View } from './view.ts'
+
+type Columns = Pick<View<never>, 'columns' | 'table'>
+
+/**
+ * Refuses columns that the view does not have, before anything is asked of the cloud.
+ */
+export function checkColumns(wanted: readonly string[], view: Columns): void {
+  const unknown = wanted.find((key) => !view.columns.includes(key))
+  if (unknown === undefined) return
+  const [near] = nearest(unknown, view.columns, 1)
+  misuse(
+    `There is no column "${unknown}".`,
+    `${near ? `Did you mean ${near}? ` : ''}Columns: ${view.columns.join(', ')}`,
+  )
+}
+
+/** Writes a list. JSON, YAML and CSV have every column unless `-c` says which; table and value have the view's usual ones. */
+export async function renderRows(rows: readonly Row[], view: Columns, look: Look): Promise<string> {
+  const keys = keysFor(view, look)
+  switch (look.format) {
+    case 'json':
+      return `${JSON.stringify(
+        rows.map((row) => pick(row, keys)),
+        null,
+        2,
+      )}\n`
+    case 'yaml':
+      return yaml(rows.map((row) => pick(row, keys)))
+    case 'csv':
+      return [keys, ...rows.map((row) => cells(row, keys))].map(csvLine).join('')
+    case 'value':
+      return rows.map((row) => valueLine(cells(row, keys))).join('')
+    case 'table': {
+      const { drawTable } = await import('./table.ts')
+      return drawTable(keys, rows, look)
+    }
+  }
+}
+
+/** Writes one thing: an object, a line of CSV, a value a line, or a table with a row for each field. */
+export async function renderOne(row: Row, view: Columns, look: Look): Promise<string> {
+  const keys = keysFor(view, look)
+  switch (look.format) {
+    case 'json':
+      return `${JSON.stringify(pick(row, keys), null, 2)}\n`
+    case 'yaml':
+      return yaml(pick(row, keys))
+    case 'csv':
+      return renderRows([row], view, look)
+    case 'value':
+      return cells(row, keys)
+        .map((cell) => valueLine([cell]))
+        .join('')
+    case 'table': {
+      const { drawFields } = await import('./table.ts')
+      return drawFields(pick(row, keys), look)
+    }
+  }
+}
+
+function keysFor(view: Columns, look: Look): readonly string[] {
+  if (look.columns.length > 0) return look.columns
+  return look.format === 'table' || look.format === 'value' ? view.table : view.columns
+}
+
+const pick = (row: Row, keys: readonly string[]): Row => Object.fromEntries(keys.map((key) => [key, row[key] ?? null]))
+
+async function yaml(value: unknown): Promise<string> {
+  const { stringify } = await import('yaml')
+  return stringify(value)
+}
+
+const cells = (row: Row, keys: readonly string[]): Cell[] => keys.map((key) => row[key] ?? null)
+
+/** A line of CSV (RFC 4180): quoted where a cell has a comma, a quote or a line break in it. Lists and maps as JSON. */
+export function csvLine(row: readonly Cell[]): string {
+  const quoted = row.map((cell) => {
+    const text = cell === null ? '' : typeof cell === 'object' ? JSON.stringify(cell) : String(cell)
+    return /[",\r\n]|^\s|\s$/.test(text) ? `"${text.replaceAll('"', '""')}"` : text
+  })
+  return `${quoted.join(',')}\n`
+}
+
+/** A line for `read` and `cut`: blanks between, and in a row of several `-` for what is absent, so that each keeps its place. */
+export function valueLine(row: readonly Cell[]): string {
+  return `${row.map((cell) => plain(cell) || (row.length > 1 ? '-' : '')).join(' ')}\n`
+}

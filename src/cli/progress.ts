@@ -1,0 +1,56 @@
+import type { Clock } from '../core/base/clock.ts'
+import type { OperationSummary } from '../core/contracts/shapes.ts'
+import { plain } from './plain.ts'
+import { errorTerminal, errorWidth, writeError } from './terminal.ts'
+
+/** A line at the bottom of a terminal that says what is being waited for. */
+export type Progress = {
+  say(text: string): void
+  /** Takes the line away. */
+  end(): void
+}
+
+const frames = ['|', '/', '-', '\\']
+const frameMs = 120
+
+/** Shows progress on standard error; nothing at all where that is no terminal. */
+export function openProgress(clock: Clock): Progress {
+  if (!errorTerminal()) return { say: () => undefined, end: () => undefined }
+  const began = clock.now()
+  let text = ''
+  let frame = 0
+  let cancel = () => {}
+  const draw = (): void => {
+    const seconds = Math.floor((clock.now() - began) / 1000)
+    const line = `${frames[frame++ % frames.length]} ${plain(text)}${seconds > 0 ? ` (${seconds} s)` : ''}`
+    writeError(`\r\u001b[K${line.slice(0, errorWidth() - 1)}`)
+  }
+  const turn = (): void => {
+    cancel = clock.after(frameMs, () => {
+      draw()
+      turn()
+    })
+  }
+  turn()
+  return {
+    say(now) {
+      text = now
+      draw()
+    },
+    end() {
+      cancel()
+      writeError('\r\u001b[K')
+    },
+  }
+}
+
+/** Says of operations how far they are: one with its step, several with how many are done. */
+export function sayOperations(progress: Progress, ids: readonly string[]): (operation: OperationSummary) => void {
+  const done = new Set<string>()
+  return ({ id, kind, state, step, host, instanceName }) => {
+    if (state !== 'queued' && state !== 'running') done.add(id)
+    const at = step ? `: ${step}` : state === 'queued' ? ': queued' : ''
+    const count = ids.length > 1 ? `${done.size} of ${ids.length} done; ` : ''
+    progress.say(`${count}${kind} ${instanceName}${at}${host ? ` on ${host}` : ''}`)
+  }
+}

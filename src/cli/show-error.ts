@@ -1,0 +1,43 @@
+import { CLIError } from '@oclif/core/errors'
+import { Failure, RemoteError, reason } from '../core/base/errors.ts'
+import { CommandError } from './command-error.ts'
+import { visible } from './plain.ts'
+import { writeError } from './terminal.ts'
+
+/** Shows what went wrong as one line, what to do as a second, and says with which code to exit. */
+export function showError(e: unknown, debug: boolean): number {
+  const { text, hint, exitCode } = told(e)
+  writeError(`nova: ${oneLine(text)}\n${hint ? `  ${oneLine(hint)}\n` : ''}`)
+  if (debug && e instanceof Error) writeError(`${stacks(e)}\n`)
+  return exitCode
+}
+
+function told(e: unknown): { text: string; hint: string | undefined; exitCode: number } {
+  if (e instanceof CommandError) return e
+  if (e instanceof Failure) return { text: e.message, hint: e.hint, exitCode: isMisuse(e) ? 2 : 1 }
+  if (e instanceof RemoteError)
+    return {
+      text: e.message,
+      hint: 'Its cause is in the log of the daemon that failed, under that request id.',
+      exitCode: 1,
+    }
+  // Of the parser, before a command has its say.
+  if (e instanceof CLIError) return { text: e.message, hint: 'All commands: nova --help', exitCode: 2 }
+  const id = (e as { requestId?: string } | undefined)?.requestId
+  return {
+    text: `This is a bug in nova: ${reason(e)}${id ? ` (${id})` : ''}`,
+    hint: 'Run it again with --debug to see where it comes from.',
+    exitCode: 1,
+  }
+}
+
+/** What the person typed, or wrote into the configuration, was wrong. */
+const isMisuse = (e: Failure): boolean => e.code === 'InvalidRequest' || e.code === 'ConfigInvalid'
+
+function stacks(e: Error): string {
+  const remote = e instanceof RemoteError ? `\n${e.remoteStack}` : ''
+  const cause = e.cause instanceof Error ? `\nCaused by: ${stacks(e.cause)}` : ''
+  return `${e.stack ?? e.message}${remote}${cause}`
+}
+
+const oneLine = (text: string): string => visible(text.replace(/\s*\n\s*/g, ' ').trim())

@@ -1,0 +1,35 @@
+import type { conductor } from '../core/contracts/conductor.ts'
+import type { QueueDepth } from '../core/rpc/bus.ts'
+import type { Result } from '../core/rpc/contract.ts'
+import { type Cell, iso, view } from './view.ts'
+
+type Answer = Result<typeof conductor, 'status'>
+type Status = Answer & { queues: readonly QueueDepth[] }
+
+const counts = (of: Readonly<Record<string, number>>): string =>
+  Object.entries(of)
+    .map(([name, count]) => `${count} ${name}`)
+    .join(', ') || 'none'
+
+/** `nova status`: a line for each kind of thing. */
+export const statusView = view<Status, Record<string, (s: Status) => Cell | undefined>>({
+  version: (s) => s.version,
+  database: (s) => ({ dialect: s.database.dialect, version: s.database.version, migration: s.database.migration }),
+  services: (s) =>
+    s.services.map((service) => ({
+      binary: service.binary,
+      host: service.host,
+      version: service.version,
+      state: service.state,
+      status: service.status,
+      seen_at: iso(service.seenAt),
+    })),
+  queues: (s) => s.queues.map((queue) => ({ name: queue.name, messages: queue.messages, consumers: queue.consumers })),
+  hosts: (s) => s.hosts,
+  instances: (s) => s.instances,
+  operations: (s) => s.operations,
+})
+
+/** The same in one line, for the end of `nova up`. */
+export const oneLineStatus = (s: Answer): string =>
+  `nova ${s.version}; database ${s.database.dialect}; hosts ${counts(s.hosts)}; instances ${counts(s.instances)}`

@@ -1,0 +1,100 @@
+import Table from 'cli-table3'
+import { plain } from './plain.ts'
+import type { Cell, Look, Row } from './view.ts'
+
+const borders = {
+  top: '-',
+  'top-mid': '+',
+  'top-left': '+',
+  'top-right': '+',
+  bottom: '-',
+  'bottom-mid': '+',
+  'bottom-left': '+',
+  'bottom-right': '+',
+  left: '|',
+  'left-mid': '+',
+  mid: '-',
+  'mid-mid': '+',
+  right: '|',
+  'right-mid': '+',
+  middle: '|',
+}
+
+/** Below this many characters (two of them blanks) a column cannot be read: then things are shown one below the other. */
+const narrowest = 10
+
+/** A table of rows. It never breaks: where the terminal is too narrow cells wrap, then rows become blocks. */
+export function drawTable(keys: readonly string[], rows: readonly Row[], look: Look): string {
+  const cells = rows.map((row) => keys.map((key) => text(row[key] ?? null)))
+  const drawn = draw(keys, cells, look, (cell, column) => paint(keys[column]!, cell))
+  return (
+    drawn ?? rows.map((row) => drawFields(Object.fromEntries(keys.map((k) => [k, row[k] ?? null])), look)).join('\n')
+  )
+}
+
+/** A table with one row for each field of a thing. */
+export function drawFields(fields: Row, look: Look): string {
+  const entries = Object.entries(fields)
+  const cells = entries.map(([key, value]) => [key, text(value)])
+  const drawn = draw(['field', 'value'], cells, look, (cell, column, row) =>
+    column === 1 ? paint(entries[row]![0], cell) : cell,
+  )
+  return drawn ?? cells.map(([key, value]) => `${key}: ${value}\n`).join('')
+}
+
+const text = (cell: Cell): string => plain(cell) || '-'
+
+type Paint = (cell: string, column: number, row: number) => string
+
+function draw(head: readonly string[], cells: readonly string[][], look: Look, colour: Paint): string | undefined {
+  const painted = look.color ? cells.map((row, r) => row.map((cell, c) => colour(cell, c, r))) : cells
+  const make = (colWidths?: number[]) => {
+    const options = { head: [...head], chars: borders, style: { head: [], border: [], compact: true } }
+    const table = new Table(colWidths ? { ...options, colWidths, wordWrap: true, wrapOnWordBoundary: false } : options)
+    table.push(...painted.map((row) => [...row]))
+    return `${table.toString()}\n`
+  }
+  const drawn = make()
+  const border = drawn.slice(0, drawn.indexOf('\n'))
+  if (look.width === undefined || border.length <= look.width) return drawn
+  const natural = border
+    .slice(1, -1)
+    .split('+')
+    .map((dashes) => dashes.length)
+  const widths = shrink(natural, head, look.width - natural.length - 1)
+  return widths && make(widths)
+}
+
+/** Takes from the widest columns what the terminal lacks, from ids last: half an id cannot be pasted. */
+function shrink(natural: readonly number[], head: readonly string[], room: number): number[] | undefined {
+  const widths = [...natural]
+  const isId = head.map((key) => key === 'id' || key.endsWith('_id'))
+  const total = () => widths.reduce((sum, width) => sum + width, 0)
+  for (const ids of [false, true])
+    while (total() > room) {
+      const open = widths.map((width, i) => (isId[i] === ids && width > Math.min(narrowest, natural[i]!) ? width : 0))
+      const widest = Math.max(...open)
+      if (widest === 0) break
+      widths[open.indexOf(widest)]! -= 1
+    }
+  return total() <= room ? widths : undefined
+}
+
+const shades: Readonly<Record<string, number>> = {
+  ACTIVE: 32,
+  up: 32,
+  succeeded: 32,
+  ERROR: 31,
+  down: 31,
+  failed: 31,
+  BUILD: 33,
+  running: 33,
+  queued: 33,
+  disabled: 33,
+}
+
+/** States are coloured as the field does: green is well, yellow under way, red needs somebody. */
+function paint(key: string, cell: string): string {
+  const shade = key === 'status' || key === 'state' ? shades[cell] : undefined
+  return shade === undefined ? cell : `\u001b[${shade}m${cell}\u001b[39m`
+}

@@ -1,0 +1,33 @@
+import type { Look } from './view.ts'
+
+/** Standard output as a terminal: its width, and whether colours are welcome (NO_COLOR, TERM=dumb). Nothing where it is a pipe. */
+export function outputTerminal(): Pick<Look, 'width' | 'color'> {
+  const { stdout } = process
+  if (!stdout.isTTY) return { width: undefined, color: false }
+  // Some terminals say that they are 0 columns wide.
+  return { width: stdout.columns || undefined, color: stdout.hasColors() }
+}
+
+/** Whether standard error is a terminal on which a line can be drawn over. */
+export const errorTerminal = (): boolean => process.stderr.isTTY === true && process.stderr.hasColors()
+
+/** Columns of the terminal behind standard error. */
+export const errorWidth = (): number => process.stderr.columns || 80
+
+export const writeOut = (text: string): void => void process.stdout.write(text)
+export const writeError = (text: string): void => void process.stderr.write(text)
+
+/** A reader that has gone away (`nova list | head -1`) ends the command, without a word. */
+export function leaveWithReader(): void {
+  for (const stream of [process.stdout, process.stderr])
+    stream.on('error', (e: NodeJS.ErrnoException) => {
+      if (e.code === 'EPIPE') process.exit(0)
+      throw e
+    })
+}
+
+/** Waits until all that was written is on its way; where pipes are asynchronous an exit would lose it. */
+export async function flush(): Promise<void> {
+  for (const stream of [process.stdout, process.stderr])
+    await new Promise<void>((resolve) => stream.write('', () => resolve()))
+}

@@ -1,0 +1,87 @@
+import { CLIError } from '@oclif/core/errors'
+import { CommandError } from './command-error.ts'
+import { didYouMean, nearest } from './near.ts'
+
+/** What usage errors need to know of a command; both its class and its row in the manifest have it. */
+type Told = {
+  id: string
+  args?: Readonly<Record<string, { required?: boolean; multiple?: boolean; hidden?: boolean; description?: string }>>
+  flags?: Readonly<Record<string, { char?: string; hidden?: boolean }>>
+}
+
+type ParseError = CLIError & { flags?: string[]; args?: Array<string | { name: string; options?: readonly string[] }> }
+
+/** How a command is typed: `nova pause INSTANCE...`. */
+export function usageLine({ id, args = {} }: Told): string {
+  const words = Object.entries(args)
+    .filter(([, arg]) => !arg.hidden)
+    .map(([name, arg]) => {
+      const word = `${name.toUpperCase().replaceAll('_', '-')}${arg.multiple ? '...' : ''}`
+      return arg.required ? word : `[${word}]`
+    })
+  return ['nova', id.replaceAll(':', ' '), ...words].join(' ')
+}
+
+/** The parser's complaint as one line of ours with what is allowed; other errors stay as they are. */
+export function explainUsage(e: unknown, command: Told): unknown {
+  const typed = `nova ${command.id.replaceAll(':', ' ')}`
+  if (e instanceof CommandError) return inFlag(e)
+  if (!(e instanceof CLIError)) return e
+  const error = e as ParseError
+  const more = `Usage: ${usageLine(command)}; more: ${typed} --help`
+  const complain = (text: string, hint = more) => new CommandError(text, hint, 2, e)
+  const message = error.message.replace(/\nSee more help with --help$/, '')
+
+  if (error.flags?.length) {
+    const flag = error.flags[0]!.split('=')[0]!
+    const known = Object.entries(command.flags ?? {}).filter(([, row]) => !row.hidden)
+    const [near] = nearest(
+      flag.replace(/^-+/, ''),
+      known.map(([name]) => name),
+      1,
+    )
+    return complain(
+      `${typed} has no flag ${flag}.`,
+      `${near ? `Did you mean --${near}? ` : ''}All flags: ${typed} --help`,
+    )
+  }
+  if (/^Missing \d+ required arg/.test(message)) {
+    const names = (error.args ?? []).map((arg) => (typeof arg === 'string' ? arg : arg.name))
+    return complain(`${typed} needs ${names.map((name) => name.toUpperCase().replaceAll('_', '-')).join(' and ')}.`)
+  }
+  if (/^Unexpected argument/.test(message)) {
+    const extra = (error.args ?? []).map((arg) => `"${arg}"`)
+    const takes = Object.keys(command.args ?? {}).length
+    return complain(
+      `${typed} takes ${takes === 0 ? 'no arguments' : `${takes} argument${takes > 1 ? 's' : ''}`}; too much: ${extra.join(', ')}.`,
+    )
+  }
+  const option = /^Expected (?:--(\S+?)=)?(.*) to be one of: (.*)$/s.exec(message)
+  if (option) {
+    const [, flag, value = '', allowed = ''] = option
+    const hint = [didYouMean(nearest(value, allowed.split(', '), 1)), `Allowed: ${allowed}`].filter(Boolean).join(' ')
+    return complain(flag ? `--${flag} cannot be "${value}".` : `"${value}" is not allowed here.`, hint)
+  }
+  const missingFlag = /Missing required flag (\S+)/.exec(plainText(message))
+  if (missingFlag) return complain(`${typed} needs --${missingFlag[1]}.`)
+  const clash = /--(\S+?)=\S* cannot also be provided when using --(\S+)/.exec(plainText(message))
+  if (clash) return complain(`--${clash[2]} and --${clash[1]} exclude one another: give one of them.`)
+  const valued = /^Flag --(\S+) expects (?:a value|one of these values: (.*))$/s.exec(message)
+  if (valued) return complain(`--${valued[1]} needs a value.`, valued[2] ? `Allowed: ${valued[2]}` : more)
+  const twice = /^Flag --(\S+) can only be specified once$/.exec(message)
+  if (twice) return complain(`--${twice[1]} was given twice.`, 'Give it once.')
+  return complain(plainText(message))
+}
+
+/** A value that a flag's own check refused: the parser tells which flag it was only in the message. */
+function inFlag(e: CommandError): CommandError {
+  const flag = /^Parsing --(\S+)/.exec(e.message)?.[1]
+  return flag ? new CommandError(`--${flag}: ${e.text}`, e.hint ?? 'Correct it and try again.', e.exitCode, e) : e
+}
+
+const plainText = (message: string): string =>
+  message
+    // biome-ignore lint/suspicious/noControlCharactersInRegex: colour codes begin with one.
+    .replace(/\u001b\[[0-9;]*m/g, '')
+    .replace(/^The following errors? occurred:\s*/, '')
+    .replace(/\s*\n\s*/g, '; ')

@@ -1,0 +1,75 @@
+import * as Args from '@oclif/core/args'
+import { type beginnable, kindOf } from '../core/model/operation.ts'
+import { abreast } from './abreast.ts'
+import { NovaCommand } from './command.ts'
+import { wait } from './flags.ts'
+import { type BegunRow, begunView } from './views.ts'
+
+/** How many instances are asked for at the same time. */
+const atOnce = 8
+
+type Kind = (typeof beginnable)[number]
+type Row = BegunRow & { kind: Kind }
+
+/** One or more instances, by name or id. */
+const instances = Args.string({
+  required: true,
+  multiple: true,
+  ignoreStdin: true,
+  description: 'Names or ids of the instances.',
+})
+
+/**
+ * A command that begins the same operation on each instance that it is given: `nova pause web db1`. Those that are refused
+ * are told one by one and do not keep the others; the exit code is 1 then.
+ */
+export abstract class InstanceVerb extends NovaCommand {
+  static override args = { instances }
+  static override flags = { wait }
+  static override readonly view = begunView
+
+  protected abstract readonly kind: Kind
+
+  async run(): Promise<void> {
+    const { args, flags } = await this.parse(this.ctor as typeof InstanceVerb)
+    await this.beginAll(args.instances, this.kind, flags.wait)
+  }
+
+  /** Begins `kind` on all, follows them to the end where `wait`, and shows what came of each. */
+  protected async beginAll(names: readonly string[], kind: Kind, wait: boolean): Promise<void> {
+    const [only, ...others] = [...new Set(names)]
+    const rows =
+      others.length === 0
+        ? [await this.begin(only!, kind)]
+        : await abreast([only!, ...others], atOnce, (name) => this.begin(name, kind).catch((e) => this.tell(e)))
+    const begun = rows.filter((row) => row !== undefined)
+    const seen = wait ? await this.end(begun) : begun
+    if (!this.forPeople) return this.showRows(begunView, seen)
+    this.write(seen.map((row) => sentence(row)).join(''))
+  }
+
+  private async begin(name: string, kind: Kind): Promise<Row> {
+    const begun = await this.ask('begin', { instance: name, kind })
+    return { ...begun, kind, state: 'queued' }
+  }
+
+  private async end(begun: readonly Row[]): Promise<Row[]> {
+    if (begun.length === 0) return []
+    const { failureOf } = await import('./wait.ts')
+    const ended = await this.follow(begun.map((row) => row.operation))
+    return begun.map((row, i) => {
+      const operation = ended[i]!
+      const failure = failureOf(operation)
+      if (failure) this.tell(failure)
+      const { state, step, fault } = operation
+      return { ...row, state, fault, ...(step === undefined ? {} : { step }) }
+    })
+  }
+}
+
+/** What came of it, for a person; of failures it was told already. */
+function sentence({ instance, kind, state, operation }: Row): string {
+  const { task, to } = kindOf(kind)
+  if (state === 'succeeded') return `${instance.name}: ${to ?? 'deleted'}\n`
+  return state === 'queued' ? `${instance.name}: ${task} (nova operation follow ${operation})\n` : ''
+}

@@ -1,0 +1,266 @@
+import type { Begun } from '../core/contracts/conductor.ts'
+import type {
+  Decision,
+  Event,
+  Fault,
+  Flavor,
+  Host,
+  HostVerdict,
+  Image,
+  Instance,
+  InstanceSummary,
+  Operation,
+  OperationSummary,
+  Service,
+} from '../core/contracts/shapes.ts'
+import { type Cell, iso, view } from './view.ts'
+
+type Size = { vcpus: number; memoryMb: number; diskGb: number }
+const size = (s: Size): Cell => ({ vcpus: s.vcpus, memory_mb: s.memoryMb, disk_gb: s.diskGb })
+const fault = (f: Fault | undefined): Cell | undefined =>
+  f && { code: f.code, message: f.message, hint: f.hint ?? null, host: f.host ?? null, at: iso(f.at) }
+
+const instanceFields = {
+  id: (i: InstanceSummary) => i.id,
+  name: (i: InstanceSummary) => i.name,
+  status: (i: InstanceSummary) => i.status,
+  task: (i: InstanceSummary) => i.task,
+  power: (i: InstanceSummary) => i.power,
+  host: (i: InstanceSummary) => i.host,
+  flavor: (i: InstanceSummary) => i.flavor,
+  image: (i: InstanceSummary) => i.image,
+  project_id: (i: InstanceSummary) => i.projectId,
+  created_at: (i: InstanceSummary) => iso(i.createdAt),
+}
+/** Instances in a list. */
+export const instanceRows = view<InstanceSummary, typeof instanceFields>(instanceFields, [
+  'id',
+  'name',
+  'status',
+  'task',
+  'power',
+  'host',
+  'flavor',
+])
+
+/** One instance with all that is known of it. */
+export const instanceView = view<Instance, Record<string, (i: Instance) => Cell | undefined>>({
+  ...instanceFields,
+  vcpus: (i) => i.size.vcpus,
+  memory_mb: (i) => i.size.memoryMb,
+  disk_gb: (i) => i.size.diskGb,
+  image_id: (i) => i.imageId,
+  user_id: (i) => i.userId,
+  description: (i) => i.description,
+  availability_zone: (i) => i.availabilityZone,
+  metadata: (i) => i.metadata,
+  hints: (i) => i.hints,
+  key: (i) => i.key,
+  has_user_data: (i) => i.hasUserData,
+  generation: (i) => i.generation,
+  updated_at: (i) => iso(i.updatedAt),
+  launched_at: (i) => iso(i.launchedAt),
+  fault: (i) => fault(i.fault),
+  operation: (i) => i.operation && operationRows.row(i.operation),
+})
+
+export const flavorView = view<Flavor, Record<string, (f: Flavor) => Cell | undefined>>(
+  {
+    id: (f) => f.id,
+    name: (f) => f.name,
+    vcpus: (f) => f.vcpus,
+    memory_mb: (f) => f.memoryMb,
+    disk_gb: (f) => f.diskGb,
+    created_at: (f) => iso(f.createdAt),
+  },
+  ['id', 'name', 'vcpus', 'memory_mb', 'disk_gb'],
+)
+
+const imageFields = {
+  id: (i: Image) => i.id,
+  name: (i: Image) => i.name,
+  status: (i: Image) => i.status,
+  disk_format: (i: Image) => i.diskFormat,
+  size_bytes: (i: Image) => i.sizeBytes,
+  min_memory_mb: (i: Image) => i.minMemoryMb,
+  min_disk_gb: (i: Image) => i.minDiskGb,
+  files: (i: Image) =>
+    Object.fromEntries(
+      Object.entries(i.files).map(([part, f]) => [part, { size_bytes: f.sizeBytes, sha256: f.sha256 }]),
+    ),
+  metadata: (i: Image) => i.metadata,
+  created_at: (i: Image) => iso(i.createdAt),
+}
+export const imageRows = view<Image, typeof imageFields>(imageFields, [
+  'id',
+  'name',
+  'status',
+  'disk_format',
+  'size_bytes',
+  'min_memory_mb',
+  'min_disk_gb',
+])
+export const imageView = view<Image, typeof imageFields>(imageFields)
+
+export const serviceView = view<Service, Record<string, (s: Service) => Cell | undefined>>(
+  {
+    id: (s) => s.id,
+    binary: (s) => s.binary,
+    host: (s) => s.host,
+    status: (s) => s.status,
+    state: (s) => s.state,
+    version: (s) => s.version,
+    disabled_reason: (s) => s.disabledReason,
+    seen_at: (s) => iso(s.seenAt),
+    started_at: (s) => iso(s.startedAt),
+  },
+  ['binary', 'host', 'status', 'state', 'version', 'disabled_reason', 'seen_at'],
+)
+
+const hostFields = {
+  name: (h: Host) => h.name,
+  state: (h: Host) => h.state,
+  status: (h: Host) => h.status,
+  disabled_reason: (h: Host) => h.disabledReason,
+  availability_zone: (h: Host) => h.availabilityZone,
+  driver: (h: Host) => h.driver,
+  hypervisor: (h: Host) => h.hypervisor,
+  accelerator: (h: Host) => h.accelerator,
+  instances: (h: Host) => h.instances,
+  vcpus: (h: Host) => `${h.used.vcpus}/${h.limit.vcpus}`,
+  memory_mb: (h: Host) => `${h.used.memoryMb}/${h.limit.memoryMb}`,
+  disk_gb: (h: Host) => `${h.used.diskGb}/${h.limit.diskGb}`,
+  total: (h: Host) => size(h.total),
+  used: (h: Host) => size(h.used),
+  limit: (h: Host) => size(h.limit),
+  seen_at: (h: Host) => iso(h.seenAt),
+}
+/** Hosts; `vcpus`, `memory_mb` and `disk_gb` are used/limit, `total`, `used` and `limit` the same numbers for programs. */
+export const hostRows = view<Host, typeof hostFields>(hostFields, [
+  'name',
+  'state',
+  'status',
+  'availability_zone',
+  'driver',
+  'accelerator',
+  'instances',
+  'vcpus',
+  'memory_mb',
+  'disk_gb',
+])
+export const hostView = view<{ host: Host; instances: InstanceSummary[] }, Record<string, (h: Shown) => Cell>>({
+  ...Object.fromEntries(Object.entries(hostFields).map(([key, of]) => [key, (shown: Shown) => of(shown.host) ?? null])),
+  instances: ({ instances }) => instances.map((i) => i.name),
+})
+type Shown = { host: Host; instances: InstanceSummary[] }
+
+const operationFields = {
+  id: (o: OperationSummary) => o.id,
+  kind: (o: OperationSummary) => o.kind,
+  state: (o: OperationSummary) => o.state,
+  instance_id: (o: OperationSummary) => o.instanceId,
+  instance_name: (o: OperationSummary) => o.instanceName,
+  step: (o: OperationSummary) => o.step,
+  host: (o: OperationSummary) => o.host,
+  attempt: (o: OperationSummary) => o.attempt,
+  request_id: (o: OperationSummary) => o.requestId,
+  created_at: (o: OperationSummary) => iso(o.createdAt),
+  finished_at: (o: OperationSummary) => iso(o.finishedAt),
+  fault: (o: OperationSummary) => fault(o.fault),
+}
+export const operationRows = view<OperationSummary, typeof operationFields>(operationFields, [
+  'id',
+  'kind',
+  'instance_name',
+  'state',
+  'step',
+  'host',
+  'created_at',
+])
+export const operationView = view<Operation, Record<string, (o: Operation) => Cell | undefined>>({
+  ...operationFields,
+  steps: (o) => o.steps.map((s) => ({ name: s.name, at: iso(s.at), attempt: s.attempt, host: s.host ?? null })),
+  deadline: (o) => iso(o.deadline),
+  lease_until: (o) => iso(o.leaseUntil),
+  cancel_requested: (o) => o.cancelRequested,
+  user_id: (o) => o.userId,
+  project_id: (o) => o.projectId,
+  retry_of: (o) => o.retryOf,
+})
+
+export const eventView = view<Event, Record<string, (e: Event) => Cell | undefined>>(
+  {
+    id: (e) => e.id,
+    at: (e) => iso(e.at),
+    type: (e) => e.type,
+    instance_name: (e) => e.instanceName,
+    instance_id: (e) => e.instanceId,
+    operation_id: (e) => e.operationId,
+    host: (e) => e.host,
+    message: (e) => e.message,
+    request_id: (e) => e.requestId,
+    project_id: (e) => e.projectId,
+  },
+  ['id', 'at', 'type', 'instance_name', 'host', 'message'],
+)
+
+/** An operation that a command has begun, and how far it came while the command looked. */
+export type BegunRow = Begun & { kind: string; state: string; step?: string; fault?: Fault | undefined }
+export const begunView = view<BegunRow, Record<string, (b: BegunRow) => Cell | undefined>>(
+  {
+    id: (b) => b.instance.id,
+    name: (b) => b.instance.name,
+    operation_id: (b) => b.operation,
+    kind: (b) => b.kind,
+    state: (b) => b.state,
+    step: (b) => b.step,
+    fault: (b) => fault(b.fault),
+  },
+  ['id', 'name', 'operation_id', 'kind', 'state'],
+)
+
+/** A thing that is gone. */
+export const goneView = view<{ id: string; name: string }, Record<string, (g: { id: string; name: string }) => Cell>>({
+  id: (g) => g.id,
+  name: (g) => g.name,
+})
+
+/** What each host said to a wish. */
+export const verdictView = view<HostVerdict, Record<string, (v: HostVerdict) => Cell | undefined>>(
+  {
+    host: (v) => v.host,
+    verdict: (v) => (v.passed ? 'yes' : 'no'),
+    filter: (v) => v.filter,
+    reason: (v) => v.reason,
+    weight: (v) => rounded(v.weight),
+    weights: (v) =>
+      v.weights && Object.fromEntries(Object.entries(v.weights).map(([name, w]) => [name, rounded(w) ?? 0])),
+  },
+  ['host', 'verdict', 'reason', 'weight', 'weights'],
+)
+
+/** A placement as a whole, for programs. */
+export const decisionRow = (d: Decision): Record<string, Cell> => ({
+  at: iso(d.at),
+  chosen: d.chosen ?? null,
+  summary: d.summary,
+  filters: d.filters,
+  weighers: d.weighers,
+  hosts: d.hosts.map((host) => verdictView.row(host)),
+})
+
+const rounded = (weight: number | undefined): number | undefined =>
+  weight === undefined ? undefined : Math.round(weight * 1000) / 1000
+
+/** An instance that was ordered, and how far it has come. */
+export type Booted = Begun & { flavor: string; image: string; status: string; state: string; host?: string }
+export const bootedView = view<Booted, Record<string, (b: Booted) => Cell | undefined>>({
+  id: (b) => b.instance.id,
+  name: (b) => b.instance.name,
+  status: (b) => b.status,
+  flavor: (b) => b.flavor,
+  image: (b) => b.image,
+  host: (b) => b.host,
+  operation_id: (b) => b.operation,
+  operation_state: (b) => b.state,
+})

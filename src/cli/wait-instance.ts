@@ -1,0 +1,86 @@
+import type { Clock } from '../core/base/clock.ts'
+import { isFailure } from '../core/base/errors.ts'
+import type { Instance } from '../core/contracts/shapes.ts'
+import type { InstanceState } from '../core/model/instance.ts'
+import type { Bus } from '../core/rpc/bus.ts'
+import { openBell } from './bell.ts'
+import { CommandError } from './command-error.ts'
+import { askAnywayMs, mayPass, patienceMs, type WaitOptions } from './wait.ts'
+
+type Deps = {
+  readonly bus: Pick<Bus, 'subscribe' | 'onLink'>
+  readonly clock: Clock
+  readonly show: (instance: string) => Promise<Instance>
+  readonly onProgress?: (instance: Instance) => void
+}
+
+/**
+ * Waits until an instance rests in `wanted`, or rests at all where nothing is wanted. Answers with the instance as it is
+ * then, undefined where it was to be DELETED and is gone. Fails where it comes to rest in ERROR instead, or is deleted.
+ */
+export async function awaitInstance(
+  { bus, clock, show, onProgress }: Deps,
+  name: string,
+  wanted: InstanceState | 'DELETED' | undefined,
+  { timeoutMs, signal }: WaitOptions = {},
+): Promise<Instance | undefined> {
+  const deadline = timeoutMs === undefined ? Number.POSITIVE_INFINITY : clock.now() + timeoutMs
+  const bell = openBell(clock)
+  let seen = await show(name).catch((e: unknown) => gone(e, wanted))
+  if (!seen || hasArrived(seen, wanted)) return seen
+  const { id } = seen
+  let lastAnswer = clock.now()
+  const unsubscribe = await bus.subscribe([`#.${id}.*`], ({ key }) => {
+    if (!key.startsWith('operation.step.')) bell.ring()
+  })
+  const offLink = bus.onLink((up) => up && bell.ring())
+  signal?.addEventListener('abort', bell.ring)
+  try {
+    for (;;) {
+      try {
+        seen = await show(id)
+        lastAnswer = clock.now()
+        onProgress?.(seen)
+        if (hasArrived(seen, wanted)) return seen
+      } catch (e) {
+        if (isFailure(e, 'InstanceNotFound')) return gone(e, wanted, seen?.name)
+        if (!mayPass(e) || clock.now() - lastAnswer > patienceMs) throw e
+      }
+      if (signal?.aborted) throw new CommandError('No longer waiting.', `See it: nova show ${name}`, 130)
+      if (clock.now() >= deadline) throw tooLong(seen, wanted, timeoutMs ?? 0)
+      await bell.wait(Math.min(askAnywayMs, deadline - clock.now()))
+    }
+  } finally {
+    signal?.removeEventListener('abort', bell.ring)
+    offLink()
+    await unsubscribe().catch(() => undefined)
+  }
+}
+
+function hasArrived(seen: Instance, wanted: InstanceState | 'DELETED' | undefined): boolean {
+  if (seen.status === 'BUILD') return wanted === 'BUILD'
+  if (seen.task !== undefined) return false
+  if (wanted === undefined ? seen.status !== 'ERROR' : seen.status === wanted) return true
+  if (seen.status !== 'ERROR') return false
+  const text = `${seen.name} is in ERROR: ${seen.fault?.message ?? 'no reason was recorded'}`
+  throw new CommandError(text, seen.fault?.hint ?? `All about it: nova show ${seen.name}`, 1)
+}
+
+function gone(e: unknown, wanted: string | undefined, was?: string): undefined {
+  if (isFailure(e, 'InstanceNotFound')) {
+    if (wanted === 'DELETED') return undefined
+    if (was !== undefined) throw new CommandError(`${was} was deleted meanwhile.`, 'What is left: nova list', 1)
+  }
+  throw e
+}
+
+function tooLong(seen: Instance | undefined, wanted: string | undefined, timeoutMs: number): CommandError {
+  const now = seen ? `${seen.name} is ${seen.status}${seen.task ? ` (${seen.task})` : ''}` : 'It does not answer'
+  const text = `${now} after ${timeoutMs / 1000} s${wanted ? `, not ${wanted}` : ''}.`
+  const { operation } = seen ?? {}
+  return new CommandError(
+    text,
+    operation ? `Follow it: nova operation follow ${operation.id}` : 'Wait longer: --timeout SECONDS',
+    1,
+  )
+}

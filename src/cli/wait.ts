@@ -1,0 +1,154 @@
+import type { Clock } from '../core/base/clock.ts'
+import { isFailure } from '../core/base/errors.ts'
+import type { OperationSummary } from '../core/contracts/shapes.ts'
+import type { Bus, Heard } from '../core/rpc/bus.ts'
+import { openBell } from './bell.ts'
+import { CommandError } from './command-error.ts'
+
+/** What waiting leans on. */
+export type WaitDeps = {
+  readonly bus: Pick<Bus, 'subscribe' | 'onLink'>
+  readonly clock: Clock
+  /** Asks for an operation as it is now. */
+  readonly show: (id: string) => Promise<OperationSummary>
+  /** Told how far an operation has come. */
+  readonly onProgress?: (operation: OperationSummary) => void
+}
+
+export type WaitOptions = {
+  /** The longest to wait for all of them; for ever where undefined: every operation has a deadline of its own. */
+  readonly timeoutMs?: number | undefined
+  /** Gives up waiting; the operations go on. */
+  readonly signal?: AbortSignal | undefined
+}
+
+/** Events may be lost with the broker that carried them: this often the conductor is asked in any case. */
+export const askAnywayMs = 10_000
+/** An end that was announced but does not show yet is asked for again so soon. */
+const askAgainMs = 200
+/** How long conductor or bus may be away before waiting is given up. */
+export const patienceMs = 60_000
+
+const ended = (operation: OperationSummary): boolean => !['queued', 'running'].includes(operation.state)
+/** What may come back by itself: a daemon or a broker that restarts. */
+export const mayPass = (e: unknown): boolean =>
+  isFailure(e) && ['BusDown', 'CallTimeout', 'HostUnreachable', 'DatabaseDown'].includes(e.code)
+
+/**
+ * Waits for operations to end, however they end, and gives them back in the order of `ids`. It listens first and asks
+ * then, so that no end can fall between; after that it asks only when an event says that something has happened, when the
+ * link was lost, and seldom otherwise.
+ */
+export async function awaitOperations(
+  deps: WaitDeps,
+  ids: readonly string[],
+  { timeoutMs, signal }: WaitOptions = {},
+): Promise<OperationSummary[]> {
+  const { bus, clock } = deps
+  const bell = openBell(clock)
+  const watch = openWatch(deps, ids, bell.ring)
+  const patterns = ids.map((id) => `#.${id}`)
+  const unsubscribe = await bus.subscribe(patterns, watch.hear)
+  const offLink = bus.onLink((up) => up && watch.askForAll())
+  const stopped = new Promise<void>((resolve) => signal?.addEventListener('abort', () => resolve()))
+  signal?.addEventListener('abort', bell.ring)
+  const deadline = timeoutMs === undefined ? Number.POSITIVE_INFINITY : clock.now() + timeoutMs
+  try {
+    for (;;) {
+      await Promise.race([watch.ask(), stopped])
+      const open = watch.open()
+      if (open.length === 0) return watch.all()
+      if (signal?.aborted) throw stoppedWaiting(open.map((row) => row.id))
+      if (clock.now() >= deadline) throw waitedEnough(open, timeoutMs ?? 0)
+      const rang = await bell.wait(Math.min(watch.announced() ? askAgainMs : askAnywayMs, deadline - clock.now()))
+      if (!rang) watch.askForAll()
+    }
+  } finally {
+    signal?.removeEventListener('abort', bell.ring)
+    offLink()
+    await unsubscribe().catch(() => undefined)
+  }
+}
+
+/** What is known of the operations that are waited for, and of which ones to ask. */
+function openWatch({ clock, show, onProgress }: WaitDeps, ids: readonly string[], ring: () => void) {
+  const known = new Map<string, OperationSummary>()
+  const open = new Set(ids)
+  const toAsk = new Set(ids)
+  const announced = new Set<string>()
+  let lastAnswer = clock.now()
+
+  const learn = (operation: OperationSummary): void => {
+    known.set(operation.id, operation)
+    onProgress?.(operation)
+    if (ended(operation)) open.delete(operation.id)
+  }
+  const askOne = async (id: string): Promise<void> => {
+    try {
+      const operation = await show(id)
+      lastAnswer = clock.now()
+      learn(operation)
+    } catch (e) {
+      // The first answer is waited for as any other: what never was there does not come back.
+      if (!known.has(id) || !mayPass(e) || clock.now() - lastAnswer > patienceMs) throw e
+    }
+  }
+  return {
+    async ask(): Promise<void> {
+      const asked = [...toAsk].filter((id) => open.has(id))
+      toAsk.clear()
+      await Promise.all(asked.map(askOne))
+    },
+    hear({ key, body }: Heard): void {
+      const id = key.slice(key.lastIndexOf('.') + 1)
+      if (!open.has(id)) return
+      const told = body as { type?: string; operation?: { step?: string } }
+      const operation = known.get(id)
+      if (told.type === 'operation.step') {
+        if (operation) learn({ ...operation, ...(told.operation?.step ? { step: told.operation.step } : {}) })
+        return
+      }
+      if (/\.(end|error)$/.test(told.type ?? '')) announced.add(id)
+      toAsk.add(id)
+      ring()
+    },
+    askForAll(): void {
+      for (const id of open) toAsk.add(id)
+      ring()
+    },
+    /** Whether an end was announced that does not show yet. */
+    announced: (): boolean => [...announced].some((id) => open.has(id)),
+    open: (): Array<{ id: string; operation: OperationSummary | undefined }> =>
+      [...open].map((id) => ({ id, operation: known.get(id) })),
+    all: (): OperationSummary[] => ids.map((id) => known.get(id)!),
+  }
+}
+
+const followHint = (ids: readonly string[]): string =>
+  `Follow it: ${ids.map((id) => `nova operation follow ${id}`).join('; ')}`
+
+function stoppedWaiting(ids: readonly string[]): CommandError {
+  const what = ids.length === 1 ? 'the operation goes on' : `${ids.length} operations go on`
+  return new CommandError(`No longer waiting: ${what}.`, followHint(ids), 130)
+}
+
+type Open = ReturnType<ReturnType<typeof openWatch>['open']>
+function waitedEnough(open: Open, timeoutMs: number): CommandError {
+  const at = open.map(({ operation }) =>
+    operation
+      ? `${operation.kind} of ${operation.instanceName}${operation.step ? ` at step "${operation.step}"` : ''}`
+      : 'unknown',
+  )
+  const text = `Not done after ${timeoutMs / 1000} s: ${at.join(', ')}. It goes on.`
+  return new CommandError(text, followHint(open.map((row) => row.id)), 1)
+}
+
+/** The end of an operation that did not succeed, as the error that a command ends with; undefined where it succeeded. */
+export function failureOf(operation: OperationSummary): CommandError | undefined {
+  const { kind, state, instanceName, fault, step, id } = operation
+  if (state === 'succeeded') return undefined
+  if (state === 'cancelled') return new CommandError(`The ${kind} of ${instanceName} was cancelled.`, fault?.hint, 1)
+  const where = step ? ` at step "${step}"` : ''
+  const text = `The ${kind} of ${instanceName} failed${where}: ${fault?.message ?? 'no reason was recorded'}`
+  return new CommandError(text, fault?.hint ?? `All about it: nova operation show ${id}`, 1)
+}

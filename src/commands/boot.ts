@@ -1,0 +1,133 @@
+import * as Flags from '@oclif/core/flags'
+import { readKey, readUserData } from '../cli/boot-files.ts'
+import { NovaCommand } from '../cli/command.ts'
+import { CommandError } from '../cli/command-error.ts'
+import { renderDecision } from '../cli/decision.ts'
+import { name, pairs, wait, whole } from '../cli/flags.ts'
+import { given } from '../cli/given.ts'
+import { type Booted, bootedView } from '../cli/views.ts'
+import type { BootWish } from '../core/contracts/conductor.ts'
+
+export default class Boot extends NovaCommand {
+  static override summary = 'Create and start an instance.'
+  static override description =
+    'Without --image and --flavor the built-in guest and the smallest flavor that it fits are taken, and said. The answer comes as soon as the order is recorded; --wait follows it until the machine runs.'
+  static override examples = [
+    '<%= config.bin %> boot web',
+    '<%= config.bin %> boot web --image debian-13 --flavor m1.small --key ~/.ssh/id_ed25519.pub --wait',
+    'Three at once: web-1, web-2 and web-3\n<%= config.bin %> boot web --count 3',
+    'Not on the host of db1\n<%= config.bin %> boot db2 --hint different_host=db1',
+    'Where would it go, and why?\n<%= config.bin %> boot web --flavor m1.large --dry-run',
+    '<%= config.bin %> boot web --user-data cloud-init.yaml --meta role=front --meta tier=1',
+  ]
+  static override args = { name: name('Its name; with --count the beginning of their names.') }
+  static override flags = {
+    image: Flags.string({ env: 'NOVA_IMAGE', helpValue: 'IMAGE', summary: 'What it starts from: nova image list.' }),
+    flavor: Flags.string({ env: 'NOVA_FLAVOR', helpValue: 'FLAVOR', summary: 'Its size: nova flavor list.' }),
+    count: whole({ min: 1, max: 1000 })({ helpValue: 'N', summary: 'So many alike; all of them or none.' }),
+    wait,
+    'dry-run': Flags.boolean({ exclusive: ['wait'], summary: 'Only show which host it would go to, and why.' }),
+    key: Flags.string({
+      env: 'NOVA_KEY',
+      helpValue: 'FILE|TEXT',
+      summary: 'An SSH public key that may log in: its file, or the line itself.',
+    }),
+    'user-data': Flags.string({
+      env: 'NOVA_USER_DATA',
+      helpValue: 'FILE',
+      summary: 'A file for the guest, as cloud-init reads it; - for standard input.',
+    }),
+    meta: Flags.string({
+      multiple: true,
+      multipleNonGreedy: true,
+      helpValue: 'KEY=VALUE',
+      summary: 'A note on the instance, which the guest can read; may be given several times.',
+    }),
+    hint: Flags.string({
+      multiple: true,
+      multipleNonGreedy: true,
+      helpValue: 'KEY=VALUE',
+      summary: 'A wish about its host: same_host=NAME, different_host=NAME; may be given several times.',
+    }),
+    'availability-zone': Flags.string({
+      env: 'NOVA_AVAILABILITY_ZONE',
+      helpValue: 'ZONE[:HOST]',
+      summary: 'Only hosts of this zone; with :HOST that one and no other (administrators).',
+    }),
+    description: Flags.string({ helpValue: 'TEXT', summary: 'What it is for.' }),
+    'idempotency-key': Flags.string({
+      env: 'NOVA_IDEMPOTENCY_KEY',
+      helpValue: 'KEY',
+      summary: 'The same key again within a day gives the first answer again and boots nothing.',
+    }),
+  }
+  static override readonly view = bootedView
+
+  async run(): Promise<void> {
+    const { args, flags } = await this.parse(Boot)
+    const wish: BootWish = {
+      name: args.name,
+      ...given(flags, ['image', 'flavor', 'count', 'description']),
+      ...given(
+        {
+          metadata: pairs('meta', flags.meta),
+          hints: pairs('hint', flags.hint),
+          key: flags.key === undefined ? undefined : await readKey(flags.key),
+          userData: flags['user-data'] === undefined ? undefined : await readUserData(flags['user-data']),
+          availabilityZone: flags['availability-zone'],
+          idempotencyKey: flags['idempotency-key'],
+        },
+        ['metadata', 'hints', 'key', 'userData', 'availabilityZone', 'idempotencyKey'],
+      ),
+    }
+    if (flags['dry-run']) await this.dryRun(wish)
+    else await this.boot(wish, flags.wait)
+  }
+
+  private async dryRun(wish: BootWish): Promise<void> {
+    const { decision, image, flavor } = await this.ask('bootDryRun', wish)
+    this.sayDefaults(wish, flavor, image)
+    this.write(await renderDecision(decision, this.look, { name: wish.name, flavor, image }))
+    if (!decision.chosen)
+      throw new CommandError(`No host would take ${wish.name}: ${decision.summary}`, 'Nothing was booted.', 1)
+  }
+
+  private async boot(wish: BootWish, wait: boolean): Promise<void> {
+    const { begun, flavor, image } = await this.ask('boot', wish)
+    this.sayDefaults(wish, flavor, image)
+    const booted: Booted[] = begun.map((b) => ({ ...b, flavor, image, status: 'BUILD', state: 'queued' }))
+    if (!wait) {
+      await this.show(wish, booted)
+      if (this.forPeople)
+        for (const b of booted.slice(0, 3)) this.note(`Follow it: nova operation follow ${b.operation}`)
+      return
+    }
+    const { failureOf } = await import('../cli/wait.ts')
+    const ended = await this.follow(begun.map((b) => b.operation))
+    const failures = ended.map(failureOf).filter((failure) => failure !== undefined)
+    await this.show(
+      wish,
+      booted.map((b, i) => {
+        const { state, host } = ended[i]!
+        const status = state === 'succeeded' ? 'ACTIVE' : 'ERROR'
+        return { ...b, state, status, ...(host === undefined ? {} : { host }) }
+      }),
+    )
+    if (failures.length > 1) for (const failure of failures.slice(0, -1)) this.tell(failure)
+    if (failures.length > 0) throw failures.at(-1)
+  }
+
+  /** One was asked for: one is shown; with --count always a list. */
+  private show(wish: BootWish, booted: readonly Booted[]): Promise<void> {
+    return wish.count === undefined ? this.showOne(bootedView, booted[0]!) : this.showRows(bootedView, booted)
+  }
+
+  private sayDefaults(wish: BootWish, flavor: string, image: string): void {
+    const taken = [
+      wish.flavor === undefined ? `flavor ${flavor}` : '',
+      wish.image === undefined ? `image ${image}` : '',
+    ]
+    const said = taken.filter(Boolean).join(', ')
+    if (said && this.forPeople) this.note(`Taken by default: ${said}`)
+  }
+}

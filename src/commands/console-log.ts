@@ -1,0 +1,36 @@
+import { NovaCommand } from '../cli/command.ts'
+import { instance, whole } from '../cli/flags.ts'
+import { given } from '../cli/given.ts'
+import { harmless } from '../cli/plain.ts'
+import { view } from '../cli/view.ts'
+
+const consoleView = view<{ text: string }, { text: (log: { text: string }) => string }>({ text: (log) => log.text })
+
+export default class ConsoleLog extends NovaCommand {
+  static override summary = 'Print what an instance wrote to its serial console.'
+  static override description =
+    'The text as the guest wrote it, at most the last MiB. On a terminal, what would steer the terminal (colours too) is left out.'
+  static override examples = ['<%= config.bin %> console-log web', '<%= config.bin %> console-log web --lines 20']
+  static override args = { instance }
+  static override flags = {
+    lines: whole({ min: 1 })({
+      aliases: ['length'],
+      env: 'NOVA_LINES',
+      helpValue: 'N',
+      summary: 'Only the last lines.',
+    }),
+  }
+  static override readonly view = consoleView
+
+  async run(): Promise<void> {
+    const { args, flags } = await this.parse(ConsoleLog)
+    const log = await this.ask('consoleLog', { instance: args.instance, ...given(flags, ['lines']) })
+    if (this.look.format === 'table' || this.look.format === 'value') {
+      this.write(ended(this.look.width === undefined ? log.text : harmless(log.text)))
+      return
+    }
+    await this.showOne(consoleView, log)
+  }
+}
+
+const ended = (text: string): string => (text === '' || text.endsWith('\n') ? text : `${text}\n`)

@@ -1,0 +1,20 @@
+import { NovaCommand } from '../../cli/command.ts'
+
+export default class DaemonCompute extends NovaCommand {
+  static override summary = 'Run the compute service of this host.'
+  static override description = 'Needs the bus, and no database: it asks the conductors.'
+  static override examples = [
+    '<%= config.bin %> daemon compute',
+    '<%= config.bin %> daemon compute --config /etc/nova/nova.toml',
+  ]
+
+  async run(): Promise<void> {
+    await this.parse(DaemonCompute)
+    const config = await this.settings()
+    const [{ runDaemon }, { runCompute }] = await Promise.all([
+      import('../../daemons/runtime.ts'),
+      import('../../daemons/compute.ts'),
+    ])
+    return runDaemon('compute', config, runCompute)
+  }
+}

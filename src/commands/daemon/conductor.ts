@@ -1,0 +1,20 @@
+import { NovaCommand } from '../../cli/command.ts'
+
+export default class DaemonConductor extends NovaCommand {
+  static override summary = 'Run a conductor: it keeps the database and sees that each operation ends.'
+  static override description = 'Needs bus and database. As many as wanted may run.'
+  static override examples = [
+    '<%= config.bin %> daemon conductor',
+    '<%= config.bin %> daemon conductor --config /etc/nova/nova.toml',
+  ]
+
+  async run(): Promise<void> {
+    await this.parse(DaemonConductor)
+    const config = await this.settings()
+    const [{ runDaemon }, { runConductor }] = await Promise.all([
+      import('../../daemons/runtime.ts'),
+      import('../../daemons/conductor.ts'),
+    ])
+    return runDaemon('conductor', config, runConductor)
+  }
+}

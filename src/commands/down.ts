@@ -1,0 +1,52 @@
+import * as Flags from '@oclif/core/flags'
+import { NovaCommand } from '../cli/command.ts'
+import { awaitOperations } from '../cli/wait.ts'
+import { kindOf } from '../core/model/operation.ts'
+
+export default class Down extends NovaCommand {
+  static override summary = "Stop this machine's daemons; the machines run on."
+  static override description = 'Operations under way stop at their next step and go on after the next "nova up".'
+  static override examples = [
+    '<%= config.bin %> down',
+    { description: 'Shut the virtual machines down first:', command: '<%= config.bin %> down --instances' },
+  ]
+  static override flags = {
+    instances: Flags.boolean({ env: 'NOVA_INSTANCES', summary: 'Stop every instance first.' }),
+  }
+
+  async run(): Promise<void> {
+    const { flags } = await this.parse(Down)
+    const config = await this.settings()
+    const { runningPid, stopBackground } = await import('../daemons/background.ts')
+    if (runningPid(config) === undefined) return this.write(`No cloud runs in ${config.stateDir}.\n`)
+    const stopped = flags.instances ? await this.stopInstances() : undefined
+    await stopBackground(config)
+    this.write(
+      stopped === undefined
+        ? 'The daemons have stopped; the machines run on. Start again: nova up\n'
+        : `The daemons and ${stopped} instance${stopped === 1 ? '' : 's'} have stopped. Start again: nova up\n`,
+    )
+  }
+
+  /** Stops all that runs, side by side; an instance that will not is said, and does not hold up the rest. */
+  private async stopInstances(): Promise<number> {
+    const { instances } = await this.ask('instanceList', { allProjects: true, limit: 10_000 })
+    const running = instances.filter(
+      (row) => kindOf('stop').from.includes(row.status) && row.power !== 'SHUTDOWN' && row.power !== 'NOSTATE',
+    )
+    const begun = await Promise.allSettled(running.map((row) => this.ask('begin', { instance: row.id, kind: 'stop' })))
+    const operations: string[] = []
+    for (const [i, outcome] of begun.entries())
+      if (outcome.status === 'fulfilled') operations.push(outcome.value.operation)
+      else this.note(`${running[i]?.name}: ${(outcome.reason as Error).message}`)
+    const bus = await this.bus()
+    const ended = await awaitOperations(
+      { bus, clock: this.clock, show: (id) => this.ask('operationShow', { operation: id }) },
+      operations,
+      { timeoutMs: this.timeoutMs },
+    )
+    for (const operation of ended)
+      if (operation.fault) this.note(`${operation.instanceName}: ${operation.fault.message}`)
+    return ended.filter((operation) => operation.state === 'succeeded').length
+  }
+}

@@ -1,0 +1,49 @@
+import * as Flags from '@oclif/core/flags'
+import { NovaCommand } from '../../cli/command.ts'
+import { whole } from '../../cli/flags.ts'
+import { given } from '../../cli/given.ts'
+import { eventView } from '../../cli/views.ts'
+import type { Event } from '../../core/contracts/shapes.ts'
+
+export default class EventList extends NovaCommand {
+  static override summary = 'List what has happened, oldest first, and what happens now.'
+  static override description =
+    'With --follow it goes on until Ctrl-C and misses nothing while the bus is away. With -f json each event is then a line of its own.'
+  static override examples = [
+    '<%= config.bin %> event list',
+    '<%= config.bin %> event list --instance web --limit 10',
+    '<%= config.bin %> event list --follow',
+  ]
+  static override flags = {
+    follow: Flags.boolean({ env: 'NOVA_FOLLOW', summary: 'Go on with what happens from now on.' }),
+    instance: Flags.string({ helpValue: 'INSTANCE', summary: 'Only those of this instance.' }),
+    after: whole({ min: 0 })({ helpValue: 'ID', summary: 'Only those after this event.' }),
+    limit: whole({ min: 1, max: 10_000 })({
+      env: 'NOVA_LIMIT',
+      helpValue: 'N',
+      summary: 'At most so many to begin with.',
+    }),
+  }
+  static override readonly view = eventView
+
+  async run(): Promise<void> {
+    const { flags } = await this.parse(EventList)
+    const wish = given(flags, ['instance', 'after', 'limit'])
+    if (flags.follow) return this.followAll(wish)
+    const { events } = await this.ask('eventList', wish)
+    await this.showRows(eventView, events)
+  }
+
+  private async followAll(wish: { instance?: string; after?: number; limit?: number }): Promise<void> {
+    const [{ followEvents }, { eventWriter }] = await Promise.all([
+      import('../../cli/follow-events.ts'),
+      import('../../cli/event-lines.ts'),
+    ])
+    const bus = await this.bus()
+    const writer = eventWriter(this.look)
+    const stop = new AbortController()
+    for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => stop.abort())
+    const list = async (from: typeof wish): Promise<Event[]> => (await this.ask('eventList', from)).events
+    await followEvents({ bus, list, show: (event) => this.write(writer(event)) }, wish, stop.signal)
+  }
+}

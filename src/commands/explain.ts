@@ -1,0 +1,32 @@
+import { NovaCommand } from '../cli/command.ts'
+import { CommandError } from '../cli/command-error.ts'
+import { renderDecision } from '../cli/decision.ts'
+import { instance } from '../cli/flags.ts'
+import { instanceRows, operationRows, verdictView } from '../cli/views.ts'
+
+export default class Explain extends NovaCommand {
+  static override summary = 'Show why an instance is on its host, or why no host took it.'
+  static override description =
+    'The record of the scheduler: each host with the first filter that refused it and why, in numbers, or with its weights; and which one was chosen. What a boot would do now: nova boot --dry-run.'
+  static override examples = ['<%= config.bin %> explain web', '<%= config.bin %> explain web -f json']
+  static override args = { instance }
+  static override readonly view = verdictView
+
+  async run(): Promise<void> {
+    const { args } = await this.parse(Explain)
+    const { instance, decision, operation } = await this.ask('explain', { instance: args.instance })
+    if (!decision)
+      throw new CommandError(
+        `${instance.name} was not placed yet, so there is nothing to explain.`,
+        operation ? `Follow it: nova operation follow ${operation.id}` : `See it: nova show ${instance.name}`,
+        1,
+      )
+    if (this.forPeople)
+      this.write(`${instance.name} is ${instance.status}${instance.host ? ` on ${instance.host}` : ''}. `)
+    const extra = {
+      instance: instanceRows.row(instance),
+      operation: operation ? operationRows.row(operation) : null,
+    }
+    this.write(await renderDecision(decision, this.look, extra))
+  }
+}

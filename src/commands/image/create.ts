@@ -1,0 +1,104 @@
+import * as Flags from '@oclif/core/flags'
+import { NovaCommand } from '../../cli/command.ts'
+import { misuse } from '../../cli/command-error.ts'
+import { diskGb, memoryMb, name, pairs } from '../../cli/flags.ts'
+import { given } from '../../cli/given.ts'
+import type { Source } from '../../cli/upload.ts'
+import { imageView } from '../../cli/views.ts'
+import { diskFormats, imageParts } from '../../core/contracts/shapes.ts'
+
+export default class ImageCreate extends NovaCommand {
+  static override summary = 'Make an image from files: a disk, or a kernel with its ramdisk.'
+  static override description =
+    'The files are checked by their SHA-256 on the way. When it was interrupted, the same command again sends only what the service does not have yet.'
+  static override examples = [
+    '<%= config.bin %> image create debian --disk debian-13.qcow2 --min-memory 512 --min-disk 3',
+    '<%= config.bin %> image create tiny --kernel vmlinuz --ramdisk initrd.img',
+  ]
+  static override hiddenAliases = ['image-create']
+  static override args = { name: name('Its name.') }
+  static override flags = {
+    disk: Flags.string({ aliases: ['file'], helpValue: 'FILE', summary: 'A disk.' }),
+    'disk-format': Flags.option({ options: diskFormats })({
+      dependsOn: ['disk'],
+      summary: 'What the disk is; found out where nothing is said.',
+    }),
+    kernel: Flags.string({ helpValue: 'FILE', summary: 'A kernel to start directly.' }),
+    ramdisk: Flags.string({ dependsOn: ['kernel'], helpValue: 'FILE', summary: 'The initial ramdisk of the kernel.' }),
+    'min-memory': memoryMb({ helpValue: 'MIB', summary: 'Memory that it needs at least, as 512 (MiB) or 2G.' }),
+    'min-disk': diskGb({ helpValue: 'GIB', summary: 'Disk that it needs at least, as 10 (GiB).' }),
+    meta: Flags.string({
+      multiple: true,
+      multipleNonGreedy: true,
+      helpValue: 'KEY=VALUE',
+      summary: 'A note on the image; may be given several times.',
+    }),
+  }
+  static override readonly view = imageView
+
+  async run(): Promise<void> {
+    const { args, flags } = await this.parse(ImageCreate)
+    if (flags.disk === undefined && flags.kernel === undefined)
+      misuse('An image needs --disk or --kernel.', 'nova image create NAME --disk FILE')
+    const metadata = pairs('meta', flags.meta)
+    const sources = await this.measured(flags)
+    const disk = sources.find((source) => source.part === 'disk')
+    const diskFormat = flags['disk-format'] ?? disk?.format
+    const { image, missing } = await this.ask('imageCreate', {
+      name: args.name,
+      files: Object.fromEntries(sources.map((source) => [source.part, source.file])),
+      ...given({ diskFormat, metadata, minMemoryMb: flags['min-memory'], minDiskGb: flags['min-disk'] }, [
+        'diskFormat',
+        'metadata',
+        'minMemoryMb',
+        'minDiskGb',
+      ]),
+    })
+    await this.send(
+      image.id,
+      sources.filter((source) => missing.includes(source.part)),
+    )
+    await this.showOne(imageView, await this.ask('imageShow', { image: image.id }))
+  }
+
+  /** Reads each file through: what it holds is announced before it is sent. */
+  private async measured(flags: { [part in Source['part']]?: string | undefined }): Promise<Source[]> {
+    const { measure } = await import('../../cli/upload.ts')
+    return this.counted('reading', 0, async (onBytes) => {
+      const sources: Source[] = []
+      for (const part of imageParts)
+        if (flags[part] !== undefined) sources.push(await measure(part, flags[part], onBytes))
+      return sources
+    })
+  }
+
+  private async send(image: string, sources: readonly Source[]): Promise<void> {
+    const { upload } = await import('../../cli/upload.ts')
+    const total = sources.reduce((sum, source) => sum + source.file.sizeBytes, 0)
+    await this.counted('sending', total, async (onBytes) => {
+      for (const source of sources)
+        await upload(source, (piece) => this.ask('imageWrite', { image, ...piece }), onBytes)
+    })
+  }
+
+  /** Shows on a terminal how many MiB are done. */
+  private async counted<T>(
+    deed: string,
+    total: number,
+    work: (onBytes: (n: number) => void) => Promise<T>,
+  ): Promise<T> {
+    const { openProgress } = await import('../../cli/progress.ts')
+    const progress = openProgress(this.clock)
+    let done = 0
+    try {
+      return await work((bytes) => {
+        done += bytes
+        progress.say(`${deed} ${mib(done)}${total > 0 ? ` of ${mib(total)}` : ''} MiB`)
+      })
+    } finally {
+      progress.end()
+    }
+  }
+}
+
+const mib = (bytes: number): string => (bytes / (1 << 20)).toFixed(0)

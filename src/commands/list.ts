@@ -1,0 +1,44 @@
+import * as Flags from '@oclif/core/flags'
+import { NovaCommand } from '../cli/command.ts'
+import { whole } from '../cli/flags.ts'
+import { given } from '../cli/given.ts'
+import { instanceRows } from '../cli/views.ts'
+import { instanceStates } from '../core/model/instance.ts'
+
+export default class List extends NovaCommand {
+  static override summary = 'List instances.'
+  static override description =
+    'The instances of your project, newest first. The flags narrow the list; those of several must all hold.'
+  static override examples = [
+    '<%= config.bin %> list',
+    '<%= config.bin %> list --status ERROR --all-projects',
+    'Names alone, for a script:\n<%= config.bin %> list -f value -c name',
+    '<%= config.bin %> list --deleted --limit 10 -f json',
+  ]
+  static override flags = {
+    name: Flags.string({ helpValue: 'NAME', summary: 'Only those with this in their name.' }),
+    status: Flags.option({ options: instanceStates })({ summary: 'Only those in this state.' }),
+    host: Flags.string({ helpValue: 'HOST', summary: 'Only those on this host.' }),
+    flavor: Flags.string({ helpValue: 'FLAVOR', summary: 'Only those of this flavor.' }),
+    image: Flags.string({ helpValue: 'IMAGE', summary: 'Only those that started from this image.' }),
+    'all-projects': Flags.boolean({
+      aliases: ['all-tenants'],
+      env: 'NOVA_ALL_PROJECTS',
+      summary: 'Those of every project (administrators).',
+    }),
+    deleted: Flags.boolean({ summary: 'Those that were deleted, as far back as history goes.' }),
+    limit: whole({ min: 1, max: 10_000 })({ env: 'NOVA_LIMIT', helpValue: 'N', summary: 'At most so many.' }),
+    marker: Flags.string({ helpValue: 'ID', summary: 'Go on after this instance, the last one of the page before.' }),
+  }
+  static override readonly view = instanceRows
+
+  async run(): Promise<void> {
+    const { flags } = await this.parse(List)
+    const { instances } = await this.ask('instanceList', {
+      ...given(flags, ['name', 'status', 'host', 'flavor', 'image', 'limit', 'marker']),
+      ...(flags['all-projects'] ? { allProjects: true } : {}),
+      ...(flags.deleted ? { deleted: true } : {}),
+    })
+    await this.showRows(instanceRows, instances)
+  }
+}

@@ -1,0 +1,30 @@
+import * as Flags from '@oclif/core/flags'
+import { NovaCommand } from '../../cli/command.ts'
+import { whole } from '../../cli/flags.ts'
+import { given } from '../../cli/given.ts'
+import { operationRows } from '../../cli/views.ts'
+import { operationStates } from '../../core/model/operation.ts'
+
+export default class OperationList extends NovaCommand {
+  static override summary = 'List operations, newest first: each change is one.'
+  static override examples = [
+    '<%= config.bin %> operation list --open',
+    '<%= config.bin %> operation list --instance web',
+    '<%= config.bin %> operation list --state failed --limit 5',
+  ]
+  static override flags = {
+    instance: Flags.string({ helpValue: 'INSTANCE', summary: 'Only those on this instance.' }),
+    state: Flags.option({ options: operationStates })({ summary: 'Only those in this state.' }),
+    open: Flags.boolean({ exclusive: ['state'], summary: 'Only those that have not ended.' }),
+    limit: whole({ min: 1, max: 10_000 })({ env: 'NOVA_LIMIT', helpValue: 'N', summary: 'At most so many.' }),
+    marker: Flags.string({ helpValue: 'ID', summary: 'Go on after this operation, the last one of the page before.' }),
+  }
+  static override readonly view = operationRows
+
+  async run(): Promise<void> {
+    const { flags } = await this.parse(OperationList)
+    const wish = given(flags, ['instance', 'state', 'limit', 'marker'])
+    const { operations } = await this.ask('operationList', { ...wish, ...(flags.open ? { open: true } : {}) })
+    await this.showRows(operationRows, operations)
+  }
+}

@@ -1,0 +1,24 @@
+import * as Flags from '@oclif/core/flags'
+import { InstanceVerb } from '../cli/verbs.ts'
+
+export default class Reboot extends InstanceVerb {
+  static override summary = 'Restart an instance.'
+  static override description =
+    'The guest is asked to shut down and is started again; with --hard its power is cut at once.\n\nWorks on an instance that is ACTIVE, with --hard in every state but BUILD; it is ACTIVE then.'
+  static override examples = [
+    '<%= config.bin %> reboot web',
+    '<%= config.bin %> reboot web db1 --wait',
+    '<%= config.bin %> reboot web --hard',
+  ]
+  static override flags = {
+    ...InstanceVerb.flags,
+    hard: Flags.boolean({ env: 'NOVA_HARD', summary: 'Cut the power instead of asking the guest.' }),
+  }
+
+  protected readonly kind = 'reboot'
+
+  override async run(): Promise<void> {
+    const { args, flags } = await this.parse(Reboot)
+    await this.beginAll(args.instances, flags.hard ? 'reboot-hard' : this.kind, flags.wait)
+  }
+}

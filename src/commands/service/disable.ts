@@ -1,0 +1,23 @@
+import * as Flags from '@oclif/core/flags'
+import { NovaCommand } from '../../cli/command.ts'
+import { name } from '../../cli/flags.ts'
+import { given } from '../../cli/given.ts'
+import { serviceView } from '../../cli/views.ts'
+
+export default class ServiceDisable extends NovaCommand {
+  static override summary = 'Keep new instances away from a host; those on it go on.'
+  static override examples = ['<%= config.bin %> service disable host1 --reason "new memory on Monday"']
+  static override hiddenAliases = ['service-disable']
+  static override args = { host: name('Name of the host.') }
+  static override flags = {
+    binary: Flags.string({ helpValue: 'NAME', summary: 'Another daemon than compute.' }),
+    reason: Flags.string({ helpValue: 'TEXT', summary: 'Why, for whoever lists services.' }),
+  }
+  static override readonly view = serviceView
+
+  async run(): Promise<void> {
+    const { args, flags } = await this.parse(ServiceDisable)
+    const wish = { host: args.host, enabled: false, ...given(flags, ['binary', 'reason']) }
+    await this.showOne(serviceView, await this.ask('serviceSet', wish))
+  }
+}

@@ -1,0 +1,22 @@
+import * as Flags from '@oclif/core/flags'
+import { NovaCommand } from '../../cli/command.ts'
+import { name } from '../../cli/flags.ts'
+import { given } from '../../cli/given.ts'
+import { serviceView } from '../../cli/views.ts'
+
+export default class ServiceEnable extends NovaCommand {
+  static override summary = 'Let a host take new instances again.'
+  static override examples = ['<%= config.bin %> service enable host1']
+  static override hiddenAliases = ['service-enable']
+  static override args = { host: name('Name of the host.') }
+  static override flags = {
+    binary: Flags.string({ helpValue: 'NAME', summary: 'Another daemon than compute.' }),
+  }
+  static override readonly view = serviceView
+
+  async run(): Promise<void> {
+    const { args, flags } = await this.parse(ServiceEnable)
+    const wish = { host: args.host, enabled: true, ...given(flags, ['binary']) }
+    await this.showOne(serviceView, await this.ask('serviceSet', wish))
+  }
+}

@@ -1,0 +1,69 @@
+import * as Flags from '@oclif/core/flags'
+import { ensureBuiltinImage } from '../cli/builtin-image.ts'
+import { NovaCommand } from '../cli/command.ts'
+import { whole } from '../cli/flags.ts'
+import { oneLineStatus } from '../cli/status-view.ts'
+
+export default class Up extends NovaCommand {
+  static override summary = "Start this machine's cloud: broker, database and all daemons."
+  static override description =
+    'Runs in the background under a supervisor and returns when every service answers. Running it again is harmless. Machines that an earlier life left running are taken up again.'
+  static override examples = [
+    '<%= config.bin %> up',
+    { description: 'A hundred pretended hosts:', command: '<%= config.bin %> up --driver fake --hosts 100' },
+    { description: 'For systemd and containers:', command: '<%= config.bin %> up --foreground' },
+  ]
+  static override flags = {
+    driver: Flags.string({
+      env: 'NOVA_DRIVER',
+      helpValue: 'auto|qemu|fake',
+      summary: 'The hypervisor of this host. auto: QEMU where it is installed, else fake.',
+    }),
+    hosts: whole({ min: 1, max: 10_000 })({
+      env: 'NOVA_HOSTS',
+      helpValue: 'N',
+      summary: 'How many compute hosts the fake driver plays.',
+    }),
+    foreground: Flags.boolean({
+      env: 'NOVA_FOREGROUND',
+      summary: 'Stay in front, log to standard error, end with the terminal.',
+    }),
+  }
+
+  async run(): Promise<void> {
+    const { flags } = await this.parse(Up)
+    const config = await this.settings({ 'compute.driver': flags.driver, 'fake.hosts': flags.hosts })
+    if (flags.foreground) {
+      const [{ runDaemon }, { startAll }] = await Promise.all([
+        import('../daemons/runtime.ts'),
+        import('../daemons/all.ts'),
+      ])
+      return runDaemon('up', config, startAll)
+    }
+    const { runningPid, startInBackground } = await import('../daemons/background.ts')
+    const already = runningPid(config)
+    if (already === undefined) {
+      const given = Object.entries({ driver: flags.driver, hosts: flags.hosts, config: this.common.config })
+      const flagged = given.flatMap(([flag, value]) => (value === undefined ? [] : [`--${flag}`, String(value)]))
+      this.note('Starting broker, database, conductor, scheduler and compute …')
+      await startInBackground(config, this.config.root, flagged)
+    }
+    const image = await ensureBuiltinImage(this.config.root, config, {
+      ask: (method, args) => this.ask(method, args),
+      note: (text) => this.note(text),
+    })
+    const status = await this.ask('status', {})
+    this.write(
+      [
+        already === undefined ? 'The cloud is up.' : `The cloud is up already (process ${already}).`,
+        `  ${oneLineStatus(status)}`,
+        `  state   ${config.stateDir}`,
+        image ? `  image   ${image}` : undefined,
+        '  next    nova boot web --wait',
+      ]
+        .filter((line) => line !== undefined)
+        .map((line) => `${line}\n`)
+        .join(''),
+    )
+  }
+}

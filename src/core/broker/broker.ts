@@ -1,0 +1,114 @@
+import { type Clock, systemClock } from '../base/clock.ts'
+import { type Ids, systemIds } from '../base/ids.ts'
+import type { Log } from '../base/log.ts'
+import { AmqpError } from './amqp-error.ts'
+import { Connection, type ConnectionDeps } from './connection.ts'
+import { type ListenAddress, type Listener, listen } from './listener.ts'
+import type { Users } from './login.ts'
+import { Memory } from './memory.ts'
+import { Flusher } from './outbox.ts'
+import { Vhost } from './vhost.ts'
+
+export type BrokerOptions = {
+  /** Where to listen; a TCP address without a host means loopback. */
+  listen: readonly ListenAddress[]
+  /** Passwords by user name. Every user may do everything in every virtual host. */
+  users: Users
+  /** Virtual hosts by name; `/` alone unless told otherwise. */
+  vhosts?: readonly string[]
+  /** The heartbeat interval offered to clients, in seconds; 0 for none. */
+  heartbeatSeconds?: number
+  /** The largest frame offered to clients, in bytes. */
+  frameMax?: number
+  /** Bytes of messages over which publishers are held back. */
+  memoryBytes?: number
+  log: Log
+  clock?: Clock
+  ids?: Ids
+}
+
+/** A queue as people want to see it. */
+export type QueueStats = { name: string; vhost: string; depth: number; unacked: number; consumers: number }
+export type BrokerStats = { connections: number; messageBytes: number; blocked: boolean; queues: QueueStats[] }
+
+export type Broker = {
+  /** Where it listens, with the real port where port 0 was asked for. */
+  addresses(): ReadonlyArray<Listener['address']>
+  stats(): BrokerStats
+  /** Closes every connection with 320 and stops listening; resolves when nothing is left. */
+  close(): Promise<void>
+}
+
+/** How long clients get to answer the close of a broker that stops. */
+const farewellMs = 1_000
+
+/**
+ * Starts an AMQP 0-9-1 server in this process that clients take for RabbitMQ. It keeps everything in memory: what is in
+ * its queues is gone when it stops. Fails with `ListenFailed` where an address is taken.
+ * @see https://www.rabbitmq.com/amqp-0-9-1-reference.html
+ */
+export async function startBroker(options: BrokerOptions): Promise<Broker> {
+  const clock = options.clock ?? systemClock
+  const connections = new Set<Connection>()
+  const memory = new Memory(options.memoryBytes ?? 256 << 20, (alarmed) => {
+    options.log.warn({ messageBytes: memory.held }, alarmed ? 'full: publishers are held back' : 'room again')
+    if (!alarmed) for (const connection of connections) connection.unblock()
+  })
+  const vhosts = new Map((options.vhosts ?? ['/']).map((name) => [name, new Vhost(name, { clock, memory })]))
+  const deps: ConnectionDeps = {
+    clock,
+    ids: options.ids ?? systemIds,
+    log: options.log,
+    memory,
+    flusher: new Flusher(),
+    users: options.users,
+    vhosts,
+    offer: {
+      channelMax: 2047,
+      frameMax: options.frameMax ?? 131_072,
+      heartbeat: options.heartbeatSeconds ?? 60,
+    },
+  }
+  const accept = (socket: ConstructorParameters<typeof Connection>[0]) => {
+    connections.add(new Connection(socket, deps, (connection) => connections.delete(connection)))
+  }
+  const listeners: Listener[] = []
+  const stop = async () => {
+    const closed = Promise.all(listeners.map((each) => each.close()))
+    for (const each of connections) each.close(new AmqpError('CONNECTION_FORCED', 'broker forced connection closure'))
+    const giveUp = clock.after(farewellMs, () => {
+      for (const each of [...connections]) each.destroy()
+    })
+    await closed
+    giveUp()
+  }
+  try {
+    for (const at of options.listen) listeners.push(await listen(at, accept))
+  } catch (e) {
+    await stop()
+    throw e
+  }
+  let stopped: Promise<void> | undefined
+  return {
+    addresses: () => listeners.map((each) => each.address),
+    stats: () => ({
+      connections: connections.size,
+      messageBytes: memory.held,
+      blocked: memory.alarmed,
+      queues: [...vhosts.values()].flatMap(queueStats),
+    }),
+    close: () => {
+      stopped ??= stop()
+      return stopped
+    },
+  }
+}
+
+const queueStats = (vhost: Vhost): QueueStats[] =>
+  [...vhost.queues.values()].map((queue) => ({
+    name: queue.name,
+    vhost: vhost.name,
+    depth: queue.depth,
+    unacked: queue.unacked,
+    consumers: queue.consumers,
+  }))

@@ -1,0 +1,326 @@
+import type { Clock } from '../base/clock.ts'
+import type { Ids } from '../base/ids.ts'
+import { refuse } from './amqp-error.ts'
+import { Confirms } from './confirms.ts'
+import { type Consumer, type ConsumerChannel, type Delivery, deliverFields } from './consumer.ts'
+import type { Exchange } from './exchange.ts'
+import type { Table } from './field-table.ts'
+import type { Memory } from './memory.ts'
+import type { Message } from './message.ts'
+import { type Args, type MethodName, writeMethod } from './methods.ts'
+import type { Outbox } from './outbox.ts'
+import type { Queue } from './queue.ts'
+import type { Entry } from './ready-list.ts'
+import { replyToName, type Vhost } from './vhost.ts'
+
+/** What a channel needs of its connection. It also stands for the owner of exclusive queues. */
+export type Peer = {
+  readonly outbox: Outbox
+  readonly vhost: Vhost
+  readonly user: string
+  readonly clock: Clock
+  readonly ids: Ids
+  readonly memory: Memory
+  /** Whether the client wants to hear that a queue it consumes from is gone. */
+  readonly wantsCancel: boolean
+  /** A message of so many bytes came in: flow control counts them while the broker is full. */
+  published(bytes: number): void
+  /** Asks for {@link Channel.flushConfirms} at the end of this turn. */
+  confirmLater(channel: Channel): void
+}
+
+/** A message whose frames are still coming in. */
+export type Incoming = {
+  exchange: string
+  routingKey: string
+  mandatory: boolean
+  immediate: boolean
+  route: Buffer
+  header: Buffer | undefined
+  size: number
+  received: number
+  parts: Buffer[]
+}
+
+/** A publish that is ready to be routed. */
+export type Outgoing = {
+  message: Message
+  exchange: Exchange
+  headers: Table | undefined
+  routingKeys: readonly string[]
+  mandatory: boolean
+}
+
+/** What a transaction holds back until it is committed. */
+type Transaction = {
+  publishes: Outgoing[]
+  settlements: Array<{ tags: Map<number, Delivery>; finish: (deliveries: Delivery[]) => void }>
+}
+
+/** A channel: deliveries that are out, consumers, and the modes that a client has put it into. */
+export class Channel implements ConsumerChannel {
+  readonly number: number
+  readonly peer: Peer
+  readonly consumers = new Map<string, Consumer>()
+  readonly #unacked = new Map<number, Delivery>()
+  /** Deliveries to consumers that want an acknowledgement: what the channel-wide prefetch counts. */
+  #outstanding = 0
+  #lastTag = 0
+  #dead = false
+  #replies: { name: string; tag: string } | undefined
+  /** We have sent channel.close and wait for its answer: everything else is ignored. */
+  closing = false
+  /** Prefetch of consumers to come (`global` false). */
+  prefetch = 0
+  #channelPrefetch = 0
+  /** The queue declared last: what an empty queue name stands for. */
+  lastQueue: string | undefined
+  incoming: Incoming | undefined
+  confirms: Confirms | undefined
+  transaction: Transaction | undefined
+
+  constructor(number: number, peer: Peer) {
+    this.number = number
+    this.peer = peer
+  }
+
+  get outbox(): Outbox {
+    return this.peer.outbox
+  }
+
+  get vhost(): Vhost {
+    return this.peer.vhost
+  }
+
+  reply<N extends MethodName>(name: N, args: Args<N>): void {
+    this.outbox.method(this.number, writeMethod(name, args))
+  }
+
+  // Queues and exchanges by name
+
+  /** The queue of that name, the last declared one for an empty name. 404 where there is none, 405 where it is another's. */
+  queue(name: string): Queue {
+    const wanted = this.queueName(name)
+    const queue = this.vhost.queues.get(wanted)
+    if (!queue) refuse('NOT_FOUND', `no queue '${wanted}' in vhost '${this.vhost.name}'`)
+    this.checkOwner(queue)
+    return queue
+  }
+
+  queueName(name: string): string {
+    if (name !== '') return name
+    return this.lastQueue ?? refuse('NOT_FOUND', 'no previously declared queue')
+  }
+
+  checkOwner(queue: Queue): void {
+    const { owner } = queue.declared
+    if (owner === undefined || owner === this.peer) return
+    refuse(
+      'RESOURCE_LOCKED',
+      `cannot obtain exclusive access to locked queue '${queue.name}' in vhost '${this.vhost.name}'. It could be originally declared on another connection or the exclusive property value does not match that of the original declaration.`,
+    )
+  }
+
+  exchange(name: string): Exchange {
+    return this.vhost.exchanges.get(name) ?? refuse('NOT_FOUND', `no exchange '${name}' in vhost '${this.vhost.name}'`)
+  }
+
+  // Deliveries
+
+  hasRoom(): boolean {
+    return !this.#dead && !this.closing && (this.#channelPrefetch === 0 || this.#outstanding < this.#channelPrefetch)
+  }
+
+  track(delivery: Delivery, noAck: boolean): number {
+    const tag = ++this.#lastTag
+    if (noAck) return tag
+    this.#unacked.set(tag, delivery)
+    if (delivery.consumer) {
+      delivery.consumer.unacked++
+      this.#outstanding++
+    }
+    return tag
+  }
+
+  /** Ends deliveries by tag with `finish`, at once or, in a transaction, on commit. 406 for a tag that is not out. */
+  settle(tag: number, multiple: boolean, finish: (deliveries: Delivery[]) => void): void {
+    const taken = this.#take(tag, multiple)
+    if (this.transaction) this.transaction.settlements.push({ tags: taken, finish })
+    else this.#finish([...taken.values()], finish)
+  }
+
+  #take(tag: number, multiple: boolean): Map<number, Delivery> {
+    const taken = new Map<number, Delivery>()
+    if (multiple && tag === 0) {
+      for (const [each, delivery] of this.#unacked) taken.set(each, delivery)
+      this.#unacked.clear()
+      return taken
+    }
+    const one = this.#unacked.get(tag)
+    if (!one) refuse('PRECONDITION_FAILED', `unknown delivery tag ${tag}`)
+    if (multiple) {
+      for (const [each, delivery] of this.#unacked) {
+        if (each > tag) break
+        taken.set(each, delivery)
+        this.#unacked.delete(each)
+      }
+    } else {
+      taken.set(tag, one)
+      this.#unacked.delete(tag)
+    }
+    return taken
+  }
+
+  #finish(deliveries: Delivery[], finish: (deliveries: Delivery[]) => void): void {
+    for (const { consumer } of deliveries) {
+      if (!consumer) continue
+      consumer.unacked--
+      this.#outstanding--
+    }
+    finish(deliveries)
+    if (this.#channelPrefetch > 0) this.wake()
+    else for (const { consumer } of deliveries) if (consumer?.parked) consumer.queue.wake(consumer)
+  }
+
+  /** Takes all deliveries back from the client, and puts them where they were. */
+  recover(): void {
+    const all = [...this.#unacked.values()]
+    this.#unacked.clear()
+    this.#finish(all, requeue)
+  }
+
+  set channelPrefetch(count: number) {
+    this.#channelPrefetch = count
+    this.wake()
+  }
+
+  /** Lets the channel's consumers have more where there is room again, those who waited longest first. */
+  wake(): void {
+    const parked = [...this.consumers.values()].filter((each) => each.parked)
+    if (parked.length > 1) parked.sort((a, b) => a.lastTag - b.lastTag)
+    for (const consumer of parked) consumer.queue.wake(consumer)
+  }
+
+  // Consumers
+
+  cancelled(consumer: Consumer): void {
+    this.consumers.delete(consumer.tag)
+    if (this.peer.wantsCancel && !this.closing && !this.#dead) {
+      this.reply('basic.cancel', { consumerTag: consumer.tag, nowait: true })
+    }
+  }
+
+  /** This channel's own reply queue, for direct reply-to; undefined before it consumes from it. */
+  get replyTo(): string | undefined {
+    return this.#replies?.name
+  }
+
+  get replyTag(): string | undefined {
+    return this.#replies?.tag
+  }
+
+  /** From now on replies to this channel arrive under that consumer tag; those that it does not read in time are lost. */
+  openReplyTo(tag: string): void {
+    const name = `${replyToName}.${this.peer.ids.hex()}`
+    this.#replies = { name, tag }
+    this.vhost.replyTakers.set(name, (message) => {
+      if (this.closing || this.outbox.overflowing) return false
+      this.outbox.content(this.number, deliverFields(tag, ++this.#lastTag, false), message)
+      return true
+    })
+  }
+
+  closeReplyTo(): void {
+    if (this.#replies) this.vhost.replyTakers.delete(this.#replies.name)
+    this.#replies = undefined
+  }
+
+  // Confirms
+
+  confirmMode(): void {
+    this.confirms ??= new Confirms((payload) => this.outbox.method(this.number, payload))
+  }
+
+  confirm(refused: boolean): void {
+    if (!this.confirms) return
+    this.confirms.settle(refused)
+    this.peer.confirmLater(this)
+  }
+
+  flushConfirms(): void {
+    if (!this.#dead && !this.closing) this.confirms?.flush()
+  }
+
+  // The end, in two steps, so that no channel of a lost connection gets what another one gives back
+
+  /** Takes its consumers away. */
+  silence(): void {
+    this.#dead = true
+    if (this.incoming) this.peer.memory.shrink(this.incoming.received)
+    this.incoming = undefined
+    this.closeReplyTo()
+    const consumers = [...this.consumers.values()]
+    this.consumers.clear()
+    for (const consumer of consumers) consumer.queue.unsubscribe(consumer)
+  }
+
+  /** Gives back what was out. */
+  giveBack(): void {
+    if (this.transaction) this.rollback()
+    this.transaction = undefined
+    const all = [...this.#unacked.values()]
+    this.#unacked.clear()
+    requeue(all)
+  }
+
+  // Transactions
+
+  /** Carries out what the transaction held back. */
+  commit(publish: (outgoing: Outgoing) => void): void {
+    const { publishes, settlements } = this.#transaction()
+    this.transaction = { publishes: [], settlements: [] }
+    for (const each of publishes) publish(each)
+    for (const { tags, finish } of settlements) this.#finish([...tags.values()], finish)
+    this.#forget(publishes)
+  }
+
+  #forget(publishes: readonly Outgoing[]): void {
+    for (const { message } of publishes) this.peer.memory.shrink(message.body.length)
+  }
+
+  /** Forgets what the transaction held back: its acknowledgements have not happened. */
+  rollback(): void {
+    const { publishes, settlements } = this.#transaction()
+    this.transaction = { publishes: [], settlements: [] }
+    this.#forget(publishes)
+    const back = [...this.#unacked, ...settlements.flatMap(({ tags }) => [...tags])].sort(([a], [b]) => a - b)
+    this.#unacked.clear()
+    for (const [tag, delivery] of back) this.#unacked.set(tag, delivery)
+  }
+
+  #transaction(): Transaction {
+    return this.transaction ?? refuse('PRECONDITION_FAILED', 'channel is not transactional')
+  }
+}
+
+function byQueue(deliveries: readonly Delivery[]): Map<Queue, Entry[]> {
+  const queues = new Map<Queue, Entry[]>()
+  for (const { queue, entry } of deliveries) {
+    const entries = queues.get(queue)
+    if (entries) entries.push(entry)
+    else queues.set(queue, [entry])
+  }
+  return queues
+}
+
+export function acknowledge(deliveries: Delivery[]): void {
+  for (const { queue, entry } of deliveries) queue.settle(entry)
+}
+
+export function discard(deliveries: Delivery[]): void {
+  for (const { queue, entry } of deliveries) queue.reject(entry)
+}
+
+export function requeue(deliveries: Delivery[]): void {
+  for (const [queue, entries] of byQueue(deliveries)) queue.requeue(entries)
+}

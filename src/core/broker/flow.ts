@@ -1,0 +1,70 @@
+import type { Socket } from 'node:net'
+import type { Memory } from './memory.ts'
+import type { Outbox } from './outbox.ts'
+
+/** What a peer may still publish after it was told that the broker is full, before it is not read from any more. */
+const graceBytes = 1 << 20
+
+/** Holds back one peer: while it does not read what it is sent, and while it fills a broker that is full. */
+export class Flow {
+  readonly #socket: Socket
+  readonly #outbox: Outbox
+  readonly #memory: Memory
+  readonly #tell: (blocked: boolean) => void
+  readonly #paused = new Set<'full' | 'slow'>()
+  #told = false
+  #publishedWhileFull = 0
+  /** Whether the peer understands connection.blocked. */
+  wantsBlocked = false
+
+  constructor(socket: Socket, outbox: Outbox, memory: Memory, tell: (blocked: boolean) => void) {
+    this.#socket = socket
+    this.#outbox = outbox
+    this.#memory = memory
+    this.#tell = tell
+  }
+
+  /** Whether the peer is not read from because the broker is full: its silence is none of its making. */
+  get heldBack(): boolean {
+    return this.#paused.has('full')
+  }
+
+  /** To be called after each chunk from the peer: one that lets its answers pile up is not read from any more. */
+  took(): void {
+    if (this.#outbox.overflowing) this.#pause('slow')
+  }
+
+  /** To be called for each message that the peer publishes. */
+  published(bytes: number): void {
+    if (!this.#memory.alarmed) return
+    this.#publishedWhileFull += bytes
+    if (this.wantsBlocked && !this.#told) {
+      this.#told = true
+      this.#tell(true)
+    }
+    // A peer that heeds the warning goes on being read: its acknowledgements are what empties the broker.
+    if (this.#publishedWhileFull > graceBytes) this.#pause('full')
+  }
+
+  /** The peer has read what it was sent. */
+  drained(): void {
+    this.#resume('slow')
+  }
+
+  /** The broker has room again. */
+  unblock(): void {
+    this.#publishedWhileFull = 0
+    if (this.#told) this.#tell(false)
+    this.#told = false
+    this.#resume('full')
+  }
+
+  #pause(why: 'full' | 'slow'): void {
+    this.#paused.add(why)
+    this.#socket.pause()
+  }
+
+  #resume(why: 'full' | 'slow'): void {
+    if (this.#paused.delete(why) && this.#paused.size === 0) this.#socket.resume()
+  }
+}

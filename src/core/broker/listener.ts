@@ -1,0 +1,73 @@
+import { chmodSync, unlinkSync } from 'node:fs'
+import { type AddressInfo, connect, createServer, type Server, type Socket } from 'node:net'
+import { fail } from '../base/errors.ts'
+
+/** Where a broker listens: a TCP port (0 for any free one; loopback without a host), or a unix socket. */
+export type ListenAddress = { host?: string; port: number } | { path: string }
+
+export type Listener = {
+  /** Where it really listens. */
+  address: { host: string; port: number } | { path: string }
+  /** Takes no more connections; those that there are live on. */
+  close(): Promise<void>
+}
+
+const shown = (at: ListenAddress): string => ('path' in at ? at.path : `${at.host ?? '127.0.0.1'}:${at.port}`)
+
+/** Listens on an address; a unix socket is for its owner only. Fails with `ListenFailed` where something else does. */
+export async function listen(at: ListenAddress, onSocket: (socket: Socket) => void): Promise<Listener> {
+  const server = createServer({ noDelay: true }, onSocket)
+  try {
+    await bind(server, at)
+  } catch (e) {
+    if (!('path' in at) || !isCode(e, 'EADDRINUSE') || (await answers(at.path))) failed(at, e)
+    // Left behind by a broker that was killed.
+    unlinkSync(at.path)
+    await bind(server, at).catch((again) => failed(at, again))
+  }
+  const bound = server.address() as AddressInfo | string
+  return {
+    address: typeof bound === 'string' ? { path: bound } : { host: bound.address, port: bound.port },
+    close: () => new Promise((resolve) => server.close(() => resolve())),
+  }
+}
+
+function failed(at: ListenAddress, e: unknown): never {
+  const code = (e as NodeJS.ErrnoException).code
+  fail('ListenFailed', {
+    address: shown(at),
+    why: code === 'EADDRINUSE' ? 'another program does already' : String(code),
+  })
+}
+
+const isCode = (e: unknown, code: string): boolean => (e as NodeJS.ErrnoException).code === code
+
+function bind(server: Server, at: ListenAddress): Promise<void> {
+  return new Promise((resolve, reject) => {
+    server.once('error', reject)
+    server.once('listening', () => {
+      server.off('error', reject)
+      resolve()
+    })
+    if (!('path' in at)) return void server.listen({ host: at.host ?? '127.0.0.1', port: at.port })
+    server.listen({ path: at.path })
+    // The socket is there when listen returns, and nobody is let in before the next turn.
+    try {
+      if (server.listening) chmodSync(at.path, 0o600)
+    } catch (e) {
+      server.close()
+      reject(e)
+    }
+  })
+}
+
+function answers(path: string): Promise<boolean> {
+  return new Promise((resolve) => {
+    const socket = connect({ path })
+    socket.once('connect', () => {
+      socket.destroy()
+      resolve(true)
+    })
+    socket.once('error', () => resolve(false))
+  })
+}

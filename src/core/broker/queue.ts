@@ -1,0 +1,317 @@
+import type { Clock } from '../base/clock.ts'
+import type { Table } from './field-table.ts'
+import type { Memory } from './memory.ts'
+import { footprint, type Message } from './message.ts'
+import type { QueueArguments } from './queue-arguments.ts'
+import { type Entry, ReadyList } from './ready-list.ts'
+
+/** Why a message left a queue without having been consumed; the words stand in `x-death`. */
+export type DeathReason = 'rejected' | 'expired' | 'maxlen'
+
+/** Somebody who takes messages from a queue. */
+export type Subscriber = {
+  readonly noAck: boolean
+  readonly exclusive: boolean
+  /** Higher ones are served first, as long as they have room. */
+  readonly priority: number
+  /** Set by the queue while it does not offer anything; see {@link Queue.wake}. */
+  parked: boolean
+  hasRoom(): boolean
+  take(entry: Entry): void
+  /** The queue is gone. */
+  cancel(): void
+}
+
+export type QueueDeps = {
+  clock: Clock
+  memory: Memory
+  /** A message leaves unconsumed; the queue does not hold it any more. */
+  onDead: (queue: Queue, message: Message, reason: DeathReason) => void
+  /** Nobody uses the queue any more and it was declared to go away then. */
+  onUnused: (queue: Queue) => void
+}
+
+export type QueueDeclaration = {
+  name: string
+  durable: boolean
+  autoDelete: boolean
+  /** The connection that alone may use it; undefined for a shared queue. */
+  owner: object | undefined
+  table: Table
+  args: QueueArguments
+}
+
+/** One queue: messages that wait, messages that are out, and consumers that take turns. */
+export class Queue {
+  readonly kind = 'queue'
+  readonly declared: QueueDeclaration
+  readonly #deps: QueueDeps
+  readonly #ready: ReadyList
+  readonly #subscribers = new Set<Subscriber>()
+  /** Those that may have room, in the order in which they take turns. */
+  #active: Subscriber[] = []
+  #lastPosition = 0
+  #unacked = 0
+  #deleted = false
+  #lastUsedMs = 0
+  #stopUnusedTimer: (() => void) | undefined
+  #stopExpiryTimer: (() => void) | undefined
+  #expiryTimerAt = 0
+
+  constructor(declared: QueueDeclaration, deps: QueueDeps) {
+    this.declared = declared
+    this.#deps = deps
+    this.#ready = new ReadyList(declared.args.maxPriority)
+    this.touch()
+    if (declared.args.expiresMs !== undefined) this.#watchUse(declared.args.expiresMs)
+  }
+
+  get name(): string {
+    return this.declared.name
+  }
+
+  get depth(): number {
+    return this.#ready.length
+  }
+
+  get unacked(): number {
+    return this.#unacked
+  }
+
+  get consumers(): number {
+    return this.#subscribers.size
+  }
+
+  get deleted(): boolean {
+    return this.#deleted
+  }
+
+  /** Whether one of its consumers wants to be the only one. */
+  get exclusivelyConsumed(): boolean {
+    for (const each of this.#subscribers) if (each.exclusive) return true
+    return false
+  }
+
+  /** Counts as use for `x-expires`: a declaration or a get. */
+  touch(): void {
+    if (this.declared.args.expiresMs !== undefined) this.#lastUsedMs = this.#deps.clock.now()
+  }
+
+  #watchUse(expiresMs: number): void {
+    const left = this.#lastUsedMs + expiresMs - this.#deps.clock.now()
+    this.#stopUnusedTimer = this.#deps.clock.after(Math.max(left, 1), () => {
+      if (this.#subscribers.size > 0) this.touch()
+      if (this.#deps.clock.now() - this.#lastUsedMs >= expiresMs) this.#deps.onUnused(this)
+      else this.#watchUse(expiresMs)
+    })
+  }
+
+  // Messages in
+
+  /** Takes a message in; false where the queue is full and was declared to refuse then. */
+  enqueue(message: Message): boolean {
+    const { args } = this.declared
+    if (args.overflow !== 'drop-head' && this.#over(1, message.body.length)) {
+      if (args.overflow === 'reject-publish-dlx') this.#deps.onDead(this, message, 'maxlen')
+      return false
+    }
+    this.#hold(message)
+    const entry: Entry = {
+      message,
+      position: ++this.#lastPosition,
+      expiresAt: this.#expiryOf(message),
+      redelivered: false,
+      next: undefined,
+    }
+    const subscriber = this.#ready.length === 0 ? this.#nextSubscriber() : undefined
+    if (subscriber) {
+      this.#hand(subscriber, entry)
+      return true
+    }
+    this.#ready.push(entry)
+    while (this.#over(0, 0)) this.#bury(this.#ready.shift()!, 'maxlen')
+    if (entry.expiresAt !== 0) this.#dropExpired()
+    return true
+  }
+
+  #over(messages: number, bytes: number): boolean {
+    const { maxLength, maxLengthBytes } = this.declared.args
+    return (
+      (maxLength !== undefined && this.#ready.length + messages > maxLength) ||
+      (maxLengthBytes !== undefined && this.#ready.bytes + bytes > maxLengthBytes)
+    )
+  }
+
+  #expiryOf(message: Message): number {
+    const own = message.ttlMs
+    const common = this.declared.args.messageTtlMs
+    if (own === undefined && common === undefined) return 0
+    return this.#deps.clock.now() + Math.min(own ?? Number.POSITIVE_INFINITY, common ?? Number.POSITIVE_INFINITY)
+  }
+
+  #hold(message: Message): void {
+    if (message.holders++ === 0) this.#deps.memory.grow(footprint(message))
+  }
+
+  #release(message: Message): void {
+    if (--message.holders === 0) this.#deps.memory.shrink(footprint(message))
+  }
+
+  #bury(entry: Entry, reason: DeathReason): void {
+    // Published again before it is let go, so that memory counts it once.
+    this.#deps.onDead(this, entry.message, reason)
+    this.#release(entry.message)
+  }
+
+  // Messages out
+
+  /** The next one that may go and has room; others are parked on the way. */
+  #nextSubscriber(): Subscriber | undefined {
+    while (this.#active.length > 0) {
+      const next = this.#active.shift()!
+      if (next.hasRoom()) return next
+      next.parked = true
+    }
+    return undefined
+  }
+
+  #hand(subscriber: Subscriber, entry: Entry): void {
+    this.#queueUp(subscriber)
+    if (subscriber.noAck) {
+      subscriber.take(entry)
+      this.#release(entry.message)
+    } else {
+      this.#unacked++
+      subscriber.take(entry)
+    }
+  }
+
+  #queueUp(subscriber: Subscriber): void {
+    let at = this.#active.length
+    while (at > 0 && this.#active[at - 1]!.priority < subscriber.priority) at--
+    if (at === this.#active.length) this.#active.push(subscriber)
+    else this.#active.splice(at, 0, subscriber)
+  }
+
+  #deliver(): void {
+    while (this.#ready.length > 0 && this.#active.length > 0) {
+      if (this.#dropExpired()) continue
+      const subscriber = this.#nextSubscriber()
+      if (!subscriber) return
+      this.#hand(subscriber, this.#ready.shift()!)
+    }
+  }
+
+  /** A parked subscriber may have room again. */
+  wake(subscriber: Subscriber): void {
+    if (!subscriber.parked || !this.#subscribers.has(subscriber) || !subscriber.hasRoom()) return
+    subscriber.parked = false
+    this.#queueUp(subscriber)
+    this.#deliver()
+  }
+
+  /** Takes the next message out for basic.get; with `noAck` for good. */
+  get(noAck: boolean): Entry | undefined {
+    this.touch()
+    this.#dropExpired()
+    const entry = this.#ready.shift()
+    if (!entry) return undefined
+    if (noAck) this.#release(entry.message)
+    else this.#unacked++
+    return entry
+  }
+
+  // Messages that were out
+
+  settle(entry: Entry): void {
+    this.#unacked--
+    this.#release(entry.message)
+  }
+
+  /** Refused without requeue. */
+  reject(entry: Entry): void {
+    this.#unacked--
+    if (this.#deleted) this.#release(entry.message)
+    else this.#bury(entry, 'rejected')
+  }
+
+  /** Puts messages back where they were, marked as redelivered. */
+  requeue(entries: readonly Entry[]): void {
+    this.#unacked -= entries.length
+    if (this.#deleted) {
+      for (const entry of entries) this.#release(entry.message)
+      return
+    }
+    for (const entry of entries) entry.redelivered = true
+    this.#ready.giveBack(entries)
+    this.#deliver()
+    this.#dropExpired()
+  }
+
+  // Expiry
+
+  /** Drops what has expired at the head, and waits for the next that will; true where something was dropped. */
+  #dropExpired(): boolean {
+    let dropped = false
+    for (let head = this.#ready.peek(); head && head.expiresAt !== 0; head = this.#ready.peek()) {
+      if (head.expiresAt > this.#deps.clock.now()) {
+        this.#awaitExpiry(head.expiresAt)
+        break
+      }
+      this.#ready.shift()
+      dropped = true
+      this.#bury(head, 'expired')
+    }
+    return dropped
+  }
+
+  #awaitExpiry(at: number): void {
+    if (this.#stopExpiryTimer && this.#expiryTimerAt <= at) return
+    this.#stopExpiryTimer?.()
+    this.#expiryTimerAt = at
+    this.#stopExpiryTimer = this.#deps.clock.after(Math.max(at - this.#deps.clock.now(), 1), () => {
+      this.#stopExpiryTimer = undefined
+      this.#dropExpired()
+    })
+  }
+
+  // Consumers
+
+  subscribe(subscriber: Subscriber): void {
+    this.#subscribers.add(subscriber)
+    subscriber.parked = false
+    this.#queueUp(subscriber)
+    this.#deliver()
+  }
+
+  /** Takes a consumer away; the last one takes an auto-delete queue with it. */
+  unsubscribe(subscriber: Subscriber): void {
+    if (!this.#subscribers.delete(subscriber)) return
+    this.#active = this.#active.filter((each) => each !== subscriber)
+    this.touch()
+    if (this.#subscribers.size === 0 && this.declared.autoDelete) this.#deps.onUnused(this)
+  }
+
+  /** Drops what waits; returns how many that were. */
+  purge(): number {
+    let purged = 0
+    for (let entry = this.#ready.shift(); entry; entry = this.#ready.shift()) {
+      this.#release(entry.message)
+      purged++
+    }
+    return purged
+  }
+
+  /** Ends the queue: drops what waits, tells its consumers, and returns how many messages waited. */
+  delete(): number {
+    this.#deleted = true
+    this.#stopUnusedTimer?.()
+    this.#stopExpiryTimer?.()
+    const purged = this.purge()
+    const subscribers = [...this.#subscribers]
+    this.#subscribers.clear()
+    this.#active = []
+    for (const each of subscribers) each.cancel()
+    return purged
+  }
+}

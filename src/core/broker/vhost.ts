@@ -1,0 +1,181 @@
+import type { Clock } from '../base/clock.ts'
+import { deadLetter } from './dead-letter.ts'
+import { type Binding, Exchange, type ExchangeDeclaration, type ExchangeType } from './exchange.ts'
+import { emptyTable, sameField, type Table } from './field-table.ts'
+import type { Memory } from './memory.ts'
+import type { Message } from './message.ts'
+import { Queue, type QueueDeclaration, type QueueDeps } from './queue.ts'
+
+/** Every reply queue of direct reply-to is called so, followed by a token of its channel. */
+export const replyToName = 'amq.rabbitmq.reply-to'
+
+/** Takes a reply that was sent to a channel's direct reply-to; false where it cannot. */
+export type ReplyTaker = (message: Message) => boolean
+
+/** What became of a published message: whether anybody got it, and whether a full queue refused it. */
+export type Published = { routed: boolean; refused: boolean }
+
+const predeclared: ReadonlyArray<readonly [string, ExchangeType]> = [
+  ['', 'direct'],
+  ['amq.direct', 'direct'],
+  ['amq.fanout', 'fanout'],
+  ['amq.topic', 'topic'],
+  ['amq.headers', 'headers'],
+  ['amq.match', 'headers'],
+]
+
+/** A virtual host: exchanges, queues and bindings under names of their own. */
+export class Vhost {
+  readonly name: string
+  readonly queues = new Map<string, Queue>()
+  readonly exchanges = new Map<string, Exchange>()
+  /** Direct reply-to: who takes a reply, by the whole name that stands in reply_to. */
+  readonly replyTakers = new Map<string, ReplyTaker>()
+  readonly #clock: Clock
+  readonly #queueDeps: QueueDeps
+  /** The bindings that lead to a queue or an exchange. */
+  readonly #inbound = new Map<Queue | Exchange, Set<Binding>>()
+
+  constructor(name: string, deps: { clock: Clock; memory: Memory }) {
+    this.name = name
+    this.#clock = deps.clock
+    this.#queueDeps = {
+      clock: deps.clock,
+      memory: deps.memory,
+      onDead: (queue, message, reason) => deadLetter(this, queue, message, reason, this.#clock.now()),
+      onUnused: (queue) => void this.deleteQueue(queue),
+    }
+    for (const [exchange, type] of predeclared) {
+      const durable = { durable: true, autoDelete: false, internal: false, table: emptyTable, alternate: undefined }
+      this.addExchange({ name: exchange, type, ...durable })
+    }
+  }
+
+  addQueue(declaration: QueueDeclaration): Queue {
+    const queue = new Queue(declaration, this.#queueDeps)
+    this.queues.set(declaration.name, queue)
+    return queue
+  }
+
+  /** Ends a queue and every binding to it; returns how many messages waited in it. */
+  deleteQueue(queue: Queue): number {
+    if (queue.deleted) return 0
+    this.queues.delete(queue.name)
+    this.#dropInbound(queue)
+    return queue.delete()
+  }
+
+  addExchange(declaration: ExchangeDeclaration): Exchange {
+    const exchange = new Exchange(declaration)
+    this.exchanges.set(declaration.name, exchange)
+    return exchange
+  }
+
+  deleteExchange(exchange: Exchange): void {
+    if (this.exchanges.get(exchange.name) !== exchange) return
+    this.exchanges.delete(exchange.name)
+    this.#dropInbound(exchange)
+    for (const binding of [...exchange.bindings]) {
+      exchange.remove(binding)
+      this.#inbound.get(binding.destination)?.delete(binding)
+    }
+  }
+
+  #dropInbound(destination: Queue | Exchange): void {
+    const bindings = this.#inbound.get(destination) ?? []
+    this.#inbound.delete(destination)
+    for (const binding of bindings) this.#removeFromSource(binding)
+  }
+
+  #removeFromSource(binding: Binding): void {
+    const { source } = binding
+    source.remove(binding)
+    if (source.declared.autoDelete && source.bindings.size === 0) this.deleteExchange(source)
+  }
+
+  #find(wanted: Binding): Binding | undefined {
+    for (const each of this.#inbound.get(wanted.destination) ?? []) {
+      if (each.source !== wanted.source || each.routingKey !== wanted.routingKey) continue
+      if (sameField({ tag: 'F', value: each.args }, { tag: 'F', value: wanted.args })) return each
+    }
+    return undefined
+  }
+
+  /** Adds a binding; one that is there already stays as it is. */
+  bind(binding: Binding): void {
+    if (this.#find(binding)) return
+    const inbound = this.#inbound.get(binding.destination)
+    if (inbound) inbound.add(binding)
+    else this.#inbound.set(binding.destination, new Set([binding]))
+    binding.source.add(binding)
+  }
+
+  /** Removes a binding; the last one that leads out of an auto-delete exchange takes it with it. */
+  unbind(wanted: Binding): void {
+    const binding = this.#find(wanted)
+    if (!binding) return
+    this.#inbound.get(binding.destination)?.delete(binding)
+    this.#removeFromSource(binding)
+  }
+
+  /**
+   * Puts a message into every queue that its exchange leads to for the given routing keys, each queue once. `allow` may
+   * hold queues back: dead-lettering does so to end circles.
+   */
+  publish(
+    message: Message,
+    exchange: Exchange,
+    headers: Table | undefined,
+    routingKeys: readonly string[] = [message.routingKey],
+    allow?: (queue: Queue) => boolean,
+  ): Published {
+    if (exchange.name === '' && routingKeys.length === 1) {
+      // The default exchange: by far the most frequent way, since every answer takes it.
+      const queue = this.queues.get(routingKeys[0]!)
+      if (!queue) return { routed: this.#reply(message, routingKeys[0]!), refused: false }
+      if (allow && !allow(queue)) return { routed: false, refused: false }
+      return { routed: true, refused: !queue.enqueue(message) }
+    }
+    const queues = new Set<Queue>()
+    this.#collect(exchange, routingKeys, headers, queues, new Set())
+    let refused = false
+    let routed = false
+    for (const queue of queues) {
+      if (allow && !allow(queue)) continue
+      routed = true
+      if (!queue.enqueue(message)) refused = true
+    }
+    return { routed, refused }
+  }
+
+  #reply(message: Message, routingKey: string): boolean {
+    return routingKey.startsWith(replyToName) && this.replyTakers.get(routingKey)?.(message) === true
+  }
+
+  #collect(
+    exchange: Exchange,
+    routingKeys: readonly string[],
+    headers: Table | undefined,
+    queues: Set<Queue>,
+    seen: Set<Exchange>,
+  ): void {
+    if (seen.has(exchange)) return
+    seen.add(exchange)
+    let found = false
+    const follow = (destination: Queue | Exchange): void => {
+      found = true
+      if (destination.kind === 'queue') queues.add(destination)
+      else this.#collect(destination, routingKeys, headers, queues, seen)
+    }
+    for (const key of routingKeys) {
+      if (exchange.name !== '') exchange.match(key, headers, (binding) => follow(binding.destination))
+      else {
+        const queue = this.queues.get(key)
+        if (queue) follow(queue)
+      }
+    }
+    if (found || exchange.declared.alternate === undefined) return
+    const alternate = this.exchanges.get(exchange.declared.alternate)
+    if (alternate) this.#collect(alternate, routingKeys, headers, queues, seen)
+  }
+}

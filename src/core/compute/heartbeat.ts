@@ -1,0 +1,43 @@
+import { reason } from '../base/errors.ts'
+import { serviceContext } from '../model/context.ts'
+import { type ComputeDeps, selfOf } from './deps.ts'
+import type { Engine } from './engine.ts'
+import { hostReport } from './join.ts'
+import { isAway } from './patience.ts'
+
+type HeartbeatDeps = Pick<
+  ComputeDeps,
+  'agent' | 'clock' | 'driver' | 'host' | 'ids' | 'incarnation' | 'log' | 'options'
+>
+
+/**
+ * One heartbeat a call: renews the leases of what is in hand, lets go of what the conductor says, and now and then tells
+ * what the host has to give. `onStranger` is called where the conductor does not know this life of the host.
+ */
+export function heartbeats(deps: HeartbeatDeps, engine: Engine, onStranger: (e: unknown) => void): () => Promise<void> {
+  const { agent, clock, driver, ids, log, options } = deps
+  // A lost answer must not cost more than one beat, or leases would lapse.
+  const timeoutMs = options.heartbeatSeconds * 1000
+  let reportedAt = clock.now()
+  let away = false
+
+  return async () => {
+    const due = clock.now() - reportedAt >= options.reportSeconds * 1000
+    const report = due ? await hostReport(driver) : undefined
+    const said = { ...selfOf(deps), operations: engine.inHand(), ...(report ? { report } : {}) }
+    try {
+      const ctx = serviceContext('compute', ids.requestId())
+      const { lost, cancelled } = await agent.heartbeat(ctx, said, { timeoutMs })
+      for (const operation of lost) engine.lose(operation)
+      for (const operation of cancelled) engine.cancel(operation)
+    } catch (e) {
+      if (!isAway(e)) return onStranger(e)
+      log[away ? 'debug' : 'warn']({ why: reason(e) }, 'no conductor hears this host')
+      away = true
+      return
+    }
+    if (away) log.info('a conductor hears this host again')
+    away = false
+    if (report) reportedAt = clock.now()
+  }
+}

@@ -1,0 +1,52 @@
+import type { Clock } from '../base/clock.ts'
+import { type Code, isFailure } from '../base/errors.ts'
+import type { Ids } from '../base/ids.ts'
+
+const awayCodes: readonly Code[] = ['HostUnreachable', 'BusDown', 'CallTimeout', 'DatabaseDown']
+const firstPauseMs = 100
+const longestPauseMs = 5_000
+
+/** Whether the other side could not be heard, as against having said no. What was asked may still have been done. */
+export const isAway = (e: unknown): boolean => isFailure(e) && awayCodes.includes(e.code)
+
+/** Milliseconds to wait after the `n`-th vain attempt (from 0): doubling, with chance, so that hosts do not return in step. */
+export const pauseMs = (n: number, ids: Ids): number =>
+  Math.min(firstPauseMs * 2 ** Math.min(n, 10), longestPauseMs) * (0.5 + ids.random() / 2)
+
+/** The promise's outcome, or a rejection with the signal's reason, whichever comes first. */
+export function orAbort<T>(work: Promise<T>, signal: AbortSignal): Promise<T> {
+  return new Promise((resolve, reject) => {
+    const abort = () => reject(signal.reason)
+    if (signal.aborted) abort()
+    signal.addEventListener('abort', abort)
+    work.then(resolve, reject).finally(() => signal.removeEventListener('abort', abort))
+  })
+}
+
+/** Asks again and again while the other side is away, until it answers or `signal` aborts. */
+export async function untilHeard<T>(
+  { clock, ids }: { clock: Clock; ids: Ids },
+  signal: AbortSignal,
+  ask: () => Promise<T>,
+  onAway?: (e: unknown) => void,
+): Promise<T> {
+  for (let n = 0; ; n++) {
+    signal.throwIfAborted()
+    try {
+      return await orAbort(ask(), signal)
+    } catch (e) {
+      if (!isAway(e)) throw e
+      onAway?.(e)
+    }
+    await clock.sleep(pauseMs(n, ids), signal)
+  }
+}
+
+/** Shut until it is opened, once and for all. */
+export function newGate(): { readonly passed: Promise<void>; readonly open: () => void } {
+  let open = () => {}
+  const passed = new Promise<void>((resolve) => {
+    open = resolve
+  })
+  return { passed, open }
+}

@@ -1,0 +1,85 @@
+import { reason } from '../base/errors.ts'
+import { serviceContext } from '../model/context.ts'
+import type { PowerState } from '../model/instance.ts'
+import type { GuestPower } from '../virt/driver.ts'
+import { type ComputeDeps, selfOf } from './deps.ts'
+import type { Release, Turns } from './turns.ts'
+
+/** An instance as the conductor believes it to be. */
+type Believed = { id: string; power: PowerState }
+
+/** Tells the conductor how guests are that changed by themselves. */
+export type PowerReports = {
+  /** All guests of this host, save those with an operation under way. */
+  all(): Promise<void>
+  /** Those that are not as the conductor believes; guests that are not here count as NOSTATE. */
+  differences(believed: readonly Believed[]): Promise<void>
+  /** One that has just changed. Told when no operation is under way; never rejects. */
+  changed(id: string): Promise<void>
+}
+
+const timeoutMs = 10_000
+
+/**
+ * Power reports that cannot overtake operations: whoever reports on a guest holds its turn, so what it has seen is still
+ * so when it is written down.
+ */
+export function powerReports(
+  deps: Pick<ComputeDeps, 'agent' | 'driver' | 'host' | 'ids' | 'incarnation' | 'log'>,
+  turns: Turns,
+): PowerReports {
+  const { agent, driver, ids, log } = deps
+  const pending = new Set<string>()
+
+  const send = async (changes: GuestPower[]): Promise<void> => {
+    if (changes.length === 0) return
+    const ctx = serviceContext('compute', ids.requestId())
+    await agent.power(ctx, { ...selfOf(deps), changes }, { timeoutMs })
+  }
+
+  /** Looks at the guests that are at rest and tells of those that `worthTelling` picks. */
+  const report = async (among: readonly string[], worthTelling: (seen: GuestPower) => boolean): Promise<void> => {
+    const held = new Map<string, Release>()
+    try {
+      for (const id of among) {
+        const release = turns.takeFree(id)
+        if (release) held.set(id, release)
+      }
+      const seen = new Map((await driver.list()).map(({ id, power }) => [id, power]))
+      const states = [...held.keys()].map((id) => ({ id, power: seen.get(id) ?? ('NOSTATE' as const) }))
+      await send(states.filter(worthTelling))
+    } finally {
+      for (const release of held.values()) release()
+    }
+  }
+
+  return {
+    async all() {
+      const here = await driver.list()
+      await report(
+        here.map(({ id }) => id),
+        () => true,
+      )
+    },
+    async differences(believed) {
+      const beliefs = new Map(believed.map(({ id, power }) => [id, power]))
+      await report([...beliefs.keys()], ({ id, power }) => beliefs.get(id) !== power)
+    },
+    async changed(id) {
+      if (pending.has(id)) return
+      pending.add(id)
+      const release = await turns.take(id)
+      // Changes from here on need another look.
+      pending.delete(id)
+      try {
+        const power = await driver.power(id)
+        log.info({ instance: id, power }, 'guest changed by itself')
+        await send([{ id, power }])
+      } catch (e) {
+        log.warn({ instance: id, why: reason(e) }, 'a change of power could not be told; the next full report will')
+      } finally {
+        release()
+      }
+    },
+  }
+}

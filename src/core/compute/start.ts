@@ -1,0 +1,101 @@
+import { every } from '../base/clock.ts'
+import { reason } from '../base/errors.ts'
+import { compute } from '../contracts/compute.ts'
+import { serviceContext } from '../model/context.ts'
+import { type Bus, served } from '../rpc/bus.ts'
+import { type ComputeDeps, selfOf } from './deps.ts'
+import { type Engine, openEngine } from './engine.ts'
+import { heartbeats } from './heartbeat.ts'
+import { type Images, openImages } from './images.ts'
+import { join } from './join.ts'
+import { computeManager } from './manager.ts'
+import { type PowerReports, powerReports } from './power.ts'
+import { newTurns } from './turns.ts'
+
+/** A compute host's parts, the bus that it serves on, and how it dies where it may not go on. */
+export type StartDeps = ComputeDeps & {
+  readonly bus: Pick<Bus, 'serve' | 'onLink'>
+  /** Called where the host must not go on (`HostMismatch` later on). Where absent the process dies of the rejection. */
+  readonly fatal?: (e: unknown) => void
+}
+
+const byeTimeoutMs = 1_000
+
+/**
+ * Starts a compute host: takes up its guests, joins the cloud (waits for a conductor; `HostMismatch` ends it) and goes on
+ * with the operations that an earlier life left. The returned function stops it in bounded time; the guests run on.
+ */
+export async function startCompute(deps: StartDeps): Promise<() => Promise<void>> {
+  const { bus, driver, host, log, options } = deps
+  await driver.init()
+  const images = await openImages(deps)
+  const turns = newTurns()
+  const engine = openEngine(deps, { driver, images, graceMs: options.graceSeconds * 1000 }, turns)
+  const power = powerReports(deps, turns)
+  // Served before the conductor knows the host: what it sends from then on arrives. The engine lets it in after that.
+  const stopServing = await bus.serve([served(compute, computeManager(deps, engine))], {
+    server: host,
+    slots: options.slots,
+  })
+  const stopped = new AbortController()
+  try {
+    await join(deps, engine, power, stopped.signal)
+  } catch (e) {
+    await Promise.all([engine.stop(), stopServing()])
+    await driver.close()
+    throw e
+  }
+  const stopPeriodic = startPeriodic(deps, { engine, images, power, stopped: stopped.signal })
+  log.info({ driver: driver.name }, 'compute host is up')
+
+  return async () => {
+    stopped.abort()
+    const quiet = Promise.all([stopServing(), stopPeriodic()])
+    await engine.stop()
+    // A heartbeat that is still under way must not come after the farewell, but may not hold up the end either.
+    await Promise.race([quiet, deps.clock.sleep(byeTimeoutMs)])
+    const ctx = serviceContext('compute', deps.ids.requestId())
+    const bye = deps.agent.bye(ctx, selfOf(deps), { timeoutMs: byeTimeoutMs })
+    await bye.catch((e) => log.info({ why: reason(e) }, 'no conductor hears the farewell; leases will lapse'))
+    await driver.close()
+  }
+}
+
+type Parts = { engine: Engine; images: Images; power: PowerReports; stopped: AbortSignal }
+
+/** What a compute host does by itself from time to time, and when the bus or a guest changes. */
+function startPeriodic(deps: StartDeps, { engine, images, power, stopped }: Parts): () => Promise<unknown> {
+  const { bus, clock, driver, log, options } = deps
+  const die = deps.fatal ?? ((e: unknown) => void Promise.reject(e))
+  let joining = false
+  const rejoin = () => {
+    if (joining) return
+    joining = true
+    void join(deps, engine, power, stopped)
+      .catch((e) => {
+        log.fatal({ err: e }, 'this host may not go on')
+        die(e)
+      })
+      .finally(() => {
+        joining = false
+      })
+  }
+  const beat = heartbeats(deps, engine, (e) => {
+    log.error({ why: reason(e) }, 'the conductor refuses the heartbeat; joining again')
+    rejoin()
+  })
+  const compare = async () => {
+    await power.all()
+    await images.trim()
+  }
+  const failed = (what: string) => (e: unknown) => log.warn({ err: e }, `${what} failed`)
+  const ends = [
+    every(clock, options.heartbeatSeconds * 1000, beat, failed('heartbeat')),
+    every(clock, options.reportSeconds * 1000, compare, failed('comparing power states')),
+    driver.onPower(({ id }) => void power.changed(id)),
+    bus.onLink((up) => {
+      if (up) rejoin()
+    }),
+  ]
+  return () => Promise.all(ends.map((end) => end()))
+}

@@ -1,0 +1,45 @@
+import type { Clock } from '../base/clock.ts'
+import type { Ids } from '../base/ids.ts'
+import type { Log } from '../base/log.ts'
+import type { compute } from '../contracts/compute.ts'
+import type { scheduler } from '../contracts/scheduler.ts'
+import type { Db } from '../db/open.ts'
+import type { Overcommit } from '../model/capacity.ts'
+import type { Api } from '../rpc/contract.ts'
+
+/** What the conductor may be told; the configuration has the defaults and the reasons. */
+export type ConductorOptions = {
+  /** How long a host holds an operation that it does not renew. */
+  readonly leaseSeconds: number
+  readonly sweepSeconds: number
+  /** How many hosts a boot is tried on. */
+  readonly maxAttempts: number
+  readonly heartbeatSeconds: number
+  readonly serviceDownSeconds: number
+  readonly eventsMax: number
+  readonly historyDays: number
+  readonly operationsDays: number
+  /** What a project may use where it has no limits of its own; -1 for no limit. */
+  readonly quota: { readonly instances: number; readonly cores: number; readonly memoryMb: number }
+  readonly placement: Overcommit
+}
+
+/** All that a conductor leans on. It opens the database, and touches no host but by message. */
+export type ConductorDeps = {
+  readonly db: Db
+  readonly clock: Clock
+  readonly ids: Ids
+  readonly log: Log
+  readonly version: string
+  /** The host that this daemon runs on, and one life of it. */
+  readonly hostName: string
+  readonly incarnation: string
+  /** The compute service of one host. */
+  readonly computeOn: (host: string) => Api<typeof compute>
+  readonly scheduler: Api<typeof scheduler>
+  /** Sends an event on its way; never waits for a reader. */
+  readonly publish: (key: string, body: unknown) => void
+  /** Where image files are kept. */
+  readonly imageDir: string
+  readonly options: ConductorOptions
+}

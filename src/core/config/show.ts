@@ -1,0 +1,23 @@
+import type { Config } from './load.ts'
+import { optionRows } from './schema.ts'
+
+/** Every option with its value here and where it was set; passwords in URLs are hidden. */
+export function shownOptions(config: Config): Array<{ key: string; value: unknown; source: string }> {
+  const state = { key: 'state_dir', value: config.stateDir, source: 'NOVA_STATE_DIR' }
+  return [
+    state,
+    ...optionRows().map((row) => {
+      const [section = '', name = ''] = row.key.split('.')
+      const camel = name.replace(/_([a-z])/g, (_, letter: string) => letter.toUpperCase())
+      const value = (config as unknown as Record<string, Record<string, unknown>>)[section]?.[camel]
+      return {
+        key: row.key,
+        value: row.secret ? hidden(String(value)) : value,
+        source: config.sources[row.key] ?? 'default',
+      }
+    }),
+  ]
+}
+
+/** A URL, or several with commas, without passwords. */
+const hidden = (urls: string): string => urls.replace(/(:\/\/[^:/@,]*):[^@,]*@/g, '$1:***@')

@@ -1,0 +1,107 @@
+import {
+  type ColumnDefinitionNode,
+  type CreateTableNode,
+  DataTypeNode,
+  type InsertResult,
+  MysqlQueryCompiler,
+  SqliteAdapter,
+  sql,
+} from 'kysely'
+import type { Db } from './handle.ts'
+
+/**
+ * Everything in which the two dialects differ, beyond how one connects: what a migration becomes, how rows are locked,
+ * how errors are told apart. Nowhere else may a query ask which dialect it runs on.
+ */
+
+/** Appended to a query that reads what its transaction is about to change. SQLite's transactions exclude each other anyway. */
+export function locked<Q extends { forUpdate(): Q }>(db: Db, query: Q): Q {
+  return db.dialect === 'mysql' ? query.forUpdate() : query
+}
+
+/** The generated id of the first of `count` rows that one statement inserted: MySQL tells the first, SQLite the last. */
+export function firstInsertId(db: Db, result: InsertResult, count: number): number {
+  const told = Number(result.insertId ?? 0)
+  return db.dialect === 'mysql' ? told : told - count + 1
+}
+
+/** The version of the database server or library. */
+export async function serverVersion(db: Db): Promise<string> {
+  const query = db.dialect === 'mysql' ? sql<{ v: string }>`select version() as v` : sql`select sqlite_version() as v`
+  const { rows } = await query.execute(db)
+  return String((rows[0] as { v: string }).v)
+}
+
+/** Where SQLite's file is wholly locked, migrations run in one transaction, which also keeps out other processes. */
+export class SqliteTransactionalAdapter extends SqliteAdapter {
+  override get supportsTransactionalDdl(): boolean {
+    return true
+  }
+}
+
+/**
+ * Migrations say what SQLite understands; here MySQL gets what it needs beyond: names that differ in case differ (its
+ * default collations would make "Web" and "web" one), and generated ids that do not end at two thousand millions.
+ */
+export class MysqlTablesCompiler extends MysqlQueryCompiler {
+  protected override visitCreateTable(node: CreateTableNode): void {
+    super.visitCreateTable(node)
+    this.append(' engine = InnoDB character set utf8mb4 collate utf8mb4_bin')
+  }
+
+  protected override visitColumnDefinition(node: ColumnDefinitionNode): void {
+    super.visitColumnDefinition(node.autoIncrement ? { ...node, dataType: DataTypeNode.create('bigint') } : node)
+  }
+}
+
+/** What drivers attach to the errors they throw: `errno` mysql2, `errcode` node:sqlite. */
+type DriverError = { errno?: unknown; errcode?: unknown; code?: unknown }
+const known = (e: unknown): DriverError => (typeof e === 'object' && e !== null ? (e as DriverError) : {})
+
+/** A row with this key is there already. SQLite: SQLITE_CONSTRAINT_UNIQUE, _PRIMARYKEY; MySQL: ER_DUP_ENTRY. */
+export function isUniqueViolation(e: unknown): boolean {
+  const { errno, errcode } = known(e)
+  return errcode === 2067 || errcode === 1555 || errno === 1062
+}
+
+/** Another transaction was in the way; the same one may be tried again. MySQL: ER_LOCK_DEADLOCK, ER_LOCK_WAIT_TIMEOUT. */
+export function isConflict(e: unknown): boolean {
+  const { errno } = known(e)
+  return errno === 1213 || errno === 1205 || isBusy(e)
+}
+
+/** SQLITE_BUSY and SQLITE_LOCKED with all their extended codes: another process holds the file for the moment. */
+export function isBusy(e: unknown): boolean {
+  const { errcode } = known(e)
+  return typeof errcode === 'number' && ((errcode & 0xff) === 5 || (errcode & 0xff) === 6)
+}
+
+const lostCodes: ReadonlySet<unknown> = new Set([
+  'ECONNREFUSED',
+  'ECONNRESET',
+  'EPIPE',
+  'ENOENT',
+  'ETIMEDOUT',
+  'ENOTFOUND',
+  'EAI_AGAIN',
+  'EHOSTUNREACH',
+  'ENETUNREACH',
+  'PROTOCOL_CONNECTION_LOST',
+  'PROTOCOL_ENQUEUE_AFTER_FATAL_ERROR',
+  'PROTOCOL_ENQUEUE_AFTER_QUIT',
+  'ER_CON_COUNT_ERROR',
+  'ER_SERVER_SHUTDOWN',
+  'ER_NORMAL_SHUTDOWN',
+  'ER_CONNECTION_KILLED',
+  'ER_ACCESS_DENIED_ERROR',
+  'ER_DBACCESS_DENIED_ERROR',
+  'ER_BAD_DB_ERROR',
+  'POOL_CLOSED',
+])
+
+/** The database cannot be spoken to: gone, not yet there, or it does not let us in. SQLite: IOERR, CORRUPT, FULL, CANTOPEN, NOTADB. */
+export function isConnectionLoss(e: unknown): boolean {
+  const { code, errcode } = known(e)
+  if (typeof errcode === 'number') return [10, 11, 13, 14, 26].includes(errcode & 0xff)
+  return lostCodes.has(code) || (e instanceof Error && e.message === 'Pool is closed.')
+}

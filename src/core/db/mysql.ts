@@ -1,0 +1,69 @@
+import {
+  CompiledQuery,
+  type DatabaseConnection,
+  type Dialect,
+  MysqlDialect,
+  type MysqlDialectConfig,
+  MysqlDriver,
+} from 'kysely'
+import { Failure, reason } from '../base/errors.ts'
+import { isConnectionLoss, MysqlTablesCompiler } from './dialect.ts'
+
+/** Opens a pool of connections to a MySQL or MariaDB server: `mysql://user:password@host:port/database[?socketPath=…]`. */
+export async function mysqlDialect(url: string, poolSize: number): Promise<Dialect> {
+  const { createPool } = await import('mysql2')
+  const { hostname, port, username, password, pathname, searchParams } = new URL(url)
+  const socketPath = searchParams.get('socketPath')
+  const pool = createPool({
+    ...(socketPath ? { socketPath } : { host: hostname, port: port ? Number(port) : 3306 }),
+    user: decodeURIComponent(username),
+    password: decodeURIComponent(password),
+    database: decodeURIComponent(pathname.slice(1)),
+    charset: 'utf8mb4_bin',
+    connectionLimit: poolSize,
+    connectTimeout: 5000,
+    // Sums are DECIMAL to MySQL; all of ours are far below 2^53.
+    decimalNumbers: true,
+  })
+  const where = socketPath ?? `${hostname}:${port || 3306}`
+  const config: MysqlDialectConfig = { pool, onCreateConnection: prepare }
+  return new (class extends MysqlDialect {
+    override createDriver = () => new GuardedDriver(config, where)
+    override createQueryCompiler = () => new MysqlTablesCompiler()
+  })(config)
+}
+
+/** What each new connection is told: compare-and-set needs the newest rows, not a snapshot; and bad data is refused. */
+async function prepare(connection: DatabaseConnection): Promise<void> {
+  for (const setting of [
+    'set session transaction isolation level read committed',
+    "set session sql_mode = 'STRICT_ALL_TABLES,NO_ENGINE_SUBSTITUTION', session innodb_lock_wait_timeout = 10",
+  ])
+    await connection.executeQuery(CompiledQuery.raw(setting))
+}
+
+/** Kysely's driver, with lost connections told as `DatabaseDown`. */
+class GuardedDriver extends MysqlDriver {
+  readonly #where: string
+  readonly #guarded = new WeakSet<DatabaseConnection>()
+
+  constructor(config: MysqlDialectConfig, where: string) {
+    super(config)
+    this.#where = where
+  }
+
+  override async acquireConnection(): Promise<DatabaseConnection> {
+    const connection = await super.acquireConnection().catch((e) => this.#tell(e))
+    if (!this.#guarded.has(connection)) {
+      this.#guarded.add(connection)
+      const execute = connection.executeQuery.bind(connection)
+      connection.executeQuery = <R>(query: CompiledQuery) => execute<R>(query).catch((e) => this.#tell(e))
+    }
+    return connection
+  }
+
+  #tell(e: unknown): never {
+    if (isConnectionLoss(e)) throw new Failure('DatabaseDown', { why: `${this.#where}: ${reason(e)}` }, e)
+    throw e
+  }
+}

@@ -1,0 +1,51 @@
+import { type Dialect, Kysely } from 'kysely'
+import type { Clock } from '../base/clock.ts'
+import { fail, isFailure } from '../base/errors.ts'
+import type { Log } from '../base/log.ts'
+import { serverVersion } from './dialect.ts'
+import { type Db, type DialectName, withSetting } from './handle.ts'
+import type { Database } from './schema.ts'
+
+export type { Db } from './handle.ts'
+
+/**
+ * Opens the database that a URL names: `sqlite:/path/to/file`, `sqlite::memory:`, `mysql://user:password@host:port/name`
+ * (with `?socketPath=…` for a local socket). It has been spoken to when this returns. Fails with `DatabaseDown`, or
+ * `ConfigInvalid` where the URL is of no kind we know. Only the library that is needed is loaded.
+ */
+export async function openDatabase(
+  url: string,
+  { log, clock, poolSize = 10 }: { log: Log; clock: Clock; poolSize?: number },
+): Promise<Db> {
+  const { name, dialect } = await dialectOf(url, clock, poolSize)
+  const db = withSetting(new Kysely<Database>({ dialect }), { dialect: name, clock, log })
+  try {
+    await serverVersion(db)
+  } catch (e) {
+    await db.destroy().catch(() => undefined)
+    throw isFailure(e) ? e : new Error(`the database refused the first question: ${String(e)}`, { cause: e })
+  }
+  return db
+}
+
+async function dialectOf(
+  url: string,
+  clock: Clock,
+  poolSize: number,
+): Promise<{ name: DialectName; dialect: Dialect }> {
+  if (url.startsWith('sqlite:')) {
+    const { sqliteDialect } = await import('./sqlite.ts')
+    const path = url.slice('sqlite:'.length).replace(/^\/\/(?=\/)/, '')
+    return { name: 'sqlite', dialect: await sqliteDialect(path, clock) }
+  }
+  if (url.startsWith('mysql:') || url.startsWith('mariadb:')) {
+    const { mysqlDialect } = await import('./mysql.ts')
+    return { name: 'mysql', dialect: await mysqlDialect(url, poolSize) }
+  }
+  fail('ConfigInvalid', {
+    key: 'database.url',
+    value: url.replace(/\/\/.*@/, '//…@'),
+    source: 'database',
+    allowed: 'sqlite:/path/to/file or mysql://user:password@host:port/database',
+  })
+}

@@ -1,0 +1,137 @@
+import { mkdirSync } from 'node:fs'
+import { dirname } from 'node:path'
+import {
+  CompiledQuery,
+  type DatabaseConnection,
+  type Dialect,
+  type Driver,
+  type QueryResult,
+  SqliteIntrospector,
+  SqliteQueryCompiler,
+} from 'kysely'
+import type { Clock } from '../base/clock.ts'
+import { Failure, reason } from '../base/errors.ts'
+import { isBusy, isConnectionLoss, SqliteTransactionalAdapter } from './dialect.ts'
+
+/** The part of the `node:sqlite` API that we use. */
+type Statement = {
+  all(...parameters: unknown[]): unknown[]
+  run(...parameters: unknown[]): { changes: number | bigint; lastInsertRowid: number | bigint }
+}
+type Library = { prepare(sql: string): Statement; exec(sql: string): void; close(): void }
+type LibraryModule = { DatabaseSync: new (path: string, options?: { timeout?: number }) => Library }
+
+/** Node's own module where it is (22.13 and later), else a package with the same API, prebuilt for Node 20. */
+async function load(): Promise<LibraryModule> {
+  const own = process.getBuiltinModule?.('node:sqlite')
+  return (own ?? (await import('@photostructure/sqlite'))) as unknown as LibraryModule
+}
+
+/** Opens a file (or `:memory:`) for several processes to share. */
+export async function sqliteDialect(path: string, clock: Clock): Promise<Dialect> {
+  const { DatabaseSync } = await load()
+  let library: Library
+  try {
+    if (path !== ':memory:') mkdirSync(dirname(path), { recursive: true })
+    // The switch to WAL may find the file locked by another process that opens it; afterwards we wait without blocking.
+    library = new DatabaseSync(path, { timeout: 5000 })
+    library.exec('pragma journal_mode = wal; pragma synchronous = normal; pragma foreign_keys = on')
+    library.exec('pragma busy_timeout = 0')
+  } catch (e) {
+    throw new Failure('DatabaseDown', { why: `${path}: ${reason(e)}` }, e)
+  }
+  return {
+    createAdapter: () => new SqliteTransactionalAdapter(),
+    createDriver: () => sqliteDriver(library, path, clock),
+    createIntrospector: (db) => new SqliteIntrospector(db),
+    createQueryCompiler: () => new SqliteQueryCompiler(),
+  }
+}
+
+/** One connection, given out in the order of asking; a statement runs to its end before anything else happens. */
+function sqliteDriver(library: Library, path: string, clock: Clock): Driver {
+  const connection = sqliteConnection(library, path, clock)
+  const waiting: Array<() => void> = []
+  let taken = false
+  return {
+    async init() {},
+    async acquireConnection() {
+      if (taken) await new Promise<void>((resolve) => waiting.push(resolve))
+      taken = true
+      return connection
+    },
+    async releaseConnection() {
+      const next = waiting.shift()
+      if (next) next()
+      else taken = false
+    },
+    // Plain `begin` takes the write lock at the first write, where nothing but starting over helps against another writer.
+    async beginTransaction(c) {
+      await c.executeQuery(CompiledQuery.raw('begin immediate'))
+    },
+    async commitTransaction(c) {
+      await c.executeQuery(CompiledQuery.raw('commit'))
+    },
+    async rollbackTransaction(c) {
+      await c.executeQuery(CompiledQuery.raw('rollback'))
+    },
+    async destroy() {
+      library.close()
+    },
+  }
+}
+
+const reads = /^\s*(select|with|pragma|explain|values)\b|\breturning\b/i
+const statementsMax = 500
+/** Longer ones are lists of rows, whose text hardly ever comes back. */
+const cachedCharsMax = 8_000
+const busyMsMax = 10_000
+
+function sqliteConnection(library: Library, path: string, clock: Clock): DatabaseConnection {
+  const statements = new Map<string, { statement: Statement; reads: boolean }>()
+  const prepare = (sql: string) => {
+    const cached = statements.get(sql)
+    if (cached) return cached
+    const fresh = { statement: library.prepare(sql), reads: reads.test(sql) }
+    if (sql.length > cachedCharsMax) return fresh
+    if (statements.size >= statementsMax) statements.delete(statements.keys().next().value as string)
+    statements.set(sql, fresh)
+    return fresh
+  }
+  const once = <R>({ sql, parameters }: CompiledQuery): QueryResult<R> => {
+    const { statement, reads } = prepare(sql)
+    const values = parameters.map(bindable)
+    if (reads) return { rows: statement.all(...values) as R[] }
+    const { changes, lastInsertRowid } = statement.run(...values)
+    return { rows: [], numAffectedRows: BigInt(changes), insertId: BigInt(lastInsertRowid) }
+  }
+  return {
+    async executeQuery<R>(query: CompiledQuery): Promise<QueryResult<R>> {
+      const start = clock.now()
+      for (let pause = 1; ; pause = Math.min(pause * 2, 20)) {
+        try {
+          return once<R>(query)
+        } catch (e) {
+          if (isConnectionLoss(e)) throw new Failure('DatabaseDown', { why: `${path}: ${reason(e)}` }, e)
+          if (!isBusy(e)) throw e
+          if (clock.now() - start > busyMsMax)
+            throw new Failure('DatabaseDown', { why: `${path} has been locked for ${busyMsMax / 1000} s` }, e)
+        }
+        // Another process writes. A busy timeout of SQLite's would stop this whole process meanwhile.
+        await clock.sleep(pause)
+      }
+    },
+    // biome-ignore lint/correctness/useYield: nothing of ours streams.
+    async *streamQuery() {
+      throw new Error('bug: SQLite results are not streamed')
+    },
+  }
+}
+
+/** Values as the library takes them; it knows no booleans, dates or undefined. */
+function bindable(value: unknown): unknown {
+  if (value === undefined) return null
+  if (typeof value === 'boolean') return value ? 1 : 0
+  if (value instanceof Date) return value.getTime()
+  return value
+}

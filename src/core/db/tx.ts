@@ -1,0 +1,29 @@
+import { isFailure } from '../base/errors.ts'
+import { isConflict } from './dialect.ts'
+import { type Db, withSetting } from './handle.ts'
+
+const attemptsMax = 20
+
+/**
+ * Runs `fn` in one transaction; within one already, as a part of it. `fn` may run several times: it is repeated where
+ * another transaction was in the way (deadlock, lock wait), so it must change nothing but rows. `DatabaseDown` where the
+ * connection is lost; nothing was committed then, unless it was lost during the commit.
+ */
+export async function tx<T>(db: Db, fn: (db: Db) => Promise<T>): Promise<T> {
+  if (db.isTransaction) return fn(db)
+  for (let attempt = 1; ; attempt += 1) {
+    let begun = false
+    try {
+      return await db.transaction().execute((bare) => {
+        begun = true
+        return fn(withSetting(bare, db))
+      })
+    } catch (e) {
+      // A pooled connection may have died while it was idle: nothing was done yet, so a fresh one is tried once.
+      const stale = !begun && attempt === 1 && db.dialect === 'mysql' && isFailure(e, 'DatabaseDown')
+      if (!stale && !(isConflict(e) && attempt < attemptsMax)) throw e
+      db.log.debug({ attempt, err: e }, 'transaction is repeated')
+    }
+    await db.clock.sleep(Math.min(2 ** attempt, 50))
+  }
+}

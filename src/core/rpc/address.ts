@@ -1,0 +1,68 @@
+import type { Options, SocketOptions } from 'amqplib'
+import { fail } from '../base/errors.ts'
+
+/** Where a broker listens and as whom we log in. `shown` is the URL without its password: the only form for people. */
+export type Address = { readonly shown: string; readonly connect: Options.Connect; readonly socket: SocketOptions }
+
+/** The form that `bus.url` may take, for messages to people. */
+export const addressForm =
+  'it must be amqp://user:password@host:port/vhost (or amqps://), or amqp+unix://user:password@/path/to/socket?vhost=name, ' +
+  'several of them separated by commas'
+
+/** Seconds between heartbeats; a silent broker is given up after two to three of them. `?heartbeat=` overrides it. */
+const heartbeatS = 10
+
+/** Several URLs stand in one text, separated by commas; a comma inside of one (a password, say) does not split it. */
+const split = (urls: string): string[] => urls.split(/,(?=\s*amqps?(?:\+unix)?:\/\/)/).map((url) => url.trim())
+
+/** A bus URL, or several, with every password blanked out. Safe for texts that are not URLs at all. */
+export const redact = (urls: string): string =>
+  split(urls)
+    .map((url) => url.replace(/^([^:/]*:\/\/)?([^:/@]*):.*@/s, '$1$2:***@'))
+    .join(',')
+
+/** Reads a bus URL, or several separated by commas. `ConfigInvalid` where one cannot be understood. */
+export function parseAddresses(urls: string): [Address, ...Address[]] {
+  const [first, ...rest] = split(urls).map(parseAddress)
+  return [first!, ...rest]
+}
+
+function parseAddress(text: string): Address {
+  const shown = redact(text)
+  const refuse = (): never =>
+    fail('ConfigInvalid', { key: 'bus.url', value: shown, allowed: addressForm, source: 'as given' })
+  const unix = text.startsWith('amqp+unix://')
+  // A URL with a user must have a host, so a socket's URL is given one to be read with.
+  const readable = unix ? text.replace(/^amqp\+unix:\/\/([^/]*@)?\//, 'amqp+unix://$1localhost/') : text
+  if (!URL.canParse(readable)) return refuse()
+  const url = new URL(readable)
+  if (!['amqp:', 'amqps:', 'amqp+unix:'].includes(url.protocol) || url.hostname === '') return refuse()
+  const path = decode(url.pathname)
+  if (unix && path.length < 2) return refuse()
+  const vhost = (unix ? url.searchParams.get('vhost') : path.slice(1)) || '/'
+  const heartbeat = Number(url.searchParams.get('heartbeat') ?? heartbeatS)
+  if (!Number.isInteger(heartbeat) || heartbeat < 0 || heartbeat > 0xffff) return refuse()
+  return {
+    shown,
+    connect: {
+      protocol: url.protocol === 'amqps:' ? 'amqps' : 'amqp',
+      hostname: url.hostname.replace(/^\[|\]$/g, ''),
+      ...(url.port === '' ? {} : { port: Number(url.port) }),
+      username: decode(url.username) || 'guest',
+      password: decode(url.password) || (url.username === '' ? 'guest' : ''),
+      // amqplib decodes it once more.
+      vhost: encodeURIComponent(vhost),
+      heartbeat,
+    },
+    // net.connect takes `path` before `host` and `port`; amqplib's types know only those of TLS, which have it as well.
+    socket: unix ? { path } : {},
+  }
+}
+
+function decode(text: string): string {
+  try {
+    return decodeURIComponent(text)
+  } catch {
+    return text
+  }
+}

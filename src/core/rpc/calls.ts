@@ -1,0 +1,132 @@
+import type { Channel, ConsumeMessage, Message, Options } from 'amqplib'
+import { Failure, reason } from '../base/errors.ts'
+import { consumeQueue } from './consume.ts'
+import { bodyLimitBytes, idOf, unwrapRecord, wrap } from './envelope.ts'
+import { readFailure } from './failure.ts'
+import type { KeptChannel } from './kept-channel.ts'
+import type { Link } from './link.ts'
+import { declareExchange, exchange, properties, type QueueFlags, replyQueue } from './topology.ts'
+import { type Asked, Waiters } from './waiters.ts'
+
+/** `InvalidRequest` for a message that no broker would take. */
+export function fits(body: Buffer, what: string): Buffer {
+  if (body.length <= bodyLimitBytes) return body
+  throw new Failure('InvalidRequest', {
+    what: `${what}: the message has ${body.length} bytes, more than the ${bodyLimitBytes} that the bus carries`,
+  })
+}
+
+const replyOptions: Options.Publish = { ...properties, mandatory: true }
+
+/** A process's questions under way, and the way back for its answers to others: one channel and one reply queue. */
+export class Calls {
+  readonly #link: Link
+  readonly #flags: QueueFlags
+  readonly #queue: ReturnType<typeof replyQueue>
+  readonly #waiters: Waiters
+  #kept!: KeptChannel
+  #askOptions: Options.Publish = {}
+  #askTimeoutMs = -1
+
+  private constructor(link: Link, flags: QueueFlags) {
+    this.#link = link
+    this.#flags = flags
+    this.#queue = replyQueue(link.ids.hex())
+    this.#waiters = new Waiters(link.clock)
+  }
+
+  static async open(link: Link, flags: QueueFlags): Promise<Calls> {
+    const calls = new Calls(link, flags)
+    calls.#kept = await link.keep({
+      name: 'calls',
+      setup: (channel) => calls.#setup(channel),
+      lost: () => calls.#waiters.hurry(link.graceMs, () => link.down()),
+    })
+    return calls
+  }
+
+  /**
+   * Sends a question, `message` being its JSON without ids and closing brace, and waits for the answer. `HostUnreachable`,
+   * `CallTimeout`, `BusDown`, or what the other side failed with.
+   */
+  async ask(message: string, asked: Asked): Promise<unknown> {
+    const channel = this.#kept.channel ?? (await this.#kept.ready())
+    const { ids } = this.#link
+    const id = ids.hex()
+    const tail = `,"_msg_id":"${id}","_reply_q":"${this.#queue.name}","_timeout":null,"_unique_id":"${ids.hex()}"}`
+    const body = fits(wrap(message + tail), asked.method)
+    const answer = this.#waiters.wait(id, asked)
+    try {
+      channel.publish(exchange, asked.target, body, this.#optionsFor(asked.timeoutMs))
+    } catch {
+      this.#waiters.fail(id, this.#link.down())
+    }
+    return answer
+  }
+
+  /** Sends an answer to a peer's reply queue. Nobody is told where it is lost: the caller has given up, or will. */
+  async reply(queue: string, body: Buffer): Promise<void> {
+    try {
+      const channel = this.#kept.channel ?? (await this.#kept.ready())
+      channel.publish('', queue, body, replyOptions)
+    } catch (e) {
+      this.#link.log.warn({ queue, why: reason(e) }, 'an answer could not be sent')
+    }
+  }
+
+  /** Fails what is still under way and gives the reply queue back. */
+  async close(): Promise<void> {
+    const { url } = this.#link.down().params
+    this.#waiters.failAll(new Failure('BusDown', { url, why: 'this side has hung up' }))
+    // Otherwise it would lie around for half an hour. A frozen broker must not hold us up.
+    const gone = this.#kept.channel?.deleteQueue(this.#queue.name).catch(() => undefined)
+    await Promise.race([gone, this.#link.limit()])
+    await this.#link.drop(this.#kept)
+  }
+
+  async #setup(channel: Channel): Promise<void> {
+    channel.on('return', (message) => this.#onReturn(message))
+    await declareExchange(channel, this.#flags)
+    await consumeQueue(this.#link, channel, this.#queue, true, (message) => this.#onReply(message))
+  }
+
+  /** The options of the last timeout are kept: nearly all calls have the same. */
+  #optionsFor(timeoutMs: number): Options.Publish {
+    if (timeoutMs !== this.#askTimeoutMs) {
+      this.#askTimeoutMs = timeoutMs
+      this.#askOptions = { ...properties, mandatory: true, expiration: String(Math.ceil(timeoutMs)) }
+    }
+    return this.#askOptions
+  }
+
+  #onReply(message: ConsumeMessage): void {
+    const { log } = this.#link
+    let reply: Record<string, unknown>
+    try {
+      reply = unwrapRecord(message.content)
+    } catch (e) {
+      log.warn({ queue: this.#queue.name, why: reason(e) }, 'a reply that cannot be read')
+      return
+    }
+    const id = reply._msg_id
+    const asked = this.#waiters.find(id)
+    if (typeof id !== 'string' || asked === undefined) {
+      log.debug({ id }, 'a reply that nobody waits for')
+      return
+    }
+    const { failure = null, result = null } = reply
+    if (failure !== null) this.#waiters.fail(id, readFailure(failure, asked.requestId))
+    // Without the ending it is a sign of life during a long call, or a partial result.
+    else if (reply.ending === true) this.#waiters.answer(id, result)
+    else if (result !== null) this.#waiters.partial(id, result)
+  }
+
+  #onReturn({ fields, content }: Message): void {
+    if (fields.exchange !== exchange) {
+      this.#link.log.debug({ queue: fields.routingKey }, 'an answer that nobody waits for')
+      return
+    }
+    const id = idOf(content, '_msg_id')
+    if (id !== undefined) this.#waiters.fail(id, new Failure('HostUnreachable', { target: fields.routingKey }))
+  }
+}

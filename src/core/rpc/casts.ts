@@ -1,0 +1,132 @@
+import type { Channel, ConfirmChannel, Message, Options } from 'amqplib'
+import { Failure } from '../base/errors.ts'
+import { fits } from './calls.ts'
+import { idOf, wrap } from './envelope.ts'
+import type { KeptChannel } from './kept-channel.ts'
+import type { Link } from './link.ts'
+import { declareExchange, declareFanout, exchange, fanoutExchange, properties, type QueueFlags } from './topology.ts'
+
+type Outcome = 'confirmed' | 'returned' | 'lost' | 'silent'
+
+/** A message that was not confirmed when the channel went is sent again under the same id: its receiver ignores the second. */
+const attempts = 3
+
+const castOptions: Options.Publish = { ...properties, mandatory: true }
+const fanoutOptions: Options.Publish = { ...properties }
+
+/** Sends what has no answer, and knows that the broker has it. Messages are JSON without id and closing brace. */
+export class Casts {
+  readonly #link: Link
+  readonly #flags: QueueFlags
+  readonly #confirmMs: number
+  /** What is published and neither confirmed nor returned. */
+  readonly #open = new Map<string, (outcome: Outcome) => void>()
+  readonly #pending = new Set<Promise<unknown>>()
+  // Opened when first needed: most commands only call.
+  #casts: KeptChannel | undefined
+  #fanouts: KeptChannel | undefined
+
+  constructor(link: Link, flags: QueueFlags, confirmMs: number) {
+    this.#link = link
+    this.#flags = flags
+    this.#confirmMs = confirmMs
+  }
+
+  /** Resolves when the message is in a queue. `HostUnreachable` where there is none, `BusDown`. */
+  send(target: string, method: string, message: string): Promise<void> {
+    this.#casts ??= this.#link.keepSoon({
+      name: 'casts',
+      confirm: true,
+      setup: async (channel) => {
+        channel.on('return', (returned) => this.#onReturn(returned))
+        await declareExchange(channel, this.#flags)
+      },
+    })
+    const kept = this.#casts
+    return this.#deliver(target, method, message, async (body, id) =>
+      this.#publish(kept.channel ?? (await kept.ready()), exchange, target, body, id, castOptions),
+    )
+  }
+
+  /** Resolves when the message is in the queue of every server of the topic, be they none. */
+  fanout(topic: string, method: string, message: string): Promise<void> {
+    this.#fanouts ??= this.#link.keepSoon({ name: 'fanouts', confirm: true, setup: async () => undefined })
+    const kept = this.#fanouts
+    return this.#deliver(topic, method, message, async (body, id) => {
+      const channel = kept.channel ?? (await kept.ready())
+      try {
+        // The exchange goes with its last queue, so that its having been there says nothing.
+        await declareFanout(channel, topic)
+      } catch {
+        return 'lost'
+      }
+      return this.#publish(channel, fanoutExchange(topic), '', body, id, fanoutOptions)
+    })
+  }
+
+  /** Waits for what is not confirmed yet. */
+  async close(): Promise<void> {
+    await Promise.allSettled([...this.#pending])
+    for (const kept of [this.#casts, this.#fanouts]) if (kept !== undefined) await this.#link.drop(kept)
+  }
+
+  #deliver(
+    target: string,
+    method: string,
+    message: string,
+    once: (body: Buffer, id: string) => Promise<Outcome>,
+  ): Promise<void> {
+    const work = async (): Promise<void> => {
+      const id = this.#link.ids.hex()
+      const body = fits(wrap(`${message},"_unique_id":"${id}"}`), method)
+      for (let attempt = 1; ; attempt++) {
+        const outcome = await once(body, id)
+        if (outcome === 'confirmed') return
+        if (outcome === 'returned') throw new Failure('HostUnreachable', { target })
+        if (outcome === 'silent') throw this.#unconfirmed()
+        if (attempt === attempts) throw this.#link.down()
+      }
+    }
+    const done = work()
+    const settled = done.catch(() => undefined).finally(() => this.#pending.delete(settled))
+    this.#pending.add(settled)
+    return done
+  }
+
+  #unconfirmed(): Failure {
+    const why = `it did not confirm the message within ${this.#confirmMs / 1000} s`
+    return new Failure('BusDown', { url: this.#link.down().params.url, why })
+  }
+
+  #publish(
+    channel: Channel,
+    to: string,
+    key: string,
+    body: Buffer,
+    id: string,
+    options: Options.Publish,
+  ): Promise<Outcome> {
+    return new Promise((resolve) => {
+      const end = (outcome: Outcome) => {
+        this.#open.delete(id)
+        cancel()
+        resolve(outcome)
+      }
+      // A broker that is short of memory reads nothing, and confirms nothing.
+      const cancel = this.#link.clock.after(this.#confirmMs, () => end('silent'))
+      this.#open.set(id, end)
+      try {
+        // What had no queue is returned before it is confirmed.
+        const confirming = channel as ConfirmChannel
+        confirming.publish(to, key, body, options, (e) => end(e ? 'lost' : 'confirmed'))
+      } catch {
+        end('lost')
+      }
+    })
+  }
+
+  #onReturn(message: Message): void {
+    const id = idOf(message.content, '_unique_id')
+    if (id !== undefined) this.#open.get(id)?.('returned')
+  }
+}

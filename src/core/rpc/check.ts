@@ -1,0 +1,40 @@
+import type { z } from 'zod'
+import { fail } from '../base/errors.ts'
+
+type Issue = z.core.$ZodIssue
+
+/** The value as the schema has it; `InvalidRequest` with one line, `<what>: <field>: <what is allowed>`, where it is not. */
+export function check<T>(schema: z.ZodType<T>, value: unknown, what: string, hint?: string): T {
+  const parsed = schema.safeParse(value)
+  if (parsed.success) return parsed.data
+  return fail('InvalidRequest', {
+    what: `${what}: ${tell(parsed.error.issues)}`,
+    ...(hint === undefined ? {} : { hint }),
+  })
+}
+
+/** The first issue in words, and how many more there are. */
+function tell(issues: readonly Issue[]): string {
+  const first = issues[0]
+  if (first === undefined) return 'not as agreed'
+  const { path, message } = deepest(first, [])
+  const more = issues.length > 1 ? ` (and ${issues.length - 1} more)` : ''
+  return `${path.length === 0 ? '' : `${path.map(String).join('.')}: `}${message}${more}`
+}
+
+type Told = { path: readonly PropertyKey[]; message: string }
+
+/** A union only says that nothing fitted; the alternative that went furthest says what is wrong. */
+function deepest(issue: Issue, above: readonly PropertyKey[]): Told {
+  const path = [...above, ...issue.path]
+  const own: Told = { path, message: issue.message }
+  if (issue.code !== 'invalid_union') return own
+  let best = own
+  for (const alternative of issue.errors) {
+    const inner = alternative[0]
+    if (inner === undefined) continue
+    const told = deepest(inner, path)
+    if (told.path.length > best.path.length) best = told
+  }
+  return best
+}

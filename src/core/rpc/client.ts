@@ -1,0 +1,90 @@
+import { assert } from '../base/errors.ts'
+import type { Context } from '../model/context.ts'
+import type { Calls } from './calls.ts'
+import type { Casts } from './casts.ts'
+import { check } from './check.ts'
+import type { Api, CallOptions, Contract, Methods } from './contract.ts'
+
+export type ClientDeps = {
+  readonly calls: Calls
+  readonly casts: Casts
+  readonly writeContext: (context: Context) => string
+  readonly callTimeoutMs: number
+}
+
+/** A method as far as it is the same for every message. */
+type Prepared = {
+  readonly name: string
+  readonly definition: Methods[string]
+  /** JSON of the message up to its arguments. */
+  readonly head: string
+  readonly accept: ((topic: string) => (result: unknown) => unknown) | undefined
+}
+
+const known = new WeakMap<Contract, readonly Prepared[]>()
+
+function prepare(contract: Contract): readonly Prepared[] {
+  const before = known.get(contract)
+  if (before !== undefined) return before
+  const { version, namespace } = contract
+  const prepared = Object.entries(contract.methods).map(([name, definition]) => ({
+    name,
+    definition,
+    head: `${JSON.stringify({ method: name, ...(namespace === undefined ? {} : { namespace }), version }).slice(0, -1)},"args":`,
+    accept: definition.kind === 'call' ? answerReader(name, definition.result) : undefined,
+  }))
+  known.set(contract, prepared)
+  return prepared
+}
+
+function answerReader(
+  name: string,
+  schema: Parameters<typeof check>[0],
+): (topic: string) => (result: unknown) => unknown {
+  // JSON has no undefined: where the contract has, a null that it does not know stands for it.
+  const nothing = schema.safeParse(null).success ? null : undefined
+  return (topic) => (result) =>
+    check(
+      schema,
+      result === null ? nothing : result,
+      `the answer of ${topic} to "${name}"`,
+      'Are both sides of the same version? nova status',
+    )
+}
+
+/** The functions of a contract, sending to a routing key. */
+export function makeClient<C extends Contract>(deps: ClientDeps, contract: C, target: string): Api<C> {
+  const api: Record<string, (context: Context, args: unknown, options?: CallOptions) => Promise<unknown>> = {}
+  for (const { name, definition, head, accept } of prepare(contract)) {
+    const write = (context: Context, args: unknown): string =>
+      `${head}${JSON.stringify(check(definition.args, args, name))}${deps.writeContext(context)}`
+    if (accept === undefined) {
+      api[name] = async (context, args) => deps.casts.send(target, name, write(context, args))
+      continue
+    }
+    const acceptHere = accept(contract.topic)
+    api[name] = async (context, args, options) =>
+      deps.calls.ask(write(context, args), {
+        target,
+        method: name,
+        requestId: context.requestId,
+        timeoutMs: options?.timeoutMs ?? deps.callTimeoutMs,
+        accept: acceptHere,
+      })
+  }
+  return api as Api<C>
+}
+
+/** The casts of a contract, sending to every server of its topic. */
+export function makeFanout<C extends Contract>(deps: ClientDeps, contract: C): Api<C> {
+  const api: Record<string, (context: Context, args: unknown) => Promise<unknown>> = {}
+  const target = contract.topic
+  for (const { name, definition, head } of prepare(contract)) {
+    api[name] = async (context, args) => {
+      assert(definition.kind === 'cast', `${target}.${name} has an answer, and a fanout cannot gather answers`)
+      const message = `${head}${JSON.stringify(check(definition.args, args, name))}${deps.writeContext(context)}`
+      return deps.casts.fanout(target, name, message)
+    }
+  }
+  return api as Api<C>
+}

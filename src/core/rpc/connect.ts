@@ -1,0 +1,66 @@
+import type { Bus, BusOptions } from './bus.ts'
+import { Calls } from './calls.ts'
+import { Casts } from './casts.ts'
+import { type ClientDeps, makeClient, makeFanout } from './client.ts'
+import { queueDepths } from './depths.ts'
+import { openEvents, startHearing } from './events.ts'
+import { Link } from './link.ts'
+import { contextWriter } from './request-context.ts'
+import { startServer } from './server.ts'
+import { ownFlags } from './topology.ts'
+
+const defaultTimeoutMs = 60_000
+
+/**
+ * Connects a process to the bus. `ConfigInvalid` for a URL that cannot be read, `BusDown` or `BusRefused` where the first
+ * connection fails; no text ever shows the password.
+ */
+export async function connectBus(options: BusOptions): Promise<Bus> {
+  const link = await Link.open(options)
+  const flags = options.queues ?? ownFlags
+  const callTimeoutMs = options.callTimeoutMs ?? defaultTimeoutMs
+  const calls = await Calls.open(link, flags).catch(async (e: unknown) => {
+    await link.close()
+    throw e
+  })
+  const casts = new Casts(link, flags, callTimeoutMs)
+  const events = openEvents(link)
+  const deps: ClientDeps = { calls, casts, writeContext: contextWriter(options.clock), callTimeoutMs }
+  /** What ends serving or hearing, for those who close the bus without having done so. */
+  const running = new Set<() => Promise<void>>()
+  const once = (stop: () => Promise<void>): (() => Promise<void>) => {
+    let stopping: Promise<void> | undefined
+    const stopOnce = () => {
+      stopping ??= stop().finally(() => running.delete(stopOnce))
+      return stopping
+    }
+    running.add(stopOnce)
+    return stopOnce
+  }
+  let closing: Promise<void> | undefined
+  const close = async (): Promise<void> => {
+    await Promise.all([...running].map((stop) => stop()))
+    await casts.close()
+    await events.close()
+    await calls.close()
+    await link.close()
+  }
+
+  return {
+    client: (contract, target) =>
+      makeClient(deps, contract, target?.server === undefined ? contract.topic : `${contract.topic}.${target.server}`),
+    fanout: (contract) => makeFanout(deps, contract),
+    serve: async (services, serveOptions) => once(await startServer(link, calls, flags, services, serveOptions)),
+    publish: async (key, body) => events.publish(key, body),
+    subscribe: async (patterns, hear) => once(await startHearing(link, patterns, hear)),
+    queues: (names) => queueDepths(link, names),
+    onLink: (listener) => link.onChange(listener),
+    get up() {
+      return link.up
+    },
+    close() {
+      closing ??= close()
+      return closing
+    },
+  }
+}

@@ -1,0 +1,26 @@
+import type { QueueDepth } from './bus.ts'
+import type { Link } from './link.ts'
+
+/** How much waits in queues and how many consume them; a queue that is not there has nothing and nobody. `BusDown`. */
+export async function queueDepths(link: Link, names: readonly string[]): Promise<QueueDepth[]> {
+  const depths: QueueDepth[] = []
+  for (let at = 0; at < names.length; ) {
+    const { model } = link
+    if (model === undefined) throw link.down()
+    // Asking for a queue that is not there costs the channel.
+    const channel = await model.createChannel().catch(() => Promise.reject(link.down()))
+    channel.on('error', () => undefined)
+    try {
+      for (; at < names.length; at++) {
+        const name = names[at]!
+        const { messageCount, consumerCount } = await channel.checkQueue(name)
+        depths.push({ name, messages: messageCount, consumers: consumerCount })
+      }
+      await channel.close()
+    } catch {
+      if (at < names.length) depths.push({ name: names[at]!, messages: 0, consumers: 0 })
+      at++
+    }
+  }
+  return depths
+}

@@ -1,0 +1,67 @@
+import { type ChannelModel, connect } from 'amqplib'
+import { Failure, isFailure, reason } from '../base/errors.ts'
+import type { Address } from './address.ts'
+
+/** A connection that was made, and where to. */
+export type Dialled = { readonly address: Address; readonly model: ChannelModel }
+
+/**
+ * Connects and logs in at the first of the addresses that takes us. `name` is what the broker's lists call the connection.
+ * `BusRefused` where a broker is there and does not let us in, else `BusDown`.
+ */
+export async function dial(addresses: readonly Address[], name: string, timeoutMs: number): Promise<Dialled> {
+  const refusals: Failure[] = []
+  for (const address of addresses) {
+    try {
+      const model = await connect(address.connect, {
+        // Without it every small frame waits for the last one's acknowledgement: 45 calls a second.
+        noDelay: true,
+        timeout: timeoutMs,
+        clientProperties: { connection_name: name },
+        ...address.socket,
+      })
+      return { address, model }
+    } catch (e) {
+      refusals.push(explain(address, e, timeoutMs))
+    }
+  }
+  const first = refusals.find((failure) => isFailure(failure, 'BusRefused')) ?? refusals[0]!
+  if (refusals.length === 1 || isFailure(first, 'BusRefused')) throw first
+  const whys = refusals.map((failure) => (isFailure(failure, 'BusDown') ? failure.params.why : failure.message))
+  throw new Failure('BusDown', { url: addresses.map((a) => a.shown).join(','), why: [...new Set(whys)].join('; ') })
+}
+
+/** 403 login or vhost refused, 530 no such vhost, and the handshake that ends without a word, as old brokers refuse. */
+const refused = /ACCESS[-_]REFUSED|NOT[-_]ALLOWED|SASL mechanism/
+
+function explain(address: Address, e: unknown, timeoutMs: number): Failure {
+  const text = said(reason(e))
+  if (refused.test(text)) return new Failure('BusRefused', { url: address.shown, why: text }, e)
+  return new Failure('BusDown', { url: address.shown, why: inWords(e, text, timeoutMs) }, e)
+}
+
+/** What the broker itself said, out of amqplib's wrapping. */
+const said = (text: string): string =>
+  /with message "([^"]*)"|replyText: ?['"]([^'"]*)/.exec(text)?.slice(1).find(Boolean) ?? text
+
+function inWords(e: unknown, text: string, timeoutMs: number): string {
+  const code = (e as { code?: unknown }).code
+  if (code === 'ECONNREFUSED') return 'nothing listens there (ECONNREFUSED)'
+  if (code === 'ENOENT') return 'there is no such socket (ENOENT)'
+  if (code === 'EACCES') return 'this user may not use that socket (EACCES)'
+  if (code === 'ENOTFOUND' || code === 'EAI_AGAIN') return `no such host (${code})`
+  if (text === 'connect ETIMEDOUT') return `no answer within ${timeoutMs / 1000} s`
+  return text || String(code ?? 'unknown')
+}
+
+/** Closes a connection, and cuts the line where the broker does not answer to that. */
+export async function hangUp(model: ChannelModel, limit: Promise<unknown>): Promise<void> {
+  await Promise.race([model.close().catch(() => undefined), limit])
+  cut(model)
+}
+
+/** Ends the socket at once; a peer that is frozen would keep it, and our process, for long. */
+export function cut(model: ChannelModel): void {
+  const { stream } = model.connection as unknown as { stream?: { destroy?(): void } }
+  stream?.destroy?.()
+}

@@ -1,0 +1,67 @@
+import { assert, fail } from '../base/errors.ts'
+import type { Context } from '../model/context.ts'
+import type { Served } from './bus.ts'
+import { check } from './check.ts'
+import type { Methods } from './contract.ts'
+import type { Request } from './request.ts'
+
+type Handler = {
+  readonly definition: Methods[string]
+  readonly run: (context: Context, args: unknown) => Promise<unknown>
+}
+type Endpoint = {
+  readonly namespace: string | undefined
+  readonly version: string
+  readonly handlers: ReadonlyMap<string, Handler>
+}
+
+/** Carries out a request: `UnknownMethod`, `UnsupportedVersion`, `InvalidRequest`, or what the method fails with. */
+export type Dispatch = (request: Request) => Promise<unknown>
+
+/** What oslo.messaging's operators ping a server with. */
+const ping = 'oslo_rpc_server_ping'
+
+/** The contracts of one topic as one table, as oslo.messaging's dispatcher has its endpoints. */
+export function makeDispatch(services: readonly Served[]): { topic: string; dispatch: Dispatch } {
+  const topic = services[0]?.contract.topic
+  assert(topic !== undefined, 'a server serves at least one contract')
+  for (const { contract } of services) assert(contract.topic === topic, `${contract.topic} and ${topic} are two topics`)
+  const endpoints = services.map(endpoint)
+
+  const dispatch: Dispatch = async ({ method, namespace, version, args, context }) => {
+    if (method === ping) return 'pong'
+    const fit = endpoints.filter((e) => e.namespace === namespace)
+    const full = namespace === undefined ? method : `${namespace}.${method}`
+    if (fit.length === 0) fail('UnknownMethod', { topic, method: full })
+    const speaking = fit.filter((e) => understands(e.version, version))
+    if (speaking.length === 0) {
+      fail('UnsupportedVersion', { topic, version, supported: fit.map((e) => e.version).join(', ') })
+    }
+    const handler = speaking.map((e) => e.handlers.get(method)).find((h) => h !== undefined)
+    if (handler === undefined) fail('UnknownMethod', { topic, method: full })
+    return handler.run(context, check(handler.definition.args, args, method))
+  }
+  return { topic, dispatch }
+}
+
+function endpoint({ contract, api }: Served): Endpoint {
+  const handlers = new Map<string, Handler>()
+  for (const [name, definition] of Object.entries(contract.methods)) {
+    const run = (api as Record<string, unknown>)[name]
+    assert(typeof run === 'function', `nothing carries out ${contract.topic}.${name}`)
+    handlers.set(name, { definition, run: async (context, args) => run.call(api, context, args) })
+  }
+  return { namespace: contract.namespace, version: contract.version, handlers }
+}
+
+/** Same major version, and a minor version that is not newer than ours. */
+function understands(own: string, asked: string): boolean {
+  const ours = parts(own)
+  const theirs = parts(asked)
+  return ours !== undefined && theirs !== undefined && ours[0] === theirs[0] && theirs[1] <= ours[1]
+}
+
+function parts(version: string): [number, number] | undefined {
+  const match = /^(\d{1,6})\.(\d{1,6})$/.exec(version)
+  return match === null ? undefined : [Number(match[1]), Number(match[2])]
+}

@@ -1,0 +1,135 @@
+import { type Code, Failure, failures, isFailure, type Params, RemoteError } from '../base/errors.ts'
+import { brief, isRecord } from './envelope.ts'
+
+/** Classes of Python that are not in nova.exception. oslo.messaging rebuilds those of nova.exception alone. */
+const modules: Readonly<Record<string, string>> = {
+  UnsupportedVersion: 'oslo_messaging.rpc.dispatcher',
+  MessagingTimeout: 'oslo_messaging.exceptions',
+  MessageDeliveryFailure: 'oslo_messaging.exceptions',
+}
+
+/**
+ * Anything thrown, as the JSON text that oslo.messaging carries in `failure`. Python reads class, module, message, tb, args
+ * and kwargs and nothing else, so the keys `nova_*` are ours: with them the caller rebuilds the very same {@link Failure}.
+ */
+export function writeFailure(thrown: unknown, requestId: string): string {
+  if (isFailure(thrown)) {
+    const { python, http } = failures[thrown.code]
+    const module = modules[python] ?? 'nova.exception'
+    return JSON.stringify({
+      class: python,
+      module,
+      message: thrown.message,
+      tb: [],
+      args: [thrown.message],
+      // NovaException takes any keyword; `code` is what its HTTP face answers with.
+      kwargs: module === 'nova.exception' ? { code: http } : {},
+      nova_code: thrown.code,
+      nova_params: thrown.params,
+      nova_request_id: requestId,
+    })
+  }
+  const told = tell(thrown)
+  return JSON.stringify({
+    class: told.class,
+    module: 'nova',
+    message: told.message,
+    tb: told.stack.split('\n').map((line) => `${line}\n`),
+    args: [told.message],
+    kwargs: {},
+    nova_request_id: requestId,
+  })
+}
+
+function tell(thrown: unknown): { class: string; message: string; stack: string } {
+  // What came from a third side stays what it was there.
+  if (thrown instanceof RemoteError) {
+    return { class: thrown.remoteClass, message: thrown.remoteMessage, stack: thrown.remoteStack }
+  }
+  if (thrown instanceof Error) {
+    return { class: thrown.name, message: thrown.message, stack: thrown.stack ?? `${thrown.name}: ${thrown.message}` }
+  }
+  return { class: typeof thrown, message: brief(thrown), stack: '' }
+}
+
+/**
+ * What a reply's `failure` says, to be thrown: the same {@link Failure} as on the other side where it is one of ours or means
+ * the same as one, {@link RemoteError} for everything else. `requestId` is the caller's, for peers that do not name theirs.
+ */
+export function readFailure(text: unknown, requestId: string): Failure | RemoteError {
+  const wire = parse(text)
+  if (wire === undefined)
+    return new RemoteError('unknown', `an answer that cannot be read: ${brief(text)}`, requestId, '')
+  const message = typeof wire.message === 'string' ? wire.message : ''
+  const remoteId = typeof wire.nova_request_id === 'string' ? wire.nova_request_id : requestId
+  const stack = Array.isArray(wire.tb) ? wire.tb.filter((line) => typeof line === 'string').join('') : ''
+  return (
+    rebuilt(wire) ??
+    translated(wire, message) ??
+    new RemoteError(typeof wire.class === 'string' ? wire.class : 'unknown', message, remoteId, stack)
+  )
+}
+
+function parse(text: unknown): Record<string, unknown> | undefined {
+  if (typeof text !== 'string') return undefined
+  try {
+    const value: unknown = JSON.parse(text)
+    return isRecord(value) ? value : undefined
+  } catch {
+    return undefined
+  }
+}
+
+function rebuilt(wire: Record<string, unknown>): Failure | undefined {
+  const code = wire.nova_code
+  if (typeof code !== 'string' || !Object.hasOwn(failures, code) || !isRecord(wire.nova_params)) return undefined
+  try {
+    return new Failure(code as Code, wire.nova_params as Params<Code>)
+  } catch {
+    // A peer of another version, whose parameters do not make a sentence here.
+    return undefined
+  }
+}
+
+type Keywords = Readonly<Record<string, unknown>>
+const word = (keywords: Keywords, ...names: string[]): string | undefined => {
+  const name = names.find((n) => typeof keywords[n] === 'string')
+  return name === undefined ? undefined : (keywords[name] as string)
+}
+const named =
+  (...names: string[]) =>
+  (keywords: Keywords) => {
+    const id = word(keywords, ...names, 'id', 'name')
+    return id === undefined ? undefined : { id }
+  }
+
+type Translations = { readonly [C in Code]?: (keywords: Keywords, message: string) => Params<C> | undefined }
+
+/**
+ * Exceptions of Python's Nova that mean exactly one row of our table, and what their keywords are here. Each class must be that
+ * of one row alone.
+ */
+export const translations: Translations = {
+  InstanceNotFound: named('instance_id', 'instance_uuid', 'uuid'),
+  FlavorNotFound: named('flavor_id', 'flavor_name'),
+  ImageNotFound: named('image_id'),
+  HostNotFound: named('host', 'name_or_id'),
+  ServiceNotFound: named('service_id'),
+  OperationNotFound: named('action_id', 'request_id'),
+  FlavorExists: (keywords) => {
+    const name = word(keywords, 'name', 'flavor_id')
+    return name === undefined ? undefined : { name }
+  },
+  NoValidHost: (keywords, message) => ({ reason: word(keywords, 'reason') ?? message }),
+  Forbidden: (_keywords, message) => ({ what: message }),
+}
+
+const codeOf = new Map((Object.keys(translations) as Code[]).map((code) => [failures[code].python as string, code]))
+
+function translated(wire: Record<string, unknown>, message: string): Failure | undefined {
+  if (wire.module !== 'nova.exception' || typeof wire.class !== 'string') return undefined
+  const code = codeOf.get(wire.class)
+  if (code === undefined) return undefined
+  const params = translations[code]?.(isRecord(wire.kwargs) ? wire.kwargs : {}, message)
+  return params === undefined ? undefined : new Failure(code, params as Params<Code>)
+}

@@ -1,0 +1,177 @@
+import type { ChannelModel } from 'amqplib'
+import type { Clock } from '../base/clock.ts'
+import { Failure, isFailure, reason } from '../base/errors.ts'
+import type { Ids } from '../base/ids.ts'
+import type { Log } from '../base/log.ts'
+import { type Address, parseAddresses } from './address.ts'
+import type { BusOptions } from './bus.ts'
+import { cut, type Dialled, dial, hangUp } from './dial.ts'
+import { backoffMs, type Holder, KeptChannel, type Station } from './kept-channel.ts'
+
+/** A process's connection to the broker, with the channels that live on it; it comes back by itself. */
+export class Link implements Holder {
+  readonly clock: Clock
+  readonly ids: Ids
+  readonly log: Log
+  readonly graceMs: number
+  readonly stopped: AbortSignal
+  model: ChannelModel | undefined
+  readonly #name: string
+  readonly #addresses: readonly Address[]
+  readonly #connectTimeoutMs: number
+  readonly #channels = new Set<KeptChannel>()
+  readonly #listeners = new Set<(up: boolean) => void>()
+  readonly #stop = new AbortController()
+  /** Why the link is down, or went down last. */
+  #why = 'the connection was lost'
+  #shown = ''
+  #told = true
+
+  private constructor(options: BusOptions) {
+    this.clock = options.clock
+    this.ids = options.ids
+    this.log = options.log
+    this.graceMs = options.graceMs ?? 5_000
+    this.stopped = this.#stop.signal
+    this.#name = options.name
+    this.#addresses = parseAddresses(options.url)
+    this.#connectTimeoutMs = options.connectTimeoutMs ?? 5_000
+  }
+
+  /** Connects; later losses are mended in the background. `ConfigInvalid`, `BusDown` or `BusRefused` where the first attempt fails. */
+  static async open(options: BusOptions): Promise<Link> {
+    const link = new Link(options)
+    await link.#rise(await link.#dial())
+    return link
+  }
+
+  /** Whether the connection and every channel on it stand. */
+  get up(): boolean {
+    return this.model !== undefined && [...this.#channels].every((kept) => kept.channel !== undefined)
+  }
+
+  limit(): Promise<void> {
+    return new Promise((resolve) => void this.clock.after(this.graceMs, resolve))
+  }
+
+  down(): Failure<'BusDown'> {
+    const why = this.stopped.aborted ? 'this side has hung up' : this.#why
+    return new Failure('BusDown', { url: this.#addresses.map((address) => address.shown).join(','), why })
+  }
+
+  changed(renewed: boolean): void {
+    const { up } = this
+    if (up === this.#told && !(renewed && up)) return
+    this.#told = up
+    for (const listener of [...this.#listeners]) {
+      try {
+        listener(up)
+      } catch (e) {
+        this.log.error({ err: e }, 'a listener to the link failed')
+      }
+    }
+  }
+
+  onChange(listener: (up: boolean) => void): () => void {
+    this.#listeners.add(listener)
+    return () => void this.#listeners.delete(listener)
+  }
+
+  /** Opens a channel and keeps it. `BusDown` where the broker refuses its first set-up; then nothing is kept. */
+  async keep(station: Station): Promise<KeptChannel> {
+    const kept = new KeptChannel(station, this)
+    this.#channels.add(kept)
+    const on = this.model
+    try {
+      // While the link is down there is nothing to be refused by; the next connection opens it.
+      if (on === undefined) await kept.ready()
+      else await kept.open(on)
+    } catch (e) {
+      if (on === undefined || this.model === on) {
+        this.#channels.delete(kept)
+        this.changed(false)
+        throw isFailure(e) ? e : new Failure('BusDown', { url: this.#shown, why: reason(e) }, e)
+      }
+      await kept.ready()
+    }
+    this.changed(false)
+    return kept
+  }
+
+  /** As {@link keep}, without waiting: what is sent on it waits until the channel stands. */
+  keepSoon(station: Station): KeptChannel {
+    const kept = new KeptChannel(station, this)
+    this.#channels.add(kept)
+    const on = this.model
+    if (on !== undefined) {
+      const opened = kept.open(on).catch(() => kept.reopen(on))
+      void opened.then(() => this.changed(false))
+    }
+    return kept
+  }
+
+  /** Lets a channel go. */
+  async drop(kept: KeptChannel): Promise<void> {
+    this.#channels.delete(kept)
+    await kept.leave()
+  }
+
+  /** Hangs up; a broker that is frozen holds it up for the grace at most. */
+  async close(): Promise<void> {
+    this.#stop.abort()
+    await Promise.all([...this.#channels].map((kept) => kept.leave()))
+    this.#channels.clear()
+    const last = this.model
+    this.model = undefined
+    if (last !== undefined) await hangUp(last, this.limit())
+    this.changed(false)
+  }
+
+  #dial(): Promise<Dialled> {
+    return dial(this.#addresses, this.#name, this.#connectTimeoutMs)
+  }
+
+  async #rise({ address, model }: Dialled): Promise<void> {
+    this.model = model
+    this.#shown = address.shown
+    const bus = address.shown
+    let last = 'the connection was closed'
+    model.on('error', (e) => {
+      last = reason(e)
+    })
+    model.on('close', (e) => this.#fall(model, e ? reason(e) : last))
+    model.on('blocked', (why) => this.log.warn({ bus, why }, 'the broker takes no more messages'))
+    model.on('unblocked', () => this.log.info({ bus }, 'the broker takes messages again'))
+    await Promise.all([...this.#channels].map((kept) => kept.open(model).catch(() => void kept.reopen(model))))
+  }
+
+  #fall(model: ChannelModel, why: string): void {
+    if (this.model !== model) return
+    this.model = undefined
+    this.#why = why
+    // After a moment for the goodbye to go out.
+    this.clock.after(1_000, () => cut(model))
+    this.log.warn({ bus: this.#shown, why }, 'bus lost')
+    this.changed(false)
+    void this.#mend()
+  }
+
+  async #mend(): Promise<void> {
+    for (let attempt = 0; ; attempt++) {
+      await this.clock.sleep(backoffMs(attempt, this.ids.random()), this.stopped)
+      if (this.stopped.aborted) return
+      try {
+        const next = await this.#dial()
+        if (this.stopped.aborted) return cut(next.model)
+        await this.#rise(next)
+        // Lost again already: another round of mending has begun.
+        if (this.model !== next.model) return
+        this.log.info({ bus: this.#shown, attempts: attempt + 1 }, 'bus is back')
+        return this.changed(true)
+      } catch (e) {
+        this.#why = isFailure(e, 'BusDown') || isFailure(e, 'BusRefused') ? e.params.why : reason(e)
+        this.log.debug({ bus: this.#shown, why: this.#why, attempt }, 'bus not back yet')
+      }
+    }
+  }
+}

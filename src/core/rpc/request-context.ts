@@ -1,0 +1,58 @@
+import type { Clock } from '../base/clock.ts'
+import type { Ids } from '../base/ids.ts'
+import type { Context } from '../model/context.ts'
+
+/**
+ * The context as keys `_context_*` of a message, with a comma before each, ready to stand before the closing brace. Python's
+ * RequestContext.from_dict reads these. There is no auth token among them: the bus is no place for one.
+ */
+export function contextWriter(clock: Clock): (context: Context) => string {
+  const written = new WeakMap<Context, string>()
+  return (context) => {
+    const known = written.get(context)
+    if (known !== undefined) return known
+    const text = write(context, clock.now())
+    written.set(context, text)
+    return text
+  }
+}
+
+function write(context: Context, now: number): string {
+  const keys = {
+    _context_user_id: context.userId,
+    _context_project_id: context.projectId,
+    _context_roles: context.roles,
+    _context_is_admin: context.isAdmin,
+    _context_request_id: context.requestId,
+    _context_global_request_id: null,
+    // Python's isoformat: microseconds and no zone.
+    _context_timestamp: `${new Date(now).toISOString().slice(0, -1)}000`,
+    _context_remote_address: null,
+    _context_read_deleted: 'no',
+    _context_user_name: context.userId,
+    _context_project_name: context.projectId,
+    _context_user: context.userId,
+    _context_project: context.projectId,
+    _context_service_catalog: [],
+  }
+  return `,${JSON.stringify(keys).slice(1, -1)}`
+}
+
+/** The context of a message that arrived. What is missing or of the wrong type is nobody and nothing. */
+export function readContext(message: Readonly<Record<string, unknown>>, ids: Ids): Context {
+  const text = (...keys: string[]): string | undefined => {
+    for (const key of keys) {
+      const value = message[key]
+      if (typeof value === 'string') return value
+    }
+    return undefined
+  }
+  const roles = message._context_roles
+  return {
+    requestId: text('_context_request_id') ?? ids.requestId(),
+    userId: text('_context_user_id', '_context_user') ?? '',
+    projectId: text('_context_project_id', '_context_project', '_context_tenant') ?? '',
+    roles: Array.isArray(roles) ? roles.filter((role) => typeof role === 'string') : [],
+    isAdmin: message._context_is_admin === true,
+  }
+}

@@ -1,0 +1,173 @@
+import type { Channel, ConsumeMessage } from 'amqplib'
+import { isFailure, reason } from '../base/errors.ts'
+import type { Served, ServeOptions } from './bus.ts'
+import { type Calls, fits } from './calls.ts'
+import { type Consumer, consumeQueue } from './consume.ts'
+import { type Dispatch, makeDispatch } from './dispatch.ts'
+import { rememberLast } from './duplicates.ts'
+import { unwrapRecord, wrap } from './envelope.ts'
+import { writeFailure } from './failure.ts'
+import type { Link } from './link.ts'
+import { beatMs, type ReturnPath, readRequest, returnPath, uniqueId } from './request.ts'
+import { retireQueue } from './retire.ts'
+import { declareExchange, fanoutQueue, type QueueFlags, topicQueue } from './topology.ts'
+
+/** How many finished messages a server remembers, to know their duplicates. */
+const remembered = 10_000
+
+type Deps = { readonly link: Link; readonly calls: Calls; readonly dispatch: Dispatch; readonly topic: string }
+
+/** Serves contracts of one topic until the returned function is called. */
+export async function startServer(
+  link: Link,
+  calls: Calls,
+  flags: QueueFlags,
+  services: readonly Served[],
+  options: ServeOptions,
+): Promise<() => Promise<void>> {
+  const { topic, dispatch } = makeDispatch(services)
+  const work = makeWork({ link, calls, dispatch, topic })
+  const slots = makeSlots(options.slots)
+  const fanout = fanoutQueue(topic, link.ids.hex())
+  const own = topicQueue(`${topic}.${options.server}`, flags)
+  const addressed = options.shared === false ? [own] : [topicQueue(topic, flags), own]
+  let consumers: Consumer[] = []
+
+  const kept = await link.keep({
+    name: `${topic}.${options.server}`,
+    async setup(channel) {
+      await declareExchange(channel, flags)
+      await channel.prefetch(options.slots)
+      const take = (message: ConsumeMessage) => slots.take(() => work(channel, message))
+      consumers = []
+      for (const plan of [...addressed, fanout]) consumers.push(await consumeQueue(link, channel, plan, false, take))
+    },
+  })
+  return async () => {
+    for (const consumer of consumers) consumer.letGo()
+    if (flags.autoDelete)
+      await Promise.race([Promise.all(addressed.map((plan) => retireQueue(link, plan.name))), link.limit()])
+    await Promise.race([Promise.all(consumers.map((consumer) => consumer.cancel())), link.limit()])
+    await slots.idle()
+    const gone = kept.channel?.deleteQueue(fanout.name).catch(() => undefined)
+    await Promise.race([gone, link.limit()])
+    await link.drop(kept)
+  }
+}
+
+/** Lets at most `count` pieces of work run at once: prefetch counts for each queue alone. `work` must not fail. */
+function makeSlots(count: number): { take(work: () => Promise<void>): void; idle(): Promise<void> } {
+  const waiting: Array<() => Promise<void>> = []
+  const idlers: Array<() => void> = []
+  let running = 0
+
+  const run = async (work: () => Promise<void>): Promise<void> => {
+    running++
+    await work()
+    running--
+    const next = waiting.shift()
+    if (next !== undefined) void run(next)
+    else if (running === 0) for (const wake of idlers.splice(0)) wake()
+  }
+  return {
+    take(work) {
+      if (running < count) void run(work)
+      else waiting.push(work)
+    },
+    idle: () => (running === 0 ? Promise.resolve() : new Promise((resolve) => idlers.push(resolve))),
+  }
+}
+
+/** What is done with each message: read, carry out, answer, and only then acknowledge. */
+function makeWork({
+  link,
+  calls,
+  dispatch,
+  topic,
+}: Deps): (channel: Channel, message: ConsumeMessage) => Promise<void> {
+  const { ids, log } = link
+  const done = rememberLast(remembered)
+  const underWay = new Map<string, Promise<void>>()
+
+  const answer = async (to: ReturnPath, what: string, result: string, failure: string): Promise<void> => {
+    const ids2 = `"_msg_id":${JSON.stringify(to.id)},"_unique_id":"${ids.hex()}"`
+    const body = fits(wrap(`{"result":${result},"failure":${failure},"ending":true,${ids2}}`), `the answer to ${what}`)
+    await calls.reply(to.queue, body)
+  }
+
+  const refuse = async (to: ReturnPath | undefined, what: string, e: unknown, requestId: string): Promise<void> => {
+    const fields = { topic, method: what, requestId }
+    if (isFailure(e)) log.info({ ...fields, code: e.code, text: e.message }, 'request failed')
+    else log.error({ ...fields, err: e }, 'request failed: a bug, here or on a third side')
+    if (to !== undefined) await answer(to, what, 'null', JSON.stringify(failureText(e, requestId)))
+  }
+
+  const carryOut = async (raw: Record<string, unknown>): Promise<void> => {
+    const to = returnPath(raw)
+    const stopBeats = to === undefined ? undefined : startBeats(link, calls, to, beatMs(raw))
+    let what = 'a message'
+    let requestId = 'unknown'
+    try {
+      const request = readRequest(raw, ids)
+      what = request.method
+      requestId = request.context.requestId
+      const result = (await dispatch(request)) ?? null
+      stopBeats?.()
+      if (to !== undefined) await answer(to, what, JSON.stringify(result), 'null')
+    } catch (e) {
+      stopBeats?.()
+      await refuse(to, what, e, requestId)
+    }
+  }
+
+  /** Runs a message once, however often it comes; its duplicate waits for the one that is under way. */
+  const once = async (raw: Record<string, unknown>): Promise<void> => {
+    const id = uniqueId(raw)
+    if (id === undefined) return carryOut(raw)
+    if (done.has(id)) return log.debug({ topic, id }, 'a duplicate is ignored')
+    const other = underWay.get(id)
+    if (other !== undefined) return other
+    const run = carryOut(raw)
+    underWay.set(id, run)
+    try {
+      await run
+    } finally {
+      underWay.delete(id)
+      done.add(id)
+    }
+  }
+
+  return async (channel, message) => {
+    try {
+      await once(unwrapRecord(message.content))
+    } catch (e) {
+      log.warn({ topic, why: reason(e) }, 'a message that cannot be read is dropped')
+    }
+    try {
+      channel.ack(message)
+    } catch {
+      // The channel is gone; the message comes again, and is known as a duplicate then.
+    }
+  }
+}
+
+/** Tells the caller again and again that we are at it; the returned function ends that. */
+function startBeats(link: Link, calls: Calls, to: ReturnPath, everyMs: number | undefined): () => void {
+  if (everyMs === undefined) return () => undefined
+  const beat = () => {
+    const inner = { result: null, failure: null, ending: false, _msg_id: to.id, _unique_id: link.ids.hex() }
+    void calls.reply(to.queue, wrap(JSON.stringify(inner)))
+    cancel = link.clock.after(everyMs, beat)
+  }
+  let cancel = link.clock.after(everyMs, beat)
+  return () => cancel()
+}
+
+/** A failure as text even where it carries what JSON cannot. */
+function failureText(e: unknown, requestId: string): string {
+  try {
+    return writeFailure(e, requestId)
+  } catch (unwritable) {
+    return writeFailure(new Error(`${reason(e)} (and that could not be written: ${reason(unwritable)})`), requestId)
+  }
+}

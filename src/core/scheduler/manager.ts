@@ -1,0 +1,24 @@
+import type { scheduler } from '../contracts/scheduler.ts'
+import { limits } from '../model/capacity.ts'
+import type { Api } from '../rpc/contract.ts'
+import { hostsForPlacement } from '../store/placement.ts'
+import { decide } from './decide.ts'
+import type { SchedulerDeps } from './deps.ts'
+import { Fleet } from './fleet.ts'
+import { rulesOf } from './options.ts'
+import { type PlaceDeps, place } from './place.ts'
+
+/** What a scheduler answers to. `ConfigInvalid` where its options name a filter or weigher that does not exist. */
+export function schedulerManager(deps: SchedulerDeps): Api<typeof scheduler> {
+  const rules = rulesOf(deps.options)
+  const fleet = new Fleet(async () => {
+    const rooms = await hostsForPlacement(deps.db)
+    return rooms.map((room) => ({ ...room, limit: limits(room.total, rules.overcommit) }))
+  })
+  const placing: PlaceDeps = { ...deps, rules, fleet }
+  return {
+    place: (ctx, args) => place(placing, ctx, args),
+    decide: (_ctx, wish) => decide(placing, wish),
+    ping: async () => ({ version: deps.version }),
+  }
+}

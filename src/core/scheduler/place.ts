@@ -1,0 +1,155 @@
+import { Failure, isFailure, reason } from '../base/errors.ts'
+import type { scheduler } from '../contracts/scheduler.ts'
+import type { Decision, Fault } from '../contracts/shapes.ts'
+import type { Context } from '../model/context.ts'
+import type { Args } from '../rpc/contract.ts'
+import { saveDecision } from '../store/decisions.ts'
+import { claimHost, type Placement, placementFor, refusePlacement, releaseHost } from '../store/placement.ts'
+import { announcePlaced, announceRefused } from './announce.ts'
+import type { SchedulerDeps } from './deps.ts'
+import type { Fleet } from './fleet.ts'
+import type { HostState } from './host-state.ts'
+import type { Rules } from './options.ts'
+import { decisionOf, type Refused, type Selection } from './select.ts'
+import { questionOf, survey } from './survey.ts'
+
+export type PlaceDeps = SchedulerDeps & { readonly fleet: Fleet; readonly rules: Rules }
+
+/** How many hosts are tried on what one read said of them, before they are read again. */
+const offersPerRound = 20
+/** How often they are read anew for one placement; only schedulers that race for the last slots need more than one. */
+const rounds = 10
+
+/**
+ * Finds a host for the instance of an operation, claims room there, keeps the decision and tells the host. A duplicate is
+ * a no-op. Where every host that could take it is silent on the bus, or all was taken from under us time and again, the
+ * operation stays queued, and the conductor's sweeper sends it here once more.
+ */
+export async function place(
+  deps: PlaceDeps,
+  ctx: Context,
+  { operation }: Args<typeof scheduler, 'place'>,
+): Promise<void> {
+  const log = deps.log.child({ operation, request: ctx.requestId })
+  const placement = await placementFor(deps.db, operation)
+  if (!placement) return log.debug('nothing to place: a duplicate, or it is over')
+  const silent = new Map<string, Refused>()
+  for (let round = 0; round < rounds; round++) {
+    const question = await questionOf(deps, placement.wish)
+    const selection = survey(question, await deps.fleet.look(), deps.rules, () => deps.ids.random())
+    const { candidates } = selection
+    if (candidates.length === 0) return refuse({ ...deps, log }, placement, selection)
+    if (candidates.every(({ host }) => silent.has(host.name))) {
+      log.warn({ hosts: [...silent.keys()] }, 'all hosts that could take it are silent on the bus: stays queued')
+      return keepForLater(deps, placement, selection, silent)
+    }
+    if (await offerInTurn({ ...deps, log }, ctx, placement, selection, silent)) return
+  }
+  log.warn({ rounds }, 'every host was taken from under this placement: stays queued')
+}
+
+/** Offers the instance to the candidates, the best first. False: all are full or silent, and others must be looked for. */
+async function offerInTurn(
+  deps: PlaceDeps,
+  ctx: Context,
+  placement: Placement,
+  selection: Selection,
+  silent: Map<string, Refused>,
+): Promise<boolean> {
+  const late = new Map(silent)
+  const open = selection.candidates.filter(({ host }) => !silent.has(host.name))
+  for (const { host } of open.slice(0, offersPerRound)) {
+    const decision = decisionOf(selection, deps.rules, host.name, [...late.values()])
+    const outcome = await offer(deps, ctx, placement, host, decision)
+    if (outcome === 'taken' || outcome === 'gone') return true
+    late.set(host.name, lateRefusals[outcome](host.name))
+    if (outcome === 'silent') silent.set(host.name, lateRefusals.silent(host.name))
+  }
+  return false
+}
+
+/** Why a host that passed every filter did not do in the end. */
+const lateRefusals = {
+  full: (host: string): Refused => ({
+    host,
+    filter: 'claim',
+    reason: 'was filled by others meanwhile',
+    group: 'filled by others meanwhile',
+  }),
+  silent: (host: string): Refused => ({
+    host,
+    filter: 'bus',
+    reason: 'unreachable: up by its last report, but no consumer on the bus',
+    group: 'unreachable on the bus',
+  }),
+}
+
+/**
+ * Claims room on one host and tells it. `full` and `silent`: nothing is left of it there; `gone`: there is nothing to place
+ * any more.
+ */
+async function offer(
+  deps: PlaceDeps,
+  ctx: Context,
+  placement: Placement,
+  host: HostState,
+  decision: Decision,
+): Promise<'taken' | 'gone' | 'full' | 'silent'> {
+  const { db, clock, fleet, log } = deps
+  const { operationId, instanceId } = placement
+  const { size } = placement.wish
+  const reservation = fleet.reserve(host.name, size)
+  try {
+    const claim = { operationId, instanceId, host: host.name, size, limits: host.limit, now: clock.now(), decision }
+    const answer = await claimHost(db, claim)
+    if (answer !== 'claimed') return answer
+    fleet.commit(reservation)
+  } finally {
+    if (!reservation.committed) fleet.cancel(reservation)
+  }
+  try {
+    await deps.computeOn(host.name).run(ctx, { operation: operationId })
+    log.info({ host: host.name }, 'placed')
+    announcePlaced(deps, placement, host.name)
+    return 'taken'
+  } catch (e) {
+    if (!isFailure(e, 'HostUnreachable')) {
+      // It may have been told; the conductor's sweeper tells it again.
+      log.warn({ host: host.name, err: e }, `placed, but telling the host failed: ${reason(e)}`)
+      return 'taken'
+    }
+  }
+  if (!(await releaseHost(db, { operationId, host: host.name, now: clock.now() }))) return 'gone'
+  fleet.cancel(reservation)
+  log.warn({ host: host.name }, 'up by its last report, but without a consumer on the bus: another is tried')
+  return 'silent'
+}
+
+/** Ends the boot: no host can take it. */
+async function refuse(deps: PlaceDeps, placement: Placement, selection: Selection): Promise<void> {
+  const { db, clock, rules } = deps
+  const decision = decisionOf(selection, rules, undefined)
+  const why = `${decision.summary}${lastFault(placement)}`
+  const { code, message, hint } = new Failure('NoValidHost', { reason: why, instance: placement.instanceName })
+  const now = clock.now()
+  const fault: Fault = { code, message, ...(hint === undefined ? {} : { hint }), at: now }
+  const event = await refusePlacement(db, { placement, fault, decision, now })
+  if (!event) return
+  deps.log.info({ summary: decision.summary }, 'no valid host')
+  announceRefused(deps, placement, event, fault)
+}
+
+/** A boot that was tried elsewhere already failed for that reason rather than for want of a host. */
+function lastFault({ wish, faults }: Placement): string {
+  const fault = faults.at(-1)
+  return fault ? `; on ${fault.host ?? wish.excluded.at(-1)} it failed: ${fault.message}` : ''
+}
+
+/** Keeps what was found out, for people who wonder why it waits; the operation stays queued. */
+const keepForLater = (
+  { db, rules }: PlaceDeps,
+  { operationId, instanceId }: Placement,
+  selection: Selection,
+  silent: ReadonlyMap<string, Refused>,
+): Promise<void> =>
+  saveDecision(db, { operationId, instanceId, decision: decisionOf(selection, rules, undefined, [...silent.values()]) })

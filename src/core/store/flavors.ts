@@ -1,0 +1,74 @@
+import type { Selectable } from 'kysely'
+import { fail } from '../base/errors.ts'
+import type { Flavor } from '../contracts/shapes.ts'
+import { isUniqueViolation } from '../db/dialect.ts'
+import type { Db } from '../db/handle.ts'
+import type { Database } from '../db/schema.ts'
+import { nearNames } from './near.ts'
+
+/** All flavors, smallest first. */
+export async function listFlavors(db: Db): Promise<Flavor[]> {
+  const rows = await db
+    .selectFrom('flavors')
+    .selectAll()
+    .orderBy('memory_mb')
+    .orderBy('vcpus')
+    .orderBy('disk_gb')
+    .orderBy('name')
+    .execute()
+  return rows.map(toFlavor)
+}
+
+/** The flavor of this id or, else, name. `FlavorNotFound` with near names. */
+export async function flavorCalled(db: Db, ref: string): Promise<Flavor> {
+  const rows = await db
+    .selectFrom('flavors')
+    .selectAll()
+    .where((eb) => eb.or([eb('id', '=', ref), eb('name', '=', ref)]))
+    .execute()
+  const row = rows.find(({ id }) => id === ref) ?? rows[0]
+  if (row) return toFlavor(row)
+  const names = await db.selectFrom('flavors').select('name').limit(1000).execute()
+  fail('FlavorNotFound', {
+    id: ref,
+    near: nearNames(
+      ref,
+      names.map(({ name }) => name),
+    ),
+  })
+}
+
+/** Adds flavors, all or none. `FlavorExists` where a name is taken. */
+export async function addFlavors(db: Db, flavors: readonly Flavor[]): Promise<void> {
+  try {
+    await db
+      .insertInto('flavors')
+      .values(
+        flavors.map((f) => ({
+          id: f.id,
+          name: f.name,
+          vcpus: f.vcpus,
+          memory_mb: f.memoryMb,
+          disk_gb: f.diskGb,
+          created_at: f.createdAt,
+        })),
+      )
+      .execute()
+  } catch (e) {
+    if (isUniqueViolation(e)) fail('FlavorExists', { name: flavors.map(({ name }) => name).join(', ') }, e)
+    throw e
+  }
+}
+
+export async function removeFlavor(db: Db, id: string): Promise<void> {
+  await db.deleteFrom('flavors').where('id', '=', id).execute()
+}
+
+const toFlavor = (row: Selectable<Database['flavors']>): Flavor => ({
+  id: row.id,
+  name: row.name,
+  vcpus: row.vcpus,
+  memoryMb: row.memory_mb,
+  diskGb: row.disk_gb,
+  createdAt: row.created_at,
+})

@@ -1,0 +1,86 @@
+import type { Instance, InstanceSummary } from '../contracts/shapes.ts'
+import type { Db } from '../db/handle.ts'
+import { type InstanceFilter, summaryOf } from './instances.ts'
+import { markerOf } from './paging.ts'
+import { freeRoom } from './placement.ts'
+
+/**
+ * Removes an instance for good: its row goes, a compact record stays, the room on its host is free. Part of a transaction
+ * that has locked the instance.
+ */
+export async function buryInstance(db: Db, instance: Instance, now: number): Promise<void> {
+  const { key: _, operation: __, ...record } = instance
+  await db.deleteFrom('instances').where('id', '=', instance.id).execute()
+  await db
+    .insertInto('instance_history')
+    .values({
+      id: instance.id,
+      name: instance.name,
+      project_id: instance.projectId,
+      user_id: instance.userId,
+      host: instance.host ?? null,
+      flavor: instance.flavor,
+      image: instance.image,
+      created_at: instance.createdAt,
+      launched_at: instance.launchedAt ?? null,
+      deleted_at: now,
+      record: JSON.stringify(record),
+    })
+    .execute()
+  if (instance.host !== undefined) await freeRoom(db, instance.host, instance.size)
+}
+
+/** Deleted instances, the last deleted first, as they were then. */
+export async function listDeleted(db: Db, asked: InstanceFilter): Promise<InstanceSummary[]> {
+  const after = asked.marker === undefined ? undefined : await markerOf(db, 'instance_history', asked.marker)
+  const rows = await db
+    .selectFrom('instance_history')
+    .select('record')
+    .$if(asked.projectId !== undefined, (q) => q.where('project_id', '=', asked.projectId as string))
+    .$if(asked.name !== undefined, (q) =>
+      q.where(({ eb, fn }) => eb(fn<number>('instr', ['name', eb.val(asked.name)]), '>', 0)),
+    )
+    .$if(asked.host !== undefined, (q) => q.where('host', '=', asked.host as string))
+    .$if(asked.flavor !== undefined, (q) => q.where('flavor', '=', asked.flavor as string))
+    .$if(asked.image !== undefined, (q) => q.where('image', '=', asked.image as string))
+    .$if(after !== undefined, (q) =>
+      q.where((eb) =>
+        eb.or([
+          eb('deleted_at', '<', after?.at ?? 0),
+          eb.and([eb('deleted_at', '=', after?.at ?? 0), eb('id', '<', after?.id ?? '')]),
+        ]),
+      ),
+    )
+    .orderBy('deleted_at', 'desc')
+    .orderBy('id', 'desc')
+    .limit(asked.limit)
+    .execute()
+  const instances = rows.map(({ record }) => summaryOf(JSON.parse(record) as Instance, undefined))
+  return asked.status === undefined ? instances : instances.filter(({ status }) => status === asked.status)
+}
+
+export async function wasDeleted(db: Db, id: string): Promise<boolean> {
+  const row = await db.selectFrom('instance_history').select('id').where('id', '=', id).executeTakeFirst()
+  return row !== undefined
+}
+
+/** Removes the records of instances that were deleted before a time, at most `batch`. Answers how many went. */
+export async function pruneHistory(db: Db, before: number, batch: number): Promise<number> {
+  const rows = await db
+    .selectFrom('instance_history')
+    .select('id')
+    .where('deleted_at', '<', before)
+    .orderBy('deleted_at')
+    .limit(batch)
+    .execute()
+  if (rows.length === 0) return 0
+  await db
+    .deleteFrom('instance_history')
+    .where(
+      'id',
+      'in',
+      rows.map(({ id }) => id),
+    )
+    .execute()
+  return rows.length
+}

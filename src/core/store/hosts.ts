@@ -1,0 +1,155 @@
+import type { Selectable } from 'kysely'
+import { fail } from '../base/errors.ts'
+import type { Host } from '../contracts/shapes.ts'
+import { locked } from '../db/dialect.ts'
+import type { Db } from '../db/handle.ts'
+import type { Database } from '../db/schema.ts'
+import type { Overcommit } from '../model/capacity.ts'
+import { limits } from '../model/capacity.ts'
+import type { Size } from '../model/instance.ts'
+import { nearNames } from './near.ts'
+import type { Liveness } from './services.ts'
+
+/** What a compute daemon says of its host when it starts. */
+export type HostSelf = {
+  name: string
+  hostId: string
+  incarnation: string
+  availabilityZone: string
+  report: HostReport
+}
+export type HostReport = {
+  driver: string
+  hypervisor: string
+  hypervisorVersion: string
+  accelerator: string
+  total: Size
+}
+
+/** The identity that a host has given, locked until the transaction ends; undefined for a host never heard of. */
+export async function lockHost(db: Db, name: string): Promise<{ hostId: string; instances: number } | undefined> {
+  const row = await locked(
+    db,
+    db.selectFrom('hosts').select(['host_id', 'instances']).where('name', '=', name),
+  ).executeTakeFirst()
+  return row && { hostId: row.host_id, instances: row.instances }
+}
+
+export async function addHost(db: Db, self: HostSelf, now: number): Promise<void> {
+  await db
+    .insertInto('hosts')
+    .values({
+      name: self.name,
+      ...selfColumns(self),
+      used_vcpus: 0,
+      used_memory_mb: 0,
+      used_disk_gb: 0,
+      instances: 0,
+      failed_at: null,
+      created_at: now,
+    })
+    .execute()
+}
+
+/** A new life of a known host's daemon. What is promised of the host stays as it is. */
+export async function updateHost(db: Db, self: HostSelf): Promise<void> {
+  await db.updateTable('hosts').set(selfColumns(self)).where('name', '=', self.name).execute()
+}
+
+export async function updateHostReport(db: Db, name: string, report: HostReport): Promise<void> {
+  await db.updateTable('hosts').set(reportColumns(report)).where('name', '=', name).execute()
+}
+
+/** A boot has just failed there: schedulers prefer others for a while. */
+export async function noteHostFailure(db: Db, name: string, now: number): Promise<void> {
+  await db.updateTable('hosts').set({ failed_at: now }).where('name', '=', name).execute()
+}
+
+/** The life of this host's daemon that counts; undefined for a host never heard of. */
+export async function hostIncarnation(db: Db, name: string): Promise<string | undefined> {
+  return (await db.selectFrom('hosts').select('incarnation').where('name', '=', name).executeTakeFirst())?.incarnation
+}
+
+/** All hosts, or the one that is named. One query. */
+export async function listHosts(
+  db: Db,
+  { alive, overcommit, name }: { alive: Liveness; overcommit: Overcommit; name?: string | undefined },
+): Promise<Host[]> {
+  const rows = await db
+    .selectFrom('hosts as h')
+    .leftJoin('services as s', (join) => join.onRef('s.host', '=', 'h.name').on('s.binary', '=', 'compute'))
+    .selectAll('h')
+    .select(['s.seen_at', 's.disabled', 's.disabled_reason'])
+    .$if(name !== undefined, (q) => q.where('h.name', '=', name as string))
+    .orderBy('h.name')
+    .execute()
+  return rows.map((row) => toHost(row, alive, overcommit))
+}
+
+/** The host of this name. `HostNotFound` with near names. */
+export async function hostCalled(
+  db: Db,
+  name: string,
+  asked: { alive: Liveness; overcommit: Overcommit },
+): Promise<Host> {
+  const [host] = await listHosts(db, { ...asked, name })
+  return host ?? failHostNotFound(db, name)
+}
+
+/** Fails where there is no host of this name. */
+export async function checkHost(db: Db, name: string): Promise<void> {
+  if ((await hostIncarnation(db, name)) === undefined) await failHostNotFound(db, name)
+}
+
+async function failHostNotFound(db: Db, name: string): Promise<never> {
+  const rows = await db.selectFrom('hosts').select('name').limit(10_000).execute()
+  fail('HostNotFound', {
+    id: name,
+    near: nearNames(
+      name,
+      rows.map((row) => row.name),
+    ),
+  })
+}
+
+const reportColumns = (report: HostReport) => ({
+  driver: report.driver,
+  hypervisor: report.hypervisor,
+  hypervisor_version: report.hypervisorVersion,
+  accelerator: report.accelerator,
+  total_vcpus: report.total.vcpus,
+  total_memory_mb: report.total.memoryMb,
+  total_disk_gb: report.total.diskGb,
+})
+
+const selfColumns = (self: HostSelf) => ({
+  host_id: self.hostId,
+  incarnation: self.incarnation,
+  availability_zone: self.availabilityZone,
+  ...reportColumns(self.report),
+})
+
+type HostRow = Selectable<Database['hosts']> & {
+  seen_at: number | null
+  disabled: number | null
+  disabled_reason: string | null
+}
+
+function toHost(row: HostRow, { now, downMs }: Liveness, overcommit: Overcommit): Host {
+  const total = { vcpus: row.total_vcpus, memoryMb: row.total_memory_mb, diskGb: row.total_disk_gb }
+  return {
+    name: row.name,
+    state: row.seen_at !== null && row.seen_at >= now - downMs ? 'up' : 'down',
+    status: row.disabled === 1 ? 'disabled' : 'enabled',
+    ...(row.disabled_reason === null ? {} : { disabledReason: row.disabled_reason }),
+    availabilityZone: row.availability_zone,
+    driver: row.driver,
+    hypervisor: row.hypervisor,
+    accelerator: row.accelerator,
+    total,
+    used: { vcpus: row.used_vcpus, memoryMb: row.used_memory_mb, diskGb: row.used_disk_gb },
+    limit: limits(total, overcommit),
+    instances: row.instances,
+    seenAt: row.seen_at ?? 0,
+  }
+}

@@ -1,0 +1,153 @@
+import type { Selectable } from 'kysely'
+import { fail } from '../base/errors.ts'
+import type { Image, ImageFile, ImagePart } from '../contracts/shapes.ts'
+import { isUniqueViolation } from '../db/dialect.ts'
+import type { Db } from '../db/handle.ts'
+import type { Database } from '../db/schema.ts'
+import { nearNames } from './near.ts'
+
+/** A file of an image; `complete` once its content is in the store and was checked. */
+export type StoredFile = ImageFile & { complete: boolean }
+/** An image with how far its upload is, and whose it is. */
+export type ImageRecord = Image & { projectId: string; parts: Partial<Record<ImagePart, StoredFile>> }
+
+/** All images, by name. Two queries. */
+export async function listImages(db: Db): Promise<ImageRecord[]> {
+  const [rows, files] = await Promise.all([
+    db.selectFrom('images').selectAll().orderBy('name').execute(),
+    db.selectFrom('image_files').selectAll().execute(),
+  ])
+  const byImage = grouped(files)
+  return rows.map((row) => toRecord(row, byImage.get(row.id) ?? []))
+}
+
+/** The image of this id or, else, name. `ImageNotFound` with near names. */
+export async function imageCalled(db: Db, ref: string): Promise<ImageRecord> {
+  const rows = await db
+    .selectFrom('images')
+    .selectAll()
+    .where((eb) => eb.or([eb('id', '=', ref), eb('name', '=', ref)]))
+    .execute()
+  const row = rows.find(({ id }) => id === ref) ?? rows[0]
+  if (row) return toRecord(row, await filesOf(db, row.id))
+  const names = await db.selectFrom('images').select('name').limit(1000).execute()
+  fail('ImageNotFound', {
+    id: ref,
+    near: nearNames(
+      ref,
+      names.map(({ name }) => name),
+    ),
+  })
+}
+
+/** Adds an image and the announcement of its files. `ImageExists` where its name is taken. */
+export async function addImage(db: Db, image: ImageRecord): Promise<void> {
+  try {
+    await db
+      .insertInto('images')
+      .values({
+        id: image.id,
+        name: image.name,
+        project_id: image.projectId,
+        status: image.status,
+        disk_format: image.diskFormat ?? null,
+        min_memory_mb: image.minMemoryMb,
+        min_disk_gb: image.minDiskGb,
+        metadata: JSON.stringify(image.metadata),
+        created_at: image.createdAt,
+      })
+      .execute()
+  } catch (e) {
+    if (isUniqueViolation(e)) fail('ImageExists', { name: image.name }, e)
+    throw e
+  }
+  const files = Object.entries(image.parts)
+  await db
+    .insertInto('image_files')
+    .values(
+      files.map(([part, file]) => ({
+        image_id: image.id,
+        part,
+        size_bytes: file.sizeBytes,
+        sha256: file.sha256,
+        complete: file.complete ? 1 : 0,
+      })),
+    )
+    .execute()
+}
+
+/** The first piece of a file has come. */
+export async function setImageSaving(db: Db, id: string): Promise<void> {
+  await db.updateTable('images').set({ status: 'saving' }).where('id', '=', id).where('status', '=', 'queued').execute()
+}
+
+/** A file's content is in the store; with the last one the image is active. Part of a transaction. Answers with the status. */
+export async function completeFile(db: Db, id: string, part: ImagePart): Promise<'saving' | 'active'> {
+  await db.updateTable('image_files').set({ complete: 1 }).where('image_id', '=', id).where('part', '=', part).execute()
+  const files = await filesOf(db, id)
+  if (files.some(({ complete }) => complete === 0)) return 'saving'
+  await db.updateTable('images').set({ status: 'active' }).where('id', '=', id).execute()
+  return 'active'
+}
+
+/** Removes an image; answers with the checksums of the files that no other image has. Part of a transaction. */
+export async function removeImage(db: Db, id: string): Promise<string[]> {
+  const own = [...new Set((await filesOf(db, id)).map(({ sha256 }) => sha256))]
+  await db.deleteFrom('images').where('id', '=', id).execute()
+  if (own.length === 0) return []
+  const others = await db.selectFrom('image_files').select('sha256').where('sha256', 'in', own).execute()
+  const kept = new Set(others.map(({ sha256 }) => sha256))
+  return own.filter((sha256) => !kept.has(sha256))
+}
+
+/** The checksum under which a file of an image is stored; undefined where there is no such file, or not yet. */
+export async function storedFile(db: Db, id: string, part: ImagePart): Promise<ImageFile | undefined> {
+  const row = await db
+    .selectFrom('image_files')
+    .select(['sha256', 'size_bytes'])
+    .where('image_id', '=', id)
+    .where('part', '=', part)
+    .where('complete', '=', 1)
+    .executeTakeFirst()
+  return row && { sha256: row.sha256, sizeBytes: row.size_bytes }
+}
+
+export async function anyImages(db: Db): Promise<boolean> {
+  return (await db.selectFrom('images').select('id').limit(1).executeTakeFirst()) !== undefined
+}
+
+/** The shape that faces see. */
+export function toImage({ parts: _, projectId: __, ...image }: ImageRecord): Image {
+  return image
+}
+
+type FileRow = Selectable<Database['image_files']>
+
+const filesOf = (db: Db, id: string): Promise<FileRow[]> =>
+  db.selectFrom('image_files').selectAll().where('image_id', '=', id).execute()
+
+function grouped(files: readonly FileRow[]): Map<string, FileRow[]> {
+  const groups = new Map<string, FileRow[]>()
+  for (const file of files) groups.set(file.image_id, [...(groups.get(file.image_id) ?? []), file])
+  return groups
+}
+
+function toRecord(row: Selectable<Database['images']>, files: readonly FileRow[]): ImageRecord {
+  const parts = Object.fromEntries(
+    files.map((f) => [f.part, { sizeBytes: f.size_bytes, sha256: f.sha256, complete: f.complete === 1 }]),
+  ) as Partial<Record<ImagePart, StoredFile>>
+  return {
+    id: row.id,
+    name: row.name,
+    projectId: row.project_id,
+    status: row.status as Image['status'],
+    ...(row.disk_format === null ? {} : { diskFormat: row.disk_format as Exclude<Image['diskFormat'], undefined> }),
+    files: Object.fromEntries(files.map((f) => [f.part, { sizeBytes: f.size_bytes, sha256: f.sha256 }])),
+    parts,
+    minMemoryMb: row.min_memory_mb,
+    minDiskGb: row.min_disk_gb,
+    sizeBytes: files.reduce((sum, f) => sum + f.size_bytes, 0),
+    metadata: JSON.parse(row.metadata) as Record<string, string>,
+    createdAt: row.created_at,
+  }
+}

@@ -1,0 +1,313 @@
+import type { Insertable, Selectable } from 'kysely'
+import { fail } from '../base/errors.ts'
+import type { Fault, Instance, InstanceSummary } from '../contracts/shapes.ts'
+import { locked } from '../db/dialect.ts'
+import type { Db } from '../db/handle.ts'
+import type { Database } from '../db/schema.ts'
+import type { InstanceState, PowerState, Size } from '../model/instance.ts'
+import { kindOf, type OperationKind } from '../model/operation.ts'
+import { nearNames } from './near.ts'
+import { type Marker, markerOf, olderThan } from './paging.ts'
+
+/** Whose instances one may see: those of a project; of all others too, after its own, where `all` is set. */
+export type Scope = { projectId: string; all: boolean }
+
+export type NewInstance = {
+  id: string
+  name: string
+  projectId: string
+  userId: string
+  flavor: string
+  imageId: string
+  image: string
+  size: Size
+  availabilityZone?: string | undefined
+  forcedHost?: string | undefined
+  description?: string | undefined
+  metadata: Record<string, string>
+  hints: Record<string, string>
+  userData?: string | undefined
+  key?: string | undefined
+  createdAt: number
+}
+
+export async function addInstances(db: Db, instances: readonly NewInstance[]): Promise<void> {
+  for (let start = 0; start < instances.length; start += 500)
+    await db
+      .insertInto('instances')
+      .values(instances.slice(start, start + 500).map(fromNew))
+      .execute()
+}
+
+const fromNew = (i: NewInstance): Insertable<Database['instances']> => ({
+  id: i.id,
+  name: i.name,
+  project_id: i.projectId,
+  user_id: i.userId,
+  state: 'BUILD' satisfies InstanceState,
+  power: 'NOSTATE' satisfies PowerState,
+  host: null,
+  flavor: i.flavor,
+  image_id: i.imageId,
+  image: i.image,
+  vcpus: i.size.vcpus,
+  memory_mb: i.size.memoryMb,
+  disk_gb: i.size.diskGb,
+  availability_zone: i.availabilityZone ?? null,
+  forced_host: i.forcedHost ?? null,
+  description: i.description ?? null,
+  metadata: JSON.stringify(i.metadata),
+  hints: JSON.stringify(i.hints),
+  user_data: i.userData ?? null,
+  public_key: i.key ?? null,
+  generation: 0,
+  fault: null,
+  created_at: i.createdAt,
+  updated_at: i.createdAt,
+  launched_at: null,
+})
+
+/** All but the user data, which only the host needs and may be large. */
+const columns = [
+  'id',
+  'name',
+  'project_id',
+  'user_id',
+  'state',
+  'power',
+  'host',
+  'flavor',
+  'image_id',
+  'image',
+  'vcpus',
+  'memory_mb',
+  'disk_gb',
+  'availability_zone',
+  'description',
+  'metadata',
+  'hints',
+  'public_key',
+  'generation',
+  'fault',
+  'created_at',
+  'updated_at',
+  'launched_at',
+] as const
+
+const selectInstance = (db: Db) =>
+  db
+    .selectFrom('instances')
+    .select(columns)
+    .select(({ eb }) => eb('user_data', 'is not', null).as('has_user_data'))
+
+/**
+ * The instance that is meant: this id or, else, this name in the project or, else and where the scope is all, this name
+ * anywhere. `InstanceNotFound` with near names; `AmbiguousName` where several have the name.
+ */
+export async function instanceCalled(db: Db, ref: string, scope: Scope): Promise<Instance> {
+  const own = await selectInstance(db)
+    .where((eb) => eb.or([eb('id', '=', ref), eb.and([eb('project_id', '=', scope.projectId), eb('name', '=', ref)])]))
+    .limit(20)
+    .execute()
+  const seen = own.filter((row) => scope.all || row.project_id === scope.projectId)
+  const byId = seen.find((row) => row.id === ref)
+  if (byId) return toInstance(byId)
+  const named =
+    seen.length === 0 && scope.all ? await selectInstance(db).where('name', '=', ref).limit(20).execute() : seen
+  if (named.length > 1) fail('AmbiguousName', { kind: 'instance', name: ref, ids: named.map(({ id }) => id).sort() })
+  if (named[0]) return toInstance(named[0])
+  const names = await db
+    .selectFrom('instances')
+    .select('name')
+    .$if(!scope.all, (q) => q.where('project_id', '=', scope.projectId))
+    .limit(1000)
+    .execute()
+  fail('InstanceNotFound', {
+    id: ref,
+    near: nearNames(
+      ref,
+      names.map(({ name }) => name),
+    ),
+  })
+}
+
+export async function findInstance(db: Db, id: string): Promise<Instance | undefined> {
+  const row = await selectInstance(db).where('id', '=', id).executeTakeFirst()
+  return row && toInstance(row)
+}
+
+/**
+ * The instance, locked until the transaction ends. Every transaction that changes an instance locks it first, then its
+ * operation, then its host: so they never wait for one another in a circle.
+ */
+export async function lockInstance(db: Db, id: string): Promise<Instance | undefined> {
+  const row = await locked(db, selectInstance(db).where('id', '=', id)).executeTakeFirst()
+  return row && toInstance(row)
+}
+
+/** The same for several, in the order of their ids. */
+export async function lockInstances(db: Db, ids: readonly string[]): Promise<Instance[]> {
+  const rows = await locked(db, selectInstance(db).where('id', 'in', ids).orderBy('id')).execute()
+  return rows.map((row) => toInstance(row))
+}
+
+export type InstanceFilter = {
+  limit: number
+  marker?: string | undefined
+  projectId?: string | undefined
+  /** A part of the name. */
+  name?: string | undefined
+  status?: InstanceState | undefined
+  host?: string | undefined
+  flavor?: string | undefined
+  /** Name or id. */
+  image?: string | undefined
+}
+
+/** Newest first, with what their open operations do. One query (two with a marker). */
+export async function listInstances(db: Db, asked: InstanceFilter): Promise<InstanceSummary[]> {
+  const after = asked.marker === undefined ? undefined : await markerOf(db, 'instances', asked.marker)
+  const page = db
+    .selectFrom('instances')
+    .select(['id', 'name', 'state', 'power', 'host', 'flavor', 'image', 'project_id', 'created_at'])
+    .$if(asked.projectId !== undefined, (q) => q.where('project_id', '=', asked.projectId as string))
+    .$if(asked.name !== undefined, (q) =>
+      q.where(({ eb, fn }) => eb(fn<number>('instr', ['name', eb.val(asked.name)]), '>', 0)),
+    )
+    .$if(asked.status !== undefined, (q) => q.where('state', '=', asked.status as string))
+    .$if(asked.host !== undefined, (q) => q.where('host', '=', asked.host as string))
+    .$if(asked.flavor !== undefined, (q) => q.where('flavor', '=', asked.flavor as string))
+    .$if(asked.image !== undefined, (q) =>
+      q.where((eb) => eb.or([eb('image', '=', asked.image as string), eb('image_id', '=', asked.image as string)])),
+    )
+    .$if(after !== undefined, (q) => q.where(olderThan(after as Marker)))
+    .orderBy('created_at', 'desc')
+    .orderBy('id', 'desc')
+    .limit(asked.limit)
+  const rows = await db
+    .selectFrom(page.as('i'))
+    .leftJoin('operations as o', 'o.open_instance_id', 'i.id')
+    .selectAll('i')
+    .select('o.kind as doing')
+    .orderBy('i.created_at', 'desc')
+    .orderBy('i.id', 'desc')
+    .execute()
+  return rows.map(toSummary)
+}
+
+/** How many instances there are in each state. */
+export async function countInstances(db: Db): Promise<Record<string, number>> {
+  const rows = await db
+    .selectFrom('instances')
+    .select(({ fn }) => ['state', fn.countAll().as('count')])
+    .groupBy('state')
+    .execute()
+  return Object.fromEntries(rows.map(({ state, count }) => [state, Number(count)]))
+}
+
+/** What a host is told of the instances that belong to it. */
+export async function instancesOn(
+  db: Db,
+  host: string,
+): Promise<Array<{ id: string; state: string; power: PowerState; generation: number }>> {
+  const rows = await db
+    .selectFrom('instances')
+    .select(['id', 'state', 'power', 'generation'])
+    .where('host', '=', host)
+    .execute()
+  return rows.map((row) => ({ ...row, power: row.power as PowerState }))
+}
+
+export async function renameInstance(db: Db, id: string, name: string, now: number): Promise<void> {
+  await db.updateTable('instances').set({ name, updated_at: now }).where('id', '=', id).execute()
+}
+
+/** What an instance is like after something came to an end; what is left out stays as it was. */
+export type Rest = {
+  state?: InstanceState | undefined
+  power?: PowerState | undefined
+  /** `null` takes the last fault away. */
+  fault?: Fault | null | undefined
+  /** `null`: it is on no host any more. */
+  host?: null | undefined
+  launched?: boolean | undefined
+}
+
+export async function restInstance(db: Db, id: string, rest: Rest, now: number): Promise<void> {
+  await db
+    .updateTable('instances')
+    .set({
+      updated_at: now,
+      ...(rest.state === undefined ? {} : { state: rest.state }),
+      ...(rest.power === undefined ? {} : { power: rest.power }),
+      ...(rest.fault === undefined ? {} : { fault: rest.fault === null ? null : JSON.stringify(rest.fault) }),
+      ...(rest.host === undefined ? {} : { host: null }),
+      ...(rest.launched ? { launched_at: now } : {}),
+    })
+    .where('id', '=', id)
+    .execute()
+}
+
+type Columns = Pick<Selectable<Database['instances']>, (typeof columns)[number]> & { has_user_data: unknown }
+
+function toInstance(row: Columns): Instance {
+  return {
+    id: row.id,
+    name: row.name,
+    status: row.state as InstanceState,
+    power: row.power as PowerState,
+    ...(row.host === null ? {} : { host: row.host }),
+    flavor: row.flavor,
+    image: row.image,
+    projectId: row.project_id,
+    createdAt: row.created_at,
+    size: { vcpus: row.vcpus, memoryMb: row.memory_mb, diskGb: row.disk_gb },
+    imageId: row.image_id,
+    userId: row.user_id,
+    ...(row.description === null ? {} : { description: row.description }),
+    ...(row.availability_zone === null ? {} : { availabilityZone: row.availability_zone }),
+    metadata: JSON.parse(row.metadata) as Record<string, string>,
+    hints: JSON.parse(row.hints) as Record<string, string>,
+    ...(row.public_key === null ? {} : { key: row.public_key }),
+    hasUserData: Boolean(row.has_user_data),
+    generation: row.generation,
+    updatedAt: row.updated_at,
+    ...(row.launched_at === null ? {} : { launchedAt: row.launched_at }),
+    ...(row.fault === null ? {} : { fault: JSON.parse(row.fault) as Fault }),
+  }
+}
+
+type SummaryRow = Pick<
+  Selectable<Database['instances']>,
+  'id' | 'name' | 'state' | 'power' | 'host' | 'flavor' | 'image' | 'project_id' | 'created_at'
+> & { doing: string | null }
+
+const toSummary = (row: SummaryRow): InstanceSummary => ({
+  id: row.id,
+  name: row.name,
+  status: row.state as InstanceState,
+  ...(row.doing === null ? {} : { task: kindOf(row.doing as OperationKind).task }),
+  power: row.power as PowerState,
+  ...(row.host === null ? {} : { host: row.host }),
+  flavor: row.flavor,
+  image: row.image,
+  projectId: row.project_id,
+  createdAt: row.created_at,
+})
+
+/** The short form of an instance, with what its open operation does. */
+export function summaryOf(instance: Instance, doing: OperationKind | undefined): InstanceSummary {
+  const { id, name, status, power, host, flavor, image, projectId, createdAt } = instance
+  return {
+    id,
+    name,
+    status,
+    ...(doing === undefined ? {} : { task: kindOf(doing).task }),
+    power,
+    ...(host === undefined ? {} : { host }),
+    flavor,
+    image,
+    projectId,
+    createdAt,
+  }
+}

@@ -1,0 +1,62 @@
+import { isUniqueViolation, locked } from '../db/dialect.ts'
+import type { Db } from '../db/handle.ts'
+
+/** What is limited, as `quotas.resource` names it. */
+export const quotaResources = ['instances', 'cores', 'ram_mb'] as const
+export type QuotaResource = (typeof quotaResources)[number]
+export type Amounts = Record<QuotaResource, number>
+
+/**
+ * Locks a project's row (and makes it, the first time) until the transaction ends: whoever else wants to count the
+ * project's quota waits.
+ */
+export async function lockProject(db: Db, id: string, now: number): Promise<void> {
+  const lock = () => locked(db, db.selectFrom('projects').select('id').where('id', '=', id)).executeTakeFirst()
+  if (await lock()) return
+  try {
+    await db.insertInto('projects').values({ id, created_at: now }).execute()
+  } catch (e) {
+    if (!isUniqueViolation(e)) throw e
+    await lock()
+  }
+}
+
+/** What this project may use at most, where it has limits of its own. */
+export async function ownQuota(db: Db, projectId: string): Promise<Partial<Amounts>> {
+  const rows = await db.selectFrom('quotas').select(['resource', 'max']).where('project_id', '=', projectId).execute()
+  return Object.fromEntries(rows.map(({ resource, max }) => [resource, max]))
+}
+
+/** Gives a project limits of its own; -1 for none. */
+export async function setQuota(db: Db, projectId: string, limits: Partial<Amounts>, now: number): Promise<void> {
+  await lockProject(db, projectId, now)
+  const resources = Object.entries(limits)
+  if (resources.length === 0) return
+  await db
+    .deleteFrom('quotas')
+    .where('project_id', '=', projectId)
+    .where(
+      'resource',
+      'in',
+      resources.map(([resource]) => resource),
+    )
+    .execute()
+  await db
+    .insertInto('quotas')
+    .values(resources.map(([resource, max]) => ({ project_id: projectId, resource, max })))
+    .execute()
+}
+
+/** What a project uses: its rows, counted. Nothing is stored that could drift. */
+export async function usage(db: Db, projectId: string): Promise<Amounts> {
+  const row = await db
+    .selectFrom('instances')
+    .select(({ fn }) => [fn.countAll().as('instances'), fn.sum('vcpus').as('cores'), fn.sum('memory_mb').as('ram_mb')])
+    .where('project_id', '=', projectId)
+    .executeTakeFirst()
+  return {
+    instances: Number(row?.instances ?? 0),
+    cores: Number(row?.cores ?? 0),
+    ram_mb: Number(row?.ram_mb ?? 0),
+  }
+}

@@ -1,0 +1,112 @@
+import type { Selectable } from 'kysely'
+import type { Service } from '../contracts/shapes.ts'
+import { isUniqueViolation } from '../db/dialect.ts'
+import type { Db } from '../db/handle.ts'
+import type { Database } from '../db/schema.ts'
+
+/** When a service counts as up: it was seen at `downMs` before `now` at the earliest. */
+export type Liveness = { now: number; downMs: number }
+
+/** One process of the cloud: a program's name, the host it runs on, one life of it. */
+export type ServiceLife = { binary: string; host: string; version: string; incarnation: string }
+
+export const serviceId = (binary: string, host: string): string => `${binary}@${host}`
+
+/** Notes that a service is alive; it exists from the first time on. A new life begins where the incarnation is another. */
+export async function serviceHeartbeat(db: Db, life: ServiceLife, now: number): Promise<void> {
+  if (await seeService(db, life, now)) return
+  const id = serviceId(life.binary, life.host)
+  const fresh = { version: life.version, incarnation: life.incarnation, seen_at: now, started_at: now }
+  const update = () => db.updateTable('services').set(fresh).where('id', '=', id).executeTakeFirst()
+  const { numUpdatedRows } = await update()
+  if (numUpdatedRows === 1n) return
+  try {
+    await db
+      .insertInto('services')
+      .values({ id, binary: life.binary, host: life.host, ...fresh, disabled: 0, disabled_reason: null })
+      .execute()
+  } catch (e) {
+    if (!isUniqueViolation(e)) throw e
+    await update()
+  }
+}
+
+/** Notes that this very life of a service is alive; false where another life has taken its place, or it is unknown. */
+export async function seeService(
+  db: Db,
+  { binary, host, incarnation }: Pick<ServiceLife, 'binary' | 'host' | 'incarnation'>,
+  now: number,
+): Promise<boolean> {
+  const { numUpdatedRows } = await db
+    .updateTable('services')
+    .set({ seen_at: now })
+    .where('id', '=', serviceId(binary, host))
+    .where('incarnation', '=', incarnation)
+    .executeTakeFirst()
+  return numUpdatedRows === 1n
+}
+
+/** Whether any service of this name (on this host) is up. */
+export async function isServiceUp(db: Db, binary: string, host: string | undefined, alive: Liveness): Promise<boolean> {
+  const row = await db
+    .selectFrom('services')
+    .select('id')
+    .$if(host !== undefined, (q) => q.where('id', '=', serviceId(binary, host as string)))
+    .where('binary', '=', binary)
+    .where('seen_at', '>=', alive.now - alive.downMs)
+    .limit(1)
+    .executeTakeFirst()
+  return row !== undefined
+}
+
+export async function findService(db: Db, id: string, alive: Liveness): Promise<Service | undefined> {
+  const row = await db.selectFrom('services').selectAll().where('id', '=', id).executeTakeFirst()
+  return row && toService(row, alive)
+}
+
+export async function listServices(db: Db, alive: Liveness): Promise<Service[]> {
+  const rows = await db.selectFrom('services').selectAll().orderBy('binary').orderBy('host').execute()
+  return rows.map((row) => toService(row, alive))
+}
+
+/** Takes a service out of use, or back in; false where there is none of this id. */
+export async function setService(
+  db: Db,
+  id: string,
+  { enabled, reason }: { enabled: boolean; reason: string | undefined },
+): Promise<boolean> {
+  const { numUpdatedRows } = await db
+    .updateTable('services')
+    .set({ disabled: enabled ? 0 : 1, disabled_reason: enabled ? null : (reason ?? null) })
+    .where('id', '=', id)
+    .executeTakeFirst()
+  return numUpdatedRows === 1n
+}
+
+/** A clean end of this life: the service is down from now on. */
+export async function dismissService(
+  db: Db,
+  { binary, host, incarnation }: Pick<ServiceLife, 'binary' | 'host' | 'incarnation'>,
+  alive: Liveness,
+): Promise<void> {
+  await db
+    .updateTable('services')
+    .set({ seen_at: Math.max(0, alive.now - alive.downMs - 1) })
+    .where('id', '=', serviceId(binary, host))
+    .where('incarnation', '=', incarnation)
+    .execute()
+}
+
+function toService(row: Selectable<Database['services']>, { now, downMs }: Liveness): Service {
+  return {
+    id: row.id,
+    binary: row.binary,
+    host: row.host,
+    version: row.version,
+    state: row.seen_at >= now - downMs ? 'up' : 'down',
+    status: row.disabled === 1 ? 'disabled' : 'enabled',
+    ...(row.disabled_reason === null ? {} : { disabledReason: row.disabled_reason }),
+    seenAt: row.seen_at,
+    startedAt: row.started_at,
+  }
+}

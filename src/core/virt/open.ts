@@ -1,0 +1,63 @@
+import { join } from 'node:path'
+import type { Clock } from '../base/clock.ts'
+import { fail, reason } from '../base/errors.ts'
+import type { Ids } from '../base/ids.ts'
+import type { Log } from '../base/log.ts'
+import type { Driver } from './driver.ts'
+import type { FakeOptions } from './fake/driver.ts'
+
+/** Which driver, and what it may be told. */
+export type DriverOptions = {
+  /** `qemu`, `fake`, or the name of a package that exports an {@link OpenDriver} as `openDriver`. */
+  name: string
+  /** What the driver keeps on this host lies below. */
+  stateDir: string
+  accelerator: 'auto' | 'kvm' | 'tcg'
+  fake: Pick<FakeOptions, 'resources' | 'latencyMs'>
+}
+
+/** What a driver leans on. */
+export type DriverDeps = { log: Log; clock: Clock; ids: Ids }
+
+/** How a package brings a driver of its own. */
+export type OpenDriver = (options: DriverOptions, deps: DriverDeps) => Driver | Promise<Driver>
+
+const ours: Readonly<Record<string, () => Promise<OpenDriver>>> = {
+  async qemu() {
+    const { openQemu } = await import('./qemu/driver.ts')
+    return ({ stateDir, accelerator }, { log, clock }) => openQemu({ stateDir, accelerator, log, clock })
+  },
+  async fake() {
+    const { openFake } = await import('./fake/driver.ts')
+    return ({ stateDir, fake }, { clock, ids }) =>
+      openFake({ ...fake, clock, ids, stateFile: join(stateDir, 'guests.jsonl') })
+  },
+}
+
+/** Loads the driver that the configuration names, and no other. `ConfigInvalid` where there is none of that name. */
+export async function openDriver(options: DriverOptions, deps: DriverDeps): Promise<Driver> {
+  const load = ours[options.name] ?? (() => loadPlugin(options.name))
+  return (await load())(options, deps)
+}
+
+async function loadPlugin(name: string): Promise<OpenDriver> {
+  const refuse = (why: string, cause?: unknown): never =>
+    fail(
+      'ConfigInvalid',
+      {
+        key: 'compute.driver',
+        value: name,
+        allowed: `qemu, fake or an installed driver package (${why})`,
+        source: 'driver',
+      },
+      cause,
+    )
+  let plugin: { openDriver?: unknown }
+  try {
+    plugin = (await import(name)) as { openDriver?: unknown }
+  } catch (e) {
+    return refuse(reason(e).split('\n')[0] ?? '', e)
+  }
+  if (typeof plugin.openDriver !== 'function') return refuse('it exports no openDriver')
+  return plugin.openDriver as OpenDriver
+}

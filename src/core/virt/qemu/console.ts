@@ -1,0 +1,49 @@
+import { type FileHandle, open } from 'node:fs/promises'
+import { consoleMax, lastLines } from '../console.ts'
+
+/** Above this size, in bytes, the older part of a console is dropped. */
+const keepBytes = 8 << 20
+
+async function openThere(path: string, flags: string): Promise<FileHandle | undefined> {
+  try {
+    return await open(path, flags)
+  } catch (e) {
+    if ((e as NodeJS.ErrnoException).code === 'ENOENT') return undefined
+    throw e
+  }
+}
+
+async function tail(file: FileHandle): Promise<Buffer> {
+  const { size } = await file.stat()
+  const buffer = Buffer.alloc(Math.min(size, consoleMax))
+  const { bytesRead } = await file.read(buffer, 0, buffer.length, size - buffer.length)
+  return buffer.subarray(0, bytesRead)
+}
+
+/** The end of a guest's console: the last `lines` lines, at most 1 MiB. Empty where nothing was printed yet. */
+export async function readConsole(path: string, lines?: number): Promise<string> {
+  const file = await openThere(path, 'r')
+  if (!file) return ''
+  try {
+    return lastLines((await tail(file)).toString('utf8').replaceAll('\r\n', '\n'), lines)
+  } finally {
+    await file.close()
+  }
+}
+
+/**
+ * Drops the older part of a console that has grown large, so that a talkative guest does not fill the host's disk. QEMU
+ * goes on at the new end, because it appends; what it prints in this very moment may be lost.
+ */
+export async function trimConsole(path: string): Promise<void> {
+  const file = await openThere(path, 'r+')
+  if (!file) return
+  try {
+    if ((await file.stat()).size <= keepBytes) return
+    const kept = await tail(file)
+    await file.truncate(0)
+    await file.write(kept, 0, kept.length, 0)
+  } finally {
+    await file.close()
+  }
+}

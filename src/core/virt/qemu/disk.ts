@@ -1,0 +1,73 @@
+import { open, rename, rm, stat } from 'node:fs/promises'
+import { exec } from '../../base/exec.ts'
+import type { ImageFiles } from '../driver.ts'
+
+const gib = 1 << 30
+
+export const exists = (path: string): Promise<boolean> =>
+  stat(path).then(
+    () => true,
+    () => false,
+  )
+
+/**
+ * The virtual size in bytes of a qcow2 file, read from its header by ourselves: a qcow2 from a user may name any file of
+ * this host as its backing or data file, and QEMU's own tools would open it.
+ */
+async function qcow2Bytes(path: string): Promise<number> {
+  const header = Buffer.alloc(104)
+  const file = await open(path, 'r')
+  try {
+    await file.read(header, 0, header.length, 0)
+  } finally {
+    await file.close()
+  }
+  const version = header.readUInt32BE(4)
+  if (header.toString('latin1', 0, 4) !== 'QFI\xfb' || version < 2 || version > 3) throw new Error('it is not qcow2')
+  if (header.readBigUInt64BE(8) !== 0n) throw new Error('it has a backing file')
+  const externalData = 1n << 2n
+  if (version === 3 && (header.readBigUInt64BE(72) & externalData) !== 0n)
+    throw new Error('it keeps its data elsewhere')
+  return Number(header.readBigUInt64BE(24))
+}
+
+async function imageBytes(image: NonNullable<ImageFiles['disk']>): Promise<number> {
+  if (image.format === 'raw') return (await stat(image.path)).size
+  try {
+    return await qcow2Bytes(image.path)
+  } catch (e) {
+    throw new Error(`image ${image.path} cannot be used`, { cause: e })
+  }
+}
+
+/**
+ * Makes the guest's disk at `path`: a qcow2 overlay of the image's disk, or an empty disk where the image has none and
+ * the flavor has one. A disk that is there already is kept: it may hold the guest's data.
+ */
+export async function createDisk(
+  qemuImg: string,
+  path: string,
+  image: ImageFiles,
+  diskGb: number,
+  signal?: AbortSignal,
+): Promise<void> {
+  if (await exists(path)) return
+  if (image.disk === undefined && diskGb === 0) return
+  const wanted = diskGb * gib
+  const backing: string[] = []
+  if (image.disk) {
+    const needed = await imageBytes(image.disk)
+    if (wanted > 0 && needed > wanted) {
+      throw new Error(`the image's disk has ${(needed / gib).toFixed(1)} GiB, the flavor only ${diskGb}`)
+    }
+    backing.push('-b', image.disk.path, '-F', image.disk.format)
+  }
+  // Under another name until it is whole: a disk that is there is taken for good.
+  const part = `${path}.part`
+  await rm(part, { force: true })
+  const size = wanted > 0 ? [String(wanted)] : []
+  const made = await exec(qemuImg, ['create', '-q', '-f', 'qcow2', ...backing, part, ...size])
+  if (made.code !== 0) throw new Error(`${qemuImg}: ${made.stderr.trim()}`)
+  signal?.throwIfAborted()
+  await rename(part, path)
+}

@@ -1,0 +1,145 @@
+import { mkdirSync, realpathSync } from 'node:fs'
+import { mkdir, readdir, rm, statfs } from 'node:fs/promises'
+import { availableParallelism, totalmem } from 'node:os'
+import { join } from 'node:path'
+import { every } from '../../base/clock.ts'
+import { fail } from '../../base/errors.ts'
+import type { Driver, Guest, GuestPower, ImageFiles, Resources } from '../driver.ts'
+import { checkGeneration } from '../ownership.ts'
+import { chooseAccelerator } from './accelerator.ts'
+import type { Accelerator } from './arguments.ts'
+import { readConsole, trimConsole } from './console.ts'
+import { createDisk } from './disk.ts'
+import { QemuHost, type QemuOptions } from './host.ts'
+import { instancesDir } from './paths.ts'
+import { pauseGuest, unpauseGuest } from './pause.ts'
+import { defaultBinary, defaultQemuImg, qemuVersion } from './probe.ts'
+import { findMachines } from './process.ts'
+import { readRecord, writeRecord } from './record.ts'
+import { resumeGuest, type StartDeps, startGuest } from './start.ts'
+import { destroyGuest, rebootGuest, stopGuest } from './stop.ts'
+import { suspendGuest } from './suspend.ts'
+
+/** How often consoles are looked at for their size, in ms. */
+const trimEveryMs = 30_000
+
+/** Machines of QEMU's own: each guest a process that lives on when the daemon ends, spoken to by its QMP socket. */
+export function openQemu(options: QemuOptions): Driver {
+  const { log, clock, qemuBinary = defaultBinary, qemuImg = defaultQemuImg } = options
+  // One name for it, whichever way it is reached: machines are known by the path of their directory.
+  mkdirSync(options.stateDir, { recursive: true, mode: 0o700 })
+  const stateDir = realpathSync(options.stateDir)
+  const host = new QemuHost({ stateDir, log, clock })
+  const installation = once(() => readInstallation({ ...options, stateDir }, qemuBinary))
+  const deps: StartDeps = { host, binary: qemuBinary, accelerator: async () => (await installation()).accelerator }
+  let stopTrimming: (() => Promise<void>) | undefined
+  return {
+    name: 'qemu',
+    async init() {
+      host.open()
+      await takeUp(host)
+      const trim = async () => {
+        for (const { id } of host.attached()) await trimConsole(host.paths(id).console)
+      }
+      stopTrimming ??= every(clock, trimEveryMs, trim, (err) => log.warn({ err }, 'cannot trim a console'))
+    },
+    async close() {
+      host.close()
+      await stopTrimming?.()
+      stopTrimming = undefined
+    },
+    resources: async () => ({ ...(await installation()), ...(await hostResources(stateDir)) }),
+    list: () => listGuests(host),
+    power: (id) => host.power(id),
+    createDisk: (guest, image, signal) =>
+      host.deed(guest.id, 'create the disk', () => makeDisk(host, qemuImg, guest, image, signal), signal),
+    start: (guest, signal) => host.deed(guest.id, 'start the guest', () => startGuest(deps, guest, signal), signal),
+    stop: (id, graceMs, signal) => host.deed(id, 'stop the guest', () => stopGuest(host, id, graceMs, signal), signal),
+    reboot: (guest, kind, graceMs, signal) =>
+      host.deed(guest.id, 'reboot the guest', () => rebootGuest(deps, guest, kind, graceMs, signal), signal),
+    pause: (id) => host.deed(id, 'pause the guest', () => pauseGuest(host, id)),
+    unpause: (id) => host.deed(id, 'unpause the guest', () => unpauseGuest(host, id)),
+    suspend: (id, signal) => host.deed(id, 'suspend the guest', () => suspendGuest(host, id, signal), signal),
+    resume: (guest, signal) => host.deed(guest.id, 'resume the guest', () => resumeGuest(deps, guest, signal), signal),
+    destroy: (id) => host.deed(id, 'destroy the guest', () => destroyGuest(host, id)),
+    consoleLog: (id, lines) => readConsole(host.paths(id).console, lines),
+    onPower: (listener) => host.onPower(listener),
+  }
+}
+
+/** Asks once; a failure is asked again. */
+function once<T>(ask: () => Promise<T>): () => Promise<T> {
+  let answer: Promise<T> | undefined
+  return () => {
+    answer ??= ask().catch((e: unknown) => {
+      answer = undefined
+      throw e
+    })
+    return answer
+  }
+}
+
+type Installation = Pick<Resources, 'hypervisor' | 'hypervisorVersion'> & { accelerator: Accelerator }
+
+async function readInstallation({ stateDir, accelerator, log }: QemuOptions, binary: string): Promise<Installation> {
+  const version = await qemuVersion(binary)
+  if (version === undefined) fail('DriverFailed', { deed: 'be found', why: `${binary} cannot be run on this host` })
+  const known = { hypervisor: 'qemu', hypervisorVersion: version }
+  if (accelerator === 'tcg') return { ...known, accelerator }
+  const choice = await chooseAccelerator({ binary, qemuVersion: version, stateDir })
+  if (accelerator === 'kvm' && choice.accelerator !== 'kvm') fail('DriverFailed', { deed: 'use KVM', why: choice.why })
+  log.info(choice, 'accelerator chosen')
+  return { ...known, accelerator: choice.accelerator }
+}
+
+async function hostResources(stateDir: string): Promise<Pick<Resources, 'vcpus' | 'memoryMb' | 'diskGb'>> {
+  const disk = await statfs(stateDir)
+  return {
+    vcpus: availableParallelism(),
+    memoryMb: Math.floor(totalmem() / (1 << 20)),
+    diskGb: Math.floor((disk.blocks * disk.bsize) / (1 << 30)),
+  }
+}
+
+/** Holds again all machines that live; ends what a killed daemon had begun to remove. */
+async function takeUp(host: QemuHost): Promise<void> {
+  const dir = instancesDir(host.stateDir)
+  await mkdir(dir, { recursive: true, mode: 0o700 })
+  const removed = (await readdir(dir)).filter((name) => name.endsWith('.gone'))
+  await Promise.all(removed.map((name) => rm(join(dir, name), { recursive: true, force: true })))
+  const held = new Set(host.attached().map(({ id }) => id))
+  const machines = [...(await findMachines(host.stateDir))].filter(([id]) => !held.has(id))
+  await Promise.all(
+    machines.map(async ([id, pid]) => {
+      try {
+        const { power } = await host.attach(id, pid)
+        host.log.info({ instance: id, pid, power }, 'took up a running guest')
+      } catch (err) {
+        host.log.error({ instance: id, pid, err }, 'cannot take up a running guest')
+      }
+    }),
+  )
+}
+
+async function listGuests(host: QemuHost): Promise<GuestPower[]> {
+  const names = await readdir(instancesDir(host.stateDir)).catch(() => [])
+  const guests = await Promise.all(
+    names.filter((name) => name.length === 36).map(async (id) => ({ id, power: await host.power(id) })),
+  )
+  return guests.filter(({ power }) => power !== 'NOSTATE')
+}
+
+async function makeDisk(
+  host: QemuHost,
+  qemuImg: string,
+  guest: Guest,
+  image: ImageFiles,
+  signal: AbortSignal | undefined,
+): Promise<void> {
+  const paths = host.paths(guest.id)
+  if (!image.disk && image.kernel === undefined) throw new Error('the image has neither a disk nor a kernel')
+  checkGeneration((await readRecord(paths))?.guest, guest)
+  await mkdir(paths.dir, { recursive: true, mode: 0o700 })
+  await createDisk(qemuImg, paths.disk, image, guest.size.diskGb, signal)
+  await writeRecord(paths, { guest, image })
+}

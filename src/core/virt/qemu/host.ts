@@ -1,0 +1,215 @@
+import { writeFile } from 'node:fs/promises'
+import type { Clock } from '../../base/clock.ts'
+import { fail, isFailure, reason } from '../../base/errors.ts'
+import type { Log } from '../../base/log.ts'
+import type { PowerState } from '../../model/instance.ts'
+import type { GuestPower } from '../driver.ts'
+import type { Accelerator } from './arguments.ts'
+import { exists } from './disk.ts'
+import { connectMachine, type Machine, powerOf, runState } from './machine.ts'
+import { type GuestPaths, guestPaths } from './paths.ts'
+import { findMachine, killMachine, machineGone } from './process.ts'
+import type { QmpEvent } from './qmp.ts'
+
+/** What the QEMU driver leans on. */
+export type QemuOptions = {
+  /** Everything that the driver keeps lies below. */
+  stateDir: string
+  log: Log
+  clock: Clock
+  /** `auto` tries whether KVM can run a guest. */
+  accelerator: 'auto' | Accelerator
+  qemuBinary?: string
+  qemuImg?: string
+}
+
+const attachTimeoutMs = 10_000
+
+/** The guests of this host, as far as they run: holds their machines, and watches them. */
+export class QemuHost {
+  readonly stateDir: string
+  readonly log: Log
+  readonly clock: Clock
+  readonly #machines = new Map<string, Machine>()
+  /** Guests whose process lives and does not talk. */
+  readonly #mute = new Set<string>()
+  /** The deed under way on each guest; the next one waits for it. */
+  readonly #deeds = new Map<string, Promise<unknown>>()
+  readonly #listeners = new Set<(change: GuestPower) => void>()
+  #closed = false
+
+  constructor({ stateDir, log, clock }: Pick<QemuOptions, 'stateDir' | 'log' | 'clock'>) {
+    this.stateDir = stateDir
+    this.log = log
+    this.clock = clock
+  }
+
+  paths(id: string): GuestPaths {
+    return guestPaths(this.stateDir, id)
+  }
+
+  attached(): Machine[] {
+    return [...this.#machines.values()]
+  }
+
+  onPower(listener: (change: GuestPower) => void): () => void {
+    this.#listeners.add(listener)
+    return () => this.#listeners.delete(listener)
+  }
+
+  open(): void {
+    this.#closed = false
+  }
+
+  close(): void {
+    this.#closed = true
+    for (const machine of this.#machines.values()) machine.qmp.close()
+    this.#machines.clear()
+    this.#listeners.clear()
+  }
+
+  /** One deed at a time on a guest. What goes wrong becomes a `DriverFailed` that names the deed. */
+  async deed<T>(id: string, name: string, work: () => Promise<T>, signal?: AbortSignal): Promise<T> {
+    const before = this.#deeds.get(id)
+    const turn = (async () => {
+      await before?.catch(() => undefined)
+      signal?.throwIfAborted()
+      return await work()
+    })()
+    this.#deeds.set(id, turn)
+    try {
+      return await turn
+    } catch (e) {
+      if (isFailure(e)) throw e
+      if (signal?.aborted) throw signal.reason
+      const causes = e instanceof Error && e.cause instanceof Error ? `: ${e.cause.message}` : ''
+      return fail('DriverFailed', { deed: name, why: `${reason(e)}${causes}` }, e)
+    } finally {
+      if (this.#deeds.get(id) === turn) this.#deeds.delete(id)
+    }
+  }
+
+  /** The guest's machine, taken up again where the process lives and we do not hold it. Undefined where it does not run. */
+  async machine(id: string): Promise<Machine | undefined> {
+    const held = this.#machines.get(id)
+    if (held && !held.leaving) return held
+    await held?.ended
+    const pid = await findMachine(this.stateDir, id)
+    return pid === undefined ? undefined : this.attach(id, pid)
+  }
+
+  /** Takes hold of a living process. Fails where it does not talk. */
+  async attach(id: string, pid: number, signal?: AbortSignal): Promise<Machine> {
+    const paths = this.paths(id)
+    try {
+      const qmp = await connectMachine(pid, paths, { clock: this.clock, timeoutMs: attachTimeoutMs, signal })
+      // From here on, so that nothing that happens while we ask for its state is missed.
+      qmp.onEvent((event) => this.#heard(machine, event))
+      const machine: Machine = {
+        id,
+        pid,
+        qmp,
+        power: 'NOSTATE',
+        panicked: false,
+        leaving: false,
+        ended: qmp.closed.then(() => this.#released(machine)),
+      }
+      this.#machines.set(id, machine)
+      this.#mute.delete(id)
+      const power = powerOf(await runState(qmp))
+      if (machine.power === 'NOSTATE') machine.power = power
+      return machine
+    } catch (e) {
+      if (await this.#lives(id)) this.#mute.add(id)
+      throw e
+    }
+  }
+
+  /** Cuts the guest's power, whether its machine talks or not. Content to find none. */
+  async kill(id: string): Promise<void> {
+    const machine = this.#machines.get(id)
+    const pid = machine?.pid ?? (await findMachine(this.stateDir, id))
+    if (pid !== undefined) await killMachine(pid, this.paths(id), this.clock)
+    await machine?.ended
+    this.#mute.delete(id)
+  }
+
+  /** NOSTATE where there is no such guest. */
+  async power(id: string): Promise<PowerState> {
+    const machine = this.#machines.get(id)
+    if (machine) return machine.power
+    const paths = this.paths(id)
+    if (!(await exists(paths.record))) return 'NOSTATE'
+    if (this.#mute.has(id)) {
+      if (await this.#lives(id)) return 'RUNNING'
+      this.#mute.delete(id)
+    }
+    if (await exists(paths.memory)) return 'SUSPENDED'
+    return (await exists(paths.crashed)) ? 'CRASHED' : 'SHUTDOWN'
+  }
+
+  async #lives(id: string): Promise<boolean> {
+    return (await findMachine(this.stateDir, id)) !== undefined
+  }
+
+  #heard(machine: Machine, { event, data }: QmpEvent): void {
+    const { id } = machine
+    this.log.debug({ instance: id, event, data }, 'event of a guest')
+    if (event === 'RESUME') this.#changed(machine, 'RUNNING')
+    if (event === 'STOP') void this.#stopped(machine)
+    if (event === 'GUEST_PANICKED') {
+      machine.panicked = true
+      this.log.warn({ instance: id }, 'the guest tells that it crashed')
+    }
+  }
+
+  /** It stands still: paused by somebody, or because its disk has no room, or its processor cannot go on. */
+  async #stopped(machine: Machine): Promise<void> {
+    this.#changed(machine, 'PAUSED')
+    try {
+      const power = powerOf(await runState(machine.qmp))
+      // It may have gone on, or ended, while we asked.
+      if (power === 'CRASHED' && machine.power === 'PAUSED') this.#changed(machine, power)
+    } catch {
+      // It has ended; that is told where the connection's end is heard.
+    }
+  }
+
+  #changed(machine: Machine, power: PowerState): void {
+    if (machine.power === power) return
+    machine.power = power
+    if (!this.#deeds.has(machine.id)) this.#tell({ id: machine.id, power })
+  }
+
+  #tell(change: GuestPower): void {
+    this.log.info({ instance: change.id, power: change.power }, 'a guest changed its power state by itself')
+    for (const listener of this.#listeners) listener(change)
+  }
+
+  /** The connection has ended: its process has, as a rule. */
+  async #released(machine: Machine): Promise<void> {
+    const { id, pid } = machine
+    machine.leaving = true
+    if (this.#closed) return
+    const byItself = !this.#deeds.has(id)
+    const paths = this.paths(id)
+    if (!(await machineGone(pid, paths, this.clock, 5_000)) && (await this.#takenUpAgain(id, pid))) return
+    if (machine.panicked) await writeFile(paths.crashed, '').catch(() => undefined)
+    this.#machines.delete(id)
+    if (byItself) this.#tell({ id, power: await this.power(id) })
+  }
+
+  /** False where the process has ended after all. */
+  async #takenUpAgain(id: string, pid: number): Promise<boolean> {
+    this.log.warn({ instance: id, pid }, 'lost the connection to a machine that lives; taking it up again')
+    this.#machines.delete(id)
+    try {
+      await this.attach(id, pid)
+      return true
+    } catch (err) {
+      if (!(await this.#lives(id))) return false
+      this.log.error({ instance: id, pid, err }, 'cannot take it up')
+      return true
+    }
+  }
+}

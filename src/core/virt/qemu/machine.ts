@@ -1,0 +1,80 @@
+import { readFile } from 'node:fs/promises'
+import type { Clock } from '../../base/clock.ts'
+import { reason } from '../../base/errors.ts'
+import type { PowerState } from '../../model/instance.ts'
+import { type GuestPaths, withShortPath } from './paths.ts'
+import { isMachine } from './process.ts'
+import { connectQmp, type Qmp } from './qmp.ts'
+
+/** A running QEMU process that we hold by its QMP socket. */
+export type Machine = {
+  readonly id: string
+  readonly pid: number
+  readonly qmp: Qmp
+  /** What the guest's events told last. */
+  power: PowerState
+  /** The guest's own system told that it crashed. */
+  panicked: boolean
+  /** Its connection has ended, so it is ending or has ended. */
+  leaving: boolean
+  /** Resolves when the process has ended. */
+  readonly ended: Promise<void>
+}
+
+/** QEMU's run states (`query-status`) that mean something else than a guest that stands still. */
+const powers: Readonly<Record<string, PowerState>> = {
+  running: 'RUNNING',
+  shutdown: 'SHUTDOWN',
+  'internal-error': 'CRASHED',
+  'guest-panicked': 'CRASHED',
+}
+
+/** Run states from which the guest can be made to run again by `cont`. */
+const resumable = new Set(['paused', 'prelaunch', 'postmigrate', 'io-error', 'save-vm', 'watchdog', 'debug'])
+
+export async function runState(qmp: Qmp): Promise<string> {
+  return ((await qmp.execute('query-status')) as { status: string }).status
+}
+
+/** The exact type of a machine, as `pc-q35-7.2`: `q35` is the newest of each QEMU. */
+export async function machineType(qmp: Qmp): Promise<string> {
+  const type = (await qmp.execute('qom-get', { path: '/machine', property: 'type' })) as string
+  return type.replace(/-machine$/, '')
+}
+
+export const powerOf = (state: string): PowerState => powers[state] ?? 'PAUSED'
+
+export const canContinue = (state: string): boolean => resumable.has(state)
+
+/** What QEMU said last, for the error of a machine that did not start. */
+async function lastWords(paths: GuestPaths): Promise<string> {
+  const log = await readFile(paths.log, 'utf8').catch(() => '')
+  const line = log.trim().split('\n').at(-1) ?? ''
+  // QEMU begins with the time of day and its own name.
+  return line.replace(/^\S+T\S+Z /, '').replace(/^\S*qemu-system-\S+: /, '') || 'it said nothing'
+}
+
+/**
+ * Opens the QMP socket of a process that lives, or has just been started. Tries again while nobody listens yet and while
+ * the connection of a daemon that was killed is still open; fails when the process ends and after `timeoutMs`.
+ */
+export async function connectMachine(
+  pid: number,
+  paths: GuestPaths,
+  options: { clock: Clock; timeoutMs: number; signal?: AbortSignal | undefined },
+): Promise<Qmp> {
+  const { clock, timeoutMs, signal } = options
+  const until = clock.now() + timeoutMs
+  for (;;) {
+    signal?.throwIfAborted()
+    try {
+      return await withShortPath(paths.qmp, (path) =>
+        connectQmp(path, { clock, timeoutMs: Math.min(2_000, timeoutMs) }),
+      )
+    } catch (e) {
+      if (!(await isMachine(pid, paths))) throw new Error(`QEMU ended: ${await lastWords(paths)}`, { cause: e })
+      if (clock.now() >= until) throw new Error(`QEMU (process ${pid}) cannot be reached: ${reason(e)}`, { cause: e })
+    }
+    await clock.sleep(20, signal)
+  }
+}

@@ -1,0 +1,59 @@
+import { open } from 'node:fs/promises'
+import { basename, dirname, join } from 'node:path'
+import { assert } from '../../base/errors.ts'
+
+/** Where everything of one guest lies. */
+export type GuestPaths = {
+  dir: string
+  /** What it is to start with; without this file there is no guest. */
+  record: string
+  disk: string
+  configDrive: string
+  /** All that its serial console ever printed, as far as we keep it. */
+  console: string
+  /** What QEMU itself has to say. */
+  log: string
+  pid: string
+  /** Its memory while it is suspended; complete whenever the file is there. */
+  memory: string
+  /** Present after the guest's own system crashed, until its next start. */
+  crashed: string
+  /** Sockets; QEMU, whose working directory is the guest's, is told their bare names. */
+  qmp: string
+  serial: string
+  memorySocket: string
+}
+
+export const instancesDir = (stateDir: string): string => join(stateDir, 'instances')
+
+export function guestPaths(stateDir: string, id: string): GuestPaths {
+  assert(/^[0-9a-f-]{36}$/.test(id), `not an instance id: ${id}`)
+  const dir = join(instancesDir(stateDir), id)
+  return {
+    dir,
+    record: join(dir, 'guest.json'),
+    disk: join(dir, 'disk.qcow2'),
+    configDrive: join(dir, 'config.iso'),
+    console: join(dir, 'console.log'),
+    log: join(dir, 'qemu.log'),
+    pid: join(dir, 'qemu.pid'),
+    memory: join(dir, 'memory.save'),
+    crashed: join(dir, 'crashed'),
+    qmp: join(dir, 'qmp.sock'),
+    serial: join(dir, 'serial.sock'),
+    memorySocket: join(dir, 'memory.sock'),
+  }
+}
+
+/**
+ * Lends a short name for a socket while `use` binds or connects it: the kernel takes no path of a socket above 107 bytes,
+ * and a state directory may be anywhere.
+ */
+export async function withShortPath<T>(path: string, use: (short: string) => Promise<T>): Promise<T> {
+  const dir = await open(dirname(path), 'r')
+  try {
+    return await use(`/proc/self/fd/${dir.fd}/${basename(path)}`)
+  } finally {
+    await dir.close()
+  }
+}

@@ -1,0 +1,38 @@
+import { exec } from '../../base/exec.ts'
+import { chooseAccelerator } from './accelerator.ts'
+import type { Accelerator } from './arguments.ts'
+
+export const defaultBinary = 'qemu-system-x86_64'
+export const defaultQemuImg = 'qemu-img'
+
+/** What this host has of QEMU, for people: `nova doctor` and the choice of a driver. */
+export type QemuProbe =
+  | { found: true; version: string; accelerator: Accelerator; why: string }
+  /** `mend` is the command that installs what is missing. */
+  | { found: false; why: string; mend: string }
+
+/** The version of QEMU, as `7.2.22`; undefined where it cannot be run. */
+export async function qemuVersion(binary: string): Promise<string | undefined> {
+  const { code, stdout } = await exec(binary, ['--version'], { timeoutMs: 10_000 })
+  return code === 0 ? (/version (\d[\d.]*)/.exec(stdout)?.[1] ?? 'unknown') : undefined
+}
+
+/** Looks whether guests can be run here, and how; tries KVM by running a guest of one sector. Never fails. */
+export async function probeQemu(
+  options: { stateDir?: string; qemuBinary?: string; qemuImg?: string } = {},
+): Promise<QemuProbe> {
+  const { stateDir, qemuBinary = defaultBinary, qemuImg = defaultQemuImg } = options
+  const [version, img] = await Promise.all([qemuVersion(qemuBinary), qemuVersion(qemuImg)])
+  if (version === undefined || img === undefined) {
+    const missing = [
+      ...(version === undefined ? [{ program: qemuBinary, package: 'qemu-system-x86' }] : []),
+      ...(img === undefined ? [{ program: qemuImg, package: 'qemu-utils' }] : []),
+    ]
+    return {
+      found: false,
+      why: `${missing.map((m) => m.program).join(' and ')} cannot be run here`,
+      mend: `apt-get install -y --no-install-recommends ${missing.map((m) => m.package).join(' ')}`,
+    }
+  }
+  return { found: true, version, ...(await chooseAccelerator({ binary: qemuBinary, qemuVersion: version, stateDir })) }
+}

@@ -1,0 +1,125 @@
+import { rename, rm, writeFile } from 'node:fs/promises'
+import type { Guest } from '../driver.ts'
+import { checkGeneration } from '../ownership.ts'
+import { type Accelerator, qemuArguments } from './arguments.ts'
+import { isoImage } from './config-drive.ts'
+import { exists } from './disk.ts'
+import type { QemuHost } from './host.ts'
+import { canContinue, type Machine, runState } from './machine.ts'
+import { metadataFiles } from './metadata.ts'
+import type { GuestPaths } from './paths.ts'
+import { startMachine } from './process.ts'
+import { type GuestRecord, readRecord, writeRecord } from './record.ts'
+import { within } from './wait.ts'
+
+/** What a start leans on besides the host. */
+export type StartDeps = { host: QemuHost; binary: string; accelerator: () => Promise<Accelerator> }
+
+/** cloud-init and its kin find the config drive by this volume name. */
+const configDriveLabel = 'config-2'
+
+/**
+ * Makes the guest run: nothing to do where it runs; it goes on where it stands still; it takes up its saved memory where
+ * it was suspended; else it boots. At no moment are there two machines of one guest.
+ */
+export async function startGuest(deps: StartDeps, guest: Guest, signal?: AbortSignal): Promise<void> {
+  const { host } = deps
+  const paths = host.paths(guest.id)
+  const record = await readRecord(paths)
+  if (!record) throw new Error('it has no disk on this host')
+  checkGeneration(record.guest, guest)
+  const machine = await host.machine(guest.id)
+  if (machine && (await goOn(host, machine, paths))) return
+  const wanted: GuestRecord = { ...record, guest }
+  await writeRecord(paths, wanted)
+  signal?.throwIfAborted()
+  await launchGuest(deps, wanted, paths, signal)
+}
+
+/** Resumes a suspended guest; a guest whose memory is not there is not started afresh. */
+export async function resumeGuest(deps: StartDeps, guest: Guest, signal?: AbortSignal): Promise<void> {
+  const { host } = deps
+  const paths = host.paths(guest.id)
+  if (!(await exists(paths.memory)) && !(await host.machine(guest.id))) {
+    throw new Error('its memory was not saved on this host')
+  }
+  await startGuest(deps, guest, signal)
+}
+
+/** Makes a machine that is there run. False where it cannot: then it has ended. */
+async function goOn(host: QemuHost, machine: Machine, paths: GuestPaths): Promise<boolean> {
+  let state: string
+  try {
+    state = await runState(machine.qmp)
+  } catch (e) {
+    // It was about to end when we looked.
+    if (await within(host.clock, 1_000, machine.ended)) return false
+    throw e
+  }
+  if (state === 'running') return true
+  // Its memory has been saved whole, and only its end was missed: the file is what counts.
+  const handedOver = state === 'postmigrate' && (await exists(paths.memory))
+  if (handedOver || !canContinue(state)) {
+    await host.kill(machine.id)
+    return false
+  }
+  await release(machine, paths)
+  return true
+}
+
+/**
+ * Lets a machine run that stands still. The saved memory goes first: from the first moment that the guest runs it no
+ * longer fits the disk.
+ */
+async function release(machine: Machine, paths: GuestPaths): Promise<void> {
+  await rm(paths.memory, { force: true })
+  await machine.qmp.execute('cont')
+}
+
+async function launchGuest(
+  { host, binary, accelerator }: StartDeps,
+  { guest, image, machineType }: GuestRecord,
+  paths: GuestPaths,
+  signal: AbortSignal | undefined,
+): Promise<void> {
+  const suspended = await exists(paths.memory)
+  if (!suspended) await writeConfigDrive(guest, paths)
+  await rm(paths.crashed, { force: true })
+  const hasDisk = await exists(paths.disk)
+  const args = qemuArguments({
+    guest,
+    boot: image,
+    hasDisk,
+    accelerator: await accelerator(),
+    paths,
+    memory: suspended ? { fd: 3, machineType: machineType ?? 'q35' } : undefined,
+  })
+  const pid = await startMachine(binary, args, paths, suspended ? paths.memory : undefined)
+  try {
+    const machine = await host.attach(guest.id, pid, signal)
+    if (suspended) {
+      await memoryLoaded(host, machine, signal)
+      await release(machine, paths)
+    }
+    signal?.throwIfAborted()
+  } catch (e) {
+    // Not half started: a repetition begins anew, from the saved memory where there is one.
+    await host.kill(guest.id)
+    throw e
+  }
+}
+
+async function memoryLoaded(host: QemuHost, machine: Machine, signal: AbortSignal | undefined): Promise<void> {
+  for (;;) {
+    signal?.throwIfAborted()
+    const state = await runState(machine.qmp)
+    if (state !== 'inmigrate') return
+    if (await within(host.clock, 20, machine.ended, signal)) throw new Error('its saved memory could not be taken up')
+  }
+}
+
+/** Written anew at each boot, because the name may have changed; never under a machine that runs. */
+async function writeConfigDrive(guest: Guest, paths: GuestPaths): Promise<void> {
+  await writeFile(`${paths.configDrive}.part`, isoImage(configDriveLabel, metadataFiles(guest)), { mode: 0o600 })
+  await rename(`${paths.configDrive}.part`, paths.configDrive)
+}

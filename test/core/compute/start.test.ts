@@ -1,0 +1,334 @@
+import { describe, expect, onTestFinished, test } from 'vitest'
+import { Failure } from '../../../src/core/base/errors.ts'
+import { systemIds } from '../../../src/core/base/ids.ts'
+import { startCompute } from '../../../src/core/compute/start.ts'
+import type { compute } from '../../../src/core/contracts/compute.ts'
+import { kindNames, kindOf } from '../../../src/core/model/operation.ts'
+import type { Bus } from '../../../src/core/rpc/bus.ts'
+import type { Api } from '../../../src/core/rpc/contract.ts'
+import type { Guest } from '../../../src/core/virt/driver.ts'
+import { ctx, newRig, type Rig } from './rig.ts'
+import { away } from './stand-in.ts'
+
+/** The side of the bus that a host sees, without a wire. */
+function newBus() {
+  const links = new Set<(up: boolean) => void>()
+  const served: Array<Api<typeof compute>> = []
+  const bus: Pick<Bus, 'serve' | 'onLink'> = {
+    async serve(services) {
+      served.push(services[0]!.api as unknown as Api<typeof compute>)
+      return async () => void served.pop()
+    },
+    onLink(listener) {
+      links.add(listener)
+      return () => links.delete(listener)
+    },
+  }
+  return { bus, served, link: (up: boolean) => links.forEach((listener) => listener(up)), links }
+}
+
+async function started(rig: Rig, more: { fatal?: (e: unknown) => void } = {}) {
+  const { bus, served, link, links } = newBus()
+  const deps = rig.deps()
+  const stop = await startCompute({ ...deps, bus, ...more })
+  onTestFinished(stop)
+  return { deps, stop, link, links, host: served[0]!, served }
+}
+
+async function put(rig: Rig, power: 'RUNNING' | 'SHUTDOWN', id = rig.conductor.newInstance('RUNNING', 'ACTIVE')) {
+  const guest: Guest = {
+    id,
+    name: 'web',
+    size: { vcpus: 1, memoryMb: 64, diskGb: 1 },
+    metadata: {},
+    userData: undefined,
+    publicKey: undefined,
+    generation: 1,
+  }
+  await rig.fake.createDisk(guest, { disk: undefined, kernel: '/kernel', ramdisk: undefined })
+  if (power === 'RUNNING') await rig.fake.start(guest)
+  return id
+}
+
+describe('starting', () => {
+  test('tells the cloud who and what it is, serves, and stops with a farewell', async () => {
+    const rig = await newRig()
+    const { stop, host, deps, served } = await started(rig)
+    expect(rig.conductor.saidOf('hello')).toEqual([
+      {
+        host: 'h1',
+        incarnation: deps.incarnation,
+        hostId: 'id-1',
+        version: '1',
+        availabilityZone: 'nova',
+        report: {
+          driver: 'fake',
+          hypervisor: 'fake',
+          hypervisorVersion: '1',
+          accelerator: 'fake',
+          total: { vcpus: 64, memoryMb: 262_144, diskGb: 4096 },
+        },
+      },
+    ])
+    expect(await host.ping(ctx, {})).toEqual({ host: 'h1', incarnation: deps.incarnation })
+    await stop()
+    expect(rig.conductor.saidOf('bye')).toHaveLength(1)
+    expect(served).toEqual([])
+  })
+
+  test('waits for a conductor, and lets in what is sent meanwhile only after it has joined', async () => {
+    const rig = await newRig()
+    const id = rig.conductor.begin('boot', rig.conductor.newInstance())
+    let deaf = 3
+    const { bus, served } = newBus()
+    rig.conductor.trouble = (method) => {
+      if (method !== 'hello') return undefined
+      void served[0]!.run(ctx, { operation: id })
+      expect(rig.conductor.saidOf('claim')).toEqual([])
+      return deaf-- > 0 ? away() : undefined
+    }
+    onTestFinished(await startCompute({ ...rig.deps(), bus }))
+    expect(await rig.conductor.over(id)).toMatchObject({ state: 'succeeded' })
+    expect(rig.conductor.saidOf('claim')).toHaveLength(1)
+  })
+
+  test('under the name of another machine ends it', async () => {
+    const rig = await newRig()
+    rig.conductor.hostId = 'another'
+    const { bus, served } = newBus()
+    await expect(startCompute({ ...rig.deps(), bus })).rejects.toMatchObject({ code: 'HostMismatch' })
+    expect(served).toEqual([])
+  })
+
+  test('takes up what an earlier life had in hand', async () => {
+    const rig = await newRig()
+    const instance = rig.conductor.newInstance()
+    const id = rig.conductor.begin('boot', instance)
+    const row = rig.conductor.row(id)
+    Object.assign(row, { state: 'running', owner: 'earlier life', leaseUntil: rig.clock.now() + 1e9 })
+    row.steps.push('image', 'disk')
+    await started(rig)
+    expect(await rig.conductor.over(id)).toMatchObject({ state: 'succeeded', power: 'RUNNING' })
+    expect(rig.fake.copies(instance)).toBe(1)
+  })
+
+  test('says which guests are not as the cloud believes, and nothing of the others', async () => {
+    const rig = await newRig()
+    await put(rig, 'RUNNING')
+    const off = await put(rig, 'SHUTDOWN')
+    const gone = rig.conductor.newInstance('RUNNING', 'ACTIVE')
+    await started(rig)
+    expect(rig.conductor.saidOf('power')[0]).toMatchObject({
+      changes: [
+        { id: off, power: 'SHUTDOWN' },
+        { id: gone, power: 'NOSTATE' },
+      ],
+    })
+  })
+
+  test('leaves alone a guest that the cloud does not know', async () => {
+    const rig = await newRig()
+    const stranger = await put(rig, 'RUNNING', systemIds.uuid())
+    const { stop } = await started(rig)
+    await rig.conductor.heard('power')
+    await stop()
+    expect(rig.fake.copies(stranger)).toBe(1)
+  })
+})
+
+describe('a host at work', () => {
+  test('shows the console of its guests', async () => {
+    const rig = await newRig()
+    const instance = await put(rig, 'RUNNING')
+    const { host } = await started(rig)
+    expect((await host.consoleLog(ctx, { instance, lines: 1 })).text).toContain('GUEST-READY')
+  })
+
+  test('tells at once that a guest shut itself down or crashed', async () => {
+    const rig = await newRig()
+    const [one, two] = [await put(rig, 'RUNNING'), await put(rig, 'RUNNING')]
+    await started(rig)
+    await rig.conductor.heard('power')
+    rig.fake.tell(one, 'shutdown')
+    rig.fake.tell(two, 'crash')
+    await rig.conductor.heard('power', 3)
+    expect(rig.conductor.instances.get(one)?.power).toBe('SHUTDOWN')
+    expect(rig.conductor.instances.get(two)?.power).toBe('CRASHED')
+  })
+
+  test('tells of a change during an operation when that is over', async () => {
+    const rig = await newRig()
+    const instance = await put(rig, 'RUNNING')
+    const { host } = await started(rig)
+    await rig.conductor.heard('power')
+    const stop = rig.stops.at('reboot', 'nothing')
+    const id = rig.conductor.begin('reboot', instance)
+    await host.run(ctx, { operation: id })
+    await stop.reached
+    rig.fake.tell(instance, 'crash')
+    expect(rig.conductor.saidOf('power')).toHaveLength(1)
+    stop.go()
+    await rig.conductor.over(id)
+    await rig.conductor.heard('power', 2)
+    expect(rig.conductor.saidOf('power')[1]).toMatchObject({ changes: [{ id: instance, power: 'RUNNING' }] })
+  })
+
+  test('compares all power states from time to time, save those under an operation', async () => {
+    const rig = await newRig()
+    const [idle, busy] = [await put(rig, 'RUNNING'), await put(rig, 'RUNNING')]
+    const { host } = await started(rig)
+    await rig.conductor.heard('power')
+    const stop = rig.stops.at('pause', 'nothing')
+    await host.run(ctx, { operation: rig.conductor.begin('pause', busy) })
+    await stop.reached
+    await rig.conductor.heard('power', 2)
+    expect(rig.conductor.saidOf('power').at(-1)).toMatchObject({ changes: [{ id: idle, power: 'RUNNING' }] })
+    stop.go()
+  })
+
+  test('an operation does not begin while its guest is being reported on', async () => {
+    const rig = await newRig()
+    const instance = await put(rig, 'RUNNING')
+    let finish = () => {}
+    const { host, deps } = await started(rig)
+    await rig.conductor.heard('power')
+    const told = new Promise<void>((resolve) => {
+      const power = deps.agent.power
+      deps.agent.power = async (...args) => {
+        resolve()
+        await new Promise<void>((go) => {
+          finish = go
+        })
+        return power(...args)
+      }
+    })
+    rig.fake.tell(instance, 'shutdown')
+    await told
+    const id = rig.conductor.begin('start', instance)
+    await host.run(ctx, { operation: id })
+    expect(rig.stops.deeds).toEqual([])
+    finish()
+    expect(await rig.conductor.over(id)).toMatchObject({ state: 'succeeded' })
+    expect(rig.conductor.instances.get(instance)?.power).toBe('RUNNING')
+  })
+
+  test('renews its leases, hears of a cancel by its heartbeat, and reports its resources now and then', async () => {
+    const rig = await newRig()
+    const { host } = await started(rig)
+    rig.stops.at('start')
+    const id = rig.conductor.begin('boot', rig.conductor.newInstance())
+    await host.run(ctx, { operation: id })
+    const lease = rig.conductor.row(id).leaseUntil
+    await rig.conductor.heard('heartbeat', 8)
+    expect(rig.conductor.row(id).leaseUntil).toBeGreaterThan(lease)
+    const reports = rig.conductor.saidOf('heartbeat').filter((said) => 'report' in (said as object))
+    expect(reports).toHaveLength(1)
+    rig.conductor.cancel(id)
+    expect(await rig.conductor.over(id)).toMatchObject({ state: 'cancelled', power: 'NOSTATE' })
+  })
+
+  test('lets go of what its heartbeat says is lost', async () => {
+    const rig = await newRig()
+    const { host } = await started(rig)
+    const stop = rig.stops.at('start')
+    const id = rig.conductor.begin('boot', rig.conductor.newInstance())
+    await host.run(ctx, { operation: id })
+    await stop.reached
+    rig.conductor.row(id).owner = 'another life'
+    const beats = rig.conductor.saidOf('heartbeat').length
+    await rig.conductor.heard('heartbeat', beats + 3)
+    expect(rig.conductor.saidOf('heartbeat').at(-1)).toMatchObject({ operations: [] })
+    expect(rig.conductor.saidOf('finish')).toEqual([])
+  })
+
+  test('greets again when the link is back, and takes up what came meanwhile', async () => {
+    const rig = await newRig()
+    const { link } = await started(rig)
+    const id = rig.conductor.begin('boot', rig.conductor.newInstance())
+    link(false)
+    link(true)
+    expect(await rig.conductor.over(id)).toMatchObject({ state: 'succeeded' })
+    expect(rig.conductor.saidOf('hello')).toHaveLength(2)
+  })
+
+  test('greets again where the conductor does not know it any more', async () => {
+    const rig = await newRig()
+    await started(rig)
+    let strange = 1
+    rig.conductor.trouble = (method) =>
+      method === 'heartbeat' && strange-- > 0 ? new Failure('HostNotFound', { id: 'h1' }) : undefined
+    await rig.conductor.heard('hello', 2)
+  })
+
+  test('dies loudly where its name is given to another machine meanwhile', async () => {
+    const rig = await newRig()
+    let died: (e: unknown) => void = () => {}
+    const death = new Promise((resolve) => {
+      died = resolve
+    })
+    const { link } = await started(rig, { fatal: died })
+    rig.conductor.hostId = 'another'
+    link(true)
+    expect(await death).toMatchObject({ code: 'HostMismatch' })
+  })
+
+  test('goes on through a conductor’s absence', async () => {
+    const rig = await newRig()
+    const instance = await put(rig, 'RUNNING')
+    const { host } = await started(rig)
+    let beats = 3
+    rig.conductor.trouble = (method) => (method === 'heartbeat' && beats-- > 0 ? away() : undefined)
+    const before = rig.conductor.saidOf('heartbeat').length
+    await rig.conductor.heard('heartbeat', before + 2)
+    const id = rig.conductor.begin('pause', instance)
+    await host.run(ctx, { operation: id })
+    expect(await rig.conductor.over(id)).toMatchObject({ state: 'succeeded' })
+    expect(rig.conductor.saidOf('hello')).toHaveLength(1)
+  })
+})
+
+describe('stopping and starting again', () => {
+  const busy = kindNames.filter(
+    (kind) => kind !== 'boot' && kind !== 'unpause' && kind !== 'resume' && kind !== 'start',
+  )
+  test.each(busy)('during %s costs nothing: the next life ends it', async (kind) => {
+    const rig = await newRig()
+    const instance = await put(rig, 'RUNNING')
+    const first = await started(rig)
+    const step = kindOf(kind).steps[0]!
+    const stop = rig.stops.at(step as 'pause')
+    const id = rig.conductor.begin(kind, instance)
+    await first.host.run(ctx, { operation: id })
+    await stop.reached
+    const over = first.stop()
+    await over
+    stop.go()
+    await started(rig)
+    expect(await rig.conductor.over(id)).toMatchObject({ state: 'succeeded' })
+    expect(rig.fake.copies(instance)).toBeLessThanOrEqual(1)
+  })
+
+  test('again and again during fifty boots: each ends as asked, and none runs twice', async () => {
+    const rig = await newRig()
+    const ids = Array.from({ length: 50 }, () => rig.conductor.begin('boot', rig.conductor.newInstance()))
+    let deeds = 0
+    let enough = () => {}
+    // Each life ends in the middle of a deed; a killed one does not even say farewell.
+    rig.fake.setFaults(() => {
+      if (++deeds % 17 === 0) enough()
+      return undefined
+    })
+    for (let n = 0; ids.some((id) => rig.conductor.row(id).state !== 'succeeded'); n++) {
+      const end = new Promise<void>((resolve) => {
+        enough = resolve
+      })
+      const { stop } = await started(rig)
+      await Promise.race([end, Promise.all(ids.map((id) => rig.conductor.over(id)))])
+      if (n % 2 === 0)
+        rig.conductor.trouble = (method) => (method === 'bye' || method === 'finish' ? away() : undefined)
+      await stop()
+      rig.conductor.trouble = () => undefined
+    }
+    expect((await rig.fake.list()).map(({ power }) => power)).toEqual(ids.map(() => 'RUNNING'))
+  })
+})

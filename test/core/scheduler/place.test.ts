@@ -1,0 +1,298 @@
+import { afterAll, beforeEach, describe, expect, test } from 'vitest'
+import { Failure } from '../../../src/core/base/errors.ts'
+import type { scheduler } from '../../../src/core/contracts/scheduler.ts'
+import { Decision, Published } from '../../../src/core/contracts/shapes.ts'
+import type { Api } from '../../../src/core/rpc/contract.ts'
+import type { SchedulerDeps } from '../../../src/core/scheduler/deps.ts'
+import { schedulerManager } from '../../../src/core/scheduler/manager.ts'
+import { startPeriodic } from '../../../src/core/scheduler/periodic.ts'
+import { decisionOn } from '../../../src/core/store/decisions.ts'
+import { capacityDrift } from '../../../src/core/store/placement.ts'
+import { testDatabases } from './databases.ts'
+import { addBoots, addHost, type Boot, context, empty, rig } from './rig.ts'
+import { now as then, wish } from './samples.ts'
+
+const databases = await testDatabases()
+
+describe.each(databases)('placing on $name', ({ db, second }) => {
+  beforeEach(() => empty(db))
+
+  const placeAll = (managers: Api<typeof scheduler>[], boots: Boot[]) =>
+    Promise.all(
+      boots.map(({ operation }, i) =>
+        (managers[i % managers.length] as (typeof managers)[0]).place(context, { operation }),
+      ),
+    )
+  const instance = (boot: Boot) =>
+    db.selectFrom('instances').selectAll().where('id', '=', boot.instance).executeTakeFirstOrThrow()
+  const operation = (boot: Boot) =>
+    db.selectFrom('operations').selectAll().where('id', '=', boot.operation).executeTakeFirstOrThrow()
+  const decision = async (boot: Boot) => Decision.parse(await decisionOn(db, boot.instance))
+  const refusals = (...rigs: ReturnType<typeof rig>[]) =>
+    rigs.flatMap(({ published }) => published).filter(({ key }) => key.startsWith('instance.create.error.'))
+  const one = async (but?: Parameters<typeof addBoots>[2]) => (await addBoots(db, 1, but))[0] as Boot
+
+  test('an instance comes to the best host: room is claimed, the decision kept, the host told', async () => {
+    await addHost(db, 'small', { slots: 2 })
+    await addHost(db, 'large', { slots: 8 })
+    const { deps, told, published } = rig(db)
+    const boot = await one()
+    await schedulerManager(deps).place(context, { operation: boot.operation })
+    expect(told).toEqual([{ host: 'large', operation: boot.operation }])
+    expect(published.map(({ body }) => Published.parse(body))).toMatchObject([
+      { id: 0, type: 'operation.step', host: 'large', operation: { state: 'queued', step: 'place' } },
+    ])
+    expect(await instance(boot)).toMatchObject({ host: 'large', generation: 1, state: 'BUILD' })
+    expect(await operation(boot)).toMatchObject({ host: 'large', state: 'queued', step: 'place' })
+    expect(await decision(boot)).toMatchObject({
+      chosen: 'large',
+      summary: 'large: the heaviest (weight 3) of 2 that can, of 2 hosts',
+    })
+    expect(await capacityDrift(db)).toEqual([])
+  })
+
+  test('two schedulers fill exactly as many slots as there are, and the next boot is told why not, for every host', async () => {
+    for (let i = 0; i < 20; i++) await addHost(db, `h${i}`, { slots: 10 })
+    const boots = await addBoots(db, 200)
+    const [a, b] = [rig(db), rig(second)]
+    await placeAll([schedulerManager(a.deps), schedulerManager(b.deps)], boots)
+    expect(refusals(a, b)).toEqual([])
+    expect(new Set([...a.told, ...b.told].map((t) => t.operation)).size).toBe(200)
+    const hosts = await db.selectFrom('hosts').select(['instances', 'used_memory_mb']).execute()
+    expect(hosts.every((h) => h.instances === 10 && h.used_memory_mb === 10_240)).toBe(true)
+    expect(await capacityDrift(db)).toEqual([])
+
+    const late = await one()
+    await schedulerManager(a.deps).place(context, { operation: late.operation })
+    const { hosts: verdicts, chosen } = await decision(late)
+    expect(chosen).toBeUndefined()
+    expect(verdicts).toHaveLength(20)
+    for (const v of verdicts)
+      expect(v).toMatchObject({ passed: false, reason: 'wants 1024 MiB of memory, 0 MiB left of 10240' })
+    expect(await operation(late)).toMatchObject({ state: 'failed', open_instance_id: null })
+  })
+
+  test('more boots than slots: exactly as many get one as there are', async () => {
+    for (let i = 0; i < 5; i++) await addHost(db, `h${i}`, { slots: 5 })
+    const boots = await addBoots(db, 40)
+    const [a, b] = [rig(db), rig(second)]
+    await placeAll([schedulerManager(a.deps), schedulerManager(b.deps)], boots)
+    expect(a.told.length + b.told.length).toBe(25)
+    expect(refusals(a, b)).toHaveLength(15)
+    const states = await db.selectFrom('instances').select(['state', 'host']).execute()
+    expect(states.filter((s) => s.state === 'ERROR' && s.host === null)).toHaveLength(15)
+    expect(await capacityDrift(db)).toEqual([])
+  })
+
+  test('boots that arrive together spread evenly', async () => {
+    for (let i = 0; i < 10; i++) await addHost(db, `h${i}`, { slots: 50 })
+    const { deps } = rig(db)
+    await placeAll([schedulerManager(deps)], await addBoots(db, 60))
+    const hosts = await db.selectFrom('hosts').select('instances').execute()
+    const counts = hosts.map((h) => h.instances)
+    expect(Math.max(...counts) - Math.min(...counts)).toBeLessThanOrEqual(2)
+  })
+
+  test('duplicates, side by side and later, change nothing', async () => {
+    for (const name of ['h1', 'h2', 'h3']) await addHost(db, name)
+    const [a, b] = [rig(db), rig(second)]
+    const managers = [schedulerManager(a.deps), schedulerManager(b.deps)]
+    const boot = await one()
+    await placeAll(managers, Array(8).fill(boot))
+    await placeAll(managers, [boot, boot])
+    expect([...a.told, ...b.told]).toHaveLength(1)
+    expect(await instance(boot)).toMatchObject({ generation: 1 })
+    expect(await capacityDrift(db)).toEqual([])
+  })
+
+  test.each([
+    ['was cancelled', { state: 'cancelled' }],
+    ['runs already', { state: 'running', host: 'h1' }],
+  ])('an operation that %s is not placed', async (_, columns) => {
+    await addHost(db, 'h1')
+    const boot = await one()
+    await db.updateTable('operations').set(columns).where('id', '=', boot.operation).execute()
+    const { deps, told, published } = rig(db)
+    await schedulerManager(deps).place(context, { operation: boot.operation })
+    expect([told, published, await decisionOn(db, boot.instance)]).toEqual([[], [], undefined])
+  })
+
+  test('an operation that nobody knows is not placed', async () => {
+    const { deps, told } = rig(db)
+    await schedulerManager(deps).place(context, { operation: deps.ids.uuid() })
+    expect(told).toEqual([])
+  })
+
+  test('a host that is silent on the bus gives its room back, and the next one gets the instance', async () => {
+    await addHost(db, 'dead', { slots: 50 })
+    await addHost(db, 'alive')
+    const { deps, told } = rig(db, { silent: ['dead'] })
+    const boot = await one()
+    await schedulerManager(deps).place(context, { operation: boot.operation })
+    expect(told).toEqual([{ host: 'alive', operation: boot.operation }])
+    expect((await decision(boot)).hosts[0]).toMatchObject({
+      host: 'dead',
+      passed: false,
+      reason: 'unreachable: up by its last report, but no consumer on the bus',
+    })
+    expect(await capacityDrift(db)).toEqual([])
+  })
+
+  test('where all hosts that could take it are silent it stays queued, and is placed when sent again', async () => {
+    await addHost(db, 'h1')
+    await addHost(db, 'h2')
+    await addHost(db, 'tiny', { slots: 0 })
+    const { deps, told, published, silent } = rig(db, { silent: ['h1', 'h2'] })
+    const manager = schedulerManager(deps)
+    const boot = await one()
+    await manager.place(context, { operation: boot.operation })
+    expect([told, published]).toEqual([[], []])
+    expect(await operation(boot)).toMatchObject({ state: 'queued', host: null })
+    expect((await decision(boot)).summary).toBe(
+      '3 hosts: 2 unreachable on the bus, 1 with too little memory (most: 0 of 1024 MiB free)',
+    )
+    expect(await capacityDrift(db)).toEqual([])
+    silent.clear()
+    await manager.place(context, { operation: boot.operation })
+    expect(told).toHaveLength(1)
+  })
+
+  test('where the bus fails otherwise the room stays claimed: the host may have been told', async () => {
+    await addHost(db, 'h1')
+    const { deps } = rig(db)
+    const lost: SchedulerDeps['computeOn'] = () => ({
+      run: () => Promise.reject(new Failure('BusDown', { url: 'amqp://x', why: 'it went away' })),
+    })
+    const boot = await one()
+    await schedulerManager({ ...deps, computeOn: lost }).place(context, { operation: boot.operation })
+    expect(await instance(boot)).toMatchObject({ host: 'h1' })
+    expect(await operation(boot)).toMatchObject({ state: 'queued', host: 'h1' })
+  })
+
+  test('no valid host: the operation fails, the instance rests in ERROR, the event goes out', async () => {
+    await addHost(db, 'off', { disabled: true })
+    await addHost(db, 'old', { seenAt: then })
+    await addHost(db, 'west', { zone: 'west' })
+    const { deps, published } = rig(db)
+    const boot = await one({ zone: 'east' })
+    await schedulerManager(deps).place(context, { operation: boot.operation })
+    const message = 'No host can take it: 3 hosts: 1 disabled, 1 down, 1 in another zone than east'
+    const { state, fault } = await instance(boot)
+    expect(state).toBe('ERROR')
+    expect(JSON.parse(fault as string)).toMatchObject({
+      code: 'NoValidHost',
+      message,
+      hint: "Each host's reason: nova explain web-0",
+    })
+    expect(published).toMatchObject([
+      {
+        key: `instance.create.error.${boot.instance}.${boot.operation}`,
+        body: {
+          type: 'instance.create.error',
+          message,
+          status: 'ERROR',
+          operation: { state: 'failed', step: 'place' },
+        },
+      },
+    ])
+    expect(Published.parse(published[0]?.body).id).toBeGreaterThan(0)
+    expect(await operation(boot)).toMatchObject({ state: 'failed', open_instance_id: null, step: 'place' })
+    expect((await decision(boot)).hosts).toHaveLength(3)
+  })
+
+  test('without any host it says what to start', async () => {
+    const boot = await one()
+    await schedulerManager(rig(db).deps).place(context, { operation: boot.operation })
+    expect((await instance(boot)).fault).toContain('start one with nova daemon compute')
+  })
+
+  test('a boot that failed on every host says what happened there', async () => {
+    await addHost(db, 'h1')
+    const boot = await one({ excluded: ['h1'] })
+    await schedulerManager(rig(db).deps).place(context, { operation: boot.operation })
+    expect((await instance(boot)).fault).toContain(
+      '1 host: 1 where it failed in an earlier attempt; on h1 it failed: The disk broke.',
+    )
+  })
+
+  test('zone, forced host and hints are obeyed', async () => {
+    await addHost(db, 'east-1', { zone: 'east' })
+    await addHost(db, 'east-2', { zone: 'east' })
+    await addHost(db, 'west-1', { zone: 'west', slots: 50 })
+    const { deps } = rig(db)
+    const manager = schedulerManager(deps)
+    const placed = async (but: Parameters<typeof addBoots>[2]) => {
+      const boot = await one(but)
+      await manager.place(context, { operation: boot.operation })
+      return { id: boot.instance, host: (await instance(boot)).host }
+    }
+    expect((await placed({})).host).toBe('west-1')
+    expect((await placed({ zone: 'east' })).host).toMatch(/^east/)
+    const forced = await placed({ forcedHost: 'east-2' })
+    expect(forced.host).toBe('east-2')
+    expect((await placed({ hints: { same_host: forced.id } })).host).toBe('east-2')
+    expect((await placed({ zone: 'east', hints: { different_host: forced.id } })).host).toBe('east-1')
+  })
+
+  test('a host that was disabled just before is not chosen', async () => {
+    await addHost(db, 'h1', { slots: 50 })
+    await addHost(db, 'h2')
+    const { deps, told } = rig(db)
+    const manager = schedulerManager(deps)
+    await placeAll([manager], [await one()])
+    await second.updateTable('services').set({ disabled: 1 }).where('host', '=', 'h1').execute()
+    await placeAll([manager], [await one()])
+    expect(told.map((t) => t.host)).toEqual(['h1', 'h2'])
+  })
+
+  test('a claim that fails half way changes nothing, and may be repeated', async () => {
+    await addHost(db, 'h1', { slots: 1 })
+    const { deps, told } = rig(db)
+    const manager = schedulerManager(deps)
+    const boot = await one()
+    await db.schema.alterTable('decisions').renameTo('elsewhere').execute()
+    await expect(manager.place(context, { operation: boot.operation })).rejects.toThrow('decisions')
+    await db.schema.alterTable('elsewhere').renameTo('decisions').execute()
+    expect(await operation(boot)).toMatchObject({ state: 'queued', host: null })
+    expect([told, await capacityDrift(db)]).toEqual([[], []])
+    await manager.place(context, { operation: boot.operation })
+    expect(told).toHaveLength(1)
+  })
+
+  test('deciding writes nothing', async () => {
+    await addHost(db, 'h1')
+    await addHost(db, 'h2', { disabled: true })
+    const { deps, told, published } = rig(db)
+    const snapshot = async () => [
+      await db.selectFrom('hosts').selectAll().execute(),
+      await db.selectFrom('decisions').selectAll().execute(),
+      await db.selectFrom('events').selectAll().execute(),
+    ]
+    const before = await snapshot()
+    const manager = schedulerManager(deps)
+    const size = { vcpus: 1, memoryMb: 1024, diskGb: 1 }
+    expect(Decision.parse(await manager.decide(context, wish({ size })))).toMatchObject({
+      chosen: 'h1',
+      summary: 'h1: the only one of 2 hosts that can',
+    })
+    expect(await manager.decide(context, wish({ size, forcedHost: 'h2' }))).toMatchObject({
+      summary: '2 hosts: 1 other than h2, the host asked for, 1 disabled',
+    })
+    expect([await snapshot(), told, published]).toEqual([before, [], []])
+    expect(await manager.ping(context, {})).toEqual({ version: '1.2.3' })
+  })
+
+  test('the scheduler shows as a service that is alive until it stops', async () => {
+    const { deps } = rig(db)
+    const service = () => db.selectFrom('services').selectAll().executeTakeFirstOrThrow()
+    const stop = await startPeriodic(deps)
+    expect(await service()).toMatchObject({ id: 'scheduler@control', version: '1.2.3', disabled: 0 })
+    const alive = Number((await service()).seen_at)
+    await stop()
+    expect(Number((await service()).seen_at)).toBeLessThan(alive - 29_000)
+  })
+
+  afterAll(async () => {
+    await Promise.all([db.destroy(), second.destroy()])
+  })
+})

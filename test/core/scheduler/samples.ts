@@ -1,0 +1,57 @@
+import type { Wish } from '../../../src/core/contracts/scheduler.ts'
+import type { Question } from '../../../src/core/scheduler/filter.ts'
+import type { HostState } from '../../../src/core/scheduler/host-state.ts'
+import type { SchedulerOptions } from '../../../src/core/scheduler/options.ts'
+
+/** The moment at which all samples are. */
+export const now = 1_700_000_000_000
+
+/** A healthy, empty host of 16 vCPU, 4096 MiB and 100 GiB, but for what is said. */
+export const host = (but: Partial<HostState> = {}): HostState => ({
+  name: 'h1',
+  availabilityZone: 'nova',
+  limit: { vcpus: 16, memoryMb: 4096, diskGb: 100 },
+  used: { vcpus: 0, memoryMb: 0, diskGb: 0 },
+  instances: 0,
+  failedAt: undefined,
+  service: { disabled: false, disabledReason: undefined, seenAt: now },
+  ...but,
+})
+
+/** A wish for 1 vCPU, 2048 MiB and 10 GiB, but for what is said. */
+export const wish = (but: Partial<Wish> = {}): Wish => ({
+  projectId: 'p',
+  size: { vcpus: 1, memoryMb: 2048, diskGb: 10 },
+  hints: {},
+  excluded: [],
+  ...but,
+})
+
+export const question = (but: Partial<Wish> = {}, hostOf: Readonly<Record<string, string>> = {}): Question => ({
+  wish: wish(but),
+  now,
+  hostOf: new Map(Object.entries(hostOf)),
+})
+
+export const options = (but: Partial<SchedulerOptions> = {}): SchedulerOptions => ({
+  filters: [
+    'excluded-host',
+    'forced-host',
+    'compute-up',
+    'availability-zone',
+    'ram',
+    'cores',
+    'disk',
+    'same-host',
+    'different-host',
+  ],
+  weighers: { 'free-ram': 1, spread: 1, 'failed-recently': 2 },
+  cpuRatio: 1,
+  ramRatio: 1,
+  diskRatio: 1,
+  reservedMemoryMb: 0,
+  reservedDiskGb: 0,
+  serviceDownSeconds: 30,
+  heartbeatSeconds: 10,
+  ...but,
+})

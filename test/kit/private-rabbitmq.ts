@@ -1,0 +1,96 @@
+import { execFile, spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { createServer } from 'node:net'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { promisify } from 'node:util'
+import { missing } from './missing.ts'
+
+const bin = '/usr/lib/rabbitmq/bin'
+const run = promisify(execFile)
+
+/** A RabbitMQ node of the test's own, which may be killed and wiped without harm to the machine's. */
+export type PrivateRabbit = {
+  readonly url: string
+  /** SIGKILL to the whole node. */
+  kill(): Promise<void>
+  /** Starts it again on the same port, with what its disk kept. */
+  start(): Promise<void>
+  /** `stop_app; reset; start_app`: every queue, exchange and message gone. */
+  wipe(): Promise<void>
+  stop(): Promise<void>
+}
+
+/** Starts a node on free ports; undefined, and said, where RabbitMQ is not installed. */
+export async function privateRabbit(): Promise<PrivateRabbit | undefined> {
+  if (!existsSync(`${bin}/rabbitmq-server`))
+    return missing('rabbitmq', 'RabbitMQ is not installed (apt-get install rabbitmq-server)')
+  const dir = mkdtempSync(join(tmpdir(), 'nv-rabbit-'))
+  writeFileSync(join(dir, 'plugins'), '[].\n')
+  const [port, distPort] = [await freePort(), await freePort()]
+  const env = {
+    ...process.env,
+    HOME: dir,
+    RABBITMQ_NODENAME: `nova${port}@localhost`,
+    RABBITMQ_NODE_PORT: String(port),
+    RABBITMQ_NODE_IP_ADDRESS: '127.0.0.1',
+    RABBITMQ_DIST_PORT: String(distPort),
+    RABBITMQ_MNESIA_BASE: join(dir, 'mnesia'),
+    RABBITMQ_LOG_BASE: join(dir, 'log'),
+    RABBITMQ_LOGS: '-',
+    RABBITMQ_ENABLED_PLUGINS_FILE: join(dir, 'plugins'),
+    RABBITMQ_CONFIG_FILE: join(dir, 'none'),
+    RABBITMQ_PID_FILE: join(dir, 'pid'),
+  }
+  let node: ReturnType<typeof spawn> | undefined
+
+  const start = async () => {
+    // Detached: a process group of its own, so that the node goes with its script.
+    const child = spawn(`${bin}/rabbitmq-server`, [], {
+      cwd: dir,
+      env,
+      detached: true,
+      stdio: ['ignore', 'pipe', 'pipe'],
+    })
+    node = child
+    const ready = new Promise<void>((resolve) => {
+      const look = (chunk: Buffer) => chunk.includes('Server startup complete') && resolve()
+      child.stdout.on('data', look)
+      child.stderr.resume()
+    })
+    await Promise.race([
+      ready,
+      once(child, 'exit').then(([code]) => Promise.reject(new Error(`RabbitMQ ended with ${code}`))),
+    ])
+  }
+  const kill = async () => {
+    if (!node || node.exitCode !== null || node.signalCode !== null) return
+    const ended = once(node, 'exit')
+    process.kill(-(node.pid ?? 0), 'SIGKILL')
+    await ended
+  }
+  await start()
+  return {
+    url: `amqp://guest:guest@127.0.0.1:${port}/`,
+    kill,
+    start,
+    async wipe() {
+      for (const verb of ['stop_app', 'reset', 'start_app'])
+        await run(`${bin}/rabbitmqctl`, ['-q', verb], { env, cwd: dir })
+    },
+    async stop() {
+      await kill()
+      rmSync(dir, { recursive: true, force: true, maxRetries: 5 })
+    },
+  }
+}
+
+async function freePort(): Promise<number> {
+  const server = createServer().listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  const { port } = server.address() as { port: number }
+  server.close()
+  await once(server, 'close')
+  return port
+}

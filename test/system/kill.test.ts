@@ -1,0 +1,168 @@
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { conductor } from '../../src/core/contracts/conductor.ts'
+import type { Operation } from '../../src/core/contracts/shapes.ts'
+import { kindOf } from '../../src/core/model/operation.ts'
+import type { Bus } from '../../src/core/rpc/bus.ts'
+import type { Api } from '../../src/core/rpc/contract.ts'
+import { admin, type Backend, backends, Cloud, type Daemon } from '../kit/cloud.ts'
+import { type PrivateRabbit, privateRabbit } from '../kit/private-rabbitmq.ts'
+
+/**
+ * Invariant I2: SIGKILL to any daemon, or to the broker, at each named step of boot, pause and delete. Every operation
+ * ends as it was asked for, after a restart. Real processes; the fake hypervisor is slow enough to be caught in each step.
+ */
+const settings = {
+  NOVA_COMPUTE_DRIVER: 'fake',
+  NOVA_FAKE_LATENCY_MS: '250',
+  NOVA_OPERATIONS_LEASE_SECONDS: '2',
+  NOVA_OPERATIONS_SWEEP_SECONDS: '0.3',
+  NOVA_SERVICES_HEARTBEAT_SECONDS: '0.5',
+  NOVA_SERVICES_DOWN_SECONDS: '20',
+}
+const daemons = ['conductor', 'scheduler', 'compute'] as const
+const victims = ['broker', ...daemons] as const
+const kinds = ['boot', 'pause', 'delete'] as const
+/** `asked`: before anybody took it; then each of its steps. */
+const moments = kinds.flatMap((kind) =>
+  ['asked', ...kindOf(kind).steps.filter((step) => step !== 'place')].map((moment) => ({ kind, moment })),
+)
+
+class Fleet {
+  readonly cloud: Cloud
+  readonly #rabbit: PrivateRabbit | undefined
+  readonly #running = new Map<string, Daemon>()
+
+  private constructor(cloud: Cloud, rabbit: PrivateRabbit | undefined) {
+    this.cloud = cloud
+    this.#rabbit = rabbit
+  }
+
+  static async start(backend: Backend): Promise<Fleet> {
+    const rabbit = backend === 'services' ? await privateRabbit() : undefined
+    const fleet = new Fleet(
+      await Cloud.open(backend, { ...settings, ...(rabbit ? { NOVA_BUS_URL: rabbit.url } : {}) }),
+      rabbit,
+    )
+    for (const name of rabbit ? daemons : victims) await fleet.start(name)
+    return fleet
+  }
+
+  async start(name: string): Promise<void> {
+    this.#running.set(name, await this.cloud.daemon(name))
+  }
+
+  async killAndRestart(victim: (typeof victims)[number]): Promise<void> {
+    if (victim === 'broker' && this.#rabbit) {
+      await this.#rabbit.kill()
+      await this.#rabbit.start()
+    } else {
+      await this.#running.get(victim)?.kill()
+      await this.start(victim)
+    }
+  }
+
+  async close(): Promise<void> {
+    await this.cloud.close()
+    await this.#rabbit?.stop()
+  }
+}
+
+/** Asks until somebody answers: the question is one that may be repeated. */
+async function persist<T>(ask: () => Promise<T>): Promise<T> {
+  const until = performance.now() + 30_000
+  for (;;) {
+    try {
+      return await ask()
+    } catch (e) {
+      if (performance.now() > until) throw e
+      await new Promise((resolve) => setTimeout(resolve, 100))
+    }
+  }
+}
+
+for (const backend of await backends())
+  describe(`SIGKILL at each step (${backend})`, () => {
+    let fleet: Fleet
+    let bus: Bus
+    let api: Api<typeof conductor>
+    let serial = 0
+
+    beforeAll(async () => {
+      fleet = await Fleet.start(backend)
+      bus = await fleet.cloud.bus()
+      api = bus.client(conductor)
+      const image = await fleet.cloud.nova(
+        'image',
+        'create',
+        'tiny',
+        '--disk',
+        process.execPath,
+        '--disk-format',
+        'raw',
+      )
+      expect(image).toMatchObject({ code: 0 })
+    }, 120_000)
+    afterAll(() => fleet?.close(), 120_000)
+
+    const ended = async (id: string): Promise<Operation> => {
+      for (;;) {
+        const operation = await persist(() => api.operationShow(admin(), { operation: id }, { timeoutMs: 3000 }))
+        if (operation.finishedAt !== undefined) return operation
+        await new Promise((resolve) => setTimeout(resolve, 100))
+      }
+    }
+    const bootOne = async (name: string): Promise<string> => {
+      const { begun } = await persist(() =>
+        api.boot(admin(), { name, image: 'tiny', flavor: 'm1.nano', idempotencyKey: name }, { timeoutMs: 3000 }),
+      )
+      return begun[0]?.operation ?? ''
+    }
+
+    const beginOne = async (name: string, kind: 'pause' | 'delete'): Promise<string> => {
+      const ask = () =>
+        api.begin(admin(), { instance: name, kind, idempotencyKey: `${kind}-${name}` }, { timeoutMs: 3000 })
+      return (await persist(ask)).operation
+    }
+
+    const cases = moments.flatMap((at) => victims.map((victim) => ({ ...at, victim })))
+    test.each(cases)(
+      '$kind survives the death of the $victim at "$moment"',
+      { timeout: 60_000 },
+      async ({ kind, moment, victim }) => {
+        const name = `m${++serial}`
+        if (kind !== 'boot') expect(await ended(await bootOne(name))).toMatchObject({ state: 'succeeded' })
+
+        const law = kindOf(kind)
+        let strike = (): void => undefined
+        const reached = new Promise<void>((resolve) => {
+          strike = resolve
+        })
+        const stop = await bus.subscribe([`instance.${law.event}.start.#`, 'operation.step.#'], ({ key, body }) => {
+          const { instanceName, step } = body as { instanceName?: string; step?: string }
+          const now = key.startsWith('operation.step') ? step : 'asked'
+          if (instanceName === name && now === moment) strike()
+        })
+        // Not awaited: the answer may be lost with whom we kill, and is asked for again then.
+        const asked = kind === 'boot' ? bootOne(name) : beginOne(name, kind)
+        await Promise.race([reached, asked.then(() => reached)])
+        await fleet.killAndRestart(victim)
+        await stop().catch(() => undefined)
+
+        expect(await ended(await asked)).toMatchObject({ state: 'succeeded', kind })
+        if (kind === 'delete') {
+          await expect(persist(() => api.instanceList(admin(), { name }))).resolves.toMatchObject({ instances: [] })
+        } else {
+          const shown = await persist(() => api.instanceShow(admin(), { instance: name }))
+          expect(shown).toMatchObject({ status: law.to })
+          expect(shown.task).toBeUndefined()
+        }
+      },
+    )
+
+    test('afterwards nothing is open, and the used capacity is the sum over the instances', async () => {
+      expect(await persist(() => api.operationList(admin(), { open: true }))).toEqual({ operations: [] })
+      const { instances } = await persist(() => api.instanceList(admin(), {}))
+      const { hosts } = await persist(() => api.hostList(admin(), {}))
+      expect(hosts.map((host) => host.instances)).toEqual([instances.length])
+    })
+  })
