@@ -39,7 +39,12 @@ const forbid = (name, from, to, comment = '') => ({ name, severity: 'error', com
 
 export default {
   forbidden: [
-    forbid('no-circles', {}, { circular: true }, 'Two files that need one another are one file, or miss a third one below.'),
+    forbid(
+      'no-circles',
+      {},
+      { circular: true },
+      'Two files that need one another are one file, or miss a third one below.',
+    ),
     forbid('no-missing-files', {}, { couldNotResolve: true }, 'A name that leads nowhere is free of all other rules.'),
     ...Object.entries(floors).map(([room, may]) =>
       forbid(
@@ -49,8 +54,18 @@ export default {
         `src/${room} may import ${may.join(', ') || 'nothing of ours'}.`,
       ),
     ),
-    forbid('faces-use-front-doors', { path: '^src/(commands|cli)/' }, { path: backRooms, pathNot: frontDoors }, 'Ask by contract.'),
-    forbid('commands-are-strangers', { path: '^src/commands/' }, { path: '^src/commands/' }, 'What two commands share is in src/cli.'),
+    forbid(
+      'faces-use-front-doors',
+      { path: '^src/(commands|cli)/' },
+      { path: backRooms, pathNot: frontDoors },
+      'Ask by contract.',
+    ),
+    forbid(
+      'commands-are-strangers',
+      { path: '^src/commands/' },
+      { path: '^src/commands/' },
+      'What two commands share is in src/cli.',
+    ),
     forbid(
       'drivers-are-strangers',
       { path: '^src/core/virt/([^/]+)/' },
@@ -63,7 +78,11 @@ export default {
       { path: '^src/daemons/', dependencyTypesNot: ['dynamic-import', 'type-only'] },
       'Import daemons where they are started: await import(…).',
     ),
-    forbid('one-door-to-processes', { path: '^src/', pathNot: '^src/core/base/exec[.]ts$' }, { path: '^(node:)?child_process$' }),
+    forbid(
+      'one-door-to-processes',
+      { path: '^src/', pathNot: '^src/core/base/exec[.]ts$' },
+      { path: '^(node:)?child_process$' },
+    ),
     ...Object.entries(homes).map(([dep, home]) =>
       forbid(
         `${dep.replaceAll(/[@/]/g, '')}-has-one-home`,
@@ -71,7 +90,18 @@ export default {
         { path: `node_modules/${dep}/`, dependencyTypesNot: ['type-only'] },
       ),
     ),
-    forbid('migrations-are-frozen', { path: '^migrations/' }, { path: '^src/' }, 'A migration must not change with the code.'),
+    forbid(
+      'hosts-never-reach-a-database',
+      { path: '^src/(core/(compute|virt)/|daemons/compute[.]ts$)' },
+      { path: '^src/core/(db|store)/|node_modules/(kysely|mysql2|@photostructure)/', reachable: true },
+      'Root or database, never both: not through a third file either.',
+    ),
+    forbid(
+      'migrations-are-frozen',
+      { path: '^migrations/' },
+      { path: '^src/' },
+      'A migration must not change with the code.',
+    ),
     forbid('sources-never-import-tests', { path: '^src/' }, { path: '^test/' }),
   ],
   options: {

@@ -1,9 +1,9 @@
 #!/usr/bin/env node
 // The command `nova` from the sources as they are now: builds, then runs.
-import { spawnSync } from 'node:child_process'
-import { fileURLToPath } from 'node:url'
+const { spawnSync } = require('node:child_process')
+const { resolve } = require('node:path')
 
-const root = fileURLToPath(new URL('..', import.meta.url))
-const built = spawnSync(process.execPath, ['--import', 'tsx', 'tools/build.ts'], { cwd: root, stdio: ['ignore', 2, 2] })
-if (built.status !== 0) process.exit(built.status ?? 1)
-await import('./run.js')
+const cwd = resolve(__dirname, '..')
+const built = spawnSync(process.execPath, ['--import', 'tsx', 'tools/build.ts'], { cwd, stdio: ['ignore', 2, 2] })
+if (built.status === 0) require('./run.js')
+else process.exitCode = built.status ?? 1

@@ -1,5 +1,7 @@
 import { Command } from '@oclif/core/command'
+import type { Config as OclifConfig } from '@oclif/core/config'
 import type { Input, ParserOutput } from '@oclif/core/interfaces'
+import { parse } from '@oclif/core/parser'
 import { systemClock } from '../core/base/clock.ts'
 import { systemIds } from '../core/base/ids.ts'
 import type { Config } from '../core/config/load.ts'
@@ -52,14 +54,18 @@ export abstract class NovaCommand extends Command {
     argv?: string[],
   ): Promise<ParserOutput<F, B, A>> {
     try {
-      const parsed = await super.parse(options, argv)
+      // oclif copies a class's own properties only, and most of these are inherited.
+      const { args, flags, baseFlags, strict } = (options ?? this.ctor) as Input<F, B, A>
+      const all = { ...flags, ...baseFlags }
+      const input = { context: this, args, flags: all, strict } as unknown as Input<F, B, A>
+      const parsed = (await parse(argv ?? this.argv, input as never)) as ParserOutput<F, B, A>
       this.#flags = parsed.flags as unknown as GlobalFlags
       const view = (this.ctor as typeof NovaCommand).view
       if (view) checkColumns(this.look.columns, view)
       return parsed
     } catch (e) {
       const flags = { ...this.ctor.baseFlags, ...this.ctor.flags }
-      throw explainUsage(e, { id: this.ctor.id, args: this.ctor.args, flags })
+      throw explainUsage(e, { id: this.id ?? '', args: this.ctor.args, flags })
     }
   }
 
@@ -183,13 +189,27 @@ export abstract class NovaCommand extends Command {
     process.exitCode = 1
   }
 
-  protected override async catch(e: unknown): Promise<never> {
-    if (e instanceof Error && !('requestId' in e)) Object.defineProperty(e, 'requestId', { value: this.#requestId })
-    throw e
-  }
-
-  protected override async finally(_: Error | undefined): Promise<void> {
-    const bus = await this.#bus?.catch(() => undefined)
-    await bus?.close().catch(() => undefined)
+  /** Runs the command with what stands after its name. */
+  static async start(
+    this: new (
+      argv: string[],
+      config: OclifConfig,
+    ) => NovaCommand,
+    argv: readonly string[],
+    config: OclifConfig,
+    id: string,
+  ): Promise<void> {
+    const command = new this([...argv], config)
+    command.id = id
+    try {
+      await command.run()
+    } catch (e) {
+      if (e instanceof Error && !('requestId' in e))
+        Object.defineProperty(e, 'requestId', { value: command.#requestId })
+      throw e
+    } finally {
+      const bus = await command.#bus?.catch(() => undefined)
+      await bus?.close().catch(() => undefined)
+    }
   }
 }

@@ -7,12 +7,26 @@ const globally = { helpGroup: 'global' }
 
 /** The flags that every command takes. */
 export const globalFlags = {
-  debug: Flags.boolean({ ...globally, env: 'NOVA_DEBUG', summary: 'Show each request, and the stack of a bug.' }),
-  config: Flags.string({
+  format: Flags.option({ options: formats, default: 'table' as const })({
     ...globally,
-    env: 'NOVA_CONFIG',
-    helpValue: 'FILE',
-    summary: 'Configuration file, instead of /etc/nova/nova.toml.',
+    char: 'f',
+    env: 'NOVA_FORMAT',
+    summary: 'How to write the answer.',
+  }),
+  column: Flags.string({
+    ...globally,
+    char: 'c',
+    multiple: true,
+    multipleNonGreedy: true,
+    env: 'NOVA_COLUMN',
+    helpValue: 'COLUMN',
+    summary: 'Only this column; may be given several times.',
+  }),
+  timeout: Flags.custom<number>({ parse: async (text) => seconds(text) })({
+    ...globally,
+    env: 'NOVA_TIMEOUT',
+    helpValue: 'SECONDS',
+    summary: 'How long to wait for the cloud, and for the operation with --wait.',
   }),
   project: Flags.string({
     ...globally,
@@ -29,27 +43,13 @@ export const globalFlags = {
     hidden: true,
     summary: 'Act as a member, to see what one may do.',
   }),
-  timeout: Flags.custom<number>({ parse: async (text) => seconds(text) })({
+  config: Flags.string({
     ...globally,
-    env: 'NOVA_TIMEOUT',
-    helpValue: 'SECONDS',
-    summary: 'How long to wait for the cloud, and for the operation with --wait.',
+    env: 'NOVA_CONFIG',
+    helpValue: 'FILE',
+    summary: 'Configuration file, instead of /etc/nova/nova.toml.',
   }),
-  format: Flags.option({ options: formats, default: 'table' as const })({
-    ...globally,
-    char: 'f',
-    env: 'NOVA_FORMAT',
-    summary: 'How to write the answer.',
-  }),
-  column: Flags.string({
-    ...globally,
-    char: 'c',
-    multiple: true,
-    multipleNonGreedy: true,
-    env: 'NOVA_COLUMN',
-    helpValue: 'COLUMN',
-    summary: 'Only this column; may be given several times.',
-  }),
+  debug: Flags.boolean({ ...globally, env: 'NOVA_DEBUG', summary: 'Show each request, and the stack of a bug.' }),
 }
 
 /** `--wait`, for commands that begin an operation. */

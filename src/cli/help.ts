@@ -1,7 +1,8 @@
 import type { Command } from '@oclif/core/command'
-import type { Config } from '@oclif/core/config'
+import { Config } from '@oclif/core/config'
 import { Help } from '@oclif/core/help'
 import { writeOut } from './terminal.ts'
+import { usageLine } from './usage.ts'
 
 /** What the words before a command's last one stand for. */
 const topics: Readonly<Record<string, string>> = {
@@ -31,6 +32,9 @@ const groups: ReadonlyArray<readonly [string, readonly string[]]> = [
   ['HOSTS AND DAEMONS', ['host', 'service', 'daemon', 'db', 'config']],
 ]
 
+/** It stands on top already. */
+const withoutSummary = { summary: '' }
+
 class NovaHelp extends Help {
   /** Everything on one screen: topics with their words, commands with their summaries. */
   rootText(): string {
@@ -59,7 +63,7 @@ class NovaHelp extends Help {
   }
 
   commandText(command: Command.Loadable): string {
-    return `${command.summary ?? ''}\n\n${this.formatCommand({ ...command })}`
+    return `${command.summary ?? ''}\n\n${this.formatCommand({ ...command, usage: usageLine(command).slice('nova '.length), ...withoutSummary })}`
   }
 
   topicText(name: string): string {
@@ -73,8 +77,12 @@ class NovaHelp extends Help {
   }
 }
 
-/** Shows the help of a command, a topic or, where no words are given, of everything. False where there is no such thing. */
-export function showHelp(config: Config, words: readonly string[]): boolean {
+/**
+ * Shows the help of a command, a topic or, where no words are given, of everything. False where there is no such thing.
+ * `root` is the directory of package.json.
+ */
+export async function showHelp(root: string, words: readonly string[]): Promise<boolean> {
+  const config = await Config.load(root)
   const help = new NovaHelp(config, { flagSortOrder: 'none', stripAnsi: !process.stdout.isTTY })
   const id = words.join(':')
   const command = config.findCommand(id)

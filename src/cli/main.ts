@@ -1,20 +1,19 @@
 import { Config } from '@oclif/core/config'
+import { version } from '../core/base/version.ts'
 import { misuse } from './command-error.ts'
+import { findCommand, type KnownCommand } from './commands.ts'
 import { globalFlags } from './flags.ts'
-import { didYouMean, nearest } from './near.ts'
-import { visible } from './plain.ts'
 import { showError } from './show-error.ts'
 import { flush, leaveWithReader, writeOut } from './terminal.ts'
 
 /** Runs one command line; `root` is the directory of package.json. Shows every error and answers with the exit code. */
-export async function main(argv: readonly string[], root: string): Promise<number> {
+export async function main(argv: readonly string[], root: string, commands: readonly KnownCommand[]): Promise<number> {
   leaveWithReader()
-  let debug = argv.includes('--debug')
+  const config = bareConfig(root)
+  const debug = argv.includes('--debug') || config.scopedEnvVarTrue('DEBUG')
   let exitCode: number
   try {
-    const config = await Config.load(root)
-    debug ||= config.scopedEnvVarTrue('DEBUG')
-    await run(argv, config)
+    await run(argv, config, commands)
     exitCode = Number(process.exitCode ?? 0)
   } catch (e) {
     exitCode = showError(e, debug)
@@ -23,24 +22,32 @@ export async function main(argv: readonly string[], root: string): Promise<numbe
   return exitCode
 }
 
-async function run(argv: readonly string[], config: Config): Promise<void> {
+/** What commands read of oclif's configuration, without its search for plugins and manifests: that costs 15 ms. */
+function bareConfig(root: string): Config {
+  const config = new Config({ root })
+  return Object.assign(config, { root, name: 'nova', bin: 'nova', version, topicSeparator: ' ' })
+}
+
+async function run(argv: readonly string[], config: Config, commands: readonly KnownCommand[]): Promise<void> {
   const { global, rest } = leadingFlags(argv)
   const isHelp = (word: string) => word === '--help' || word === '-h'
   const end = rest.indexOf('--')
   const asked = (end < 0 ? rest : rest.slice(0, end)).some(isHelp) || rest[0] === 'help'
   if (global.length === 0 && rest.length === 1 && (rest[0] === '--version' || rest[0] === '-v'))
-    return writeOut(`nova ${config.version} (node ${process.version}, ${config.platform}-${config.arch})\n`)
+    return writeOut(`nova ${version} (node ${process.version}, ${process.platform}-${process.arch})\n`)
   if (rest.length === 0 && global.length > 0) misuse('A command is missing.', 'All commands: nova --help')
 
-  const typed = words(rest.filter((word) => word !== 'help' && !isHelp(word)))
+  const typed = words(rest.filter((word) => !isHelp(word))).slice(rest[0] === 'help' ? 1 : 0)
+  const found = findCommand(typed, commands)
   if (asked || rest.length === 0) {
     const { showHelp } = await import('./help.ts')
-    if (showHelp(config, typed.slice(0, commandLength(typed, config) || typed.length))) return
-    return unknownCommand(typed, config)
+    if (await showHelp(config.root, found ? found.command.names[0].split(':') : typed)) return
+  } else if (found) {
+    const Class = await found.command.load()
+    return Class.start([...global, ...rest.slice(found.length)], config, found.command.names[0])
   }
-  const length = commandLength(typed, config)
-  if (length === 0) return unknownCommand(typed, config)
-  await config.runCommand(typed.slice(0, length).join(':'), [...global, ...rest.slice(length)])
+  const { unknownCommand } = await import('./unknown-command.ts')
+  await unknownCommand(typed, config.root)
 }
 
 /** Flags may stand before the command too, as in `nova --debug list`; only those that all commands have. */
@@ -70,37 +77,4 @@ function leadingFlags(argv: readonly string[]): { global: string[]; rest: readon
 function words(argv: readonly string[]): string[] {
   const flag = argv.findIndex((word) => word.startsWith('-'))
   return (flag < 0 ? argv : argv.slice(0, flag)).slice()
-}
-
-/** How many of the words name a command: the longest that does wins. */
-function commandLength(typed: readonly string[], config: Config): number {
-  for (let n = Math.min(typed.length, 3); n > 0; n--) if (config.findCommand(typed.slice(0, n).join(':'))) return n
-  return 0
-}
-
-function unknownCommand(typed: readonly string[], config: Config): never {
-  if (typed.length === 0) misuse('A command is missing.', 'All commands: nova --help')
-  const visibleIds = config.commands
-    .filter((command) => !command.hidden)
-    .map((command) => command.id.replaceAll(':', ' '))
-  const [topic = '', next] = typed
-  const inTopic = visibleIds.filter((id) => id.startsWith(`${topic} `)).map((id) => id.slice(topic.length + 1))
-  if (inTopic.length === 0) {
-    const all = [...visibleIds, ...config.commands.map((command) => command.id).filter((id) => !id.includes(':'))]
-    const near = nearest(typed.slice(0, 2).join(' '), all, 2)
-    const names = (near.length > 0 ? near : nearest(topic, [...all, ...config.topics.map((t) => t.name)], 2)).map(
-      (name) => `nova ${name}`,
-    )
-    misuse(
-      `There is no command "${visible(topic)}".`,
-      [didYouMean(names), 'All commands: nova --help'].filter(Boolean).join(' '),
-    )
-  }
-  if (next === undefined)
-    misuse(`nova ${topic} needs one more word.`, `One of: ${inTopic.join(', ')}; more: nova ${topic} --help`)
-  const names = nearest(next, inTopic, 1).map((name) => `nova ${topic} ${name}`)
-  misuse(
-    `nova ${topic} has no command "${visible(next)}".`,
-    [didYouMean(names), `Commands: ${inTopic.join(', ')}`].filter(Boolean).join(' '),
-  )
 }

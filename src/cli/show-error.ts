@@ -8,7 +8,7 @@ import { writeError } from './terminal.ts'
 export function showError(e: unknown, debug: boolean): number {
   const { text, hint, exitCode } = told(e)
   writeError(`nova: ${oneLine(text)}\n${hint ? `  ${oneLine(hint)}\n` : ''}`)
-  if (debug && e instanceof Error) writeError(`${stacks(e)}\n`)
+  if (debug && e instanceof Error && !(e instanceof CommandError)) writeError(`${stacks(e)}\n`)
   return exitCode
 }
 

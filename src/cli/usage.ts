@@ -6,29 +6,34 @@ import { didYouMean, nearest } from './near.ts'
 type Told = {
   id: string
   args?: Readonly<Record<string, { required?: boolean; multiple?: boolean; hidden?: boolean; description?: string }>>
-  flags?: Readonly<Record<string, { char?: string; hidden?: boolean }>>
+  flags?: Readonly<
+    Record<string, { char?: string; hidden?: boolean; required?: boolean; helpValue?: string | string[] }>
+  >
 }
 
 type ParseError = CLIError & { flags?: string[]; args?: Array<string | { name: string; options?: readonly string[] }> }
 
 /** How a command is typed: `nova pause INSTANCE...`. */
-export function usageLine({ id, args = {} }: Told): string {
+export function usageLine({ id, args = {}, flags = {} }: Told): string {
   const words = Object.entries(args)
     .filter(([, arg]) => !arg.hidden)
     .map(([name, arg]) => {
       const word = `${name.toUpperCase().replaceAll('_', '-')}${arg.multiple ? '...' : ''}`
       return arg.required ? word : `[${word}]`
     })
-  return ['nova', id.replaceAll(':', ' '), ...words].join(' ')
+  const needed = Object.entries(flags)
+    .filter(([, flag]) => flag.required)
+    .map(([name, flag]) => `--${name} ${flag.helpValue ?? 'VALUE'}`)
+  return ['nova', id.replaceAll(':', ' '), ...words, ...needed].join(' ')
 }
 
 /** The parser's complaint as one line of ours with what is allowed; other errors stay as they are. */
 export function explainUsage(e: unknown, command: Told): unknown {
-  const typed = `nova ${command.id.replaceAll(':', ' ')}`
+  const typed = command.id.replaceAll(':', ' ')
   if (e instanceof CommandError) return inFlag(e)
   if (!(e instanceof CLIError)) return e
   const error = e as ParseError
-  const more = `Usage: ${usageLine(command)}; more: ${typed} --help`
+  const more = `Usage: ${usageLine(command)}; more: nova ${typed} --help`
   const complain = (text: string, hint = more) => new CommandError(text, hint, 2, e)
   const message = error.message.replace(/\nSee more help with --help$/, '')
 
@@ -42,7 +47,7 @@ export function explainUsage(e: unknown, command: Told): unknown {
     )
     return complain(
       `${typed} has no flag ${flag}.`,
-      `${near ? `Did you mean --${near}? ` : ''}All flags: ${typed} --help`,
+      `${near ? `Did you mean --${near}? ` : ''}All flags: nova ${typed} --help`,
     )
   }
   if (/^Missing \d+ required arg/.test(message)) {
@@ -62,9 +67,11 @@ export function explainUsage(e: unknown, command: Told): unknown {
     const hint = [didYouMean(nearest(value, allowed.split(', '), 1)), `Allowed: ${allowed}`].filter(Boolean).join(' ')
     return complain(flag ? `--${flag} cannot be "${value}".` : `"${value}" is not allowed here.`, hint)
   }
-  const missingFlag = /Missing required flag (\S+)/.exec(plainText(message))
-  if (missingFlag) return complain(`${typed} needs --${missingFlag[1]}.`)
-  const clash = /--(\S+?)=\S* cannot also be provided when using --(\S+)/.exec(plainText(message))
+  const missing = [...message.matchAll(/Missing required flag ([\w-]+)/g)].map((match) => `--${match[1]}`)
+  if (missing.length > 0) return complain(`${typed} needs ${missing.join(' and ')}.`)
+  const needed = /All of the following must be provided when using --(\S+): (--[\w-]+)/.exec(message)
+  if (needed) return complain(`--${needed[1]} goes only together with ${needed[2]}.`)
+  const clash = /--(\S+?)=.* cannot also be provided when using --([\w-]+)/.exec(message)
   if (clash) return complain(`--${clash[2]} and --${clash[1]} exclude one another: give one of them.`)
   const valued = /^Flag --(\S+) expects (?:a value|one of these values: (.*))$/s.exec(message)
   if (valued) return complain(`--${valued[1]} needs a value.`, valued[2] ? `Allowed: ${valued[2]}` : more)

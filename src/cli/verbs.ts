@@ -24,7 +24,7 @@ const instances = Args.string({
  * are told one by one and do not keep the others; the exit code is 1 then.
  */
 export abstract class InstanceVerb extends NovaCommand {
-  static override args = { instances }
+  static override args = { instance: instances }
   static override flags = { wait }
   static override readonly view = begunView
 
@@ -32,7 +32,7 @@ export abstract class InstanceVerb extends NovaCommand {
 
   async run(): Promise<void> {
     const { args, flags } = await this.parse(this.ctor as typeof InstanceVerb)
-    await this.beginAll(args.instances, this.kind, flags.wait)
+    await this.beginAll(args.instance, this.kind, flags.wait)
   }
 
   /** Begins `kind` on all, follows them to the end where `wait`, and shows what came of each. */

@@ -19,6 +19,6 @@ export default class Reboot extends InstanceVerb {
 
   override async run(): Promise<void> {
     const { args, flags } = await this.parse(Reboot)
-    await this.beginAll(args.instances, flags.hard ? 'reboot-hard' : this.kind, flags.wait)
+    await this.beginAll(args.instance, flags.hard ? 'reboot-hard' : this.kind, flags.wait)
   }
 }

@@ -13,7 +13,7 @@ import type { Context } from '../../src/core/model/context.ts'
 import type { Bus } from '../../src/core/rpc/bus.ts'
 import { connectBus } from '../../src/core/rpc/connect.ts'
 import type { Api } from '../../src/core/rpc/contract.ts'
-import { mysqlDatabase } from './databases.ts'
+import { databases } from './databases.ts'
 import { rabbitmq } from './rabbitmq.ts'
 
 const program = resolve(import.meta.dirname, '../../bin/run.js')
@@ -26,10 +26,12 @@ export type Backend = 'embedded' | 'services'
 
 /** The back ends that can run on this machine; what is missing is said, or fails where it is required. */
 export async function backends(): Promise<Backend[]> {
-  const [bus, database] = await Promise.all([rabbitmq(), mysqlDatabase()])
-  await Promise.all([bus?.drop(), database?.drop()])
-  return bus && database ? ['embedded', 'services'] : ['embedded']
+  const [bus, mysql] = await Promise.all([rabbitmq(), mysqlDatabases()])
+  await bus?.drop()
+  return bus && mysql ? ['embedded', 'services'] : ['embedded']
 }
+
+const mysqlDatabases = async () => (await databases()).find(({ name }) => name === 'mysql')
 
 /** Who asks in tests: an administrator of the default project. */
 export const admin = (): Context => ({
@@ -73,7 +75,7 @@ export class Cloud {
     const cloud = new Cloud(stateDir, env)
     cloud.#undo.push(() => rmSync(stateDir, { recursive: true, force: true, maxRetries: 5 }))
     if (backend === 'services') {
-      const [bus, database] = await Promise.all([rabbitmq(), mysqlDatabase()])
+      const [bus, database] = await Promise.all([rabbitmq(), mysqlDatabases().then((mysql) => mysql?.open())])
       if (!bus || !database) throw new Error('ask backends() first')
       cloud.#undo.push(
         () => bus.drop(),

@@ -1,7 +1,7 @@
 import { type AddressInfo, connect, createServer, type Socket } from 'node:net'
 
 /** A line between a client and a server that a test can cut, keep cut, freeze and mend. */
-export type Proxy = {
+export type Line = {
   readonly port: number
   /** Cuts every connection and refuses new ones. */
   down(): void
@@ -12,7 +12,7 @@ export type Proxy = {
   close(): Promise<void>
 }
 
-export async function startProxy(to: { host: string; port: number }): Promise<Proxy> {
+export async function startProxy(to: { host: string; port: number }): Promise<Line> {
   const pairs = new Set<[Socket, Socket]>()
   let refusing = false
   const server = createServer({ noDelay: true }, (near) => {

@@ -2,6 +2,7 @@ import { existsSync } from 'node:fs'
 import { join } from 'node:path'
 import { exec } from '../../src/core/base/exec.ts'
 import { probeQemu } from '../../src/core/virt/qemu/probe.ts'
+import { missing } from './missing.ts'
 
 /** The tiny guest's files. */
 export type TinyGuest = { kernel: string; ramdisk: string }
@@ -14,12 +15,9 @@ const dir = join(root, '.guest')
  * build the guest; an error where NOVA_REQUIRE names qemu.
  */
 export async function qemu(): Promise<TinyGuest | undefined> {
-  const missing = await whatIsMissing()
-  if (missing === undefined) return { kernel: join(dir, 'vmlinuz'), ramdisk: join(dir, 'initrd.img') }
-  const text = `QEMU's half of the tests does not run: ${missing}`
-  if ((process.env.NOVA_REQUIRE ?? '').split(',').includes('qemu')) throw new Error(text)
-  console.warn(text)
-  return undefined
+  const why = await whatIsMissing()
+  if (why !== undefined) return missing('qemu', why)
+  return { kernel: join(dir, 'vmlinuz'), ramdisk: join(dir, 'initrd.img') }
 }
 
 async function whatIsMissing(): Promise<string | undefined> {

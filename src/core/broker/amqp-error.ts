@@ -1,5 +1,5 @@
 /** The reply codes of AMQP 0-9-1 (specification §1.2) under the names that RabbitMQ writes in front of its texts. */
-export const replyCodes = {
+const replyCodes = {
   CONTENT_TOO_LARGE: 311,
   NO_ROUTE: 312,
   CONNECTION_FORCED: 320,

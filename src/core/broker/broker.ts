@@ -28,8 +28,8 @@ export type BrokerOptions = {
 }
 
 /** A queue as people want to see it. */
-export type QueueStats = { name: string; vhost: string; depth: number; unacked: number; consumers: number }
-export type BrokerStats = { connections: number; messageBytes: number; blocked: boolean; queues: QueueStats[] }
+type QueueStats = { name: string; vhost: string; depth: number; unacked: number; consumers: number }
+type BrokerStats = { connections: number; messageBytes: number; blocked: boolean; queues: QueueStats[] }
 
 export type Broker = {
   /** Where it listens, with the real port where port 0 was asked for. */

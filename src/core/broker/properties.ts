@@ -23,7 +23,7 @@ const properties = {
   clusterId: 'shortstr',
 } as const
 
-export type PropertyName = keyof typeof properties
+type PropertyName = keyof typeof properties
 type Kind = (typeof properties)[PropertyName]
 export type Properties = {
   -readonly [K in PropertyName]?: {

@@ -29,14 +29,15 @@ function assertQueue(channel: Channel, args: Declare): Queue {
   const { vhost, peer } = channel
   const name = args.queue === '' ? `amq.gen-${Buffer.from(peer.ids.hex(), 'hex').toString('base64url')}` : args.queue
   const where = `queue '${name}' in vhost '${vhost.name}'`
+  // Even for a queue that is there: names of the server's making are for passive declarations only.
+  if (args.queue.startsWith('amq.')) {
+    refuse('ACCESS_REFUSED', `queue name '${name}' contains reserved prefix 'amq.*'`)
+  }
   const there = vhost.queues.get(name)
   if (there) {
     channel.checkOwner(there)
     checkSame(there, args, where)
     return there
-  }
-  if (args.queue.startsWith('amq.')) {
-    refuse('ACCESS_REFUSED', `queue name '${name}' contains reserved prefix 'amq.*'`)
   }
   return vhost.addQueue({
     name,

@@ -37,11 +37,11 @@ const lateMs = 10_000
 
 /** Takes the steps of a claimed operation that are still to take, and tells the conductor how it ended. Never rejects. */
 export async function carryOut(deps: CarryDeps, tools: Tools, ctx: Context, hand: Hand, work: Work): Promise<void> {
-  const { id, kind, step, deadline } = work.operation
+  const { id, kind, step } = work.operation
   const log = deps.log.child({ operation: id, kind, instance: work.instance.id, requestId: ctx.requestId })
   const job: Job = { deps, tools, ctx, hand, work, verb: verbs[kind], log, step, trouble: undefined }
   const begun = deps.clock.now()
-  const disarm = deps.clock.after(Math.max(0, deadline - begun), () => hand.end(tooLate(job)))
+  const disarm = deps.clock.after(Math.max(0, deadlineOf(job) - begun), () => hand.end(tooLate(job)))
   try {
     const end = await takeSteps(job)
     disarm()
@@ -57,6 +57,9 @@ export async function carryOut(deps: CarryDeps, tools: Tools, ctx: Context, hand
     disarm()
   }
 }
+
+/** The operation's deadline by this host's clock. */
+const deadlineOf = ({ hand, work }: Job): number => work.operation.deadline + hand.aheadMs
 
 async function takeSteps(job: Job): Promise<End> {
   const { hand, tools, verb, work } = job
@@ -133,7 +136,7 @@ async function undo({ deps, tools, verb, work, log }: Job): Promise<void> {
 /** A finished deed must not be forgotten: told until it is heard, is another's, or nobody waits for it any more. */
 async function tell(job: Job, end: End): Promise<void> {
   const { deps, ctx, hand, work, log } = job
-  const until = Math.max(work.operation.deadline, deps.clock.now()) + lateMs
+  const until = Math.max(deadlineOf(job), deps.clock.now()) + lateMs
   let cancelled = end.as === 'cancelled'
   for (let n = 0; ; n++) {
     const finish = deps.agent.finish(ctx, {

@@ -5,7 +5,7 @@ import type { agent } from '../contracts/agent.ts'
 import type { Api } from '../rpc/contract.ts'
 import type { Driver } from '../virt/driver.ts'
 
-export type ComputeOptions = {
+type ComputeOptions = {
   readonly heartbeatSeconds: number
   /** How often resources and power states are told. */
   readonly reportSeconds: number

@@ -17,7 +17,7 @@ type EngineDeps = Pick<ComputeDeps, 'agent' | 'clock' | 'driver' | 'host' | 'ids
 }
 
 /** An operation that was announced here. Neither promise rejects. */
-export type Run = {
+type Run = {
   /** It is this host's now, or is not to be. */
   readonly claimed: Promise<void>
   /** It has ended here, however it ended, or was left behind by a daemon that stops. */
@@ -124,10 +124,12 @@ export function openEngine(deps: EngineDeps, tools: Tools, turns: Turns): Engine
 
 /** Gives the hand its work, where it is this host's to do. Never rejects. */
 async function claim(deps: EngineDeps, open: Promise<void>, ctx: Context, hand: Hand): Promise<void> {
-  const { agent, log } = deps
+  const { agent, clock, log } = deps
   try {
     await orAbort(open, hand.waits)
-    hand.work = await orAbort(agent.claim(ctx, { ...selfOf(deps), operation: hand.operation }), hand.waits)
+    const work = await orAbort(agent.claim(ctx, { ...selfOf(deps), operation: hand.operation }), hand.waits)
+    hand.aheadMs = Math.max(0, clock.now() - work.operation.leaseUntil)
+    hand.work = work
   } catch (e) {
     const told = log.child({ operation: hand.operation, requestId: ctx.requestId })
     if (isFailure(e, 'OperationLost')) told.debug({ why: e.message }, 'not claimed')

@@ -5,6 +5,8 @@ export type Hand = {
   readonly operation: string
   /** What it is; undefined until it is claimed. */
   work: Work | undefined
+  /** How much at least this host's clock is ahead of the conductor's: a lease that was just given cannot have lapsed. */
+  aheadMs: number
   /** Waiting for a turn or for the conductor ends with this one. */
   readonly waits: AbortSignal
   /** The deed under way ends with this one, where it can be ended. */
@@ -33,6 +35,7 @@ export function newHand(operation: string): Hand {
   return {
     operation,
     work: undefined,
+    aheadMs: 0,
     waits: waits.signal,
     deed: deed.signal,
     left: left.signal,

@@ -20,10 +20,12 @@ export function heartbeats(deps: HeartbeatDeps, engine: Engine, onStranger: (e: 
   const timeoutMs = options.heartbeatSeconds * 1000
   let reportedAt = clock.now()
   let away = false
+  // Leases are renewed all the same.
+  const unknown = (e: unknown) => log.warn({ err: e }, 'the driver does not say what this host has')
 
   return async () => {
     const due = clock.now() - reportedAt >= options.reportSeconds * 1000
-    const report = due ? await hostReport(driver) : undefined
+    const report = due ? await hostReport(driver).catch(unknown) : undefined
     const said = { ...selfOf(deps), operations: engine.inHand(), ...(report ? { report } : {}) }
     try {
       const ctx = serviceContext('compute', ids.requestId())

@@ -5,7 +5,7 @@ import type { Ids } from '../base/ids.ts'
 import { holdPidFile } from '../base/pid-file.ts'
 
 /** Who a host is, whatever it is called. `release` lets another daemon use its state directory. */
-export type HostIdentity = { readonly hostId: string; release(): void }
+type HostIdentity = { readonly hostId: string; release(): void }
 
 /**
  * The identity kept in `stateDir`, made at the first start; the directory is this process's until it is released.

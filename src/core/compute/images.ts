@@ -1,6 +1,6 @@
-import { chmod, mkdir, open, rename, stat, statfs, utimes } from 'node:fs/promises'
+import { chmod, mkdir, open, rename, rm, stat, statfs, utimes } from 'node:fs/promises'
 import { join } from 'node:path'
-import { fail } from '../base/errors.ts'
+import { fail, isFailure, reason } from '../base/errors.ts'
 import type { Work } from '../contracts/agent.ts'
 import type { ImagePart } from '../contracts/shapes.ts'
 import type { ImageFiles } from '../virt/driver.ts'
@@ -109,11 +109,17 @@ class Cache {
       return path
     }
     await this.#makeRoom(wanted)
-    await download(this.#deps, wanted, `${path}.part`, signal)
-    await rename(`${path}.part`, path)
-    await syncDirectory(imageDir)
-    // Disks stand on it: nobody is to write to it by mistake.
-    await chmod(path, 0o444)
+    try {
+      await download(this.#deps, wanted, `${path}.part`, signal)
+      await rename(`${path}.part`, path)
+      await syncDirectory(imageDir)
+      // Disks stand on it: nobody is to write to it by mistake.
+      await chmod(path, 0o444)
+    } catch (e) {
+      if (isFailure(e) || signal.aborted) throw e
+      await rm(`${path}.part`, { force: true })
+      fail('DriverFailed', { deed: `fetch image "${wanted.name}"`, why: reason(e) }, e)
+    }
     log.info({ image: wanted.name, part: wanted.part, sha256, bytes: sizeBytes }, 'image file fetched')
     return path
   }

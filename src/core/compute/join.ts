@@ -28,7 +28,7 @@ export async function join(deps: JoinDeps, engine: Engine, power: PowerReports, 
       return await joinOnce(deps, engine, power)
     } catch (e) {
       if (isFailure(e, 'HostMismatch')) throw e
-      deps.log.warn({ why: reason(e) }, 'no conductor takes this host in; trying again')
+      deps.log.warn({ why: reason(e) }, 'could not join the cloud; trying again')
     }
     await deps.clock.sleep(pauseMs(n, deps.ids), signal)
   }

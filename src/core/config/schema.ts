@@ -1,4 +1,4 @@
-import { z } from 'zod'
+import * as z from 'zod'
 
 /** What an option is for, in which unit, and what it is where nobody says. */
 type Note = { why: string; unit?: string; secret?: boolean }

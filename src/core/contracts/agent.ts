@@ -1,4 +1,4 @@
-import { z } from 'zod'
+import * as z from 'zod'
 import { powerStates } from '../model/instance.ts'
 import { kindNames } from '../model/operation.ts'
 import { call, contract } from '../rpc/contract.ts'

@@ -1,4 +1,4 @@
-import { z } from 'zod'
+import * as z from 'zod'
 import { call, cast, contract } from '../rpc/contract.ts'
 import { Id } from './shapes.ts'
 

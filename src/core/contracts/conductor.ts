@@ -1,4 +1,4 @@
-import { z } from 'zod'
+import * as z from 'zod'
 import { instanceStates } from '../model/instance.ts'
 import { beginnable, operationStates } from '../model/operation.ts'
 import { call, contract } from '../rpc/contract.ts'

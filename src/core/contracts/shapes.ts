@@ -1,4 +1,4 @@
-import { z } from 'zod'
+import * as z from 'zod'
 import { instanceStates, powerStates } from '../model/instance.ts'
 import { kindNames, operationStates } from '../model/operation.ts'
 

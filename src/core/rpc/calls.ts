@@ -25,6 +25,7 @@ export class Calls {
   readonly #queue: ReturnType<typeof replyQueue>
   readonly #waiters: Waiters
   #kept!: KeptChannel
+  #lastReply: { channel: Channel; message: ConsumeMessage } | undefined
   #askOptions: Options.Publish = {}
   #askTimeoutMs = -1
 
@@ -87,7 +88,29 @@ export class Calls {
   async #setup(channel: Channel): Promise<void> {
     channel.on('return', (message) => this.#onReturn(message))
     await declareExchange(channel, this.#flags)
-    await consumeQueue(this.#link, channel, this.#queue, true, (message) => this.#onReply(message))
+    await consumeQueue(this.#link, channel, this.#queue, (message) => {
+      this.#onReply(message)
+      this.#ackSoon(channel, message)
+    })
+  }
+
+  /**
+   * Acknowledges this answer and all before it, once for all that came at the same time. Unacknowledged answers come again
+   * where the connection was lost with them on their way.
+   */
+  #ackSoon(channel: Channel, message: ConsumeMessage): void {
+    const scheduled = this.#lastReply !== undefined
+    this.#lastReply = { channel, message }
+    if (scheduled) return
+    queueMicrotask(() => {
+      const last = this.#lastReply
+      this.#lastReply = undefined
+      try {
+        last?.channel.ack(last.message, true)
+      } catch {
+        // The channel is gone; what comes again is not waited for any more.
+      }
+    })
   }
 
   /** The options of the last timeout are kept: nearly all calls have the same. */

@@ -18,7 +18,6 @@ export async function consumeQueue(
   holder: Holder,
   channel: Channel,
   plan: QueuePlan,
-  noAck: boolean,
   take: (message: ConsumeMessage) => void,
 ): Promise<Consumer> {
   let tag = ''
@@ -26,9 +25,7 @@ export async function consumeQueue(
 
   const begin = async (): Promise<void> => {
     await plan.declare(channel)
-    const consumer = await channel.consume(plan.name, (message) => (message === null ? void again() : take(message)), {
-      noAck,
-    })
+    const consumer = await channel.consume(plan.name, (message) => (message === null ? void again() : take(message)))
     tag = consumer.consumerTag
   }
 

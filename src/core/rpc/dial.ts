@@ -31,11 +31,18 @@ export async function dial(addresses: readonly Address[], name: string, timeoutM
   throw new Failure('BusDown', { url: addresses.map((a) => a.shown).join(','), why: [...new Set(whys)].join('; ') })
 }
 
-/** 403 login or vhost refused, 530 no such vhost, and the handshake that ends without a word, as old brokers refuse. */
-const refused = /ACCESS[-_]REFUSED|NOT[-_]ALLOWED|SASL mechanism/
+/** A login that is refused (403), and one that we have no way to make. */
+const refused = /ACCESS[-_]REFUSED|SASL mechanism/
+/** A broker that refuses the virtual host (530) says why; amqplib does not tell us. */
+const vhostRefused = /Expected ConnectionOpenOk; got <ConnectionClose/
 
 function explain(address: Address, e: unknown, timeoutMs: number): Failure {
   const text = said(reason(e))
+  if (vhostRefused.test(text)) {
+    const { vhost = '', username = '' } = address.connect
+    const why = `virtual host "${decodeURIComponent(vhost)}" is not there, or user "${username}" may not use it`
+    return new Failure('BusRefused', { url: address.shown, why }, e)
+  }
   if (refused.test(text)) return new Failure('BusRefused', { url: address.shown, why: text }, e)
   return new Failure('BusDown', { url: address.shown, why: inWords(e, text, timeoutMs) }, e)
 }

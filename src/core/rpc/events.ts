@@ -71,7 +71,7 @@ export function openEvents(link: Link): Events {
     async close() {
       if (kept === undefined) return
       // One that was published just before still waits for its channel.
-      if (buffer.length > 0 && link.up) await kept.ready().catch(() => undefined)
+      if (buffer.length > 0 && link.model !== undefined) await kept.ready().catch(() => undefined)
       flush()
       await link.drop(kept)
     },
@@ -106,7 +106,7 @@ export async function startHearing(
       await channel.prefetch(readAhead)
       // A new name each time: the broker may not know yet that the connection is gone which the old queue belongs to.
       const plan = eventsQueue(link.ids.hex(), patterns)
-      consumer = await consumeQueue(link, channel, plan, false, (message) => take(channel, message))
+      consumer = await consumeQueue(link, channel, plan, (message) => take(channel, message))
     },
   })
   return async () => {

@@ -40,7 +40,7 @@ export async function startServer(
       await channel.prefetch(options.slots)
       const take = (message: ConsumeMessage) => slots.take(() => work(channel, message))
       consumers = []
-      for (const plan of [...addressed, fanout]) consumers.push(await consumeQueue(link, channel, plan, false, take))
+      for (const plan of [...addressed, fanout]) consumers.push(await consumeQueue(link, channel, plan, take))
     },
   })
   return async () => {

@@ -10,7 +10,8 @@ import type { SchedulerDeps } from './deps.ts'
 import type { Fleet } from './fleet.ts'
 import type { HostState } from './host-state.ts'
 import type { Rules } from './options.ts'
-import { decisionOf, type Refused, type Selection } from './select.ts'
+import { decisionOf } from './select.ts'
+import type { Refused, Selection } from './selection.ts'
 import { questionOf, survey } from './survey.ts'
 
 export type PlaceDeps = SchedulerDeps & { readonly fleet: Fleet; readonly rules: Rules }

@@ -1,20 +1,11 @@
 import { assert } from '../base/errors.ts'
 import type { Decision, HostVerdict } from '../contracts/shapes.ts'
-import type { Question, Refusal } from './filter.ts'
+import type { Question } from './filter.ts'
 import type { HostState } from './host-state.ts'
 import type { Rules } from './options.ts'
+import type { Refused, Selection } from './selection.ts'
 import { chosenSummary, noneSummary } from './summary.ts'
-import { type Weighed, weigh } from './weigh.ts'
-
-/** A host that was turned away, by which filter, and why. */
-export type Refused = Refusal & { readonly host: string; readonly filter: string }
-
-/** What was found out about every host: those that can, the best first, and those that cannot, each with its reason. */
-export type Selection = {
-  readonly question: Question
-  readonly candidates: readonly Weighed[]
-  readonly refused: readonly Refused[]
-}
+import { weigh } from './weigh.ts'
 
 /** Shows every host to every filter until one says no, and orders the rest by weight; equals in random order. */
 export function select(question: Question, hosts: readonly HostState[], rules: Rules, random: () => number): Selection {

@@ -1,5 +1,5 @@
 import type { Wish } from '../contracts/scheduler.ts'
-import type { Refused, Selection } from './select.ts'
+import type { Refused, Selection } from './selection.ts'
 
 /**
  * Why no host can take it, in one line: "12 hosts: 7 disabled, 4 with too little memory (most: 1024 of 2048 MiB free), 1

@@ -5,7 +5,8 @@ import type { Question } from './filter.ts'
 import type { View } from './fleet.ts'
 import { hintedInstances } from './hints.ts'
 import type { Rules } from './options.ts'
-import { type Selection, select } from './select.ts'
+import { select } from './select.ts'
+import type { Selection } from './selection.ts'
 
 /** What every host is asked, now: the wish, and where the instances are that its hints name. */
 export async function questionOf({ db, clock }: Pick<SchedulerDeps, 'db' | 'clock'>, wish: Wish): Promise<Question> {

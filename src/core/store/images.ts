@@ -112,10 +112,6 @@ export async function storedFile(db: Db, id: string, part: ImagePart): Promise<I
   return row && { sha256: row.sha256, sizeBytes: row.size_bytes }
 }
 
-export async function anyImages(db: Db): Promise<boolean> {
-  return (await db.selectFrom('images').select('id').limit(1).executeTakeFirst()) !== undefined
-}
-
 /** The shape that faces see. */
 export function toImage({ parts: _, projectId: __, ...image }: ImageRecord): Image {
   return image

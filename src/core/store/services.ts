@@ -83,18 +83,19 @@ export async function setService(
   return numUpdatedRows === 1n
 }
 
-/** A clean end of this life: the service is down from now on. */
+/** A clean end of this life: the service is down from now on. False where another life has taken its place already. */
 export async function dismissService(
   db: Db,
   { binary, host, incarnation }: Pick<ServiceLife, 'binary' | 'host' | 'incarnation'>,
   alive: Liveness,
-): Promise<void> {
-  await db
+): Promise<boolean> {
+  const { numUpdatedRows } = await db
     .updateTable('services')
     .set({ seen_at: Math.max(0, alive.now - alive.downMs - 1) })
     .where('id', '=', serviceId(binary, host))
     .where('incarnation', '=', incarnation)
-    .execute()
+    .executeTakeFirst()
+  return numUpdatedRows === 1n
 }
 
 function toService(row: Selectable<Database['services']>, { now, downMs }: Liveness): Service {

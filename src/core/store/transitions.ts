@@ -200,6 +200,7 @@ export type Open = {
   state: 'queued' | 'running'
   instanceId: string
   host: string | undefined
+  step: string | undefined
   requestId: string
   projectId: string
   userId: string
@@ -219,7 +220,7 @@ export async function dueOperations(db: Db, now: number, limit: number): Promise
   const rows = await db
     .selectFrom('operations')
     .select(['id', 'kind', 'state', 'instance_id', 'host', 'request_id', 'project_id', 'user_id', 'deadline'])
-    .select('dispatched_at')
+    .select(['dispatched_at', 'step'])
     .where('state', 'in', ['queued', 'running'])
     .where(({ eb, and, or }) => {
       // dispatched − created ≤ now − dispatched: it has waited as long again as before its last message.
@@ -247,6 +248,7 @@ export async function dueOperations(db: Db, now: number, limit: number): Promise
     state: row.state as 'queued' | 'running',
     instanceId: row.instance_id,
     host: row.host ?? undefined,
+    step: row.step ?? undefined,
     requestId: row.request_id,
     projectId: row.project_id,
     userId: row.user_id,

@@ -20,7 +20,7 @@ export type DriverOptions = {
 export type DriverDeps = { log: Log; clock: Clock; ids: Ids }
 
 /** How a package brings a driver of its own. */
-export type OpenDriver = (options: DriverOptions, deps: DriverDeps) => Driver | Promise<Driver>
+type OpenDriver = (options: DriverOptions, deps: DriverDeps) => Driver | Promise<Driver>
 
 const ours: Readonly<Record<string, () => Promise<OpenDriver>>> = {
   async qemu() {

@@ -93,8 +93,8 @@ describe.each(both)('who gets which message, on $name', ({ url }) => {
     ch.reject(got[1]!, true)
     ch.ack(got[0]!)
     const again = []
-    for (let i = 0; i < 3; i++) again.push(await ch.get(queue, { noAck: true }))
-    expect(again.map((each) => each && [each.content.toString(), each.fields.redelivered])).toEqual([
+    for (let i = 0; i < 3; i++) again.push((await ch.get(queue, { noAck: true })) || undefined)
+    expect(again.map((each) => [each?.content.toString(), each?.fields.redelivered])).toEqual([
       ['2', true],
       ['4', true],
       ['6', false],

@@ -161,8 +161,7 @@ describe.each(both)('how queues live and die, on $name', ({ url }) => {
   test('an exclusive queue is its connection alone, and goes with it', async () => {
     const model = await client(url)
     const ch = await model.createChannel()
-    const { queue } = await ch.assertQueue('', { exclusive: true })
-    expect(queue).toMatch(/^amq\.gen-/)
+    const { queue } = await ch.assertQueue(fresh('own'), { exclusive: true })
     for (const deed of [
       (other: ConfirmChannel) => other.checkQueue(queue),
       (other: ConfirmChannel) => other.assertQueue(queue, { exclusive: true }),

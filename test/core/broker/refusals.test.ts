@@ -37,6 +37,15 @@ const soft: Array<[string, Deed, number, string]> = [
   ],
   ['a queue in the reserved name space', (ch) => ch.assertQueue('amq.mine'), 403, "contains reserved prefix 'amq.*'"],
   [
+    'declaring a server-named queue by its name',
+    async (ch) => {
+      const { queue } = await ch.assertQueue('', { exclusive: true })
+      await ch.assertQueue(queue, { exclusive: true })
+    },
+    403,
+    "contains reserved prefix 'amq.*'",
+  ],
+  [
     'an exchange in the reserved name space',
     (ch) => ch.assertExchange('amq.mine', 'direct'),
     403,
@@ -104,7 +113,14 @@ const differing: Array<[string, object, object, string]> = [
 /** What closes the connection. */
 const hard: Array<[string, Deed, number]> = [
   ['an unknown exchange type', (ch, name) => ch.assertExchange(name, 'sideways'), 503],
-  ['an immediate message', (ch) => ch.publish('', 'x', Buffer.from(''), { immediate: true } as object), 540],
+  [
+    'a prefetch by bytes',
+    (ch) => {
+      const raw = ch as unknown as { rpc(method: number, fields: object, expected: number): Promise<unknown> }
+      return raw.rpc((60 << 16) + 10, { prefetchSize: 1, prefetchCount: 0, global: false }, (60 << 16) + 11)
+    },
+    540,
+  ],
   [
     'a consumer tag that is taken',
     async (ch) => {
@@ -179,7 +195,7 @@ describe.each(both)('what is refused, on $name', ({ url }) => {
   test.each([
     ['a wrong password', (u: URL) => (u.password = 'wrong'), /403.*ACCESS.REFUSED/s],
     ['an unknown user', (u: URL) => (u.username = 'nobody'), /403.*ACCESS.REFUSED/s],
-    ['an unknown virtual host', (u: URL) => (u.pathname = '/nowhere'), /530.*NOT.ALLOWED/s],
+    ['an unknown virtual host', (u: URL) => (u.pathname = '/nowhere'), /ConnectionClose/],
   ])('%s ends the handshake', async (_what, change, text) => {
     const wrong = new URL(url)
     change(wrong)

@@ -1,4 +1,4 @@
-import type { ConfirmChannel } from 'amqplib'
+import type { ConfirmChannel, GetMessage } from 'amqplib'
 import { describe, expect, test } from 'vitest'
 import { buses, channel, closeClients, consume, drain, fresh, refusal, send } from './kit.ts'
 
@@ -144,7 +144,8 @@ describe.each(both)('where messages go, on $name', ({ url }) => {
     await ch.waitForConfirms()
     for (const queue of queues) {
       const got = await ch.get(queue, { noAck: true })
-      expect(got && got.properties.headers).toEqual({ CC: [queues[1]], kept: 'yes' })
+      expect(got || undefined).toBeDefined()
+      expect((got as GetMessage).properties.headers).toEqual({ CC: [queues[1]], kept: 'yes' })
     }
   })
 

@@ -1,6 +1,8 @@
 import { describe, expect, test } from 'vitest'
 import type { ComputeDeps } from '../../../src/core/compute/deps.ts'
-import type { Engine } from '../../../src/core/compute/engine.ts'
+import { type Engine, openEngine } from '../../../src/core/compute/engine.ts'
+import { openImages } from '../../../src/core/compute/images.ts'
+import { newTurns } from '../../../src/core/compute/turns.ts'
 import type { PowerState } from '../../../src/core/model/instance.ts'
 import { kindNames, kindOf, type OperationKind } from '../../../src/core/model/operation.ts'
 import { ctx, newRig, type Rig } from './rig.ts'
@@ -212,12 +214,31 @@ describe('failing', () => {
     const rig = await newRig()
     const { engine } = await rig.life()
     rig.stops.at('start')
-    const id = rig.conductor.begin('boot', rig.conductor.newInstance(), 2_000)
+    const id = rig.conductor.begin('boot', rig.conductor.newInstance(), 20_000)
     await engine.run(ctx, id).ended
     expect(rig.conductor.row(id)).toMatchObject({ state: 'failed', fault: { code: 'DeadlinePassed' } })
     expect(rig.conductor.row(id).fault?.message).toContain('step "start"')
     expect(await rig.fake.list()).toEqual([])
   })
+})
+
+test('a host whose clock is far ahead still gives its operations time', async () => {
+  const rig = await newRig()
+  const { instance } = await booted(rig)
+  const ahead = { ...rig.clock, now: () => rig.clock.now() + 3_600_000 }
+  const mine = { ...rig.deps(), clock: ahead }
+  const tools = { driver: mine.driver, images: await openImages(mine), graceMs: 60_000 }
+  const engine = openEngine(mine, tools, newTurns())
+  engine.open()
+  const stop = rig.stops.at('stop')
+  const id = rig.conductor.begin('stop', instance)
+  const run = engine.run(ctx, id)
+  await stop.reached
+  // A deadline that has passed already would be noticed before this.
+  await rig.clock.sleep(0)
+  stop.go()
+  await run.ended
+  expect(rig.conductor.row(id)).toMatchObject({ state: 'succeeded', power: 'SHUTDOWN' })
 })
 
 describe('cancelling', () => {
@@ -275,6 +296,19 @@ describe('cancelling', () => {
     expect(rig.conductor.row(id)).toMatchObject({ state: 'cancelled', power: 'RUNNING' })
   })
 
+  test('a boot in the moment in which it is done takes it back', async () => {
+    const rig = await newRig()
+    const { engine } = await rig.life()
+    const id = rig.conductor.begin('boot', rig.conductor.newInstance())
+    rig.fake.setFaults((deed, _, when) => {
+      if (deed === 'start' && when === 'after') engine.cancel(id)
+      return undefined
+    })
+    await engine.run(ctx, id).ended
+    expect(rig.conductor.row(id)).toMatchObject({ state: 'cancelled', power: 'NOSTATE' })
+    expect(await rig.fake.list()).toEqual([])
+  })
+
   test('what is done already is done, where it cannot be taken back', async () => {
     const rig = await newRig()
     const { instance, ...life } = await booted(rig)
@@ -305,6 +339,20 @@ describe('losing', () => {
     expect(rig.stops.deeds).not.toContain('destroy')
     expect(await rig.fake.list()).toHaveLength(1)
   })
+})
+
+test('losing an operation in the moment in which it is done tells nobody either', async () => {
+  const rig = await newRig()
+  const { engine } = await rig.life()
+  const instance = rig.conductor.newInstance()
+  const id = rig.conductor.begin('boot', instance)
+  rig.fake.setFaults((deed, _, when) => {
+    if (deed === 'start' && when === 'after') engine.lose(id)
+    return undefined
+  })
+  await engine.run(ctx, id).ended
+  expect(rig.conductor.saidOf('finish')).toEqual([])
+  expect(rig.fake.copies(instance)).toBe(1)
 })
 
 describe('delete', () => {
@@ -370,7 +418,7 @@ describe('while the conductor is away', () => {
     const rig = await newRig()
     const { engine } = await rig.life()
     rig.conductor.trouble = (method) => (method === 'step' ? away() : undefined)
-    const id = rig.conductor.begin('boot', rig.conductor.newInstance(), 3_000)
+    const id = rig.conductor.begin('boot', rig.conductor.newInstance(), 20_000)
     await engine.run(ctx, id).ended
     expect(rig.conductor.row(id).fault?.message).toContain('Nobody answers for conductor')
     expect(await rig.fake.list()).toEqual([])
@@ -381,7 +429,7 @@ describe('while the conductor is away', () => {
     const { engine } = await rig.life()
     rig.conductor.trouble = (method) => (method === 'finish' ? away() : undefined)
     const instance = rig.conductor.newInstance()
-    await engine.run(ctx, rig.conductor.begin('boot', instance, 2_000)).ended
+    await engine.run(ctx, rig.conductor.begin('boot', instance, 20_000)).ended
     expect(rig.fake.copies(instance)).toBe(1)
   })
 })

@@ -42,7 +42,7 @@ export class StandIn {
   hostId: string | undefined
   readonly imageId = systemIds.uuid()
   readonly #clock: Clock
-  readonly #events = new EventEmitter().setMaxListeners(100)
+  readonly #events = new EventEmitter().setMaxListeners(0)
   #life: string | undefined
   readonly #leaseMs: number
 

@@ -24,15 +24,18 @@ function newBus() {
       return () => links.delete(listener)
     },
   }
-  return { bus, served, link: (up: boolean) => links.forEach((listener) => listener(up)), links }
+  const link = (up: boolean) => {
+    for (const listener of links) listener(up)
+  }
+  return { bus, served, link }
 }
 
 async function started(rig: Rig, more: { fatal?: (e: unknown) => void } = {}) {
-  const { bus, served, link, links } = newBus()
+  const { bus, served, link } = newBus()
   const deps = rig.deps()
   const stop = await startCompute({ ...deps, bus, ...more })
   onTestFinished(stop)
-  return { deps, stop, link, links, host: served[0]!, served }
+  return { deps, stop, link, host: served[0]!, served }
 }
 
 async function put(rig: Rig, power: 'RUNNING' | 'SHUTDOWN', id = rig.conductor.newInstance('RUNNING', 'ACTIVE')) {
@@ -225,6 +228,17 @@ describe('a host at work', () => {
     expect(reports).toHaveLength(1)
     rig.conductor.cancel(id)
     expect(await rig.conductor.over(id)).toMatchObject({ state: 'cancelled', power: 'NOSTATE' })
+  })
+
+  test('goes on renewing its leases where the driver does not say what the host has', async () => {
+    const rig = await newRig()
+    await started(rig)
+    rig.fake.resources = () => Promise.reject(new Error('the hypervisor is busy'))
+    const before = rig.conductor.saidOf('heartbeat').length
+    await rig.conductor.heard('heartbeat', before + 8)
+    expect(rig.conductor.saidOf('heartbeat').slice(before)).toSatisfy((said: object[]) =>
+      said.every((one) => !('report' in one)),
+    )
   })
 
   test('lets go of what its heartbeat says is lost', async () => {

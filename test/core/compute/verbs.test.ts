@@ -7,17 +7,21 @@ import { kindNames, kindOf } from '../../../src/core/model/operation.ts'
 const step = async () => {}
 
 // @ts-expect-error a step that is missing
-export const unfinished: Verb<'boot'> = { steps: { image: step, disk: step } }
+const unfinished: Verb<'boot'> = { steps: { image: step, disk: step } }
 // @ts-expect-error a step that the model does not know
-export const surplus: Verb<'pause'> = { steps: { pause: step, ponder: step } }
+const surplus: Verb<'pause'> = { steps: { pause: step, ponder: step } }
 // @ts-expect-error the scheduler's step
-export const foreign: Verb<'boot'> = { steps: { place: step, image: step, disk: step, start: step } }
+const foreign: Verb<'boot'> = { steps: { place: step, image: step, disk: step, start: step } }
 // @ts-expect-error a kind that nobody carries out
-export const forgetful: { [K in OperationKind]: Verb<K> } = { boot: verbs.boot }
+const forgetful: { [K in OperationKind]: Verb<K> } = { boot: verbs.boot }
 
 test('every step of the model is taken by the host, save placing', () => {
   for (const kind of kindNames) {
     const { steps } = verbs[kind] as Verb
     expect(Object.keys(steps)).toEqual(kindOf(kind).steps.filter((name) => name !== 'place'))
   }
+})
+
+test('a verb with a step too few, too many or foreign does not compile', () => {
+  expect([unfinished, surplus, foreign, forgetful]).toHaveLength(4)
 })

@@ -120,7 +120,7 @@ describe.each(brokers)('events on %s', (_name, open) => {
     await away.close()
     const bodies = (await all.heard).map((event) => event.body).filter((body) => typeof body === 'number')
     expect(bodies).toEqual(Array.from({ length: 1_000 }, (_, i) => i + 500))
-    expect(log.lines.find((line) => line.dropped === 500)).toBeDefined()
+    expect(log.lines.find((line) => Number(line.dropped) >= 500)).toBeDefined()
     await stop()
     const brief = await join(broker.url)
     const last = until('end')

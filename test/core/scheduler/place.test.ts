@@ -1,20 +1,38 @@
-import { afterAll, beforeEach, describe, expect, test } from 'vitest'
+import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
+import { systemClock } from '../../../src/core/base/clock.ts'
 import { Failure } from '../../../src/core/base/errors.ts'
+import { silentLog } from '../../../src/core/base/log.ts'
 import type { scheduler } from '../../../src/core/contracts/scheduler.ts'
 import { Decision, Published } from '../../../src/core/contracts/shapes.ts'
+import { syncDatabase } from '../../../src/core/db/migrate.ts'
+import { type Db, openDatabase } from '../../../src/core/db/open.ts'
 import type { Api } from '../../../src/core/rpc/contract.ts'
 import type { SchedulerDeps } from '../../../src/core/scheduler/deps.ts'
 import { schedulerManager } from '../../../src/core/scheduler/manager.ts'
 import { startPeriodic } from '../../../src/core/scheduler/periodic.ts'
 import { decisionOn } from '../../../src/core/store/decisions.ts'
 import { capacityDrift } from '../../../src/core/store/placement.ts'
-import { testDatabases } from './databases.ts'
+import { databases, type TestDatabase } from '../../kit/databases.ts'
 import { addBoots, addHost, type Boot, context, empty, rig } from './rig.ts'
 import { now as then, wish } from './samples.ts'
 
-const databases = await testDatabases()
+const found = await databases()
 
-describe.each(databases)('placing on $name', ({ db, second }) => {
+describe.each(found)('placing on $name', ({ open }) => {
+  let database: TestDatabase
+  let db: Db
+  /** The same database as another process has it open. */
+  let second: Db
+  beforeAll(async () => {
+    database = await open()
+    db = database.db
+    await syncDatabase(db)
+    second = await openDatabase(database.url, { log: silentLog, clock: systemClock })
+  })
+  afterAll(async () => {
+    await second.destroy()
+    await database.drop()
+  })
   beforeEach(() => empty(db))
 
   const placeAll = (managers: Api<typeof scheduler>[], boots: Boot[]) =>
@@ -290,9 +308,5 @@ describe.each(databases)('placing on $name', ({ db, second }) => {
     const alive = Number((await service()).seen_at)
     await stop()
     expect(Number((await service()).seen_at)).toBeLessThan(alive - 29_000)
-  })
-
-  afterAll(async () => {
-    await Promise.all([db.destroy(), second.destroy()])
   })
 })

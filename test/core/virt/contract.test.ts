@@ -230,6 +230,15 @@ describe.each(harnesses)('the $name driver', (harness) => {
     expect(told).toEqual([])
   })
 
+  test('starts a guest with an empty disk beside its ramdisk', { timeout: 2 * minutes }, async () => {
+    const guest = aGuest({ size: { vcpus: 2, memoryMb: 128, diskGb: 1 } })
+    await driver.createDisk(guest, harness.image)
+    await driver.start(guest)
+    await printed(driver, guest.id, 'GUEST-READY')
+    expect(await driver.power(guest.id)).toBe('RUNNING')
+    await driver.destroy(guest.id)
+  })
+
   test('loses no guest when its daemon is killed', { timeout: 3 * minutes }, async () => {
     const guest = aGuest({ name: 'survivor' })
     await killedDaemon({

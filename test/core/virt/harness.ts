@@ -29,7 +29,7 @@ export type Harness = {
   recall: (driver: Driver, stateDir: string, id: string, word: string) => Promise<void>
 }
 
-export const deps = { log: silentLog, clock: systemClock, ids: systemIds }
+const deps = { log: silentLog, clock: systemClock, ids: systemIds }
 
 const fake: Harness = {
   name: 'fake',

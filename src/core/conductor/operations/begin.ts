@@ -7,7 +7,7 @@ import type { Db } from '../../db/open.ts'
 import type { Context } from '../../model/context.ts'
 import { kindOf, type OperationKind, verbBefore } from '../../model/operation.ts'
 import { buryInstance } from '../../store/history.ts'
-import { instanceCalled, lockInstance, type Scope } from '../../store/instances.ts'
+import { instanceCalled, lockInstance, restInstance, type Scope } from '../../store/instances.ts'
 import {
   addOperations,
   forgetKeys,
@@ -134,7 +134,8 @@ async function startNow(
     type: `instance.${kindOf(kind).event}.${phase}`,
     operation: { kind, state, attempt: 0 },
   })
-  note({ ...event('start', 'queued'), status: instance.status })
+  if (kind === 'boot') await restInstance(db, instanceId, { state: 'BUILD', fault: null }, now)
+  note({ ...event('start', 'queued'), status: kind === 'boot' ? 'BUILD' : instance.status })
   if (!over) return { operation, fresh: true, ...(host === undefined ? {} : { host }) }
   // It was never placed, so no host has anything of it: it goes right here.
   await buryInstance(db, instance, now)
@@ -152,6 +153,8 @@ function check(instance: Instance, kind: OperationKind, open: OperationRecord | 
     const verb = kind === 'reboot-hard' ? 'reboot' : kind
     fail('InstanceInvalidState', { name, state: status, verb, allowed: [...from], ...(first ? { first } : {}) })
   }
+  if (kind === 'boot' && instance.launchedAt !== undefined)
+    fail('InvalidRequest', { what: `${name} was built already.`, hint: `Start it: nova reboot --hard ${name}` })
   if (instance.host === undefined && kind !== 'delete' && kind !== 'boot')
     fail('InvalidRequest', {
       what: `Cannot ${kind} ${name}: it has never been on a host.`,

@@ -2,6 +2,8 @@ import { isFailure, reason } from '../../base/errors.ts'
 import type { Context } from '../../model/context.ts'
 import { kindOf, type OperationKind } from '../../model/operation.ts'
 import { findOperation } from '../../store/operations.ts'
+import { releaseHost } from '../../store/placement.ts'
+import { isServiceUp } from '../../store/services.ts'
 import { dueOperations, noteDispatch, type Open } from '../../store/transitions.ts'
 import type { ConductorDeps } from '../deps.ts'
 import { change } from './change.ts'
@@ -39,10 +41,27 @@ async function mend(deps: ConductorDeps, operation: Open): Promise<void> {
   if (!(await noteDispatch(deps.db, operation.id, operation.dispatchedAt, now))) return
   const { id, kind, state, host } = operation
   deps.log.info({ operation: id, kind, state, host }, 'told again')
-  // However silent its host is, an operation that was accepted waits for it until the deadline.
-  await tell(deps, contextOf(operation), { id, kind, host }).catch((e) =>
-    deps.log.info({ operation: id, host }, `not heard: ${reason(e)}`),
+  try {
+    await tell(deps, contextOf(operation), { id, kind, host })
+  } catch (e) {
+    if (isFailure(e, 'HostUnreachable') && (await placeAnew(deps, operation))) return
+    // However silent its host is, an operation that was accepted waits for it until the deadline.
+    deps.log.info({ operation: id, host }, `not heard: ${reason(e)}`)
+  }
+}
+
+/** A boot whose host went down before it took it up: nothing of it is there yet, so any other host will do. */
+async function placeAnew(deps: ConductorDeps, operation: Open): Promise<boolean> {
+  const { id, kind, state, step, host } = operation
+  if (kind !== 'boot' || state !== 'queued' || step !== 'place' || host === undefined) return false
+  const now = deps.clock.now()
+  if (await isServiceUp(deps.db, 'compute', host, { now, downMs: deps.options.serviceDownSeconds * 1000 })) return false
+  if (!(await releaseHost(deps.db, { operationId: id, host, now }))) return false
+  deps.log.warn({ operation: id, host }, 'its host is down: placed anew')
+  await tell(deps, contextOf(operation), { id, kind, host: undefined }).catch((e) =>
+    deps.log.info({ operation: id }, `not heard: ${reason(e)}`),
   )
+  return true
 }
 
 /** Whoever asked for it, under the request id of then. */

@@ -9,7 +9,7 @@ import { fakeConsole, type Mark } from './console.ts'
 import { FakeStore } from './store.ts'
 
 /** What the fake driver can be told to be slow or to fail at. */
-export type Deed =
+type Deed =
   | 'createDisk'
   | 'start'
   | 'stop'
@@ -22,13 +22,13 @@ export type Deed =
   | 'consoleLog'
 
 /** Milliseconds: always the same, or chosen between the least and the most. */
-export type Latency = number | readonly [number, number]
+type Latency = number | readonly [number, number]
 
 /**
  * Asked before a deed changes anything and again after it did: the error that the deed is to fail with, or undefined. An
  * error `after` is a deed that was done and whose answer was lost.
  */
-export type Faults = (deed: Deed, id: string, when: 'before' | 'after') => Error | undefined
+type Faults = (deed: Deed, id: string, when: 'before' | 'after') => Error | undefined
 
 export type FakeOptions = {
   clock: Clock

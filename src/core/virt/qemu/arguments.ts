@@ -7,9 +7,9 @@ export type Accelerator = 'kvm' | 'tcg'
 
 export type MachineWish = {
   guest: Guest
-  /** Where both are undefined the guest starts from its disk. */
-  boot: Pick<ImageFiles, 'kernel' | 'ramdisk'>
-  /** Whether the guest has a disk of its own. */
+  /** Without a kernel the guest starts from its disk. */
+  image: ImageFiles
+  /** Whether the guest has a disk of its own: one made of the image's, or an empty one. */
   hasDisk: boolean
   accelerator: Accelerator
   paths: GuestPaths
@@ -86,12 +86,13 @@ const disk = (node: string, options: Record<string, unknown>, device: string): s
   `virtio-blk-pci,id=${node}-disk,drive=${node},${device}`,
 ]
 
-const disks = ({ hasDisk, paths }: MachineWish): string[] => [
+const disks = ({ image, hasDisk, paths }: MachineWish): string[] => [
   ...(hasDisk
     ? disk(
         'root',
         { driver: 'qcow2', discard: 'unmap', file: { driver: 'file', filename: paths.disk } },
-        'serial=root,bootindex=0',
+        // A kernel that is given takes the first place itself.
+        image.kernel === undefined ? 'serial=root,bootindex=0' : 'serial=root',
       )
     : []),
   // After the root disk, so that the root disk is the guest's first.
@@ -125,19 +126,20 @@ const devices: readonly string[] = [
   ]).flat(),
 ]
 
-function kernel({ boot, hasDisk, accelerator }: MachineWish): string[] {
-  if (boot.kernel === undefined) return []
+function kernel({ image, accelerator }: MachineWish): string[] {
+  if (image.kernel === undefined) return []
   const words = [
     'console=ttyS0',
-    ...(hasDisk && boot.ramdisk !== undefined ? ['root=/dev/vda'] : []),
-    ...(hasDisk && boot.ramdisk === undefined ? ['root=/dev/vda', 'rw'] : []),
+    ...(image.disk ? ['root=/dev/vda'] : []),
+    // A ramdisk mounts the root as it likes; without one the kernel mounts it, and would do it read-only.
+    ...(image.disk && image.ramdisk === undefined ? ['rw'] : []),
     // An emulated timer on a busy host fails the kernel's check of it, which ends in a panic.
     ...(accelerator === 'tcg' ? ['no_timer_check'] : []),
   ]
   return [
     '-kernel',
-    boot.kernel,
-    ...(boot.ramdisk === undefined ? [] : ['-initrd', boot.ramdisk]),
+    image.kernel,
+    ...(image.ramdisk === undefined ? [] : ['-initrd', image.ramdisk]),
     '-append',
     words.join(' '),
   ]

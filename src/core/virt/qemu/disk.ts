@@ -1,4 +1,5 @@
 import { open, rename, rm, stat } from 'node:fs/promises'
+import { reason } from '../../base/errors.ts'
 import { exec } from '../../base/exec.ts'
 import type { ImageFiles } from '../driver.ts'
 
@@ -36,7 +37,7 @@ async function imageBytes(image: NonNullable<ImageFiles['disk']>): Promise<numbe
   try {
     return await qcow2Bytes(image.path)
   } catch (e) {
-    throw new Error(`image ${image.path} cannot be used`, { cause: e })
+    throw new Error(`image ${image.path} cannot be used: ${reason(e)}`, { cause: e })
   }
 }
 

@@ -44,7 +44,7 @@ export function openQemu(options: QemuOptions): Driver {
       stopTrimming ??= every(clock, trimEveryMs, trim, (err) => log.warn({ err }, 'cannot trim a console'))
     },
     async close() {
-      host.close()
+      await host.close()
       await stopTrimming?.()
       stopTrimming = undefined
     },

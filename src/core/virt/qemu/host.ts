@@ -61,11 +61,13 @@ export class QemuHost {
     this.#closed = false
   }
 
-  close(): void {
+  async close(): Promise<void> {
     this.#closed = true
-    for (const machine of this.#machines.values()) machine.qmp.close()
-    this.#machines.clear()
     this.#listeners.clear()
+    const machines = this.attached()
+    this.#machines.clear()
+    for (const { qmp } of machines) qmp.close()
+    await Promise.all(machines.map(({ ended }) => ended))
   }
 
   /** One deed at a time on a guest. What goes wrong becomes a `DriverFailed` that names the deed. */
@@ -82,8 +84,7 @@ export class QemuHost {
     } catch (e) {
       if (isFailure(e)) throw e
       if (signal?.aborted) throw signal.reason
-      const causes = e instanceof Error && e.cause instanceof Error ? `: ${e.cause.message}` : ''
-      return fail('DriverFailed', { deed: name, why: `${reason(e)}${causes}` }, e)
+      return fail('DriverFailed', { deed: name, why: reason(e) }, e)
     } finally {
       if (this.#deeds.get(id) === turn) this.#deeds.delete(id)
     }

@@ -83,12 +83,14 @@ async function launchGuest(
   signal: AbortSignal | undefined,
 ): Promise<void> {
   const suspended = await exists(paths.memory)
+  // Of a suspend that was not finished.
+  await rm(`${paths.memory}.part`, { force: true })
   if (!suspended) await writeConfigDrive(guest, paths)
   await rm(paths.crashed, { force: true })
   const hasDisk = await exists(paths.disk)
   const args = qemuArguments({
     guest,
-    boot: image,
+    image,
     hasDisk,
     accelerator: await accelerator(),
     paths,

@@ -1,0 +1,90 @@
+import { fail } from '../../base/errors.ts'
+import type { agent } from '../../contracts/agent.ts'
+import { isUniqueViolation } from '../../db/dialect.ts'
+import type { Context } from '../../model/context.ts'
+import type { Args, Result } from '../../rpc/contract.ts'
+import { addHost, type HostSelf, lockHost, updateHost, updateHostReport } from '../../store/hosts.ts'
+import { instancesOn } from '../../store/instances.ts'
+import { dismissService, isServiceUp, seeService, serviceHeartbeat } from '../../store/services.ts'
+import { dropLeases, openOperationsOn, renewLeases } from '../../store/transitions.ts'
+import type { ConductorDeps } from '../deps.ts'
+import { change } from '../operations/change.ts'
+import { alive } from './access.ts'
+
+const binary = 'compute'
+
+/**
+ * A compute daemon has started: a host that reports is a host that exists. Answers with the instances that belong there
+ * and the open operations that it should take up. `HostMismatch` where the name is another machine's that is up or has
+ * instances.
+ */
+export async function hello(
+  deps: ConductorDeps,
+  ctx: Context,
+  { host: name, incarnation, hostId, version, availabilityZone, report }: Args<typeof agent, 'hello'>,
+): Promise<Result<typeof agent, 'hello'>> {
+  const self: HostSelf = { name, hostId, incarnation, availabilityZone, report }
+  const now = alive(deps)
+  const greet = () =>
+    change(deps, async (db, note) => {
+      const known = await lockHost(db, name)
+      if (known && known.hostId !== hostId) {
+        const taken = known.instances > 0 || (await isServiceUp(db, binary, name, now))
+        if (taken) fail('HostMismatch', { host: name, known: known.hostId, presented: hostId })
+      }
+      if (known) await updateHost(db, self)
+      else await addHost(db, self, now.now)
+      await serviceHeartbeat(db, { binary, host: name, version, incarnation }, now.now)
+      note({
+        at: now.now,
+        type: 'host.up',
+        host: name,
+        requestId: ctx.requestId,
+        projectId: ctx.projectId,
+        message: `${report.driver} (${report.accelerator}), version ${version}`,
+      })
+      return { operations: await openOperationsOn(db, name), instances: await instancesOn(db, name) }
+    })
+  // The first word of a new host, said twice at the same moment: the second finds it known.
+  return greet().catch((e) => (isUniqueViolation(e) ? greet() : Promise.reject(e)))
+}
+
+/**
+ * A host is alive, with fresh numbers: its leases are renewed, and it hears which operations not to go on with.
+ * `HostNotFound` where it is not known (any more): it must say hello again.
+ */
+export async function heartbeat(
+  deps: ConductorDeps,
+  _ctx: Context,
+  { host, incarnation, report, operations }: Args<typeof agent, 'heartbeat'>,
+): Promise<Result<typeof agent, 'heartbeat'>> {
+  const { db, clock, options } = deps
+  const now = clock.now()
+  const leaseUntil = now + options.leaseSeconds * 1000
+  if (!(await seeService(db, { binary, host, incarnation }, now))) {
+    if (!(await lockHost(db, host))) return fail('HostNotFound', { id: host })
+    return { lost: operations, cancelled: [], leaseUntil }
+  }
+  if (report) await updateHostReport(db, host, report)
+  const held = await renewLeases(db, { host, incarnation }, operations, leaseUntil)
+  return {
+    lost: operations.filter((id) => !held.has(id)),
+    cancelled: operations.filter((id) => held.get(id)),
+    leaseUntil,
+  }
+}
+
+/** A clean stop: the service is down from now on, its leases are free. */
+export async function bye(
+  deps: ConductorDeps,
+  ctx: Context,
+  { host, incarnation }: Args<typeof agent, 'bye'>,
+): Promise<Result<typeof agent, 'bye'>> {
+  const now = alive(deps)
+  await change(deps, async (db, note) => {
+    if (!(await dismissService(db, { binary, host, incarnation }, now))) return
+    await dropLeases(db, { host, incarnation }, now.now)
+    note({ at: now.now, type: 'host.down', host, requestId: ctx.requestId, projectId: ctx.projectId })
+  })
+  return {}
+}

@@ -1,0 +1,27 @@
+import type { conductor } from '../../contracts/conductor.ts'
+import type { Context } from '../../model/context.ts'
+import type { Args, Result } from '../../rpc/contract.ts'
+import type { ConductorDeps } from '../deps.ts'
+import { planOf } from '../operations/plan.ts'
+import { checkQuota } from '../operations/quota.ts'
+
+/** Where an instance would go and why; nothing is written. Refuses what boot would refuse, its quota too. */
+export async function bootDryRun(
+  deps: ConductorDeps,
+  ctx: Context,
+  wish: Args<typeof conductor, 'bootDryRun'>,
+): Promise<Result<typeof conductor, 'bootDryRun'>> {
+  const { db, clock, options, scheduler } = deps
+  const { image, flavor, names, availabilityZone, forcedHost } = await planOf(deps, ctx, wish)
+  const size = { vcpus: flavor.vcpus, memoryMb: flavor.memoryMb, diskGb: flavor.diskGb }
+  await checkQuota(db, ctx.projectId, { count: names.length, size, quota: options.quota, now: clock.now() })
+  const decision = await scheduler.decide(ctx, {
+    projectId: ctx.projectId,
+    size,
+    hints: wish.hints ?? {},
+    ...(availabilityZone === undefined ? {} : { availabilityZone }),
+    ...(forcedHost === undefined ? {} : { forcedHost }),
+    excluded: [],
+  })
+  return { decision, image: image.name, flavor: flavor.name }
+}

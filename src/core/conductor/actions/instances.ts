@@ -1,0 +1,95 @@
+import { fail } from '../../base/errors.ts'
+import type { conductor } from '../../contracts/conductor.ts'
+import type { Instance } from '../../contracts/shapes.ts'
+import type { Context } from '../../model/context.ts'
+import { kindOf } from '../../model/operation.ts'
+import type { Args, Result } from '../../rpc/contract.ts'
+import { decisionOn } from '../../store/decisions.ts'
+import { listDeleted } from '../../store/history.ts'
+import { instanceCalled, listInstances, lockInstance, renameInstance, summaryOf } from '../../store/instances.ts'
+import { latestOperation, openOperation, toOperationSummaryOf } from '../../store/operations.ts'
+import type { ConductorDeps } from '../deps.ts'
+import { scopeOf } from '../operations/begin.ts'
+import { change, hostOf } from '../operations/change.ts'
+import { onlyAdmins, pageDefault } from './access.ts'
+
+/** The caller's instances, or everybody's for an administrator who asks so. */
+export async function instanceList(
+  { db }: Pick<ConductorDeps, 'db'>,
+  ctx: Context,
+  { allProjects, deleted, limit = pageDefault, ...filter }: Args<typeof conductor, 'instanceList'>,
+): Promise<Result<typeof conductor, 'instanceList'>> {
+  if (allProjects) onlyAdmins(ctx, 'see the instances of all projects')
+  const asked = { ...filter, limit, projectId: allProjects ? undefined : ctx.projectId }
+  return { instances: deleted ? await listDeleted(db, asked) : await listInstances(db, asked) }
+}
+
+export async function instanceShow(
+  { db }: Pick<ConductorDeps, 'db'>,
+  ctx: Context,
+  { instance: ref }: Args<typeof conductor, 'instanceShow'>,
+): Promise<Instance> {
+  const instance = await instanceCalled(db, ref, scopeOf(ctx))
+  const open = await openOperation(db, instance.id)
+  if (!open) return instance
+  return { ...instance, task: kindOf(open.kind).task, operation: toOperationSummaryOf(open) }
+}
+
+export async function instanceRename(
+  deps: Pick<ConductorDeps, 'db' | 'clock' | 'publish'>,
+  ctx: Context,
+  { instance: ref, name }: Args<typeof conductor, 'instanceRename'>,
+): Promise<Instance> {
+  const { id } = await instanceCalled(deps.db, ref, scopeOf(ctx))
+  const now = deps.clock.now()
+  await change(deps, async (db, note) => {
+    const before = await lockInstance(db, id)
+    if (!before) return fail('InstanceNotFound', { id: ref })
+    await renameInstance(db, id, name, now)
+    note({
+      at: now,
+      type: 'instance.rename',
+      instanceId: id,
+      instanceName: name,
+      ...hostOf(before),
+      requestId: ctx.requestId,
+      projectId: before.projectId,
+      message: `${before.name} → ${name}`,
+    })
+  })
+  return instanceShow(deps, ctx, { instance: id })
+}
+
+/** The console is on the host: its answer is handed on. */
+export async function consoleLog(
+  { db, computeOn }: Pick<ConductorDeps, 'db' | 'computeOn'>,
+  ctx: Context,
+  { instance: ref, lines }: Args<typeof conductor, 'consoleLog'>,
+): Promise<Result<typeof conductor, 'consoleLog'>> {
+  const { id, name, host } = await instanceCalled(db, ref, scopeOf(ctx))
+  if (host === undefined)
+    return fail('InvalidRequest', {
+      what: `${name} is on no host, so it has no console.`,
+      hint: `Why it is not: nova explain ${name}`,
+    })
+  return computeOn(host).consoleLog(ctx, { instance: id, ...(lines === undefined ? {} : { lines }) })
+}
+
+/** How an instance came to its host, or why it did not. */
+export async function explain(
+  { db }: Pick<ConductorDeps, 'db'>,
+  ctx: Context,
+  { instance: ref }: Args<typeof conductor, 'explain'>,
+): Promise<Result<typeof conductor, 'explain'>> {
+  const instance = await instanceCalled(db, ref, scopeOf(ctx))
+  const [decision, operation, open] = await Promise.all([
+    decisionOn(db, instance.id),
+    latestOperation(db, instance.id, 'boot'),
+    openOperation(db, instance.id),
+  ])
+  return {
+    instance: summaryOf(instance, open?.kind),
+    ...(decision === undefined ? {} : { decision }),
+    ...(operation === undefined ? {} : { operation }),
+  }
+}

@@ -1,0 +1,94 @@
+import { fail } from '../../base/errors.ts'
+import type { conductor } from '../../contracts/conductor.ts'
+import type { Service } from '../../contracts/shapes.ts'
+import { serverVersion } from '../../db/dialect.ts'
+import { databaseVersion } from '../../db/migrate.ts'
+import type { Context } from '../../model/context.ts'
+import type { Args, Result } from '../../rpc/contract.ts'
+import { hostCalled, listHosts } from '../../store/hosts.ts'
+import { countInstances, listInstances } from '../../store/instances.ts'
+import { nearNames } from '../../store/near.ts'
+import { countOperations } from '../../store/operations.ts'
+import { findService, listServices, serviceId, setService } from '../../store/services.ts'
+import type { ConductorDeps } from '../deps.ts'
+import { change } from '../operations/change.ts'
+import { alive, onlyAdmins, pageDefault } from './access.ts'
+
+type Deps = Pick<ConductorDeps, 'db' | 'clock' | 'options'>
+
+export async function serviceList(deps: Deps, ctx: Context): Promise<Result<typeof conductor, 'serviceList'>> {
+  onlyAdmins(ctx, 'see the services')
+  return { services: await listServices(deps.db, alive(deps)) }
+}
+
+export async function serviceSet(
+  deps: Deps & Pick<ConductorDeps, 'publish'>,
+  ctx: Context,
+  { host, binary = 'compute', enabled, reason }: Args<typeof conductor, 'serviceSet'>,
+): Promise<Service> {
+  onlyAdmins(ctx, 'enable and disable services')
+  const id = serviceId(binary, host)
+  const set = await change(deps, async (db, note) => {
+    if (!(await setService(db, id, { enabled, reason }))) return false
+    note({
+      at: deps.clock.now(),
+      type: enabled ? 'service.enable' : 'service.disable',
+      host,
+      requestId: ctx.requestId,
+      projectId: ctx.projectId,
+      message: reason === undefined || enabled ? id : `${id}: ${reason}`,
+    })
+    return true
+  })
+  const service = set && (await findService(deps.db, id, alive(deps)))
+  if (service) return service
+  const known = await listServices(deps.db, alive(deps))
+  return fail('ServiceNotFound', {
+    id,
+    near: nearNames(
+      id,
+      known.map((s) => s.id),
+    ),
+  })
+}
+
+export async function hostList(deps: Deps, ctx: Context): Promise<Result<typeof conductor, 'hostList'>> {
+  onlyAdmins(ctx, 'see the hosts')
+  return { hosts: await listHosts(deps.db, { alive: alive(deps), overcommit: deps.options.placement }) }
+}
+
+export async function hostShow(
+  deps: Deps,
+  ctx: Context,
+  { host: name }: Args<typeof conductor, 'hostShow'>,
+): Promise<Result<typeof conductor, 'hostShow'>> {
+  onlyAdmins(ctx, 'see the hosts')
+  const host = await hostCalled(deps.db, name, { alive: alive(deps), overcommit: deps.options.placement })
+  return { host, instances: await listInstances(deps.db, { host: name, limit: pageDefault }) }
+}
+
+/** Counts and versions of the whole cloud. */
+export async function status(deps: Deps & Pick<ConductorDeps, 'version'>): Promise<Result<typeof conductor, 'status'>> {
+  const { db, options, version } = deps
+  const now = alive(deps)
+  const [server, migration, services, instances, operations, hosts] = await Promise.all([
+    serverVersion(db),
+    databaseVersion(db),
+    listServices(db, now),
+    countInstances(db),
+    countOperations(db),
+    listHosts(db, { alive: now, overcommit: options.placement }),
+  ])
+  return {
+    version,
+    database: { dialect: db.dialect, version: server, migration },
+    services,
+    instances,
+    operations,
+    hosts: {
+      up: hosts.filter((h) => h.state === 'up').length,
+      down: hosts.filter((h) => h.state === 'down').length,
+      disabled: hosts.filter((h) => h.status === 'disabled').length,
+    },
+  }
+}

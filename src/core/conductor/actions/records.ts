@@ -1,0 +1,49 @@
+import type { conductor } from '../../contracts/conductor.ts'
+import type { Operation } from '../../contracts/shapes.ts'
+import type { Context } from '../../model/context.ts'
+import type { Args, Result } from '../../rpc/contract.ts'
+import { listEvents } from '../../store/events.ts'
+import { instanceCalled } from '../../store/instances.ts'
+import { listOperations, toOperation } from '../../store/operations.ts'
+import type { ConductorDeps } from '../deps.ts'
+import { scopeOf } from '../operations/begin.ts'
+import { visibleOperation } from '../operations/cancel.ts'
+import { pageDefault } from './access.ts'
+
+/** Whose records a caller sees: an administrator everybody's. */
+const projectOf = (ctx: Context): string | undefined => (ctx.isAdmin ? undefined : ctx.projectId)
+
+/** An id is taken as it is: what is recorded of an instance outlives it. */
+const uuid = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/
+async function instanceIdOf({ db }: Pick<ConductorDeps, 'db'>, ctx: Context, ref: string): Promise<string> {
+  return uuid.test(ref) ? ref : (await instanceCalled(db, ref, scopeOf(ctx))).id
+}
+
+export async function operationList(
+  deps: Pick<ConductorDeps, 'db'>,
+  ctx: Context,
+  { instance, limit = pageDefault, ...filter }: Args<typeof conductor, 'operationList'>,
+): Promise<Result<typeof conductor, 'operationList'>> {
+  const instanceId = instance === undefined ? undefined : await instanceIdOf(deps, ctx, instance)
+  return { operations: await listOperations(deps.db, { ...filter, limit, instanceId, projectId: projectOf(ctx) }) }
+}
+
+export async function operationShow(
+  deps: Pick<ConductorDeps, 'db'>,
+  ctx: Context,
+  { operation }: Args<typeof conductor, 'operationShow'>,
+): Promise<Operation> {
+  return toOperation(await visibleOperation(deps, ctx, operation))
+}
+
+/** How many events one sees where nothing is said. */
+const eventsDefault = 100
+
+export async function eventList(
+  deps: Pick<ConductorDeps, 'db'>,
+  ctx: Context,
+  { instance, limit = eventsDefault, after }: Args<typeof conductor, 'eventList'>,
+): Promise<Result<typeof conductor, 'eventList'>> {
+  const instanceId = instance === undefined ? undefined : await instanceIdOf(deps, ctx, instance)
+  return { events: await listEvents(deps.db, { limit, after, instanceId, projectId: projectOf(ctx) }) }
+}

@@ -1,0 +1,86 @@
+import { fail } from '../../base/errors.ts'
+import type { BootWish } from '../../contracts/conductor.ts'
+import type { Flavor, Image } from '../../contracts/shapes.ts'
+import type { Context } from '../../model/context.ts'
+import { flavorCalled } from '../../store/flavors.ts'
+import { checkHost } from '../../store/hosts.ts'
+import { imageCalled } from '../../store/images.ts'
+import { defaultFlavor, defaultImage } from '../defaults.ts'
+import type { ConductorDeps } from '../deps.ts'
+
+/** A wish with its names resolved and its defaults taken; everything that can be refused without writing was checked. */
+export type Plan = {
+  names: string[]
+  image: Image
+  flavor: Flavor
+  availabilityZone: string | undefined
+  forcedHost: string | undefined
+}
+
+/** As Nova's quota of metadata items. */
+const metadataMax = 128
+const base64 = /^(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?$/
+/** One line of an authorized_keys file without options (sshd(8)). */
+const publicKey = /^[a-z0-9@.-]+ [A-Za-z0-9+/]+={0,2}( [^\n\r]*)?$/
+
+/** Makes a plan of a wish: `ImageNotFound`, `FlavorNotFound`, `FlavorTooSmall`, `Forbidden`, `HostNotFound` and so on. */
+export async function planOf({ db }: Pick<ConductorDeps, 'db'>, ctx: Context, wish: BootWish): Promise<Plan> {
+  check(wish)
+  const { availabilityZone, forcedHost } = where(ctx, wish.availabilityZone)
+  if (forcedHost !== undefined) await checkHost(db, forcedHost)
+  const image = wish.image === undefined ? await defaultImage(db) : await imageCalled(db, wish.image)
+  if (image.status !== 'active') fail('ImageNotActive', { name: image.name, status: image.status })
+  const flavor = wish.flavor === undefined ? await defaultFlavor(db, image) : await flavorCalled(db, wish.flavor)
+  fits(flavor, image)
+  return { names: namesOf(wish), image, flavor, availabilityZone, forcedHost }
+}
+
+function check({ metadata, hints, userData, key }: BootWish): void {
+  for (const [what, record] of Object.entries({ metadata, hints }))
+    if (Object.keys(record ?? {}).length > metadataMax)
+      fail('InvalidRequest', { what: `At most ${metadataMax} items of ${what}.` })
+  if (userData !== undefined && !base64.test(userData))
+    fail('InvalidRequest', { what: 'The user data must be base64.', hint: 'nova boot --user-data FILE encodes it.' })
+  if (key !== undefined && !publicKey.test(key.trim()))
+    fail('InvalidRequest', {
+      what: 'The key is not an OpenSSH public key line.',
+      hint: 'It looks like: ssh-ed25519 AAAA… you@host',
+    })
+}
+
+/** `web`, or `web-1` to `web-3`. */
+function namesOf({ name, count = 1 }: BootWish): string[] {
+  if (count === 1) return [name]
+  const names = Array.from({ length: count }, (_, i) => `${name}-${i + 1}`)
+  if ((names.at(-1) as string).length > 255)
+    fail('InvalidRequest', { what: `"${name}" is too long a name for ${count} instances.` })
+  return names
+}
+
+/** `zone`, `zone:host` or `:host`, as Nova has it; to name the host is for administrators. */
+function where(ctx: Context, said: string | undefined): Pick<Plan, 'availabilityZone' | 'forcedHost'> {
+  const [zone = '', host] = said === undefined ? [] : split(said)
+  if (host !== undefined && !ctx.isAdmin)
+    fail('Forbidden', { what: 'Only administrators choose the host of an instance.' })
+  return { availabilityZone: zone === '' ? undefined : zone, forcedHost: host }
+}
+
+function split(said: string): [string, string | undefined] {
+  const colon = said.indexOf(':')
+  if (colon < 0) return [said, undefined]
+  const host = said.slice(colon + 1)
+  if (host === '') fail('InvalidRequest', { what: `"${said}" names no host.`, hint: 'It is ZONE, ZONE:HOST or :HOST.' })
+  return [said.slice(0, colon), host]
+}
+
+/** A flavor with no disk takes the image's own size, as Nova has it. */
+const fitsIn = (flavor: Flavor, image: Image): boolean =>
+  flavor.memoryMb >= image.minMemoryMb && (flavor.diskGb === 0 || flavor.diskGb >= image.minDiskGb)
+
+function fits(flavor: Flavor, image: Image): void {
+  if (fitsIn(flavor, image)) return
+  const names = { flavor: flavor.name, image: image.name }
+  if (flavor.memoryMb < image.minMemoryMb)
+    fail('FlavorTooSmall', { ...names, what: 'memory', needs: image.minMemoryMb, has: flavor.memoryMb, unit: 'MB' })
+  fail('FlavorTooSmall', { ...names, what: 'disk', needs: image.minDiskGb, has: flavor.diskGb, unit: 'GB' })
+}

@@ -1,0 +1,77 @@
+import { readFileSync } from 'node:fs'
+import { resolve } from 'node:path'
+import { afterEach, describe, expect, test } from 'vitest'
+import { databaseVersion, newestVersion, syncDatabase, unsyncDatabase } from '../../../src/core/db/migrate.ts'
+import { openDatabase } from '../../../src/core/db/open.ts'
+import { databases, type TestDatabase } from '../../kit/databases.ts'
+
+const open: TestDatabase[] = []
+afterEach(async () => {
+  for (const database of open.splice(0)) await database.drop()
+})
+
+/** Table → its columns, with a question mark behind those that may be null. */
+type Tables = Record<string, string[]>
+
+async function actual({ db }: TestDatabase): Promise<Tables> {
+  const tables = await db.introspection.getTables()
+  return Object.fromEntries(
+    tables.map((table) => [
+      table.name,
+      table.columns.map((column) => (column.isNullable ? `${column.name}?` : column.name)).sort(),
+    ]),
+  )
+}
+
+/** What src/core/db/schema.ts says. */
+function declared(): Tables {
+  const text = readFileSync(resolve(import.meta.dirname, '../../../src/core/db/schema.ts'), 'utf8')
+  const body = text.slice(text.indexOf('export type Database'))
+  const tables = [...body.matchAll(/^ {2}(\w+): \{([^}]*)\}/gm)].map(([, name, columns]) => [
+    name,
+    [...(columns as string).matchAll(/(\w+): ([^\n;]+)/g)]
+      .map(([, column, type]) => (/\bnull\b/.test(type as string) ? `${column}?` : column))
+      .sort(),
+  ])
+  return Object.fromEntries(tables)
+}
+
+describe.each(await databases())('on $name', ({ open: fresh }) => {
+  const start = async () => {
+    const database = await fresh()
+    open.push(database)
+    return database
+  }
+
+  test('an empty database is brought to the newest version, once', async () => {
+    const { db } = await start()
+    expect(await databaseVersion(db)).toBe('none')
+    expect(await syncDatabase(db)).toEqual({ applied: [newestVersion()], version: newestVersion() })
+    expect(await syncDatabase(db)).toEqual({ applied: [], version: newestVersion() })
+  })
+
+  test('the tables are those of schema.ts', async () => {
+    const database = await start()
+    await syncDatabase(database.db)
+    expect(await actual(database)).toEqual(declared())
+  })
+
+  test('up, down and up again gives the same tables', async () => {
+    const database = await start()
+    await syncDatabase(database.db)
+    const first = await actual(database)
+    await unsyncDatabase(database.db)
+    expect(await actual(database)).toEqual({})
+    await syncDatabase(database.db)
+    expect(await actual(database)).toEqual(first)
+  })
+
+  test('several may do it at the same moment, through links of their own', async () => {
+    const { db, url } = await start()
+    const others = await Promise.all([1, 2].map(() => openDatabase(url, { log: db.log, clock: db.clock })))
+    const results = await Promise.all([db, ...others].map((db) => syncDatabase(db)))
+    await Promise.all(others.map((db) => db.destroy()))
+    expect(results.flatMap(({ applied }) => applied)).toEqual([newestVersion()])
+    expect(results.map(({ version }) => version)).toEqual([1, 2, 3].map(() => newestVersion()))
+  })
+})

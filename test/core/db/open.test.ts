@@ -1,0 +1,177 @@
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join, resolve } from 'node:path'
+import { sql } from 'kysely'
+import { afterEach, describe, expect, test } from 'vitest'
+import { systemClock } from '../../../src/core/base/clock.ts'
+import { silentLog } from '../../../src/core/base/log.ts'
+import { isUniqueViolation, serverVersion } from '../../../src/core/db/dialect.ts'
+import { syncDatabase } from '../../../src/core/db/migrate.ts'
+import { openDatabase } from '../../../src/core/db/open.ts'
+import { tx } from '../../../src/core/db/tx.ts'
+import { databases, type TestDatabase } from '../../kit/databases.ts'
+
+const setting = { log: silentLog, clock: systemClock }
+const open: TestDatabase[] = []
+afterEach(async () => {
+  for (const database of open.splice(0)) await database.drop()
+})
+
+describe.each(await databases())('on $name', ({ open: fresh }) => {
+  const start = async () => {
+    const database = await fresh()
+    open.push(database)
+    await syncDatabase(database.db)
+    return database
+  }
+  const flavor = (name: string) => ({ id: name, name, vcpus: 1, memory_mb: 1, disk_gb: 1, created_at: 2 ** 42 })
+
+  test('big numbers come back as numbers, and names differ by case', async () => {
+    const { db } = await start()
+    await db
+      .insertInto('flavors')
+      .values([flavor('a'), flavor('A')])
+      .execute()
+    const rows = await db.selectFrom('flavors').selectAll().where('name', '=', 'A').execute()
+    expect(rows.map((row) => ({ ...row }))).toEqual([flavor('A')])
+    expect(await serverVersion(db)).toMatch(/^\d+\.\d+/)
+  })
+
+  test('a key that is taken is told apart from other errors', async () => {
+    const { db } = await start()
+    await db.insertInto('flavors').values(flavor('a')).execute()
+    const twice = await db
+      .insertInto('flavors')
+      .values({ ...flavor('a'), id: 'b' })
+      .execute()
+      .catch((e) => e)
+    const sameId = await db
+      .insertInto('flavors')
+      .values({ ...flavor('b'), id: 'a' })
+      .execute()
+      .catch((e) => e)
+    const nonsense = await sql`select * from nowhere`.execute(db).catch((e) => e)
+    expect([twice, sameId, nonsense].map(isUniqueViolation)).toEqual([true, true, false])
+  })
+
+  test('a transaction that throws leaves nothing, and one within another is a part of it', async () => {
+    const { db } = await start()
+    const failing = tx(db, async (db) => {
+      await tx(db, (db) => db.insertInto('flavors').values(flavor('a')).execute())
+      throw new Error('no')
+    })
+    await expect(failing).rejects.toThrow('no')
+    expect(await db.selectFrom('flavors').selectAll().execute()).toEqual([])
+  })
+
+  test('forty transactions that read, think and write add up', async () => {
+    const { db } = await start()
+    await db
+      .insertInto('flavors')
+      .values({ ...flavor('a'), vcpus: 0 })
+      .execute()
+    const { locked } = await import('../../../src/core/db/dialect.ts')
+    await Promise.all(
+      Array.from({ length: 40 }, () =>
+        tx(db, async (db) => {
+          const row = await locked(
+            db,
+            db.selectFrom('flavors').select('vcpus').where('id', '=', 'a'),
+          ).executeTakeFirstOrThrow()
+          await systemClock.sleep(1)
+          await db
+            .updateTable('flavors')
+            .set({ vcpus: row.vcpus + 1 })
+            .where('id', '=', 'a')
+            .execute()
+        }),
+      ),
+    )
+    expect(await db.selectFrom('flavors').select('vcpus').executeTakeFirst()).toMatchObject({ vcpus: 40 })
+  })
+
+  test('transactions that lock in opposite orders both succeed', async () => {
+    const { db } = await start()
+    await db
+      .insertInto('flavors')
+      .values([flavor('a'), flavor('b')])
+      .execute()
+    const add = (first: string, second: string) =>
+      tx(db, async (db) => {
+        for (const id of [first, second]) {
+          await db
+            .updateTable('flavors')
+            .set(({ eb }) => ({ vcpus: eb('vcpus', '+', 1) }))
+            .where('id', '=', id)
+            .execute()
+          await systemClock.sleep(20)
+        }
+      })
+    await Promise.all([add('a', 'b'), add('b', 'a'), add('a', 'b'), add('b', 'a')])
+    const rows = await db.selectFrom('flavors').select('vcpus').execute()
+    expect(rows.map(({ vcpus }) => vcpus)).toEqual([5, 5])
+  })
+})
+
+describe('what cannot be opened', () => {
+  const why = (url: string) => openDatabase(url, setting).catch((e) => e)
+
+  test('says which', async () => {
+    expect(await why('postgres://x:secret@y/z')).toMatchObject({
+      code: 'ConfigInvalid',
+      params: { value: 'postgres://…@y/z' },
+    })
+    expect(await why('sqlite:/proc/no/such/file')).toMatchObject({ code: 'DatabaseDown' })
+    expect(await why('mysql://root@127.0.0.1:1/nova')).toMatchObject({
+      code: 'DatabaseDown',
+      params: { why: expect.stringContaining('127.0.0.1:1') },
+    })
+  })
+
+  test('a file that is no database is not touched', async () => {
+    const folder = mkdtempSync(join(tmpdir(), 'nova-db-'))
+    const path = join(folder, 'diary.txt')
+    writeFileSync(path, 'dear diary, '.repeat(1000))
+    expect(await why(`sqlite:${path}`)).toMatchObject({ code: 'DatabaseDown' })
+    rmSync(folder, { recursive: true })
+  })
+})
+
+test('several processes share an SQLite file', async () => {
+  const folder = mkdtempSync(join(tmpdir(), 'nova-db-'))
+  const url = `sqlite:${join(folder, 'nova.sqlite')}`
+  const script = join(folder, 'add.mts')
+  const src = resolve(import.meta.dirname, '../../../src/core')
+  writeFileSync(
+    script,
+    `
+    import { systemClock as clock } from '${src}/base/clock.ts'
+    import { silentLog as log } from '${src}/base/log.ts'
+    import { openDatabase } from '${src}/db/open.ts'
+    import { syncDatabase } from '${src}/db/migrate.ts'
+    import { tx } from '${src}/db/tx.ts'
+    const db = await openDatabase('${url}', { log, clock })
+    await syncDatabase(db)
+    await db.insertInto('projects').values({ id: 'p', created_at: 0 }).execute().catch(() => undefined)
+    for (let i = 0; i < 100; i++)
+      await tx(db, async (db) => {
+        const { created_at } = await db.selectFrom('projects').select('created_at').executeTakeFirstOrThrow()
+        await clock.sleep(0)
+        await db.updateTable('projects').set({ created_at: created_at + 1 }).execute()
+      })
+    await db.destroy()
+    `,
+  )
+  const runs = [1, 2, 3].map(async () => {
+    const child = spawn(process.execPath, ['--import', 'tsx', script], { stdio: ['ignore', 'inherit', 'inherit'] })
+    const [code] = await once(child, 'exit')
+    return code
+  })
+  expect(await Promise.all(runs)).toEqual([0, 0, 0])
+  const db = await openDatabase(url, setting)
+  expect(await db.selectFrom('projects').select('created_at').executeTakeFirst()).toMatchObject({ created_at: 300 })
+  await db.destroy()
+  rmSync(folder, { recursive: true })
+})
