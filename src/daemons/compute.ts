@@ -1,4 +1,4 @@
-import { mkdirSync } from 'node:fs'
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { version } from '../core/base/version.ts'
 import { hostIdentity } from '../core/compute/identity.ts'
@@ -14,6 +14,7 @@ import { joinBus, type Runtime } from './runtime.ts'
 export async function startComputeHosts(runtime: Runtime, bus: Bus): Promise<void> {
   const { config } = runtime
   const name = hostName(config)
+  mkdirSync(config.stateDir, { recursive: true, mode: 0o700 })
   const driver = await chooseDriver(config)
   const count = driver === 'fake' ? config.fake.hosts : 1
   const names = count === 1 ? [name] : Array.from({ length: count }, (_, i) => `${name}-${i + 1}`)
@@ -49,12 +50,25 @@ async function startComputeHost(
   onStop(stop)
 }
 
-/** `auto` is QEMU where it is installed, else the fake driver, said aloud. */
-export async function chooseDriver(config: Config): Promise<string> {
-  if (config.compute.driver !== 'auto') return config.compute.driver
+/**
+ * `auto` is what this state directory's hosts had before, because another driver would not find their guests; at first
+ * QEMU where it is installed, else the fake driver.
+ */
+async function chooseDriver(config: Config): Promise<string> {
+  const { driver: remembered } = places(config.stateDir)
+  const chosen = config.compute.driver === 'auto' ? (lineOf(remembered) ?? (await findDriver())) : config.compute.driver
+  writeFileSync(remembered, `${chosen}\n`, { mode: 0o600 })
+  return chosen
+}
+
+async function findDriver(): Promise<string> {
   const { defaultBinary, defaultQemuImg, qemuVersion } = await import('../core/virt/qemu/probe.ts')
   const versions = await Promise.all([qemuVersion(defaultBinary), qemuVersion(defaultQemuImg)])
   return versions.includes(undefined) ? 'fake' : 'qemu'
+}
+
+function lineOf(path: string): string | undefined {
+  return existsSync(path) ? readFileSync(path, 'utf8').trim() || undefined : undefined
 }
 
 function driverOptions(config: Config, name: string, stateDir: string): DriverOptions {

@@ -3,7 +3,7 @@ import { connect } from 'amqplib'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { loadConfig } from '../../src/core/config/load.ts'
 import { busUrl } from '../../src/core/config/places.ts'
-import { dialable } from '../kit/amqp.ts'
+import { parseAddresses } from '../../src/core/rpc/address.ts'
 import { admin, backends, Cloud } from '../kit/cloud.ts'
 
 const unknown = '00000000-0000-4000-8000-000000000000'
@@ -130,7 +130,7 @@ const wrong: Wrong[] = [
     args: { name: 'i', diskFormat: 'vhs', files: { disk: { sizeBytes: 1, sha256: sha } } },
     says: /diskFormat/,
   },
-  { what: 'an image without files', method: 'imageCreate', args: { name: 'i', files: {} }, says: /file/ },
+  { what: 'an image without files', method: 'imageCreate', args: { name: 'i', files: {} }, says: /disk or a kernel/ },
   {
     what: 'an image that is there',
     method: 'imageCreate',
@@ -250,13 +250,6 @@ const wrong: Wrong[] = [
     args: { projectId: 'p', hints: {}, excluded: [] },
     says: /size/,
   },
-  {
-    what: 'the console of an unknown instance',
-    topic: 'compute',
-    method: 'consoleLog',
-    args: { instance: unknown },
-    says: /No instance|no such|console/i,
-  },
 ]
 
 /** Bodies that are no message at all: nobody can be answered, and nobody minds. */
@@ -287,7 +280,8 @@ for (const backend of await backends())
       await cloud.up('--driver', 'fake')
       expect(await cloud.nova('boot', 'web', '--wait')).toMatchObject({ code: 0 })
       const url = busUrl(await loadConfig({ env: cloud.env }))
-      link = await connect(...dialable(url))
+      const [address] = parseAddresses(url)
+      link = await connect(address.connect, address.socket)
       channel = await link.createChannel()
       const { queue } = await channel.assertQueue('reply_wrong', { exclusive: true })
       await channel.consume(

@@ -14,6 +14,8 @@ export const places = (stateDir: string) => ({
   log: join(stateDir, 'log', 'nova.log'),
   /** The built-in guest's files, where they were built. */
   guest: join(stateDir, 'guest'),
+  /** The driver that this machine's compute hosts had last. */
+  driver: join(stateDir, 'driver'),
   /** All that one compute host keeps: its identity, image cache and machines. */
   compute: (host: string) => join(stateDir, 'compute', host),
 })

@@ -18,7 +18,11 @@ const split = (urls: string): string[] => urls.split(/,(?=\s*amqps?(?:\+unix)?:\
 /** A bus URL, or several, with every password blanked out. Safe for texts that are not URLs at all. */
 export const redact = (urls: string): string =>
   split(urls)
-    .map((url) => url.replace(/^([^:/]*:\/\/)?([^:/@]*):.*@/s, '$1$2:***@'))
+    .map((url) =>
+      url.includes('://')
+        ? url.replace(/^([^/]*:\/\/[^:/@]*):.*@/s, '$1:***@')
+        : url.replace(/^([^:@]*):.*@/s, '$1:***@'),
+    )
     .join(',')
 
 /** Reads a bus URL, or several separated by commas. `ConfigInvalid` where one cannot be understood. */

@@ -1,3 +1,4 @@
+import { Socket } from 'node:net'
 import { type ChannelModel, connect } from 'amqplib'
 import { Failure, isFailure, reason } from '../base/errors.ts'
 import type { Address } from './address.ts'
@@ -20,6 +21,7 @@ export async function dial(addresses: readonly Address[], name: string, timeoutM
         clientProperties: { connection_name: name },
         ...address.socket,
       })
+      gatherWrites(model)
       return { address, model }
     } catch (e) {
       refusals.push(explain(address, e, timeoutMs))
@@ -69,6 +71,35 @@ export async function hangUp(model: ChannelModel, limit: Promise<unknown>): Prom
 
 /** Ends the socket at once; a peer that is frozen would keep it, and our process, for long. */
 export function cut(model: ChannelModel): void {
-  const { stream } = model.connection as unknown as { stream?: { destroy?(): void } }
-  stream?.destroy?.()
+  socketOf(model)?.destroy()
+}
+
+/**
+ * Lets what amqplib writes in one go leave in one go. It writes a message beyond 2 KB as two pieces, and each message apart;
+ * every piece would be a system call here, a packet, and a wake-up at the broker.
+ */
+function gatherWrites(model: ChannelModel): void {
+  const socket = socketOf(model)
+  if (socket === undefined) return
+  const write = socket.write.bind(socket) as (chunk: Uint8Array) => boolean
+  let gathering = false
+  const release = () => {
+    gathering = false
+    socket.uncork()
+  }
+  const gather = (chunk: Uint8Array): boolean => {
+    if (!gathering) {
+      gathering = true
+      socket.cork()
+      process.nextTick(release)
+    }
+    return write(chunk)
+  }
+  socket.write = gather as Socket['write']
+}
+
+/** The socket below a connection, which amqplib does not give away by its types. */
+const socketOf = (model: ChannelModel): Socket | undefined => {
+  const { stream } = model.connection as unknown as { stream?: unknown }
+  return stream instanceof Socket ? stream : undefined
 }

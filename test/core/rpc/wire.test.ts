@@ -249,7 +249,7 @@ describe('small parts', () => {
       list: z.array(z.enum(['x', 'y'])),
     })
     expect(() => check(Shape, { a: { deep: { n: 'one' } }, list: ['x', 'z'] }, 'paint')).toThrow(
-      'paint: a.deep.n: Invalid input: expected int, received string (and 1 more)',
+      'paint: a.deep.n: Invalid input: expected number, received string (and 1 more)',
     )
     expect(() => check(Shape, { a: '', list: ['x', 'z'] }, 'paint')).toThrow(
       'paint: list.1: Invalid option: expected one of "x"|"y"',
