@@ -1,7 +1,7 @@
 /**
  * Calls a second through our RPC as a ratio of bare amqplib on the same broker, with client and server in two processes:
  *
- *   npx tsx bench/rpc.ts --url amqp://guest:guest@127.0.0.1/vhost [--seconds 3] [--rounds 3] [--json]
+ *   npx tsx bench/rpc.ts --url amqp://guest:guest@127.0.0.1/vhost [--ms 400] [--rounds 15] [--json]
  *
  * Without --url it starts the embedded broker in a third process. "Bare" is the RPC of amqplib's tutorial: a transient queue, an
  * own reply queue, correlation ids, one JSON.parse and JSON.stringify a message, the request acknowledged after its answer. Ours
@@ -23,12 +23,10 @@ import { call, contract } from '../src/core/rpc/contract.ts'
 const { values: flags } = parseArgs({
   options: {
     url: { type: 'string' },
-    seconds: { type: 'string', default: '3' },
-    rounds: { type: 'string', default: '3' },
+    ms: { type: 'string', default: '400' },
+    rounds: { type: 'string', default: '15' },
     json: { type: 'boolean', default: false },
     role: { type: 'string' },
-    kind: { type: 'string' },
-    flight: { type: 'string' },
   },
 })
 
@@ -99,25 +97,41 @@ async function askOurs(url: string): Promise<Ask> {
   return () => client.echo(ctx, payload)
 }
 
-/** Calls a second with so many in flight, after a warm-up of a third of the time. */
-async function measure(ask: Ask, flight: number, seconds: number): Promise<number> {
-  let calls = 0
-  const run = async (ms: number) => {
-    const end = performance.now() + ms
-    calls = 0
-    await Promise.all(
-      Array.from({ length: flight }, async () => {
-        while (performance.now() < end) {
-          await ask()
-          calls++
-        }
-      }),
-    )
-  }
-  await run((seconds * 1000) / 3)
+/** Calls a second with so many in flight. */
+async function measure(ask: Ask, flight: number, ms: number): Promise<number> {
   const begun = performance.now()
-  await run(seconds * 1000)
+  const end = begun + ms
+  let calls = 0
+  const fly = async () => {
+    for (; performance.now() < end; calls++) await ask()
+  }
+  await Promise.all(Array.from({ length: flight }, fly))
   return (calls * 1000) / (performance.now() - begun)
+}
+
+const median = (of: number[]): number => of.toSorted((a, b) => a - b)[of.length >> 1] ?? 0
+
+type Row = { flight: number; bare: number; ours: number; ratio: number }
+
+/** Both in turns of a fraction of a second, so that what else the machine does falls on both; the ratio is that of such a pair. */
+async function compare(url: string): Promise<Row[]> {
+  const [bareAsk, ourAsk] = [await askBare(url), await askOurs(url)]
+  const ms = Number(flags.ms)
+  const rows: Row[] = []
+  for (const flight of [1, 32]) {
+    for (const ask of [bareAsk, ourAsk]) await measure(ask, flight, 1_000)
+    const pairs: Array<{ bare: number; ours: number }> = []
+    for (let i = 0; i < Number(flags.rounds); i++) {
+      pairs.push({ bare: await measure(bareAsk, flight, ms), ours: await measure(ourAsk, flight, ms) })
+    }
+    rows.push({
+      flight,
+      bare: Math.round(median(pairs.map((pair) => pair.bare))),
+      ours: Math.round(median(pairs.map((pair) => pair.ours))),
+      ratio: Number(median(pairs.map((pair) => pair.ours / pair.bare)).toFixed(2)),
+    })
+  }
+  return rows
 }
 
 const child = (args: string[]): ChildProcess =>
@@ -128,43 +142,14 @@ async function told<T>(from: ChildProcess): Promise<T> {
   return message as T
 }
 
-async function round(url: string, kind: string, flight: number): Promise<number> {
-  const server = child(['--role', 'server', '--kind', kind, '--url', url])
-  await told(server)
-  const client = child([
-    '--role',
-    'client',
-    '--kind',
-    kind,
-    '--url',
-    url,
-    '--flight',
-    String(flight),
-    '--seconds',
-    flags.seconds,
-  ])
-  const rate = await told<number>(client)
-  for (const done of [client, server]) done.kill()
-  await Promise.all([client, server].map((done) => done.exitCode ?? done.signalCode ?? once(done, 'exit')))
-  return rate
-}
-
-const median = (of: number[]): number => of.toSorted((a, b) => a - b)[of.length >> 1] ?? 0
-
 async function parent(): Promise<void> {
   const broker = flags.url === undefined ? child(['--role', 'broker']) : undefined
   const url = flags.url ?? (await told<string>(broker!))
-  const rows: Array<{ flight: number; bare: number; ours: number; ratio: number }> = []
-  for (const flight of [1, 32]) {
-    const rates: Record<'bare' | 'ours', number[]> = { bare: [], ours: [] }
-    // In turns, so that what else the machine does falls on both.
-    for (let i = 0; i < Number(flags.rounds); i++) {
-      for (const kind of ['bare', 'ours'] as const) rates[kind].push(await round(url, kind, flight))
-    }
-    const [a, b] = [median(rates.bare), median(rates.ours)]
-    rows.push({ flight, bare: Math.round(a), ours: Math.round(b), ratio: Number((b / a).toFixed(2)) })
-  }
-  broker?.kill()
+  const server = child(['--role', 'server', '--url', url])
+  await told(server)
+  const client = child(['--role', 'client', '--url', url, '--ms', flags.ms, '--rounds', flags.rounds])
+  const rows = await told<Row[]>(client)
+  for (const done of [client, server, broker]) done?.kill()
   if (flags.json) console.log(JSON.stringify({ broker: parseAddresses(url)[0].shown, rows }))
   else
     console.table(
@@ -172,18 +157,16 @@ async function parent(): Promise<void> {
     )
 }
 
-process.on('SIGINT', () => process.exit(0))
 if (flags.role === 'broker') {
   const { startBroker } = await import('../src/core/broker/broker.ts')
   const broker = await startBroker({ listen: [{ port: 0 }], users: { bench: 'bench' }, log: silentLog })
   const { port } = broker.addresses()[0] as { port: number }
   process.send?.(`amqp://bench:bench@127.0.0.1:${port}`)
 } else if (flags.role === 'server') {
-  await (flags.kind === 'bare' ? serveBare : serveOurs)(flags.url ?? '')
+  await Promise.all([serveBare(flags.url ?? ''), serveOurs(flags.url ?? '')])
   process.send?.('ready')
 } else if (flags.role === 'client') {
-  const ask = await (flags.kind === 'bare' ? askBare : askOurs)(flags.url ?? '')
-  process.send?.(await measure(ask, Number(flags.flight), Number(flags.seconds)))
+  process.send?.(await compare(flags.url ?? ''))
 } else {
   await parent()
 }

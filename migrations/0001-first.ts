@@ -38,7 +38,7 @@ async function people(db: Kysely<any>): Promise<void> {
   // A project's row is also the lock under which its quota is counted.
   await db.schema
     .createTable('projects')
-    .addColumn('id', 'varchar(255)', (c) => c.primaryKey())
+    .addColumn('id', 'varchar(255)', (c) => c.notNull().primaryKey())
     .addColumn('created_at', 'bigint', (c) => c.notNull())
     .execute()
   await db.schema
@@ -54,7 +54,7 @@ async function people(db: Kysely<any>): Promise<void> {
 async function catalogue(db: Kysely<any>): Promise<void> {
   await db.schema
     .createTable('flavors')
-    .addColumn('id', 'varchar(36)', (c) => c.primaryKey())
+    .addColumn('id', 'varchar(36)', (c) => c.notNull().primaryKey())
     .addColumn('name', 'varchar(255)', (c) => c.notNull().unique())
     .addColumn('vcpus', 'integer', (c) => c.notNull())
     .addColumn('memory_mb', 'integer', (c) => c.notNull())
@@ -63,7 +63,7 @@ async function catalogue(db: Kysely<any>): Promise<void> {
     .execute()
   await db.schema
     .createTable('images')
-    .addColumn('id', 'varchar(36)', (c) => c.primaryKey())
+    .addColumn('id', 'varchar(36)', (c) => c.notNull().primaryKey())
     .addColumn('name', 'varchar(255)', (c) => c.notNull().unique())
     .addColumn('project_id', 'varchar(255)', (c) => c.notNull())
     .addColumn('status', 'varchar(16)', (c) => c.notNull())
@@ -88,7 +88,7 @@ async function catalogue(db: Kysely<any>): Promise<void> {
 async function machines(db: Kysely<any>): Promise<void> {
   await db.schema
     .createTable('hosts')
-    .addColumn('name', 'varchar(255)', (c) => c.primaryKey())
+    .addColumn('name', 'varchar(255)', (c) => c.notNull().primaryKey())
     .addColumn('host_id', 'varchar(64)', (c) => c.notNull())
     .addColumn('incarnation', 'varchar(64)', (c) => c.notNull())
     .addColumn('availability_zone', 'varchar(255)', (c) => c.notNull())
@@ -109,7 +109,7 @@ async function machines(db: Kysely<any>): Promise<void> {
     .execute()
   await db.schema
     .createTable('services')
-    .addColumn('id', 'varchar(255)', (c) => c.primaryKey())
+    .addColumn('id', 'varchar(255)', (c) => c.notNull().primaryKey())
     .addColumn('binary', 'varchar(64)', (c) => c.notNull())
     .addColumn('host', 'varchar(255)', (c) => c.notNull())
     .addColumn('version', 'varchar(64)', (c) => c.notNull())
@@ -125,7 +125,7 @@ async function machines(db: Kysely<any>): Promise<void> {
 async function instances(db: Kysely<any>): Promise<void> {
   await db.schema
     .createTable('instances')
-    .addColumn('id', 'varchar(36)', (c) => c.primaryKey())
+    .addColumn('id', 'varchar(36)', (c) => c.notNull().primaryKey())
     .addColumn('name', 'varchar(255)', (c) => c.notNull())
     .addColumn('project_id', 'varchar(255)', (c) => c.notNull())
     .addColumn('user_id', 'varchar(255)', (c) => c.notNull())
@@ -167,7 +167,7 @@ async function operations(db: Kysely<any>): Promise<void> {
   // No foreign key to instances: an operation's record outlives its instance.
   await db.schema
     .createTable('operations')
-    .addColumn('id', 'varchar(36)', (c) => c.primaryKey())
+    .addColumn('id', 'varchar(36)', (c) => c.notNull().primaryKey())
     .addColumn('instance_id', 'varchar(36)', (c) => c.notNull())
     .addColumn('instance_name', 'varchar(255)', (c) => c.notNull())
     .addColumn('project_id', 'varchar(255)', (c) => c.notNull())
@@ -202,7 +202,7 @@ async function operations(db: Kysely<any>): Promise<void> {
   await db.schema.createIndex('operations_by_time').on('operations').column('created_at').execute()
   await db.schema
     .createTable('decisions')
-    .addColumn('operation_id', 'varchar(36)', (c) => c.primaryKey())
+    .addColumn('operation_id', 'varchar(36)', (c) => c.notNull().primaryKey())
     .addColumn('instance_id', 'varchar(36)', (c) => c.notNull())
     .addColumn('at', 'bigint', (c) => c.notNull())
     .addColumn('record', sql`mediumtext`, (c) => c.notNull())
@@ -214,7 +214,7 @@ async function operations(db: Kysely<any>): Promise<void> {
 async function history(db: Kysely<any>): Promise<void> {
   await db.schema
     .createTable('events')
-    .addColumn('id', 'integer', (c) => c.primaryKey().autoIncrement())
+    .addColumn('id', 'integer', (c) => c.notNull().primaryKey().autoIncrement())
     .addColumn('at', 'bigint', (c) => c.notNull())
     .addColumn('type', 'varchar(64)', (c) => c.notNull())
     .addColumn('instance_id', 'varchar(36)')
@@ -228,7 +228,7 @@ async function history(db: Kysely<any>): Promise<void> {
   await db.schema.createIndex('events_by_instance').on('events').columns(['instance_id', 'id']).execute()
   await db.schema
     .createTable('instance_history')
-    .addColumn('id', 'varchar(36)', (c) => c.primaryKey())
+    .addColumn('id', 'varchar(36)', (c) => c.notNull().primaryKey())
     .addColumn('name', 'varchar(255)', (c) => c.notNull())
     .addColumn('project_id', 'varchar(255)', (c) => c.notNull())
     .addColumn('user_id', 'varchar(255)', (c) => c.notNull())

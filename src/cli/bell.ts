@@ -23,3 +23,10 @@ export function openBell(clock: Clock) {
     },
   }
 }
+
+/** Resolves when somebody gives up; never where nobody can. */
+export const givenUp = (signal: AbortSignal | undefined): Promise<undefined> =>
+  new Promise((resolve) => {
+    if (signal?.aborted) resolve(undefined)
+    signal?.addEventListener('abort', () => resolve(undefined))
+  })

@@ -9,7 +9,7 @@ export const nameLists = {
   host: 'host list -f value -c name',
   operation: 'operation list --limit 20 -f value -c id',
 } as const
-export type Named = keyof typeof nameLists
+type Named = keyof typeof nameLists
 
 export type CompletedFlag = {
   long: string
@@ -42,14 +42,14 @@ export function completionModel(config: Config): CompletedCommand[] {
             ...(flag.char ? { short: flag.char } : {}),
             summary: flag.summary ?? '',
             takesValue: flag.type === 'option',
-            value: flag.type === 'option' ? valueOf(long, flag.options, columns) : undefined,
+            value: flag.type === 'option' ? takesOf(long, flag.options, columns) : undefined,
           })),
-        argument: first && !isNew ? valueOf(first[0], first[1].options, undefined) : undefined,
+        argument: first && !isNew ? takesOf(first[0], first[1].options, undefined) : undefined,
       }
     })
 }
 
-function valueOf(
+function takesOf(
   key: string,
   options: readonly string[] | undefined,
   columns: readonly string[] | undefined,

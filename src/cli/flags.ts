@@ -18,7 +18,6 @@ export const globalFlags = {
     char: 'c',
     multiple: true,
     multipleNonGreedy: true,
-    env: 'NOVA_COLUMN',
     helpValue: 'COLUMN',
     summary: 'Only this column; may be given several times.',
   }),

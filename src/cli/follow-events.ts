@@ -1,4 +1,4 @@
-import type { Event } from '../core/contracts/shapes.ts'
+import type { Event, Published } from '../core/contracts/shapes.ts'
 import type { Bus } from '../core/rpc/bus.ts'
 import { mayPass } from './wait.ts'
 
@@ -28,8 +28,9 @@ export async function followEvents({ bus, list, show }: Deps, wish: Wish, signal
   if (signal.aborted) end()
 
   const tell = (event: Event): void => {
-    if (event.id <= last) return
-    last = event.id
+    // Steps are only told, never kept: they have no number.
+    if (event.id !== 0 && event.id <= last) return
+    last = Math.max(last, event.id)
     show(event)
   }
   const hear = (event: Event): void => {
@@ -43,7 +44,7 @@ export async function followEvents({ bus, list, show }: Deps, wish: Wish, signal
     for (const event of early.sort((a, b) => a.id - b.id)) tell(event)
     early = undefined
   }
-  const unsubscribe = await bus.subscribe(['#'], ({ body }) => hear(body as Event))
+  const unsubscribe = await bus.subscribe(['#'], ({ body }) => hear(described(body as Published)))
   const offLink = bus.onLink((up) => {
     if (!up) return
     const from = { ...wish, after: Math.max(last, 0), limit: catchUpLimit }
@@ -58,6 +59,12 @@ export async function followEvents({ bus, list, show }: Deps, wish: Wish, signal
     await unsubscribe().catch(() => undefined)
   }
 }
+
+/** A step as an event that says which one. */
+const described = (event: Published): Event =>
+  event.type === 'operation.step' && event.operation?.step
+    ? { ...event, message: `${event.operation.kind}: ${event.operation.step}` }
+    : event
 
 function promiseOf<T>() {
   let resolve: (value: T) => void = () => undefined

@@ -67,7 +67,8 @@ export function explainUsage(e: unknown, command: Told): unknown {
     const hint = [didYouMean(nearest(value, allowed.split(', '), 1)), `Allowed: ${allowed}`].filter(Boolean).join(' ')
     return complain(flag ? `--${flag} cannot be "${value}".` : `"${value}" is not allowed here.`, hint)
   }
-  const missing = [...message.matchAll(/Missing required flag ([\w-]+)/g)].map((match) => `--${match[1]}`)
+  const absent = new Set([...message.matchAll(/Missing required flag ([\w-]+)/g)].map((match) => match[1]))
+  const missing = Object.keys(command.flags ?? {}).flatMap((name) => (absent.has(name) ? [`--${name}`] : []))
   if (missing.length > 0) return complain(`${typed} needs ${missing.join(' and ')}.`)
   const needed = /All of the following must be provided when using --(\S+): (--[\w-]+)/.exec(message)
   if (needed) return complain(`--${needed[1]} goes only together with ${needed[2]}.`)

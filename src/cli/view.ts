@@ -1,6 +1,6 @@
 /** How an answer may be written. */
 export const formats = ['table', 'json', 'yaml', 'csv', 'value'] as const
-export type Format = (typeof formats)[number]
+type Format = (typeof formats)[number]
 
 /** How the answer is to be written, and onto what. */
 export type Look = {

@@ -3,7 +3,7 @@ import { isFailure } from '../core/base/errors.ts'
 import type { Instance } from '../core/contracts/shapes.ts'
 import type { InstanceState } from '../core/model/instance.ts'
 import type { Bus } from '../core/rpc/bus.ts'
-import { openBell } from './bell.ts'
+import { givenUp, openBell } from './bell.ts'
 import { CommandError } from './command-error.ts'
 import { askAnywayMs, mayPass, patienceMs, type WaitOptions } from './wait.ts'
 
@@ -34,14 +34,18 @@ export async function awaitInstance(
     if (!key.startsWith('operation.step.')) bell.ring()
   })
   const offLink = bus.onLink((up) => up && bell.ring())
+  const stopped = givenUp(signal)
   signal?.addEventListener('abort', bell.ring)
   try {
     for (;;) {
       try {
-        seen = await show(id)
-        lastAnswer = clock.now()
-        onProgress?.(seen)
-        if (hasArrived(seen, wanted)) return seen
+        const now = await Promise.race([show(id), stopped])
+        if (now) {
+          seen = now
+          lastAnswer = clock.now()
+          onProgress?.(now)
+          if (hasArrived(now, wanted)) return now
+        }
       } catch (e) {
         if (isFailure(e, 'InstanceNotFound')) return gone(e, wanted, seen?.name)
         if (!mayPass(e) || clock.now() - lastAnswer > patienceMs) throw e

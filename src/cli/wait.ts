@@ -1,8 +1,8 @@
 import type { Clock } from '../core/base/clock.ts'
 import { isFailure } from '../core/base/errors.ts'
-import type { OperationSummary } from '../core/contracts/shapes.ts'
+import type { OperationSummary, Published } from '../core/contracts/shapes.ts'
 import type { Bus, Heard } from '../core/rpc/bus.ts'
-import { openBell } from './bell.ts'
+import { givenUp, openBell } from './bell.ts'
 import { CommandError } from './command-error.ts'
 
 /** What waiting leans on. */
@@ -29,15 +29,16 @@ const askAgainMs = 200
 /** How long conductor or bus may be away before waiting is given up. */
 export const patienceMs = 60_000
 
-const ended = (operation: OperationSummary): boolean => !['queued', 'running'].includes(operation.state)
+const ended = (operation: { state: OperationSummary['state'] }): boolean =>
+  !['queued', 'running'].includes(operation.state)
 /** What may come back by itself: a daemon or a broker that restarts. */
 export const mayPass = (e: unknown): boolean =>
   isFailure(e) && ['BusDown', 'CallTimeout', 'HostUnreachable', 'DatabaseDown'].includes(e.code)
 
 /**
  * Waits for operations to end, however they end, and gives them back in the order of `ids`. It listens first and asks
- * then, so that no end can fall between; after that it asks only when an event says that something has happened, when the
- * link was lost, and seldom otherwise.
+ * then, so that no end can fall between; after that events tell, and it asks only where the link was lost, and seldom
+ * otherwise.
  */
 export async function awaitOperations(
   deps: WaitDeps,
@@ -50,7 +51,7 @@ export async function awaitOperations(
   const patterns = ids.map((id) => `#.${id}`)
   const unsubscribe = await bus.subscribe(patterns, watch.hear)
   const offLink = bus.onLink((up) => up && watch.askForAll())
-  const stopped = new Promise<void>((resolve) => signal?.addEventListener('abort', () => resolve()))
+  const stopped = givenUp(signal)
   signal?.addEventListener('abort', bell.ring)
   const deadline = timeoutMs === undefined ? Number.POSITIVE_INFINITY : clock.now() + timeoutMs
   try {
@@ -102,13 +103,19 @@ function openWatch({ clock, show, onProgress }: WaitDeps, ids: readonly string[]
     hear({ key, body }: Heard): void {
       const id = key.slice(key.lastIndexOf('.') + 1)
       if (!open.has(id)) return
-      const told = body as { type?: string; operation?: { step?: string } }
+      const { type, at, operation: told, host } = body as Published
       const operation = known.get(id)
-      if (told.type === 'operation.step') {
-        if (operation) learn({ ...operation, ...(told.operation?.step ? { step: told.operation.step } : {}) })
+      const said = told && {
+        ...told,
+        ...(host === undefined ? {} : { host }),
+        ...(ended(told) ? { finishedAt: at } : {}),
+      }
+      if (operation && said && (ended(told) || type === 'operation.step')) {
+        learn({ ...operation, ...said })
+        if (ended(told)) ring()
         return
       }
-      if (/\.(end|error)$/.test(told.type ?? '')) announced.add(id)
+      if (told && ended(told)) announced.add(id)
       toAsk.add(id)
       ring()
     },

@@ -57,11 +57,9 @@ export async function runDaemon(
   const signalled = new Promise<NodeJS.Signals>((resolve) => {
     for (const signal of ['SIGTERM', 'SIGINT'] as const) process.on(signal, () => resolve(signal))
   })
-  try {
-    await start(runtime)
-  } catch (e) {
-    die(e)
-  }
+  // A start may wait long, for a bus or a conductor; a signal ends that too.
+  const started = await Promise.race([start(runtime).then(() => true, die), signalled.then(() => false)])
+  if (!started) return stop(0)
   log.info({ version, host: hostname() }, `${name} is ready`)
   await tellReady()
   const signal = await signalled

@@ -93,7 +93,9 @@ export async function startStandIn(answers: Answers = {}): Promise<StandIn> {
       method,
       (ctx: Context, args: unknown) => {
         asked.push({ method, ctx, args })
-        const answer = standIn.answers[method as keyof Conductor] as ((ctx: Context, args: unknown) => unknown) | undefined
+        const answer = standIn.answers[method as keyof Conductor] as
+          | ((ctx: Context, args: unknown) => unknown)
+          | undefined
         return answer ? answer(ctx, args) : fail('UnknownMethod', { topic: 'conductor', method })
       },
     ]),

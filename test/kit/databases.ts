@@ -6,13 +6,13 @@ import { createConnection } from 'mysql2/promise'
 import { systemClock } from '../../src/core/base/clock.ts'
 import { silentLog } from '../../src/core/base/log.ts'
 import { type Db, openDatabase } from '../../src/core/db/open.ts'
+import { missing } from './missing.ts'
 
 /** A database of its own for a test; `drop` closes and removes it. */
 export type TestDatabase = { db: Db; url: string; drop(): Promise<void> }
 export type TestDatabases = { name: 'sqlite' | 'mysql'; open(): Promise<TestDatabase> }
 
 const server = process.env.NOVA_TEST_MYSQL_URL ?? 'mysql://root@127.0.0.1:3306'
-const required = (process.env.NOVA_REQUIRE ?? '').split(',').includes('mysql')
 const setting = { log: silentLog, clock: systemClock }
 
 const sqlite: TestDatabases = {
@@ -71,9 +71,7 @@ export function databases(): Promise<TestDatabases[]> {
   found ??= admin('select 1').then(
     () => [sqlite, mysql],
     (e) => {
-      if (required)
-        throw new Error(`NOVA_REQUIRE names mysql, but ${server} does not answer: ${e.message}`, { cause: e })
-      console.warn(`no MySQL or MariaDB at ${server} (${e.message}): tested on SQLite only`)
+      missing('mysql', `no MySQL or MariaDB at ${server.replace(/\/\/.*@/, '//…@')}: ${e.message || e.code}`)
       return [sqlite]
     },
   )

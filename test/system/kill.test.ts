@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { conductor } from '../../src/core/contracts/conductor.ts'
-import type { Operation } from '../../src/core/contracts/shapes.ts'
+import type { Operation, Published } from '../../src/core/contracts/shapes.ts'
 import { kindOf } from '../../src/core/model/operation.ts'
 import type { Bus } from '../../src/core/rpc/bus.ts'
 import type { Api } from '../../src/core/rpc/contract.ts'
@@ -16,6 +16,7 @@ const settings = {
   NOVA_FAKE_LATENCY_MS: '250',
   NOVA_OPERATIONS_LEASE_SECONDS: '2',
   NOVA_OPERATIONS_SWEEP_SECONDS: '0.3',
+  NOVA_OPERATIONS_RESEND_SECONDS: '0.5',
   NOVA_SERVICES_HEARTBEAT_SECONDS: '0.5',
   NOVA_SERVICES_DOWN_SECONDS: '20',
 }
@@ -138,8 +139,8 @@ for (const backend of await backends())
           strike = resolve
         })
         const stop = await bus.subscribe([`instance.${law.event}.start.#`, 'operation.step.#'], ({ key, body }) => {
-          const { instanceName, step } = body as { instanceName?: string; step?: string }
-          const now = key.startsWith('operation.step') ? step : 'asked'
+          const { instanceName, operation } = body as Published
+          const now = key.startsWith('operation.step') ? operation?.step : 'asked'
           if (instanceName === name && now === moment) strike()
         })
         // Not awaited: the answer may be lost with whom we kill, and is asked for again then.

@@ -17,6 +17,7 @@ if ((await backends()).includes('services')) {
       NOVA_FAKE_HOSTS: '5',
       NOVA_OPERATIONS_LEASE_SECONDS: '3',
       NOVA_OPERATIONS_SWEEP_SECONDS: '0.5',
+      NOVA_OPERATIONS_RESEND_SECONDS: '0.5',
       NOVA_LOG_LEVEL: 'warn',
     })
     await cloud.up('--driver', 'fake')

@@ -12,6 +12,8 @@ export type ConductorOptions = {
   /** How long a host holds an operation that it does not renew. */
   readonly leaseSeconds: number
   readonly sweepSeconds: number
+  /** How long an operation that nobody took up waits before its message goes out again. */
+  readonly resendSeconds: number
   /** How many hosts a boot is tried on. */
   readonly maxAttempts: number
   readonly heartbeatSeconds: number

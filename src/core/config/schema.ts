@@ -67,6 +67,12 @@ export const schema = z.strictObject({
       { unit: 's' },
     ),
     sweepSeconds: option(seconds, 2, 'How often lost messages and lapsed leases are looked for.', { unit: 's' }),
+    resendSeconds: option(
+      seconds,
+      5,
+      'How long an operation that nobody took up waits before its message is sent again; each time twice as long, up to six times this.',
+      { unit: 's' },
+    ),
     maxAttempts: option(z.int().positive(), 3, 'Hosts that a boot is tried on before it fails.'),
   }),
   services: z.strictObject({

@@ -16,6 +16,10 @@ export function fits(body: Buffer, what: string): Buffer {
   })
 }
 
+/** Answers are acknowledged this many at a time, or after this long. */
+const ackEvery = 64
+const ackMs = 100
+
 const replyOptions: Options.Publish = { ...properties, mandatory: true }
 
 /** A process's questions under way, and the way back for its answers to others: one channel and one reply queue. */
@@ -25,7 +29,7 @@ export class Calls {
   readonly #queue: ReturnType<typeof replyQueue>
   readonly #waiters: Waiters
   #kept!: KeptChannel
-  #lastReply: { channel: Channel; message: ConsumeMessage } | undefined
+  #unacked: { channel: Channel; last: ConsumeMessage; count: number; cancel: () => void } | undefined
   #askOptions: Options.Publish = {}
   #askTimeoutMs = -1
 
@@ -79,6 +83,7 @@ export class Calls {
   async close(): Promise<void> {
     const { url } = this.#link.down().params
     this.#waiters.failAll(new Failure('BusDown', { url, why: 'this side has hung up' }))
+    this.#unacked?.cancel()
     // Otherwise it would lie around for half an hour. A frozen broker must not hold us up.
     const gone = this.#kept.channel?.deleteQueue(this.#queue.name).catch(() => undefined)
     await Promise.race([gone, this.#link.limit()])
@@ -95,22 +100,31 @@ export class Calls {
   }
 
   /**
-   * Acknowledges this answer and all before it, once for all that came at the same time. Unacknowledged answers come again
-   * where the connection was lost with them on their way.
+   * Acknowledges this answer and all before it, but only now and then: each acknowledgement costs the broker as much as a
+   * message. Those that were not acknowledged come again after a lost connection, even if they were on their way then.
    */
   #ackSoon(channel: Channel, message: ConsumeMessage): void {
-    const scheduled = this.#lastReply !== undefined
-    this.#lastReply = { channel, message }
-    if (scheduled) return
-    queueMicrotask(() => {
-      const last = this.#lastReply
-      this.#lastReply = undefined
-      try {
-        last?.channel.ack(last.message, true)
-      } catch {
-        // The channel is gone; what comes again is not waited for any more.
-      }
-    })
+    const unacked = this.#unacked
+    if (unacked?.channel === channel) {
+      unacked.last = message
+      if (++unacked.count >= ackEvery) this.#ack()
+      return
+    }
+    this.#ack()
+    const cancel = this.#link.clock.after(ackMs, () => this.#ack())
+    this.#unacked = { channel, last: message, count: 1, cancel }
+  }
+
+  #ack(): void {
+    const unacked = this.#unacked
+    if (unacked === undefined) return
+    this.#unacked = undefined
+    unacked.cancel()
+    try {
+      unacked.channel.ack(unacked.last, true)
+    } catch {
+      // The channel is gone; what comes again is not waited for any more.
+    }
   }
 
   /** The options of the last timeout are kept: nearly all calls have the same. */

@@ -27,13 +27,11 @@ function write(context: Context, now: number): string {
     _context_global_request_id: null,
     // Python's isoformat: microseconds and no zone.
     _context_timestamp: `${new Date(now).toISOString().slice(0, -1)}000`,
-    _context_remote_address: null,
     _context_read_deleted: 'no',
     _context_user_name: context.userId,
     _context_project_name: context.projectId,
     _context_user: context.userId,
     _context_project: context.projectId,
-    _context_service_catalog: [],
   }
   return `,${JSON.stringify(keys).slice(1, -1)}`
 }

@@ -208,15 +208,17 @@ export type Open = {
   dispatchedAt: number | undefined
 }
 
-/** No message goes out again before this time, and none waits longer than the other; between, twice as long each time. */
-const resendMsMin = 5_000
-const resendMsMax = 30_000
+/** A message goes out again after `resendMs` at first, then after twice as long each time, up to this many times that. */
+const resendMaxTimes = 6
 
 /**
  * Open operations that need attention: past their deadline, queued with no claim for a while after their last message, or
  * running on a lapsed lease. Those that waited longest first.
  */
-export async function dueOperations(db: Db, now: number, limit: number): Promise<Open[]> {
+export async function dueOperations(
+  db: Db,
+  { now, resendMs, limit }: { now: number; resendMs: number; limit: number },
+): Promise<Open[]> {
   const rows = await db
     .selectFrom('operations')
     .select(['id', 'kind', 'state', 'instance_id', 'host', 'request_id', 'project_id', 'user_id', 'deadline'])
@@ -230,13 +232,13 @@ export async function dueOperations(db: Db, now: number, limit: number): Promise
         eb(eb.val(now), '+', eb.ref('created_at')),
       )
       const silent = and([
-        eb('dispatched_at', '<=', now - resendMsMin),
-        or([patience, eb('dispatched_at', '<=', now - resendMsMax)]),
+        eb('dispatched_at', '<=', now - resendMs),
+        or([patience, eb('dispatched_at', '<=', now - resendMs * resendMaxTimes)]),
       ])
       return or([
         eb('deadline', '<', now),
         and([eb('state', '=', 'queued'), silent]),
-        and([eb('state', '=', 'running'), eb('lease_until', '<', now), eb('dispatched_at', '<=', now - resendMsMin)]),
+        and([eb('state', '=', 'running'), eb('lease_until', '<', now), eb('dispatched_at', '<=', now - resendMs)]),
       ])
     })
     .orderBy('dispatched_at')

@@ -18,7 +18,7 @@ export const ctx = serviceContext('test', 'req-test')
 
 const begun = systemClock.now()
 /** A clock that runs fifty times as fast as the world: backoffs and graces cost a test next to nothing. */
-export const fastClock: Clock = {
+const fastClock: Clock = {
   now: () => begun + (systemClock.now() - begun) * 50,
   after: (ms, fn) => systemClock.after(ms / 50, fn),
   sleep: (ms, signal) => systemClock.sleep(ms / 50, signal),
@@ -39,7 +39,7 @@ export type Stops = {
   readonly deeds: string[]
 }
 
-export function withStops(fake: FakeDriver): Stops {
+function withStops(fake: FakeDriver): Stops {
   const deeds: string[] = []
   const stops = new Map<string, { heeds: string; reach: () => void; gone: Promise<void> }>()
   const watched = ['createDisk', 'start', 'stop', 'reboot', 'pause', 'unpause', 'suspend', 'resume', 'destroy']

@@ -28,7 +28,7 @@ export type Row = {
   fault: Fault | undefined
 }
 
-export const isOpen = (row: Row): boolean => row.state === 'queued' || row.state === 'running'
+const isOpen = (row: Row): boolean => row.state === 'queued' || row.state === 'running'
 
 /** A conductor in memory that keeps the rules of the agent contract: who may claim, what is lost, what is cancelled. */
 export class StandIn {

@@ -123,7 +123,7 @@ describe('what cannot be opened', () => {
       code: 'ConfigInvalid',
       params: { value: 'postgres://…@y/z' },
     })
-    expect(await why('sqlite:/proc/no/such/file')).toMatchObject({ code: 'DatabaseDown' })
+    expect(await why('sqlite:/dev/null/nova.sqlite')).toMatchObject({ code: 'DatabaseDown' })
     expect(await why('mysql://root@127.0.0.1:1/nova')).toMatchObject({
       code: 'DatabaseDown',
       params: { why: expect.stringContaining('127.0.0.1:1') },

@@ -12,7 +12,7 @@ export type Tools = {
 }
 
 /** An idempotent step: done twice, or begun by a daemon that was killed and done again by the next, it ends the same. */
-export type Step = (tools: Tools, work: Work, signal: AbortSignal) => Promise<void>
+type Step = (tools: Tools, work: Work, signal: AbortSignal) => Promise<void>
 
 /** The steps of a kind that are the host's; `place` is the scheduler's. */
 type HostStep<K extends OperationKind> = Exclude<(typeof operationKinds)[K]['steps'][number], 'place'>

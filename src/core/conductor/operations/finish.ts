@@ -31,7 +31,8 @@ export async function finish(
     return fail('OperationLost', { id, why: `${operation.host ?? 'nobody'} has it now` })
   const now = deps.clock.now()
   const wrong = wrongWith(operation, { fault, cancelled, host, now })
-  if (wrong && !wrong.cancelled && goesElsewhere(deps, operation, wrong.fault, now)) {
+  // Only when nothing of it is left there: an instance never has two running copies.
+  if (wrong && !wrong.cancelled && power === 'NOSTATE' && goesElsewhere(deps, operation, wrong.fault, now)) {
     if (await reschedule(deps, ctx, operation, { owner, fault: wrong.fault })) return {}
   }
   const outcome: Outcome = wrong

@@ -22,7 +22,11 @@ const atOnce = 20
  * one of them does it. Answers with how many operations needed something.
  */
 export async function sweep(deps: ConductorDeps): Promise<number> {
-  const due = await dueOperations(deps.db, deps.clock.now(), batch)
+  const due = await dueOperations(deps.db, {
+    now: deps.clock.now(),
+    resendMs: deps.options.resendSeconds * 1000,
+    limit: batch,
+  })
   for (let start = 0; start < due.length; start += atOnce)
     await Promise.all(
       due.slice(start, start + atOnce).map((operation) =>

@@ -1,0 +1,150 @@
+import { describe, expect, test } from 'vitest'
+import { parse } from 'yaml'
+import { checkColumns, renderOne, renderRows } from '../../src/cli/output.ts'
+import { harmless } from '../../src/cli/plain.ts'
+import { formats, type Look, view } from '../../src/cli/view.ts'
+import { instanceRows, instanceView } from '../../src/cli/views.ts'
+import { ids, webInstance, webSummary } from './stand-in.ts'
+
+const look = (changes: Partial<Look> = {}): Look => ({
+  format: 'table',
+  columns: [],
+  width: undefined,
+  color: false,
+  ...changes,
+})
+const rows = [
+  instanceRows.row(webSummary),
+  instanceRows.row({ ...webSummary, id: ids.db, name: 'db "1", old', task: 'pausing' }),
+]
+type Note = { id: number; text: string | undefined; tags: string[] }
+const notes = view<Note, Record<string, (n: Note) => never>>(
+  { id: (n) => n.id as never, text: (n) => n.text as never, tags: (n) => n.tags as never },
+  ['id', 'text'],
+)
+const note = (changes: Partial<Note> = {}) => notes.row({ id: 7, text: 'plain', tags: ['a', 'b'], ...changes })
+
+describe('a list', () => {
+  test('is a table with the usual columns and plain borders', async () => {
+    expect(await renderRows([note(), note({ id: 8, text: undefined })], notes, look())).toBe(
+      [
+        '+----+-------+',
+        '| id | text  |',
+        '+----+-------+',
+        '| 7  | plain |',
+        '| 8  | -     |',
+        '+----+-------+',
+        '',
+      ].join('\n'),
+    )
+  })
+  test('of nothing is still a table with its head', async () => {
+    expect(await renderRows([], notes, look())).toContain('| id | text |')
+  })
+  test('has only the columns that were asked for, in that order', async () => {
+    expect(await renderRows([note()], notes, look({ columns: ['text', 'id'] }))).toContain('| text  | id |')
+    expect(await renderRows([note()], notes, look({ format: 'value', columns: ['tags', 'id'] }))).toBe('a, b 7\n')
+  })
+  test('as JSON has every column of every row, absent values as null', async () => {
+    const json = JSON.parse(await renderRows(rows, instanceRows, look({ format: 'json' })))
+    expect(json[0]).toEqual({
+      id: ids.web,
+      name: 'web',
+      status: 'ACTIVE',
+      task: null,
+      power: 'RUNNING',
+      host: 'host1',
+      flavor: 'm1.nano',
+      image: 'tiny',
+      project_id: 'default',
+      created_at: '2025-01-31T12:00:00.000Z',
+    })
+    expect(Object.keys(json[1])).toEqual([...instanceRows.columns])
+    expect(JSON.parse(await renderRows([], instanceRows, look({ format: 'json' })))).toEqual([])
+  })
+  test('as YAML says the same as JSON', async () => {
+    const yaml = await renderRows(rows, instanceRows, look({ format: 'yaml' }))
+    expect(parse(yaml)).toEqual(JSON.parse(await renderRows(rows, instanceRows, look({ format: 'json' }))))
+  })
+  test('as CSV is quoted as RFC 4180 has it', async () => {
+    const csv = await renderRows(
+      [note({ text: 'a "b", c' }), note({ text: 'two\nlines', tags: [] }), note({ text: undefined })],
+      notes,
+      look({ format: 'csv' }),
+    )
+    expect(csv).toBe('id,text,tags\n7,"a ""b"", c","[""a"",""b""]"\n7,"two\nlines",[]\n7,,"[""a"",""b""]"\n')
+  })
+  test('as values is blank-separated, and an absent one keeps its place', async () => {
+    expect(await renderRows([note({ text: undefined })], notes, look({ format: 'value' }))).toBe('7 -\n')
+    expect(await renderRows([note({ text: undefined })], notes, look({ format: 'value', columns: ['text'] }))).toBe(
+      '\n',
+    )
+    expect(await renderRows([], notes, look({ format: 'value' }))).toBe('')
+  })
+})
+
+describe('one thing', () => {
+  const row = instanceView.row(webInstance)
+  test('is a table of its fields', async () => {
+    const table = await renderOne(row, instanceView, look())
+    expect(table).toContain('| name              | web ')
+    expect(table).toContain('role=front, "A", tier=1')
+  })
+  test('as JSON is an object with every field', async () => {
+    const json = JSON.parse(await renderOne(row, instanceView, look({ format: 'json' })))
+    expect(Object.keys(json)).toEqual([...instanceView.columns])
+    expect(json).toMatchObject({
+      metadata: { role: 'front, "A"', tier: '1' },
+      memory_mb: 64,
+      fault: null,
+      operation: null,
+    })
+  })
+  test('as values is one a line', async () => {
+    const columns = ['host', 'task', 'name']
+    expect(await renderOne(row, instanceView, look({ format: 'value', columns }))).toBe('host1\n\nweb\n')
+  })
+  test('as CSV is a head and a line', async () => {
+    expect(await renderOne(row, instanceView, look({ format: 'csv', columns: ['name', 'host'] }))).toBe(
+      'name,host\nweb,host1\n',
+    )
+  })
+})
+
+describe('a terminal', () => {
+  const widths = [200, 120, 100, 90, 80, 72, 60, 50]
+  test.each(widths)('of %i columns never gets a broken table', async (width) => {
+    for (const line of (await renderRows(rows, instanceRows, look({ width }))).split('\n'))
+      expect(line.length).toBeLessThanOrEqual(width)
+    for (const line of (await renderOne(instanceView.row(webInstance), instanceView, look({ width }))).split('\n'))
+      expect(line.length).toBeLessThanOrEqual(width)
+  })
+  test('that is narrow shortens other columns before it breaks an id', async () => {
+    expect(await renderRows(rows, instanceRows, look({ width: 100 }))).toContain(ids.web)
+  })
+  test('that is far too narrow gets the rows one below the other', async () => {
+    const blocks = await renderRows(rows, instanceRows, look({ width: 15 }))
+    expect(blocks).toContain('name: web\n')
+  })
+  test('with colours shows states in them, elsewhere there is no escape', async () => {
+    expect(await renderRows(rows, instanceRows, look({ color: true }))).toContain('\u001b[32mACTIVE\u001b[39m')
+    expect(await renderRows(rows, instanceRows, look())).not.toContain('\u001b')
+  })
+  test('is not steered by what a value holds', async () => {
+    const evil = note({ text: 'x\u001b[2J\ty\nz' })
+    expect(await renderRows([evil], notes, look())).toContain('x\\x1b[2J\\ty\\nz')
+    expect(await renderRows([evil], notes, look({ format: 'value' }))).toBe('7 x\\x1b[2J\\ty\\nz\n')
+    expect(harmless('a\u001b]0;title\u0007b\u001b[31mred\u001b[0m\r\nc')).toBe('abred\nc')
+  })
+})
+
+test('a column that is not there is refused with those that are', () => {
+  expect(() => checkColumns(['nmae'], instanceRows)).toThrow(
+    expect.objectContaining({
+      exitCode: 2,
+      text: 'There is no column "nmae".',
+      hint: expect.stringContaining('Did you mean name?'),
+    }),
+  )
+  for (const format of formats) expect(format).toMatch(/^[a-z]+$/)
+})

@@ -1,0 +1,334 @@
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { type Code, Failure, type Params, RemoteError } from '../../src/core/base/errors.ts'
+import { type Answers, ids, type StandIn, startStandIn, webInstance } from '../cli/stand-in.ts'
+
+/** What is typed after `nova`, the first line that it must answer with, the second, and what else is set. */
+type Row = [
+  typed: string,
+  says: string | RegExp,
+  hint?: string | RegExp | undefined,
+  more?: { env?: Record<string, string> },
+]
+
+const scratch = mkdtempSync(join(tmpdir(), 'nova-wrong-'))
+writeFileSync(join(scratch, 'empty'), '')
+writeFileSync(join(scratch, 'private'), '-----BEGIN OPENSSH PRIVATE KEY-----\nAAAA\n')
+writeFileSync(join(scratch, 'text'), 'hello\n')
+writeFileSync(join(scratch, 'large'), Buffer.alloc(60_000))
+writeFileSync(join(scratch, 'bad.toml'), 'this is no TOML')
+writeFileSync(join(scratch, 'unknown.toml'), '[bus]\nurls = "amqp://x"\n')
+writeFileSync(join(scratch, 'value.toml'), '[log]\nlevel = "loud"\n')
+mkdirSync(join(scratch, 'folder'))
+
+/** Wrong by themselves: exit 2, and nothing is asked of the cloud. */
+const misuses: Row[] = [
+  // Commands.
+  ['lst', 'There is no command "lst".', 'Did you mean nova list? All commands: nova --help'],
+  ['puase web', 'There is no command "puase".', /^Did you mean nova pause/],
+  ['xyzzy', 'There is no command "xyzzy".', 'All commands: nova --help'],
+  ['flavr list', 'There is no command "flavr".', /^Did you mean nova flavor/],
+  ['flavor', 'flavor needs one more word.', 'One of: create, delete, list, show; more: nova flavor --help'],
+  ['operation', 'operation needs one more word.', /follow, list/],
+  ['flavor creat x', 'flavor has no command "creat".', /^Did you mean nova flavor create\? Commands: create/],
+  ['image upload x', 'image has no command "upload".', 'Commands: create, delete, list, show'],
+  ['--frobnicate list', /^"--frobnicate" stands before the command/, /^First the command, then its flags/],
+  ['--debug', 'A command is missing.', 'All commands: nova --help'],
+  ['-f json', 'A command is missing.'],
+  ['help xyzzy', 'There is no command "xyzzy".'],
+  ['xyzzy --help', 'There is no command "xyzzy".'],
+  // Flags.
+  ['list --statu ACTIVE', 'list has no flag --statu.', 'Did you mean --status? All flags: nova list --help'],
+  ['list --xyzzy', 'list has no flag --xyzzy.', 'All flags: nova list --help'],
+  ['list -z', 'list has no flag -z.'],
+  ['boot web --wiat', 'boot has no flag --wiat.', /^Did you mean --wait\?/],
+  ['pause web --hard', 'pause has no flag --hard.'],
+  ['list --limit', '--limit needs a value.'],
+  ['list --status', '--status needs a value.', /^Allowed: BUILD, ACTIVE/],
+  ['list --status active', '--status cannot be "active".', /^Did you mean ACTIVE\? Allowed: BUILD/],
+  ['wait web --status GONE', '--status cannot be "GONE".', /DELETED$/],
+  ['operation list --state done', '--state cannot be "done".', /^Allowed: queued, running/],
+  ['boot web --image a --image b', '--image was given twice.', 'Give it once.'],
+  ['boot web --dry-run --wait', '--dry-run and --wait exclude one another: give one of them.'],
+  ['operation list --open --state failed', '--open and --state exclude one another: give one of them.'],
+  ['list -f xml', '--format cannot be "xml".', 'Allowed: table, json, yaml, csv, value'],
+  ['-f jsn list', '--format cannot be "jsn".', /^Did you mean json\?/],
+  ['list', '--format cannot be "xml".', /^Allowed: table/, { env: { NOVA_FORMAT: 'xml' } }],
+  ['list', '--timeout: "soon" is not a number of seconds above 0.', undefined, { env: { NOVA_TIMEOUT: 'soon' } }],
+  ['list --timeout 0', '--timeout: "0" is not a number of seconds above 0.'],
+  ['list --timeout -5', '--timeout: "-5" is not a number of seconds above 0.'],
+  ['list --timeout abc', '--timeout: "abc" is not a number of seconds above 0.'],
+  ['list -c nmae', 'There is no column "nmae".', /^Did you mean name\? Columns: id, name, status/],
+  ['flavor list -c id,ram', 'There is no column "ram".', /Columns: id, name, vcpus/],
+  ['boot web -c nothing', 'There is no column "nothing".'],
+  ['pause web -c nothing', 'There is no column "nothing".'],
+  // Numbers and sizes.
+  ['list --limit 0', '--limit: "0" is not a whole number from 1 to 10000.'],
+  ['list --limit 1.5', '--limit: "1.5" is not a whole number from 1 to 10000.'],
+  ['list --limit many', '--limit: "many" is not a whole number from 1 to 10000.'],
+  ['boot web --count 0', '--count: "0" is not a whole number from 1 to 1000.'],
+  ['boot web --count 1001', '--count: "1001" is not a whole number from 1 to 1000.'],
+  ['boot web --count -3', '--count: "-3" is not a whole number from 1 to 1000.'],
+  ['console-log web --lines 0', '--lines: "0" is not a whole number from 1 up.'],
+  ['event list --after -1', '--after: "-1" is not a whole number from 0 up.'],
+  ['flavor create x --vcpus 0 --memory 1', '--vcpus: "0" is not a whole number from 1 to 1024.'],
+  ['flavor create x --vcpus 1 --memory lots', '--memory: "lots" is not a size.', 'Write it as 512, 512M or 2G.'],
+  ['flavor create x --vcpus 1 --memory 0', /memoryMb/],
+  ['flavor create x --vcpus 1 --memory 1 --disk 1M', '--disk: "1M" is not a size.', 'Write it as 10, 10G or 1T.'],
+  // Arguments.
+  ['list web', 'list takes no arguments; too much: "web".', 'Usage: nova list; more: nova list --help'],
+  ['show', 'show needs INSTANCE.', 'Usage: nova show INSTANCE; more: nova show --help'],
+  ['show web db', 'show takes 1 argument; too much: "db".'],
+  ['rename web', 'rename needs NAME.', 'Usage: nova rename INSTANCE NAME; more: nova rename --help'],
+  ['pause', 'pause needs INSTANCE.', 'Usage: nova pause INSTANCE...; more: nova pause --help'],
+  ['reboot --hard', 'reboot needs INSTANCE.'],
+  ['delete', 'delete needs INSTANCE.'],
+  ['boot', 'boot needs NAME.', 'Usage: nova boot NAME; more: nova boot --help'],
+  ['flavor create x', 'flavor create needs --vcpus and --memory.', /--vcpus N --memory MIB/],
+  ['flavor show', 'flavor show needs FLAVOR.'],
+  ['host show', 'host show needs HOST.'],
+  ['service enable', 'service enable needs HOST.'],
+  ['operation show', 'operation show needs OPERATION.'],
+  ['operation show 12', '"12" is not the id of an operation.', 'Find it: nova operation list'],
+  ['operation cancel web', '"web" is not the id of an operation.'],
+  ['completion', 'completion needs SHELL.'],
+  ['completion tcsh', '"tcsh" is not allowed here.', 'Allowed: bash, zsh, fish'],
+  // What the contract refuses before anything is sent.
+  ['show ""', /instance.*a name or id is needed/],
+  ['boot ""', /name.*must not be empty/],
+  ['boot " web"', /name.*no blank at the start or end/],
+  ['host show "my host"', /host.*letters, digits, dots and hyphens/],
+  // Pairs and files.
+  ['boot web --meta role', '--meta "role" has no value.', 'Write it as --meta KEY=VALUE.'],
+  ['boot web --meta =x', '--meta "=x" has no value.'],
+  ['boot web --hint same_host', '--hint "same_host" has no value.'],
+  ['boot web --key @/none', '--key: @/none does not exist.', 'Give a public key, or a file with one.'],
+  ['boot web --key @/private', /^--key: .* is a private key, which must not leave this machine\.$/, /\.pub$/],
+  ['boot web --key @/text', /^--key: .* holds no SSH public key\.$/, 'Make one: ssh-keygen -t ed25519'],
+  ['boot web --user-data @/none', '--user-data: @/none does not exist.'],
+  ['boot web --user-data @/folder', '--user-data: @/folder is a directory.'],
+  ['boot web --user-data @/large', /60000 bytes; at most 49150 fit/],
+  ['image create x', 'An image needs --disk or --kernel.', 'nova image create NAME --disk FILE'],
+  ['image create x --disk @/none', '--disk: @/none does not exist.', 'Name a file.'],
+  ['image create x --disk @/folder', '--disk: @/folder is not a file.'],
+  ['image create x --disk @/empty', '--disk: @/empty is empty.'],
+  ['image create x --ramdisk @/text', '--ramdisk goes only together with --kernel.'],
+  ['image create x --disk @/text --disk-format vhd', '--disk-format cannot be "vhd".', 'Allowed: qcow2, raw'],
+  // Configuration.
+  ['list --config @/none.toml', /none\.toml.*there is no such file/, undefined],
+  ['list --config @/bad.toml', /bad\.toml.*not TOML/],
+  ['list --config @/unknown.toml', /bus\.urls .*unknown; known keys are bus\.url/],
+  ['list --config @/value.toml', /log\.level = "loud" .*allowed are debug, info/],
+  [
+    'list',
+    /log\.level = "loud" \(NOVA_LOG_LEVEL\)/,
+    'All options: nova config docs',
+    { env: { NOVA_LOG_LEVEL: 'loud' } },
+  ],
+  ['list', /bus\.url = ftp:/, undefined, { env: { NOVA_BUS_URL: 'ftp://x' } }],
+]
+
+/** An answer that does not come while somebody waits for it. */
+let end = (): void => undefined
+const untilTheEnd = new Promise<{ instances: [] }>((resolve) => {
+  end = () => resolve({ instances: [] })
+})
+
+/** Right by themselves, but the cloud says no: exit 1 with its text and its hint. */
+const failed =
+  <C extends Code>(code: C, params: Params<C>): (() => Promise<never>) =>
+  async () => {
+    throw new Failure(code, params)
+  }
+const refusals: Array<[typed: string, answers: Answers, says: string | RegExp, hint?: string | RegExp]> = [
+  [
+    'show wbe',
+    { instanceShow: failed('InstanceNotFound', { id: 'wbe', near: ['web'] }) },
+    'No instance "wbe".',
+    'Did you mean "web"?',
+  ],
+  [
+    'pause nobody',
+    { begin: failed('InstanceNotFound', { id: 'nobody' }) },
+    'No instance "nobody".',
+    'See them all: nova list',
+  ],
+  [
+    'start web',
+    { begin: failed('AmbiguousName', { kind: 'instance', name: 'web', ids: [ids.web, ids.db] }) },
+    '2 instances are called "web".',
+    new RegExp(ids.db),
+  ],
+  [
+    'stop web',
+    {
+      begin: failed('InstanceInvalidState', {
+        name: 'web',
+        state: 'PAUSED',
+        verb: 'stop',
+        allowed: ['ACTIVE'],
+        first: 'unpause',
+      }),
+    },
+    'Cannot stop web: web is PAUSED: unpause it first.',
+    'stop works on an instance that is ACTIVE.',
+  ],
+  [
+    'reboot web',
+    { begin: failed('InstanceBusy', { name: 'web', task: 'pausing', operation: ids.pause }) },
+    'web is pausing: one operation at a time.',
+    `Wait for it: nova operation follow ${ids.pause}`,
+  ],
+  [
+    'boot web',
+    { boot: failed('QuotaExceeded', { resource: 'cores', limit: 4, used: 4, wanted: 1, project: 'default' }) },
+    /^Quota of project default exceeded: cores 4 used/,
+  ],
+  [
+    'boot web --wait',
+    { boot: failed('NoValidHost', { reason: '2 hosts: 2 full', instance: 'web' }) },
+    'No host can take it: 2 hosts: 2 full',
+    "Each host's reason: nova explain web",
+  ],
+  [
+    'boot web --availability-zone nova:host1',
+    { boot: failed('Forbidden', { what: 'Only administrators choose a host.' }) },
+    'Only administrators choose a host.',
+  ],
+  [
+    'console-log web',
+    { consoleLog: failed('HostUnreachable', { target: 'compute.host1' }) },
+    /no consumer/,
+    /nova service list/,
+  ],
+  [
+    'list',
+    { instanceList: failed('DatabaseDown', { why: 'connection refused' }) },
+    'The database cannot be reached: connection refused.',
+    /nova doctor/,
+  ],
+  [
+    'flavor create a --vcpus 1 --memory 64',
+    { flavorCreate: failed('FlavorExists', { name: 'a' }) },
+    'There is a flavor "a" already.',
+  ],
+  [
+    'image delete x',
+    { imageDelete: failed('ImageNotFound', { id: 'x' }) },
+    'No image "x".',
+    'See them all: nova image list',
+  ],
+  ['host list', {}, 'conductor has no method "hostList".', /nova status/],
+  [
+    'explain web',
+    { explain: async () => ({ instance: webInstance }) },
+    'web was not placed yet, so there is nothing to explain.',
+    'See it: nova show web',
+  ],
+  [
+    'operation follow 33333333-3333-4333-8333-333333333333',
+    { operationShow: failed('OperationNotFound', { id: ids.boot }) },
+    `No operation "${ids.boot}".`,
+  ],
+  [
+    'list --timeout 0.3',
+    { instanceList: () => untilTheEnd },
+    /^No answer from conductor to "instanceList" within 0\.3 s\.$/,
+    /nova operation list/,
+  ],
+  [
+    'list',
+    {
+      instanceList: async () => {
+        throw new TypeError('x is undefined')
+      },
+    },
+    /^The other side failed with TypeError: x is undefined \(req-[0-9a-f-]+\)$/,
+    /log of the daemon/,
+  ],
+]
+
+let standIn: StandIn
+beforeAll(async () => {
+  standIn = await startStandIn()
+})
+afterAll(async () => {
+  end()
+  await standIn.close()
+  rmSync(scratch, { recursive: true, force: true })
+})
+
+/** Splits as a shell does where only double quotes are special; `@` is the scratch directory. */
+const split = (typed: string): string[] =>
+  [...typed.matchAll(/"([^"]*)"|\S+/g)].map((match) => (match[1] ?? match[0]).replaceAll('@', scratch))
+const inScratch = (text: string | RegExp) => (typeof text === 'string' ? text.replaceAll('@', scratch) : text)
+const match = (text: string | RegExp) => (typeof text === 'string' ? text : expect.stringMatching(text))
+
+test('there are at least sixty wrong invocations here', () => {
+  expect(misuses.length + refusals.length).toBeGreaterThanOrEqual(60)
+})
+
+describe.concurrent('typed wrongly', () => {
+  test.each(misuses)('nova %s', async (typed, says, hint, more) => {
+    const { code, stdout, stderr } = await standIn.nova(split(typed), more?.env)
+    const [first, second, ...rest] = stderr.split('\n')
+    expect(first?.replace(/^nova: /, '')).toEqual(match(inScratch(says)))
+    if (hint !== undefined) expect(second?.trim()).toEqual(match(hint))
+    expect(first).toMatch(/^nova: /)
+    expect([second === '' || second?.startsWith('  '), rest.filter(Boolean)]).toEqual([true, []])
+    expect([code, stdout]).toEqual([2, ''])
+  })
+})
+
+test('of all these, none reached the cloud', () => {
+  expect(standIn.asked).toEqual([])
+})
+
+describe('refused by the cloud', () => {
+  test.each(refusals)('nova %s', async (typed, answers, says, hint) => {
+    standIn.answers = answers
+    const { code, stdout, stderr } = await standIn.nova(split(typed))
+    const [first, second] = stderr.split('\n')
+    expect(first?.replace(/^nova: /, '')).toEqual(match(says))
+    if (hint !== undefined) expect(second?.trim()).toEqual(match(hint))
+    expect([code, stdout]).toEqual([1, ''])
+    expect(stderr).not.toContain('    at ')
+  })
+
+  test('the stack of the other side is shown with --debug only', async () => {
+    standIn.answers = {
+      instanceList: async () => {
+        throw new TypeError('x is undefined')
+      },
+    }
+    const { stderr } = await standIn.nova(['list', '--debug'])
+    expect(stderr).toContain('TypeError: x is undefined\n    at ')
+    expect(stderr).toContain(RemoteError.name)
+  })
+
+  test('a bus that is not there says where it was sought and what to do', async () => {
+    const { code, stderr } = await standIn.nova(['list'], { NOVA_BUS_URL: 'amqp://guest:secret@127.0.0.1:1' })
+    expect(stderr).toBe(
+      [
+        'nova: The bus at amqp://guest:***@127.0.0.1:1 cannot be reached: nothing listens there (ECONNREFUSED).',
+        '  Start a cloud on this machine: nova up; or name another bus: NOVA_BUS_URL=amqp://…',
+        '',
+      ].join('\n'),
+    )
+    expect(code).toBe(1)
+  })
+
+  test('a bus that does not know the password says so', async () => {
+    const { code, stderr } = await standIn.nova(['list'], { NOVA_BUS_URL: standIn.url.replace('pass-word', 'wrong') })
+    expect(stderr).toMatch(/^nova: The bus at amqp:\/\/nova:\*\*\*@127\.0\.0\.1:\d+ refused the login/)
+    expect(code).toBe(1)
+  })
+
+  test('where no cloud was started yet, that is said', async () => {
+    const { code, stderr } = await standIn.nova(['list'], { NOVA_BUS_URL: '', NOVA_STATE_DIR: join(scratch, 'none') })
+    expect(stderr).toMatch(/no cloud was started here yet\.\n {2}Start a cloud on this machine: nova up/)
+    expect(code).toBe(1)
+  })
+})

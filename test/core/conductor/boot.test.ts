@@ -1,0 +1,209 @@
+import { afterEach, describe, expect, test } from 'vitest'
+import type { ConductorOptions } from '../../../src/core/conductor/deps.ts'
+import { sweep } from '../../../src/core/conductor/operations/sweep.ts'
+import { databases } from '../../kit/databases.ts'
+import { admin, member, Rig } from './rig.ts'
+
+const open: Rig[] = []
+afterEach(async () => {
+  for (const rig of open.splice(0)) await rig.close()
+})
+const quota = { instances: -1, cores: -1, memoryMb: -1 }
+
+describe.each(await databases())('on $name', (database) => {
+  const start = async (but: Partial<ConductorOptions> = {}) => {
+    const rig = await Rig.open(database, but)
+    open.push(rig)
+    return rig
+  }
+  const rows = async (rig: Rig) => [
+    (await rig.conductor.instanceList(admin, { allProjects: true })).instances.length,
+    (await rig.conductor.operationList(admin, {})).operations.length,
+  ]
+
+  test('several at once are numbered, and come in one request', async () => {
+    const rig = await start()
+    rig.placeAtOnce = false
+    const { begun, image, flavor } = await rig.conductor.boot(admin, { name: 'web', count: 3 })
+    expect(begun.map(({ instance }) => instance.name)).toEqual(['web-1', 'web-2', 'web-3'])
+    expect([image, flavor]).toEqual(['tiny', 'm1.tiny'])
+    expect(rig.take('scheduler')).toEqual(begun.map(({ operation }) => operation))
+    expect((await rig.events()).length).toBe(3)
+  })
+
+  test('a thousand at once', async () => {
+    const rig = await start()
+    rig.placeAtOnce = false
+    const { begun } = await rig.conductor.boot(admin, { name: 'web', count: 1000 })
+    expect(begun).toHaveLength(1000)
+    expect(rig.take('scheduler')).toHaveLength(1000)
+  })
+
+  test('everything that was wished for reaches the host and the scheduler', async () => {
+    const rig = await start()
+    const h1 = await rig.host('h1')
+    const { operation } = await rig.boot('web', {
+      metadata: { role: 'web' },
+      hints: { different_host: 'x' },
+      userData: Buffer.from('#!/bin/sh').toString('base64'),
+      key: 'ssh-ed25519 AAAAC3Nz me@here',
+      description: 'the first one',
+      availabilityZone: 'nova:h1',
+    })
+    expect(await h1.claim(operation)).toMatchObject({
+      instance: {
+        metadata: { role: 'web' },
+        userData: 'IyEvYmluL3No',
+        key: 'ssh-ed25519 AAAAC3Nz me@here',
+      },
+    })
+    expect(await rig.show('web')).toMatchObject({
+      description: 'the first one',
+      availabilityZone: 'nova',
+      hints: { different_host: 'x' },
+      hasUserData: true,
+    })
+    const { decision } = await rig.conductor.bootDryRun(admin, { name: 'x', availabilityZone: ':h1' })
+    expect(JSON.parse(decision.summary)).toMatchObject({ forcedHost: 'h1', size: { memoryMb: 512 }, excluded: [] })
+  })
+
+  const wrong: Array<[string, Record<string, unknown>, object]> = [
+    ['an unknown image', { image: 'tinny' }, { code: 'ImageNotFound', hint: 'Did you mean "tiny"?' }],
+    ['an unknown flavor', { flavor: 'm1.tny' }, { code: 'FlavorNotFound', hint: 'Did you mean "m1.tiny"?' }],
+    ['an unknown host', { availabilityZone: ':h2' }, { code: 'HostNotFound', hint: 'Did you mean "h1"?' }],
+    ['no host behind the colon', { availabilityZone: 'nova:' }, { code: 'InvalidRequest' }],
+    ['user data that is not base64', { userData: 'hello!' }, { code: 'InvalidRequest' }],
+    ['a key that is none', { key: 'my key' }, { code: 'InvalidRequest' }],
+    ['a name too long for its numbers', { name: 'x'.repeat(254), count: 10 }, { code: 'InvalidRequest' }],
+    [
+      'too much metadata',
+      { metadata: Object.fromEntries(Array.from({ length: 129 }, (_, i) => [`k${i}`, 'v'])) },
+      { code: 'InvalidRequest' },
+    ],
+    [
+      'a flavor that is too small',
+      { image: 'big' },
+      { code: 'FlavorTooSmall', params: { what: 'memory', needs: 1024 } },
+    ],
+    ['an image that is not there yet', { image: 'coming' }, { code: 'ImageNotActive' }],
+    ['no image where there are several', { image: '' }, { code: 'InvalidRequest' }],
+  ]
+  test.each(wrong)('%s is refused, and nothing is written', async (_what, wish, refusal) => {
+    const rig = await start()
+    await rig.host('h1')
+    const images = await rig.db.selectFrom('images').selectAll().execute()
+    for (const image of [
+      { name: 'big', min_memory_mb: 1024, id: '1' },
+      { name: 'coming', status: 'saving', id: '2' },
+    ])
+      await rig.db
+        .insertInto('images')
+        .values({ ...images[0]!, ...image })
+        .execute()
+    // Where the wish names no image, none is called tiny either.
+    const { image = '', ...rest } = { image: 'tiny', ...wish }
+    if (image === '')
+      await rig.db.updateTable('images').set({ name: 'small', status: 'active' }).where('id', '=', '2').execute()
+    if (image === '') await rig.db.updateTable('images').set({ name: 'medium' }).where('name', '=', 'tiny').execute()
+    const before = await rows(rig)
+    const asked = { name: 'web', flavor: 'm1.tiny', ...rest, ...(image === '' ? {} : { image: String(image) }) }
+    const failure = await rig.conductor.boot(admin, asked).catch((e) => e)
+    expect({ code: failure.code, hint: failure.hint, params: failure.params }).toMatchObject(refusal)
+    expect(await rows(rig)).toEqual(before)
+    expect(rig.sent).toEqual([])
+  })
+
+  test('only administrators choose the host', async () => {
+    const rig = await start()
+    await rig.host('h1')
+    await expect(rig.boot('web', { availabilityZone: ':h1' }, member('p1'))).rejects.toMatchObject({
+      code: 'Forbidden',
+    })
+  })
+
+  test('of twenty at the same moment exactly as many are let in as the quota has room for', async () => {
+    const rig = await start({ quota: { ...quota, cores: 7 } })
+    const all = await Promise.allSettled(Array.from({ length: 20 }, (_, i) => rig.boot(`web${i}`)))
+    expect(all.filter(({ status }) => status === 'fulfilled')).toHaveLength(7)
+    expect(all.find(({ status }) => status === 'rejected')).toMatchObject({
+      reason: { code: 'QuotaExceeded', params: { resource: 'cores', limit: 7, used: 7, wanted: 1, project: 'p1' } },
+    })
+    expect(await rows(rig)).toEqual([7, 7])
+    await rig.boot('other', {}, member('p2'))
+  })
+
+  test('what exceeds the quota is refused as a whole', async () => {
+    const rig = await start({ quota: { ...quota, memoryMb: 1024 } })
+    await expect(rig.boot('web', { count: 3 })).rejects.toMatchObject({ params: { resource: 'ram_mb', wanted: 1536 } })
+    await expect(rig.conductor.bootDryRun(admin, { name: 'web', count: 3 })).rejects.toMatchObject({
+      code: 'QuotaExceeded',
+    })
+    expect(await rows(rig)).toEqual([0, 0])
+  })
+
+  describe('an idempotency key', () => {
+    test('gives the first answer again for a day', async () => {
+      const rig = await start()
+      const wish = { name: 'web', count: 12, idempotencyKey: 'k' }
+      const first = await rig.conductor.boot(admin, wish)
+      expect(await rig.conductor.boot(admin, { ...wish, count: 2 })).toEqual(first)
+      expect((await rows(rig))[0]).toBe(12)
+      expect((await rig.conductor.boot(member('p2'), wish)).begun[0]).not.toEqual(first.begun[0])
+      rig.clock.advance(86_401)
+      expect((await rig.conductor.boot(admin, wish)).begun[0]).not.toEqual(first.begun[0])
+    })
+
+    test('used by two at the same moment boots once', async () => {
+      const rig = await start()
+      const wish = { name: 'web', count: 2, idempotencyKey: 'k' }
+      const all = await Promise.all([1, 2, 3, 4].map(() => rig.conductor.boot(admin, wish)))
+      expect(new Set(all.map(({ begun }) => begun[0]?.operation)).size).toBe(1)
+      expect((await rows(rig))[0]).toBe(2)
+    })
+
+    test('of a boot means no other request', async () => {
+      const rig = await start()
+      await rig.conductor.boot(admin, { name: 'web', idempotencyKey: 'k' })
+      const other = { instance: 'web', kind: 'delete', idempotencyKey: 'k' } as const
+      await expect(rig.conductor.begin(admin, other)).rejects.toMatchObject({ code: 'InvalidRequest' })
+    })
+  })
+
+  describe('without a scheduler', () => {
+    test('nothing is left behind, and the caller hears why within a second', async () => {
+      const rig = await start()
+      rig.listens.delete('scheduler')
+      await rig.schedulerIsUp()
+      const began = performance.now()
+      await expect(rig.boot('web', { count: 5 })).rejects.toMatchObject({ code: 'HostUnreachable' })
+      expect(performance.now() - began).toBeLessThan(1000)
+      expect(await rows(rig)).toEqual([0, 0])
+    })
+
+    test('one that only reconnects is waited for', async () => {
+      const rig = await start()
+      rig.listens.delete('scheduler')
+      await rig.schedulerIsUp()
+      rig.clock.after(150, () => rig.listens.add('scheduler'))
+      await rig.boot('web')
+      expect(rig.take('scheduler')).toHaveLength(1)
+    })
+
+    test('a boot that was accepted waits until its deadline', async () => {
+      const rig = await start()
+      rig.placeAtOnce = false
+      const { operation } = await rig.boot('web')
+      rig.listens.delete('scheduler')
+      rig.clock.advance(300)
+      await sweep(rig.deps)
+      expect(await rig.operation(operation)).toMatchObject({ state: 'queued' })
+      rig.clock.advance(301)
+      await sweep(rig.deps)
+      expect(await rig.operation(operation)).toMatchObject({
+        state: 'failed',
+        fault: { code: 'DeadlinePassed', message: expect.stringContaining('no scheduler') },
+      })
+      expect(await rig.show('web')).toMatchObject({ status: 'ERROR' })
+    })
+  })
+})

@@ -1,0 +1,129 @@
+import fc from 'fast-check'
+import { afterEach, describe, expect, test } from 'vitest'
+import { isFailure } from '../../../src/core/base/errors.ts'
+import { sweep } from '../../../src/core/conductor/operations/sweep.ts'
+import { claimHost } from '../../../src/core/store/placement.ts'
+import { databases } from '../../kit/databases.ts'
+import { admin, type Host, Rig } from './rig.ts'
+
+const open: Rig[] = []
+afterEach(async () => {
+  for (const rig of open.splice(0)) await rig.close()
+})
+
+const size = { vcpus: 1, memoryMb: 512, diskGb: 1 }
+
+/** What may happen next: to the nth instance, by the people, the hosts, or time. */
+const deeds = [
+  'boot',
+  'claim',
+  'finish',
+  'fault',
+  'corrupt',
+  'delete',
+  'pause',
+  'cancel',
+  'retry',
+  'lose',
+  'wait',
+  'reborn',
+] as const
+type Deed = { deed: (typeof deeds)[number]; which: number }
+const deed = fc.record({ deed: fc.constantFrom(...deeds), which: fc.nat(9) })
+
+describe.each(await databases())('on $name', (database) => {
+  const start = async () => {
+    const rig = await Rig.open(database)
+    open.push(rig)
+    return rig
+  }
+
+  test('of twenty guarded claims on five slots exactly five are granted', async () => {
+    const rig = await start()
+    await rig.host('h1', { slots: 5 })
+    rig.placeAtOnce = false
+    const { begun } = await rig.conductor.boot(admin, { name: 'web', count: 20, flavor: 'm1.tiny' })
+    const limits = { vcpus: 5, memoryMb: 5 * 512, diskGb: 5 }
+    const answers = await Promise.all(
+      begun.map(({ operation, instance }) =>
+        claimHost(rig.db, { operationId: operation, instanceId: instance.id, host: 'h1', size, limits, now: 1 }),
+      ),
+    )
+    expect(answers.filter((answer) => answer === 'claimed')).toHaveLength(5)
+    expect(answers.filter((answer) => answer === 'full')).toHaveLength(15)
+    expect(await rig.drift()).toEqual([])
+    const twice = begun.map(({ operation, instance }) =>
+      claimHost(rig.db, { operationId: operation, instanceId: instance.id, host: 'h1', size, limits, now: 1 }),
+    )
+    expect(new Set(await Promise.all(twice))).toEqual(new Set(['gone', 'full']))
+  })
+
+  test('whatever happens, counters are sums, and an open operation is a task', async () => {
+    const rig = await start()
+    const hosts = new Map<string, Host>()
+    for (const name of ['h1', 'h2', 'h3']) hosts.set(name, await rig.host(name, { slots: 3 }))
+    let number = 0
+    await fc.assert(
+      fc.asyncProperty(fc.array(deed, { maxLength: 25 }), async (story) => {
+        for (const step of story) {
+          await play(rig, hosts, step, number++)
+          expect(await rig.drift()).toEqual([])
+        }
+        await check(rig)
+      }),
+      { numRuns: database.name === 'sqlite' ? 40 : 12, endOnFailure: true },
+    )
+  })
+})
+
+/** I1 and I3 as a person could see them. */
+async function check(rig: Rig): Promise<void> {
+  const { instances } = await rig.conductor.instanceList(admin, {})
+  const { operations } = await rig.conductor.operationList(admin, { open: true })
+  const busy = new Set(operations.map(({ instanceId }) => instanceId))
+  expect(busy.size).toBe(operations.length)
+  for (const { id, task, status } of instances) {
+    expect(task !== undefined).toBe(busy.has(id))
+    if (status === 'BUILD') expect(task).toBeDefined()
+  }
+  const { hosts } = await rig.conductor.hostList(admin, {})
+  for (const host of hosts) {
+    expect(host.used.vcpus).toBeLessThanOrEqual(host.limit.vcpus)
+    expect(host.instances).toBe(instances.filter((instance) => instance.host === host.name).length)
+  }
+}
+
+async function play(rig: Rig, hosts: Map<string, Host>, { deed, which }: Deed, number: number): Promise<void> {
+  const { instances } = await rig.conductor.instanceList(admin, {})
+  const instance = instances[which % Math.max(1, instances.length)]
+  const { operations } = await rig.conductor.operationList(admin, { limit: 20 })
+  const running = operations.filter(({ state }) => state === 'running' || state === 'queued')
+  const operation = running[which % Math.max(1, running.length)]
+  const owner = hosts.get(operation?.host ?? '')
+  try {
+    if (deed === 'boot') await rig.boot(`web${number}`)
+    else if (deed === 'wait') {
+      rig.clock.advance(which * 20)
+      await sweep(rig.deps)
+    } else if (deed === 'lose') rig.sent.length = 0
+    else if (deed === 'reborn') {
+      const name = `h${(which % 3) + 1}`
+      hosts.set(name, await rig.host(name, { slots: 3, life: `${name}-${number}` }))
+    } else if (deed === 'retry') {
+      const ended = operations.filter(({ state }) => state === 'failed' || state === 'cancelled')
+      const { id } = ended[which % Math.max(1, ended.length)] ?? {}
+      if (id) await rig.conductor.operationRetry(admin, { operation: id })
+    } else if (deed === 'delete' || deed === 'pause') {
+      if (instance) await rig.conductor.begin(admin, { instance: instance.id, kind: deed })
+    } else if (deed === 'cancel') {
+      if (operation) await rig.conductor.operationCancel(admin, { operation: operation.id })
+    } else if (operation && owner) {
+      if (deed === 'claim') await owner.claim(operation.id)
+      else if (deed === 'finish') await owner.finish(operation.id)
+      else await owner.fault(operation.id, deed === 'corrupt' ? 'ImageCorrupt' : 'DriverFailed')
+    }
+  } catch (e) {
+    // Much of it is not allowed at that moment; a refusal is an answer, a bug is not.
+    if (!isFailure(e)) throw e
+  }
+}

@@ -1,0 +1,159 @@
+import { afterEach, describe, expect, test } from 'vitest'
+import { sweep } from '../../../src/core/conductor/operations/sweep.ts'
+import { databases } from '../../kit/databases.ts'
+import { admin, type Host, member, Rig } from './rig.ts'
+
+const open: Rig[] = []
+afterEach(async () => {
+  for (const rig of open.splice(0)) await rig.close()
+})
+
+/** Brings an instance called web into a state, by the means that people and hosts have. */
+const ways: Record<string, (rig: Rig, h1: Host) => Promise<unknown>> = {
+  'BUILD, waiting for a scheduler': async (rig) => {
+    rig.placeAtOnce = false
+    await rig.boot()
+  },
+  'BUILD, placed': (rig) => rig.boot(),
+  'BUILD, claimed': async (rig, h1) => h1.claim((await rig.boot()).operation),
+  'BUILD, past its deadline': async (rig, h1) => {
+    await h1.claim((await rig.boot()).operation)
+    rig.clock.advance(601)
+    await sweep(rig.deps)
+  },
+  'ERROR, never placed': async (rig) => {
+    await rig.db.updateTable('hosts').set({ total_vcpus: 0 }).execute()
+    await rig.boot()
+  },
+  'ERROR, on its host': async (rig, h1) => {
+    const { operation } = await rig.boot()
+    await h1.claim(operation)
+    await h1.fault(operation, 'ImageCorrupt')
+  },
+  ACTIVE: (rig, h1) => rig.running(h1),
+  'ACTIVE, being paused': async (rig, h1) => {
+    await rig.running(h1)
+    await h1.claim((await rig.conductor.begin(admin, { instance: 'web', kind: 'pause' })).operation)
+  },
+  'ACTIVE, about to be stopped': async (rig, h1) => {
+    await rig.running(h1)
+    await rig.conductor.begin(admin, { instance: 'web', kind: 'stop' })
+  },
+  ...Object.fromEntries(
+    (['pause', 'suspend', 'stop'] as const).map((kind) => [
+      kind,
+      async (rig: Rig, h1: Host) => {
+        await rig.running(h1)
+        await h1.carryOut((await rig.conductor.begin(admin, { instance: 'web', kind })).operation)
+      },
+    ]),
+  ),
+  CRASHED: async (rig, h1) => {
+    const id = await rig.running(h1)
+    await rig.agent.power(admin, { ...h1.self, changes: [{ id, power: 'CRASHED' }] })
+  },
+  'delete failed': async (rig, h1) => {
+    await rig.running(h1)
+    const { operation } = await rig.conductor.begin(admin, { instance: 'web', kind: 'delete' })
+    await h1.claim(operation)
+    await h1.fault(operation)
+  },
+  'delete cancelled': async (rig, h1) => {
+    await rig.running(h1)
+    const { operation } = await rig.conductor.begin(admin, { instance: 'web', kind: 'delete' })
+    await rig.conductor.operationCancel(admin, { operation })
+  },
+}
+
+describe.each(await databases())('on $name', (database) => {
+  const start = async () => {
+    const rig = await Rig.open(database)
+    open.push(rig)
+    return rig
+  }
+
+  test.each(Object.keys(ways))('delete works, and twice: %s', async (state) => {
+    const rig = await start()
+    const h1 = await rig.host('h1')
+    await ways[state]?.(rig, h1)
+    const { id } = await rig.show('web')
+    const first = await rig.conductor.begin(admin, { instance: 'web', kind: 'delete' })
+    const second = await rig.conductor.begin(admin, { instance: id, kind: 'delete' }).catch((e) => e.code)
+    const { state: now } = await rig.operation(first.operation)
+    if (now === 'queued') {
+      expect(second).toEqual(first)
+      await h1.carryOut(first.operation)
+    } else expect(second).toBe('InstanceNotFound')
+
+    expect(await rig.operation(first.operation)).toMatchObject({ state: 'succeeded' })
+    await expect(rig.show(id)).rejects.toMatchObject({ code: 'InstanceNotFound' })
+    expect((await rig.conductor.operationList(admin, { open: true })).operations).toEqual([])
+    expect(await rig.drift()).toEqual([])
+    expect(await rig.db.selectFrom('hosts').select(['instances', 'used_vcpus']).execute()).toMatchObject([
+      { instances: 0, used_vcpus: 0 },
+    ])
+    const { instances } = await rig.conductor.instanceList(admin, { deleted: true })
+    expect(instances).toMatchObject([{ id, name: 'web' }])
+    expect((await rig.events()).at(-1)).toBe('instance.delete.end')
+  })
+
+  test('delete comes before what runs: that is cancelled, and its host hears so', async () => {
+    const rig = await start()
+    const h1 = await rig.host('h1')
+    const boot = await rig.boot()
+    await h1.claim(boot.operation)
+    const { operation } = await rig.conductor.begin(admin, { instance: 'web', kind: 'delete' })
+    expect(await rig.operation(boot.operation)).toMatchObject({
+      state: 'cancelled',
+      fault: { code: 'OperationCancelled', message: expect.stringContaining('being deleted') },
+    })
+    expect(await rig.show('web')).toMatchObject({ task: 'deleting', operation: { id: operation, kind: 'delete' } })
+    await expect(h1.step(boot.operation, 'disk')).rejects.toMatchObject({ code: 'OperationLost' })
+    expect(await rig.agent.heartbeat(admin, { ...h1.self, operations: [boot.operation] })).toMatchObject({
+      lost: [boot.operation],
+    })
+    // The host's last word on the boot changes nothing any more.
+    await h1.finish(boot.operation, { cancelled: true, power: 'NOSTATE' })
+    await h1.carryOut(operation)
+    await expect(rig.show('web')).rejects.toMatchObject({ code: 'InstanceNotFound' })
+  })
+
+  test('a delete that races with the end of a boot wins either way', async () => {
+    const rig = await start()
+    const h1 = await rig.host('h1', { slots: 50 })
+    for (let i = 0; i < 10; i++) {
+      const { operation } = await rig.boot(`web${i}`)
+      await h1.claim(operation)
+      const [gone] = await Promise.all([
+        rig.conductor.begin(admin, { instance: `web${i}`, kind: 'delete' }),
+        h1.finish(operation),
+      ])
+      await h1.carryOut(gone.operation)
+    }
+    expect((await rig.conductor.instanceList(admin, {})).instances).toEqual([])
+    expect(await rig.drift()).toEqual([])
+  })
+
+  test('a delete that was not heard of and is repeated under its key is the same, even when all is over', async () => {
+    const rig = await start()
+    const h1 = await rig.host('h1')
+    await rig.running(h1)
+    const wish = { instance: 'web', kind: 'delete', idempotencyKey: 'k' } as const
+    const first = await rig.conductor.begin(admin, wish)
+    await h1.carryOut(first.operation)
+    expect(await rig.conductor.begin(admin, wish)).toEqual(first)
+    await expect(rig.conductor.begin(member('p1'), { ...wish, kind: 'stop' })).rejects.toMatchObject({
+      code: 'InstanceNotFound',
+    })
+  })
+
+  test('what is deleted frees its quota at once', async () => {
+    const rig = await start()
+    await rig.db.insertInto('projects').values({ id: 'p1', created_at: 0 }).execute()
+    await rig.db.insertInto('quotas').values({ project_id: 'p1', resource: 'instances', max: 1 }).execute()
+    await rig.boot('a')
+    await expect(rig.boot('b')).rejects.toMatchObject({ code: 'QuotaExceeded' })
+    await rig.conductor.begin(admin, { instance: 'a', kind: 'delete' })
+    await rig.boot('b')
+  })
+})

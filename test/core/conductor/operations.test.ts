@@ -1,0 +1,438 @@
+import { afterEach, describe, expect, test } from 'vitest'
+import type { ConductorOptions } from '../../../src/core/conductor/deps.ts'
+import { sweep } from '../../../src/core/conductor/operations/sweep.ts'
+import { beginnable } from '../../../src/core/model/operation.ts'
+import { databases } from '../../kit/databases.ts'
+import { admin, Rig } from './rig.ts'
+
+const open: Rig[] = []
+afterEach(async () => {
+  for (const rig of open.splice(0)) await rig.close()
+})
+
+describe.each(await databases())('on $name', (database) => {
+  const start = async (but: Partial<ConductorOptions> = {}) => {
+    const rig = await Rig.open(database, but)
+    open.push(rig)
+    return rig
+  }
+
+  test('a boot goes from the row to ACTIVE, and each change is an event', async () => {
+    const rig = await start()
+    const h1 = await rig.host('h1')
+    const { operation, instance } = await rig.boot('web')
+    expect(await rig.show('web')).toMatchObject({ status: 'BUILD', task: 'spawning', host: 'h1', generation: 1 })
+    expect(rig.take('h1')).toEqual([operation])
+
+    const work = await h1.claim(operation)
+    expect(work).toMatchObject({
+      operation: { id: operation, kind: 'boot', step: 'image', attempt: 1, requestId: 'req-admin' },
+      instance: { id: instance.id, name: 'web', size: { vcpus: 1, memoryMb: 512, diskGb: 1 }, generation: 1 },
+      image: { name: 'tiny', diskFormat: 'qcow2', files: { disk: { sizeBytes: 3, sha256: 'a'.repeat(64) } } },
+    })
+    for (const step of ['image', 'disk', 'start']) await h1.step(operation, step)
+    await h1.finish(operation)
+
+    expect(await rig.show(instance.id)).toMatchObject({ status: 'ACTIVE', power: 'RUNNING', host: 'h1' })
+    expect((await rig.show('web')).task).toBeUndefined()
+    const done = await rig.operation(operation)
+    expect(done).toMatchObject({ state: 'succeeded', step: 'start', attempt: 1 })
+    expect(done.steps.map(({ name, host, attempt }) => `${name} ${host} ${attempt}`)).toEqual([
+      'place h1 1',
+      'image h1 1',
+      'disk h1 1',
+      'start h1 1',
+    ])
+    expect(await rig.events()).toEqual(['host.up', 'instance.create.start', 'instance.create.end'])
+    expect(rig.published.map(({ key }) => key.replace(instance.id, 'I').replace(operation, 'O'))).toEqual([
+      'host.up.-.-',
+      'instance.create.start.I.O',
+      ...['image', 'disk', 'start'].map(() => 'operation.step.I.O'),
+      'instance.create.end.I.O',
+    ])
+    expect(rig.published.at(-1)?.body).toMatchObject({
+      status: 'ACTIVE',
+      operation: { kind: 'boot', state: 'succeeded' },
+    })
+  })
+
+  test.each(beginnable)('%s leaves the instance in the state that its law names', async (kind) => {
+    const rig = await start()
+    const h1 = await rig.host('h1')
+    const id = await rig.running(h1)
+    const before = { unpause: 'pause', resume: 'suspend', start: 'stop' } as const
+    for (const verb of [before[kind as keyof typeof before], kind]) {
+      if (!verb) continue
+      const { operation } = await rig.conductor.begin(admin, { instance: 'web', kind: verb })
+      expect(rig.take('h1')).toEqual([operation])
+      await h1.carryOut(operation)
+    }
+    const states = { pause: 'PAUSED', suspend: 'SUSPENDED', stop: 'SHUTOFF' } as const
+    if (kind === 'delete') await expect(rig.show(id)).rejects.toMatchObject({ code: 'InstanceNotFound' })
+    else expect(await rig.show(id)).toMatchObject({ status: states[kind as keyof typeof states] ?? 'ACTIVE' })
+    expect(await rig.drift()).toEqual([])
+  })
+
+  test('of two callers at the same moment one begins and the other hears that it is busy', async () => {
+    const rig = await start()
+    await rig.running(await rig.host('h1'))
+    const both = await Promise.allSettled([
+      rig.conductor.begin(admin, { instance: 'web', kind: 'pause' }),
+      rig.conductor.begin(admin, { instance: 'web', kind: 'stop' }),
+    ])
+    expect(both.map(({ status }) => status).sort()).toEqual(['fulfilled', 'rejected'])
+    expect(both.find(({ status }) => status === 'rejected')).toMatchObject({ reason: { code: 'InstanceBusy' } })
+    expect(rig.take('h1')).toHaveLength(1)
+  })
+
+  test('a wrong state is said with the verb that leads out of it', async () => {
+    const rig = await start()
+    const h1 = await rig.host('h1')
+    await rig.running(h1)
+    await h1.carryOut((await rig.conductor.begin(admin, { instance: 'web', kind: 'pause' })).operation)
+    await expect(rig.conductor.begin(admin, { instance: 'web', kind: 'stop' })).resolves.toBeDefined()
+    await h1.carryOut(rig.take('h1').at(-1) as string)
+    await expect(rig.conductor.begin(admin, { instance: 'web', kind: 'pause' })).rejects.toMatchObject({
+      code: 'InstanceInvalidState',
+      message: 'Cannot pause web: web is SHUTOFF: start it first.',
+    })
+  })
+
+  describe('a claim', () => {
+    test('by the same life of a daemon, asked again, is the same', async () => {
+      const rig = await start()
+      const h1 = await rig.host('h1')
+      const { operation } = await rig.boot()
+      const first = await h1.claim(operation)
+      await h1.step(operation, 'disk')
+      expect(await h1.claim(operation)).toMatchObject({ operation: { step: 'disk', attempt: first.operation.attempt } })
+      expect((await rig.operation(operation)).steps.map(({ name }) => name)).toEqual(['place', 'image', 'disk'])
+    })
+
+    test('by twenty at once has one winner, all of one life', async () => {
+      const rig = await start()
+      const h1 = await rig.host('h1')
+      const { operation } = await rig.boot()
+      const works = await Promise.all(Array.from({ length: 20 }, () => h1.claim(operation)))
+      expect(new Set(works.map((work) => work.operation.attempt))).toEqual(new Set([1]))
+    })
+
+    test('by a new life takes over at the step that was reached, and the old life has lost it', async () => {
+      const rig = await start()
+      const old = await rig.host('h1', { life: 'old' })
+      const { operation } = await rig.boot()
+      await old.claim(operation)
+      await old.step(operation, 'disk')
+      const fresh = await rig.host('h1', { life: 'fresh' })
+      const hello = await rig.agent.hello(admin, {
+        ...fresh.self,
+        hostId: 'id-of-h1',
+        version: '2',
+        availabilityZone: 'nova',
+        report: {
+          driver: 'fake',
+          hypervisor: 'f',
+          hypervisorVersion: '1',
+          accelerator: 'none',
+          total: { vcpus: 10, memoryMb: 5120, diskGb: 10 },
+        },
+      })
+      expect(hello.operations).toEqual([operation])
+      expect(hello.instances).toMatchObject([{ state: 'BUILD', generation: 1 }])
+      expect(await fresh.claim(operation)).toMatchObject({ operation: { step: 'disk', attempt: 2 } })
+      for (const word of [old.claim(operation), old.step(operation, 'start'), old.finish(operation)])
+        await expect(word).rejects.toMatchObject({ code: 'OperationLost' })
+      await fresh.finish(operation)
+      expect(await rig.show('web')).toMatchObject({ status: 'ACTIVE' })
+    })
+
+    test('by another host, or of what is over, is lost', async () => {
+      const rig = await start()
+      const h1 = await rig.host('h1')
+      const h2 = await rig.host('h2')
+      const { operation } = await rig.boot()
+      await expect(h2.claim(operation)).rejects.toMatchObject({ code: 'OperationLost' })
+      await h1.carryOut(operation)
+      await expect(h1.claim(operation)).rejects.toMatchObject({ code: 'OperationLost' })
+      await expect(h1.claim('00000000-0000-4000-8000-000000000000')).rejects.toMatchObject({ code: 'OperationLost' })
+    })
+  })
+
+  test('finish said twice is harmless', async () => {
+    const rig = await start()
+    const h1 = await rig.host('h1')
+    const { operation } = await rig.boot()
+    await h1.claim(operation)
+    await Promise.all([h1.finish(operation), h1.finish(operation), h1.finish(operation)])
+    await h1.finish(operation)
+    expect((await rig.events()).filter((type) => type === 'instance.create.end')).toHaveLength(1)
+  })
+
+  test('a step that is no step of its kind is refused', async () => {
+    const rig = await start()
+    const h1 = await rig.host('h1')
+    const { operation } = await rig.boot()
+    await h1.claim(operation)
+    await expect(h1.step(operation, 'dance')).rejects.toMatchObject({ code: 'InvalidRequest' })
+  })
+
+  describe('a fault', () => {
+    test('of the host sends a boot to another one, three at most', async () => {
+      const rig = await start()
+      const hosts = [await rig.host('h1'), await rig.host('h2'), await rig.host('h3'), await rig.host('h4')]
+      const { operation } = await rig.boot()
+      for (const host of hosts.slice(0, 3)) {
+        expect(await rig.show('web')).toMatchObject({ status: 'BUILD', host: host.name })
+        await host.claim(operation)
+        await host.fault(operation)
+        expect(await rig.drift()).toEqual([])
+      }
+      expect(await rig.show('web')).toMatchObject({
+        status: 'ERROR',
+        host: 'h3',
+        fault: { code: 'DriverFailed', host: 'h3' },
+      })
+      expect((await rig.operation(operation)).steps.map(({ name, host }) => `${name}@${host}`)).toEqual(
+        ['h1', 'h2', 'h3'].flatMap((host) => [`place@${host}`, `image@${host}`]),
+      )
+      expect((await rig.events()).filter((type) => type.startsWith('instance'))).toEqual([
+        'instance.create.start',
+        'instance.create.retry',
+        'instance.create.retry',
+        'instance.create.error',
+      ])
+    })
+
+    test('that any host would have fails the boot at once', async () => {
+      const rig = await start()
+      const h1 = await rig.host('h1')
+      await rig.host('h2')
+      const { operation } = await rig.boot()
+      await h1.claim(operation)
+      await h1.fault(operation, 'ImageCorrupt')
+      expect(await rig.show('web')).toMatchObject({ status: 'ERROR', host: 'h1' })
+    })
+
+    test('of another kind leaves the instance as its guest is', async () => {
+      const rig = await start()
+      const h1 = await rig.host('h1')
+      await rig.running(h1)
+      const pause = await rig.conductor.begin(admin, { instance: 'web', kind: 'pause' })
+      await h1.claim(pause.operation)
+      await h1.finish(pause.operation, { fault: { code: 'DriverFailed', message: 'no', at: 1 } })
+      expect(await rig.show('web')).toMatchObject({ status: 'ACTIVE', fault: { code: 'DriverFailed' } })
+      const reboot = await rig.conductor.begin(admin, { instance: 'web', kind: 'reboot' })
+      await h1.claim(reboot.operation)
+      await h1.finish(reboot.operation, { power: 'SHUTDOWN', fault: { code: 'DriverFailed', message: 'no', at: 1 } })
+      expect(await rig.show('web')).toMatchObject({ status: 'SHUTOFF' })
+    })
+  })
+
+  describe('the sweeper', () => {
+    test("sends a lost message again, rarely and more rarely, and the scheduler's too", async () => {
+      const rig = await start()
+      await rig.host('h1')
+      rig.placeAtOnce = false
+      const { operation } = await rig.boot()
+      rig.take('scheduler')
+      expect(await sweep(rig.deps)).toBe(0)
+      rig.clock.advance(6)
+      expect(await sweep(rig.deps)).toBe(1)
+      expect(rig.take('scheduler')).toEqual([operation])
+      rig.clock.advance(5)
+      expect(await sweep(rig.deps)).toBe(0)
+      rig.clock.advance(2)
+      await rig.place(operation)
+      rig.take('h1')
+      rig.clock.advance(31)
+      await Promise.all([sweep(rig.deps), sweep(rig.deps), sweep(rig.deps)])
+      expect(rig.take('h1')).toEqual([operation])
+    })
+
+    test('tells the host again of what it has let go of', async () => {
+      const rig = await start()
+      const h1 = await rig.host('h1')
+      const { operation } = await rig.boot()
+      await h1.claim(operation)
+      rig.take('h1')
+      rig.clock.advance(20)
+      await rig.agent.heartbeat(admin, { ...h1.self, operations: [operation] })
+      rig.clock.advance(20)
+      expect(await sweep(rig.deps)).toBe(0)
+      rig.clock.advance(20)
+      expect(await sweep(rig.deps)).toBe(1)
+      expect(rig.take('h1')).toEqual([operation])
+      const fresh = await rig.host('h1', { life: 'fresh' })
+      await fresh.carryOut(operation)
+      expect(await rig.show('web')).toMatchObject({ status: 'ACTIVE' })
+    })
+
+    test('fails what is past its deadline, with its step', async () => {
+      const rig = await start()
+      const h1 = await rig.host('h1')
+      const id = await rig.running(h1, 'other')
+      const pause = await rig.conductor.begin(admin, { instance: id, kind: 'pause' })
+      await h1.claim(pause.operation)
+      const boot = await rig.boot()
+      await h1.claim(boot.operation)
+      await h1.step(boot.operation, 'disk')
+      rig.clock.advance(601)
+      await Promise.all([sweep(rig.deps), sweep(rig.deps)])
+      expect(await rig.operation(boot.operation)).toMatchObject({
+        state: 'failed',
+        fault: { code: 'DeadlinePassed', message: expect.stringContaining('step "disk"'), host: 'h1' },
+      })
+      expect(await rig.show('web')).toMatchObject({ status: 'ERROR', host: 'h1' })
+      expect(await rig.operation(pause.operation)).toMatchObject({ state: 'failed' })
+      expect(await rig.show(id)).toMatchObject({ status: 'ACTIVE' })
+      await expect(h1.step(boot.operation, 'start')).rejects.toMatchObject({ code: 'OperationLost' })
+      // It comes up all the same, too late for the operation but not for us to know.
+      await h1.finish(boot.operation)
+      expect(await rig.show('web')).toMatchObject({ status: 'ACTIVE', power: 'RUNNING' })
+      expect(await rig.drift()).toEqual([])
+    })
+
+    test('places a boot anew whose host went down before it took it up', async () => {
+      const rig = await start()
+      await rig.host('h1', { listens: false })
+      const h2 = await rig.host('h2')
+      const { operation } = await rig.boot()
+      expect(await rig.show('web')).toMatchObject({ host: 'h1' })
+      rig.clock.advance(10)
+      await sweep(rig.deps)
+      expect(await rig.show('web')).toMatchObject({ host: 'h1' })
+      rig.clock.advance(31)
+      await rig.db.updateTable('hosts').set({ total_vcpus: 0 }).where('name', '=', 'h1').execute()
+      await sweep(rig.deps)
+      expect(await rig.show('web')).toMatchObject({ host: 'h2', generation: 2 })
+      await h2.carryOut(operation)
+      expect(await rig.drift()).toEqual([])
+    })
+  })
+
+  describe('a silent host', () => {
+    test('fails its caller within a second, and the operation with it', async () => {
+      const rig = await start()
+      await rig.running(await rig.host('h1'))
+      rig.listens.delete('h1')
+      const began = performance.now()
+      await expect(rig.conductor.begin(admin, { instance: 'web', kind: 'pause' })).rejects.toMatchObject({
+        code: 'HostUnreachable',
+      })
+      expect(performance.now() - began).toBeLessThan(1000)
+      const { operations } = await rig.conductor.operationList(admin, { instance: 'web', limit: 1 })
+      expect(operations).toMatchObject([{ kind: 'pause', state: 'failed', fault: { code: 'HostUnreachable' } }])
+      expect(await rig.show('web')).toMatchObject({ status: 'ACTIVE' })
+    })
+
+    test('that only reconnects is waited for', async () => {
+      const rig = await start()
+      await rig.running(await rig.host('h1'))
+      rig.listens.delete('h1')
+      rig.clock.after(200, () => rig.listens.add('h1'))
+      await rig.conductor.begin(admin, { instance: 'web', kind: 'pause' })
+      expect(rig.take('h1')).toHaveLength(1)
+    })
+
+    test('that has long been down is not waited for, but a delete waits for it', async () => {
+      const rig = await start()
+      await rig.running(await rig.host('h1'))
+      rig.listens.delete('h1')
+      rig.clock.advance(100)
+      const began = performance.now()
+      await expect(rig.conductor.begin(admin, { instance: 'web', kind: 'stop' })).rejects.toThrow()
+      expect(performance.now() - began).toBeLessThan(300)
+      const { operation } = await rig.conductor.begin(admin, { instance: 'web', kind: 'delete' })
+      rig.clock.advance(3600)
+      await sweep(rig.deps)
+      expect(await rig.operation(operation)).toMatchObject({ state: 'queued' })
+      const back = await rig.host('h1', { life: 'back' })
+      await sweep(rig.deps)
+      await back.carryOut(operation)
+      await expect(rig.show('web')).rejects.toMatchObject({ code: 'InstanceNotFound' })
+    })
+  })
+
+  describe('cancel', () => {
+    test('ends at once what waits, and gives its room back', async () => {
+      const rig = await start()
+      await rig.host('h1')
+      const { operation } = await rig.boot()
+      expect(await rig.conductor.operationCancel(admin, { operation })).toMatchObject({ state: 'cancelled' })
+      const web = await rig.show('web')
+      expect(web).toMatchObject({ status: 'ERROR', fault: { code: 'OperationCancelled' } })
+      expect(web.host).toBeUndefined()
+      expect(await rig.drift()).toEqual([])
+      await expect(rig.conductor.operationCancel(admin, { operation })).rejects.toMatchObject({
+        code: 'OperationNotOpen',
+      })
+    })
+
+    test('asks the host to end what runs', async () => {
+      const rig = await start()
+      const h1 = await rig.host('h1')
+      const { operation } = await rig.boot()
+      await h1.claim(operation)
+      expect(await rig.conductor.operationCancel(admin, { operation })).toMatchObject({ state: 'running' })
+      expect(await rig.agent.heartbeat(admin, { ...h1.self, operations: [operation] })).toMatchObject({
+        lost: [],
+        cancelled: [operation],
+      })
+      await expect(h1.step(operation, 'disk')).rejects.toMatchObject({ code: 'OperationCancelled' })
+      await h1.finish(operation, { power: 'NOSTATE', cancelled: true })
+      expect(await rig.operation(operation)).toMatchObject({
+        state: 'cancelled',
+        fault: { code: 'OperationCancelled' },
+      })
+      expect(await rig.show('web')).toMatchObject({ status: 'ERROR' })
+      expect(rig.published.some(({ key }) => key.startsWith('operation.cancel.'))).toBe(true)
+    })
+  })
+
+  describe('retry', () => {
+    test('places anew what never came to a host', async () => {
+      const rig = await start()
+      const { operation } = await rig.boot()
+      expect(await rig.show('web')).toMatchObject({ status: 'ERROR', fault: { code: 'NoValidHost' } })
+      const h1 = await rig.host('h1')
+      const again = await rig.conductor.operationRetry(admin, { operation })
+      expect(await rig.operation(again.operation)).toMatchObject({ retryOf: operation, kind: 'boot' })
+      await h1.carryOut(again.operation)
+      expect(await rig.show('web')).toMatchObject({ status: 'ACTIVE' })
+      await expect(rig.conductor.operationRetry(admin, { operation })).rejects.toMatchObject({
+        code: 'InstanceInvalidState',
+      })
+      await expect(rig.conductor.operationRetry(admin, again)).rejects.toMatchObject({ code: 'OperationNotOpen' })
+    })
+
+    test('goes on where the host was', async () => {
+      const rig = await start({ maxAttempts: 1 })
+      const h1 = await rig.host('h1')
+      const { operation } = await rig.boot()
+      await h1.claim(operation)
+      await h1.fault(operation)
+      const again = await rig.conductor.operationRetry(admin, { operation })
+      expect(await rig.show('web')).toMatchObject({ status: 'BUILD', host: 'h1', task: 'spawning' })
+      expect(await h1.carryOut(again.operation)).toMatchObject({
+        operation: { step: 'image' },
+        instance: { generation: 1 },
+      })
+      expect(await rig.drift()).toEqual([])
+    })
+  })
+
+  test('a guest that shut itself down is SHUTOFF, unless something is being done to it', async () => {
+    const rig = await start()
+    const h1 = await rig.host('h1')
+    const web = await rig.running(h1, 'web')
+    const busy = await rig.running(h1, 'busy')
+    await rig.conductor.begin(admin, { instance: 'busy', kind: 'stop' })
+    const changes = [web, busy].map((id) => ({ id, power: 'SHUTDOWN' as const }))
+    await rig.agent.power(admin, { host: 'h1', incarnation: 'an older life', changes })
+    expect(await rig.show('web')).toMatchObject({ status: 'ACTIVE' })
+    await rig.agent.power(admin, { ...h1.self, changes })
+    expect(await rig.show('web')).toMatchObject({ status: 'SHUTOFF', power: 'SHUTDOWN' })
+    expect(await rig.show('busy')).toMatchObject({ status: 'ACTIVE' })
+    expect((await rig.events()).filter((type) => type === 'instance.power_changed')).toHaveLength(1)
+  })
+})

@@ -1,0 +1,311 @@
+import { mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { type Clock, systemClock } from '../../../src/core/base/clock.ts'
+import { fail, isFailure } from '../../../src/core/base/errors.ts'
+import { systemIds } from '../../../src/core/base/ids.ts'
+import { silentLog } from '../../../src/core/base/log.ts'
+import type { ConductorDeps, ConductorOptions } from '../../../src/core/conductor/deps.ts'
+import { agentManager, conductorManager } from '../../../src/core/conductor/manager.ts'
+import type { agent } from '../../../src/core/contracts/agent.ts'
+import type { BootWish } from '../../../src/core/contracts/conductor.ts'
+import type { Published } from '../../../src/core/contracts/shapes.ts'
+import { syncDatabase } from '../../../src/core/db/migrate.ts'
+import type { Db } from '../../../src/core/db/open.ts'
+import { limits } from '../../../src/core/model/capacity.ts'
+import type { Context } from '../../../src/core/model/context.ts'
+import type { Api, Args } from '../../../src/core/rpc/contract.ts'
+import { addFlavors } from '../../../src/core/store/flavors.ts'
+import { addImage } from '../../../src/core/store/images.ts'
+import {
+  capacityDrift,
+  claimHost,
+  hostsForPlacement,
+  placementFor,
+  refusePlacement,
+} from '../../../src/core/store/placement.ts'
+import { serviceHeartbeat } from '../../../src/core/store/services.ts'
+import type { TestDatabases } from '../../kit/databases.ts'
+
+export const options: ConductorOptions = {
+  leaseSeconds: 30,
+  sweepSeconds: 2,
+  resendSeconds: 5,
+  maxAttempts: 3,
+  heartbeatSeconds: 10,
+  serviceDownSeconds: 30,
+  eventsMax: 1000,
+  historyDays: 90,
+  operationsDays: 30,
+  quota: { instances: -1, cores: -1, memoryMb: -1 },
+  placement: { cpuRatio: 1, ramRatio: 1, diskRatio: 1, reservedMemoryMb: 0, reservedDiskGb: 0 },
+}
+
+export const admin: Context = {
+  requestId: 'req-admin',
+  userId: 'ada',
+  projectId: 'p1',
+  roles: ['admin'],
+  isAdmin: true,
+}
+export const member = (projectId: string): Context => ({
+  requestId: 'req-member',
+  userId: 'bob',
+  projectId,
+  roles: ['member'],
+  isAdmin: false,
+})
+
+/** Real time, which a test can push forward. */
+export type TestClock = Clock & { advance(seconds: number): void }
+export function testClock(): TestClock {
+  let ahead = 0
+  return {
+    ...systemClock,
+    now: () => systemClock.now() + ahead,
+    advance(seconds) {
+      ahead += seconds * 1000
+    },
+  }
+}
+
+/** A message that was sent: to a host, or to the scheduler. */
+export type Sent = { to: string; operation: string }
+
+/**
+ * A conductor on a real database, with a bus that keeps what it is given: a message goes to whoever `listens`, and then
+ * either is lost or waits in `sent` for the test to play its receiver.
+ */
+export class Rig {
+  readonly db: Db
+  readonly clock: TestClock
+  readonly deps: ConductorDeps
+  readonly conductor: ReturnType<typeof conductorManager>
+  readonly agent: Api<typeof agent>
+  readonly sent: Sent[] = []
+  readonly published: Array<{ key: string; body: Published }> = []
+  readonly listens = new Set(['scheduler'])
+  /** Plays the scheduler at once, inside the cast. */
+  placeAtOnce = true
+  readonly #undo: Array<() => Promise<void> | void>
+
+  private constructor(
+    db: Db,
+    clock: TestClock,
+    but: Partial<ConductorOptions>,
+    undo: Array<() => Promise<void> | void>,
+  ) {
+    this.db = db
+    this.clock = clock
+    this.#undo = undo
+    const imageDir = mkdtempSync(join(tmpdir(), 'nova-images-'))
+    undo.push(() => rmSync(imageDir, { recursive: true, force: true }))
+    const hear = (to: string, operation: string) => {
+      if (!this.listens.has(to)) fail('HostUnreachable', { target: to })
+      this.sent.push({ to, operation })
+    }
+    this.deps = {
+      db,
+      clock,
+      ids: systemIds,
+      log: silentLog,
+      version: '1.2.3',
+      hostName: 'control',
+      incarnation: 'conductor-life',
+      computeOn: (host) => ({
+        run: async (_ctx, { operation }) => hear(host, operation),
+        consoleLog: async (_ctx, { instance, lines }) => ({ text: `${host} ${instance} ${lines}` }),
+        ping: async () => ({ host, incarnation: 'x' }),
+      }),
+      scheduler: {
+        place: async (_ctx, { operation }) => {
+          hear('scheduler', operation)
+          if (this.placeAtOnce) await this.place(operation)
+        },
+        decide: async (_ctx, wish) => ({
+          at: clock.now(),
+          chosen: 'h1',
+          summary: JSON.stringify(wish),
+          filters: [],
+          weighers: [],
+          hosts: [],
+        }),
+        ping: async () => ({ version: '1' }),
+      },
+      publish: (key, body) => this.published.push({ key, body: body as Published }),
+      imageDir,
+      options: { ...options, ...but },
+    }
+    this.conductor = conductorManager(this.deps)
+    this.agent = agentManager(this.deps)
+  }
+
+  static async open(databases: TestDatabases, but: Partial<ConductorOptions> = {}): Promise<Rig> {
+    const { db, drop } = await databases.open()
+    await syncDatabase(db)
+    const clock = testClock()
+    const rig = new Rig(db, clock, but, [drop])
+    const now = clock.now()
+    await addFlavors(db, [
+      { id: systemIds.uuid(), name: 'm1.tiny', vcpus: 1, memoryMb: 512, diskGb: 1, createdAt: now },
+      { id: systemIds.uuid(), name: 'm1.small', vcpus: 2, memoryMb: 2048, diskGb: 20, createdAt: now },
+    ])
+    const file = { sizeBytes: 3, sha256: 'a'.repeat(64) }
+    await addImage(db, {
+      id: systemIds.uuid(),
+      name: 'tiny',
+      projectId: 'p1',
+      status: 'active',
+      diskFormat: 'qcow2',
+      files: { disk: file },
+      parts: { disk: { ...file, complete: true } },
+      minMemoryMb: 64,
+      minDiskGb: 1,
+      sizeBytes: 3,
+      metadata: {},
+      createdAt: now,
+    })
+    return rig
+  }
+
+  async close(): Promise<void> {
+    for (const undo of this.#undo.reverse()) await undo()
+  }
+
+  /** A host that says hello and listens, with so many slots for m1.tiny. */
+  async host(host: string, { slots = 10, life = `${host}-life`, listens = true } = {}): Promise<Host> {
+    const total = { vcpus: slots, memoryMb: slots * 512, diskGb: slots }
+    const report = { driver: 'fake', hypervisor: 'fake', hypervisorVersion: '1', accelerator: 'none', total }
+    await this.agent.hello(admin, {
+      host,
+      incarnation: life,
+      hostId: `id-of-${host}`,
+      version: '1.2.3',
+      availabilityZone: 'nova',
+      report,
+    })
+    if (listens) this.listens.add(host)
+    return new Host(this, host, life)
+  }
+
+  /** The first host with room, as the simplest of schedulers would choose. */
+  async place(operationId: string): Promise<void> {
+    const placement = await placementFor(this.db, operationId)
+    if (!placement) return
+    const { instanceId, wish } = placement
+    const now = this.clock.now()
+    for (const { name, total } of await hostsForPlacement(this.db)) {
+      if (wish.excluded.includes(name)) continue
+      const claim = {
+        operationId,
+        instanceId,
+        host: name,
+        size: wish.size,
+        limits: limits(total, options.placement),
+        now,
+      }
+      const answer = await claimHost(this.db, claim)
+      if (answer === 'gone') return
+      if (answer === 'full') continue
+      await this.deps
+        .computeOn(name)
+        .run(admin, { operation: operationId })
+        .catch((e) => {
+          if (!isFailure(e, 'HostUnreachable')) throw e
+        })
+      return
+    }
+    const fault = { code: 'NoValidHost', message: 'No host can take it: all full', at: now }
+    const decision = { at: now, summary: 'all full', filters: [], weighers: [], hosts: [] }
+    await refusePlacement(this.db, { placement, fault, decision, now })
+  }
+
+  /** Takes the messages that were sent to one receiver. */
+  take(to: string): string[] {
+    const taken = this.sent.filter((message) => message.to === to).map(({ operation }) => operation)
+    const left = this.sent.filter((message) => message.to !== to)
+    this.sent.splice(0, this.sent.length, ...left)
+    return taken
+  }
+
+  async boot(name = 'web', more: Partial<BootWish> = {}, ctx = admin) {
+    const { begun } = await this.conductor.boot(ctx, { name, flavor: 'm1.tiny', image: 'tiny', ...more })
+    return begun[0]!
+  }
+
+  /** An instance that is up and running on a host. */
+  async running(host: Host, name = 'web', ctx = admin): Promise<string> {
+    const { operation, instance } = await this.boot(name, {}, ctx)
+    await host.carryOut(operation)
+    this.take(host.name)
+    return instance.id
+  }
+
+  async show(instance: string) {
+    return this.conductor.instanceShow(admin, { instance })
+  }
+
+  async operation(operation: string) {
+    return this.conductor.operationShow(admin, { operation })
+  }
+
+  /** Types of the events that are stored, oldest first. */
+  async events(): Promise<string[]> {
+    const { events } = await this.conductor.eventList(admin, { limit: 10_000 })
+    return events.map(({ type }) => type)
+  }
+
+  drift() {
+    return capacityDrift(this.db)
+  }
+
+  schedulerIsUp() {
+    return serviceHeartbeat(
+      this.db,
+      { binary: 'scheduler', host: 'control', version: '1', incarnation: 'scheduler-life' },
+      this.clock.now(),
+    )
+  }
+}
+
+/** One life of a compute daemon, played by the test. */
+export class Host {
+  readonly rig: Rig
+  readonly name: string
+  readonly life: string
+
+  constructor(rig: Rig, name: string, life: string) {
+    this.rig = rig
+    this.name = name
+    this.life = life
+  }
+
+  get self() {
+    return { host: this.name, incarnation: this.life }
+  }
+
+  claim(operation: string) {
+    return this.rig.agent.claim(admin, { ...this.self, operation })
+  }
+
+  step(operation: string, step: string) {
+    return this.rig.agent.step(admin, { ...this.self, operation, step })
+  }
+
+  finish(operation: string, more: Partial<Args<typeof agent, 'finish'>> = {}) {
+    return this.rig.agent.finish(admin, { ...this.self, operation, power: 'RUNNING', ...more })
+  }
+
+  fault(operation: string, code = 'DriverFailed') {
+    const fault = { code, message: 'The hypervisor could not do it.', at: this.rig.clock.now() }
+    return this.finish(operation, { power: 'NOSTATE', fault })
+  }
+
+  /** Claims it and ends it as asked. */
+  async carryOut(operation: string) {
+    const work = await this.claim(operation)
+    const power = { pause: 'PAUSED', stop: 'SHUTDOWN', suspend: 'SUSPENDED', delete: 'NOSTATE' } as const
+    await this.finish(operation, { power: power[work.operation.kind as keyof typeof power] ?? 'RUNNING' })
+    return work
+  }
+}
