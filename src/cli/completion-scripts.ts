@@ -68,7 +68,7 @@ ${core(commands)}_nova() {
   # Flags are offered where one was begun, or where nothing else can stand.
   case "$current" in -*) ;; *) case "$found" in *$'\\n'[!-]*|[!-]*) found=$(printf '%s\\n' "$found" | grep -v '^-') ;; esac ;; esac
   while IFS= read -r word; do
-    [[ $word == "$current"* ]] && COMPREPLY+=("$(printf '%q' "$word")")
+    [[ -n $word && $word == "$current"* ]] && COMPREPLY+=("$(printf '%q' "$word")")
   done <<< "$found"
 }
 complete -F _nova nova

@@ -80,6 +80,8 @@ function openWatch({ clock, show, onProgress }: WaitDeps, ids: readonly string[]
   let lastAnswer = clock.now()
 
   const learn = (operation: OperationSummary): void => {
+    // An end is final: an answer that was on its way when it was told is older.
+    if (!open.has(operation.id)) return
     known.set(operation.id, operation)
     onProgress?.(operation)
     if (ended(operation)) open.delete(operation.id)

@@ -40,7 +40,8 @@ async function startComputeHost(
     availabilityZone: config.compute.availabilityZone,
     version,
     driver: await openDriver(driverOptions(config, driver, stateDir), { log: part, clock, ids }),
-    agent: bus.client(agent),
+    // A conductor that dies takes the question with it: asked again well before the lease is over.
+    agent: bus.client(agent, { timeoutMs: (config.operations.leaseSeconds * 1000) / 3 }),
     clock,
     ids,
     log: part,

@@ -134,7 +134,9 @@ export class Outbox {
     this.#seal()
     this.#ready.push(payload)
     this.#unflushed += payload.length
-    this.#slab[this.#reserve(1)] = frame.end
+    // Reserved first: it may bring another slab.
+    const end = this.#reserve(1)
+    this.#slab[end] = frame.end
   }
 
   /** Makes room for `size` bytes in one piece and returns where they start in the slab. */

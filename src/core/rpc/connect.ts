@@ -48,7 +48,11 @@ export async function connectBus(options: BusOptions): Promise<Bus> {
 
   return {
     client: (contract, target) =>
-      makeClient(deps, contract, target?.server === undefined ? contract.topic : `${contract.topic}.${target.server}`),
+      makeClient(
+        target?.timeoutMs === undefined ? deps : { ...deps, callTimeoutMs: target.timeoutMs },
+        contract,
+        target?.server === undefined ? contract.topic : `${contract.topic}.${target.server}`,
+      ),
     fanout: (contract) => makeFanout(deps, contract),
     serve: async (services, serveOptions) => once(await startServer(link, calls, flags, services, serveOptions)),
     publish: async (key, body) => events.publish(key, body),

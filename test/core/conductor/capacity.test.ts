@@ -71,7 +71,7 @@ describe.each(await databases())('on $name', (database) => {
         }
         await check(rig)
       }),
-      { numRuns: database.name === 'sqlite' ? 40 : 12, endOnFailure: true },
+      { numRuns: database.name === 'sqlite' ? 150 : 25, endOnFailure: true },
     )
   })
 })

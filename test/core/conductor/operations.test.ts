@@ -400,7 +400,8 @@ describe.each(await databases())('on $name', (database) => {
       await h1.carryOut(again.operation)
       expect(await rig.show('web')).toMatchObject({ status: 'ACTIVE' })
       await expect(rig.conductor.operationRetry(admin, { operation })).rejects.toMatchObject({
-        code: 'InstanceInvalidState',
+        code: 'InvalidRequest',
+        message: expect.stringContaining('has run since'),
       })
       await expect(rig.conductor.operationRetry(admin, again)).rejects.toMatchObject({ code: 'OperationNotOpen' })
     })

@@ -147,14 +147,18 @@ async function startNow(
 function check(instance: Instance, kind: OperationKind, open: OperationRecord | undefined): void {
   const { name, status } = instance
   if (open && kind !== 'delete') fail('InstanceBusy', { name, task: kindOf(open.kind).task, operation: open.id })
+  // A boot that fails takes its disk with it; one that came up once has a disk that somebody may want.
+  if (kind === 'boot' && instance.launchedAt !== undefined)
+    fail('InvalidRequest', {
+      what: `${name} has run since: its boot cannot be done again.`,
+      hint: `Start it anew: nova reboot --hard ${name}`,
+    })
   const { from } = kindOf(kind)
   if (!from.includes(status)) {
     const first = verbBefore(kind, status)
     const verb = kind === 'reboot-hard' ? 'reboot' : kind
     fail('InstanceInvalidState', { name, state: status, verb, allowed: [...from], ...(first ? { first } : {}) })
   }
-  if (kind === 'boot' && instance.launchedAt !== undefined)
-    fail('InvalidRequest', { what: `${name} was built already.`, hint: `Start it: nova reboot --hard ${name}` })
   if (instance.host === undefined && kind !== 'delete' && kind !== 'boot')
     fail('InvalidRequest', {
       what: `Cannot ${kind} ${name}: it has never been on a host.`,

@@ -21,7 +21,7 @@ export type Plan = {
 const metadataMax = 128
 const base64 = /^(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?$/
 /** One line of an authorized_keys file without options (sshd(8)). */
-const publicKey = /^[a-z0-9@.-]+ [A-Za-z0-9+/]+={0,2}( [^\n\r]*)?$/
+const publicKey = /^(ssh|sk-ssh|ecdsa-sha2|sk-ecdsa-sha2)-[a-z0-9@.-]+ [A-Za-z0-9+/]{8,}={0,2}( [^\n\r]*)?$/
 
 /** Makes a plan of a wish: `ImageNotFound`, `FlavorNotFound`, `FlavorTooSmall`, `Forbidden`, `HostNotFound` and so on. */
 export async function planOf({ db }: Pick<ConductorDeps, 'db'>, ctx: Context, wish: BootWish): Promise<Plan> {

@@ -1,7 +1,6 @@
 import { fail } from '../../base/errors.ts'
 import type { Begun } from '../../contracts/conductor.ts'
 import type { Context } from '../../model/context.ts'
-import { findInstance } from '../../store/instances.ts'
 import type { BootArgs } from '../../store/placement.ts'
 import type { ConductorDeps } from '../deps.ts'
 import { begin } from './begin.ts'
@@ -15,15 +14,6 @@ export async function retry(deps: ConductorDeps, ctx: Context, id: string): Prom
   const operation = await visibleOperation(deps, ctx, id)
   const { state, kind, instanceId } = operation
   if (state === 'succeeded') fail('OperationNotOpen', { id, state, verb: 'retry' })
-  // A boot that fails takes its disk with it; one that came up once has a disk that somebody may want.
-  if (kind === 'boot') {
-    const instance = await findInstance(deps.db, instanceId)
-    if (instance?.launchedAt !== undefined)
-      fail('InvalidRequest', {
-        what: `${instance.name} has run since: its boot cannot be done again.`,
-        hint: `Start it anew: nova reboot --hard ${instance.name}`,
-      })
-  }
   const args = kind === 'boot' ? { ...(operation.args as BootArgs), excluded: [], faults: [] } : operation.args
   return begin(deps, ctx, { instanceId, kind, args, retryOf: id })
 }

@@ -1,0 +1,316 @@
+import { afterEach, describe, expect, test } from 'vitest'
+import { ensureDefaults } from '../../../src/core/conductor/defaults.ts'
+import { startPeriodic, upkeep } from '../../../src/core/conductor/periodic.ts'
+import { syncDatabase } from '../../../src/core/db/migrate.ts'
+import { listFlavors } from '../../../src/core/store/flavors.ts'
+import { databases } from '../../kit/databases.ts'
+import { admin, member, options, Rig } from './rig.ts'
+
+const open: Rig[] = []
+afterEach(async () => {
+  for (const rig of open.splice(0)) await rig.close()
+})
+
+describe.each(await databases())('on $name', (database) => {
+  const start = async () => {
+    const rig = await Rig.open(database)
+    open.push(rig)
+    return rig
+  }
+
+  describe('names', () => {
+    test('are looked up in the own project, then, for administrators, in all', async () => {
+      const rig = await start()
+      await rig.host('h1')
+      const own = await rig.boot('web')
+      const theirs = await rig.boot('web', {}, member('p2'))
+      await rig.boot('mail', {}, member('p2'))
+      const idOf = async (ref: string, ctx = admin) => (await rig.conductor.instanceShow(ctx, { instance: ref })).id
+      expect(await idOf('web')).toBe(own.instance.id)
+      expect(await idOf(theirs.instance.id)).toBe(theirs.instance.id)
+      expect(await idOf('web', member('p2'))).toBe(theirs.instance.id)
+      expect((await rig.show('mail')).projectId).toBe('p2')
+      for (const ref of ['mail', theirs.instance.id])
+        await expect(idOf(ref, member('p1'))).rejects.toMatchObject({ code: 'InstanceNotFound' })
+    })
+
+    test('that are there twice must be said by id; an id that is also a name means the id', async () => {
+      const rig = await start()
+      await rig.host('h1')
+      const first = await rig.boot('web')
+      const second = await rig.boot('web')
+      await expect(rig.show('web')).rejects.toMatchObject({
+        code: 'AmbiguousName',
+        params: { ids: [first.instance.id, second.instance.id].sort() },
+      })
+      await rig.boot(first.instance.id)
+      expect(await rig.show(first.instance.id)).toMatchObject({ name: 'web' })
+    })
+
+    test('that are not there come with those that may have been meant, of the own project only', async () => {
+      const rig = await start()
+      await rig.host('h1')
+      await rig.boot('web')
+      await rig.boot('wob', {}, member('p2'))
+      const failure = await rig.conductor.instanceShow(member('p1'), { instance: 'wb' }).catch((e) => e)
+      expect(failure.hint).toBe('Did you mean "web"?')
+      expect(await rig.show('Web').catch((e) => e.code)).toBe('InstanceNotFound')
+    })
+
+    test('change with rename', async () => {
+      const rig = await start()
+      await rig.host('h1')
+      const { instance } = await rig.boot('web')
+      expect(await rig.conductor.instanceRename(admin, { instance: 'web', name: 'www' })).toMatchObject({
+        id: instance.id,
+        name: 'www',
+      })
+      expect((await rig.events()).at(-1)).toBe('instance.rename')
+    })
+  })
+
+  describe('lists', () => {
+    test('show the own project, filtered, with what is being done', async () => {
+      const rig = await start()
+      const h1 = await rig.host('h1')
+      await rig.running(h1, 'web')
+      await rig.boot('mail')
+      await rig.boot('theirs', {}, member('p2'))
+      const names = async (asked: object, ctx = admin) =>
+        (await rig.conductor.instanceList(ctx, asked)).instances.map(({ name }) => name).sort()
+      expect(await names({})).toEqual(['mail', 'web'])
+      expect(await names({ allProjects: true })).toEqual(['mail', 'theirs', 'web'])
+      expect(await names({ status: 'ACTIVE' })).toEqual(['web'])
+      expect(await names({ name: 'ai' })).toEqual(['mail'])
+      expect(await names({ name: 'AI' })).toEqual([])
+      expect(await names({ host: 'h1', flavor: 'm1.tiny', image: 'tiny' })).toEqual(['mail', 'web'])
+      expect(await names({ flavor: 'm1.small' })).toEqual([])
+      expect(await names({}, member('p2'))).toEqual(['theirs'])
+      await expect(names({ allProjects: true }, member('p2'))).rejects.toMatchObject({ code: 'Forbidden' })
+      const { instances } = await rig.conductor.instanceList(admin, { name: 'mail' })
+      expect(instances).toMatchObject([
+        { name: 'mail', status: 'BUILD', task: 'spawning', power: 'NOSTATE', host: 'h1' },
+      ])
+    })
+
+    test('come in pages that fit together', async () => {
+      const rig = await start()
+      await rig.host('h1', { slots: 50 })
+      await rig.conductor.boot(admin, { name: 'web', count: 10 })
+      rig.clock.advance(1)
+      await rig.conductor.boot(admin, { name: 'mail', count: 10 })
+      for (const list of [
+        async (page: object) => (await rig.conductor.instanceList(admin, page)).instances,
+        async (page: object) => (await rig.conductor.operationList(admin, page)).operations,
+      ]) {
+        const all = (await list({})).map(({ id }) => id)
+        expect(new Set(all).size).toBe(20)
+        const paged: string[] = []
+        for (
+          let page = await list({ limit: 7 });
+          page.length > 0;
+          page = await list({ limit: 7, marker: paged.at(-1) })
+        )
+          paged.push(...page.map(({ id }) => id))
+        expect(paged).toEqual(all)
+        await expect(list({ marker: 'nonsense' })).rejects.toMatchObject({ code: 'InvalidRequest' })
+      }
+    })
+
+    test('of operations and events may be of one instance, even of one that is gone', async () => {
+      const rig = await start()
+      const h1 = await rig.host('h1')
+      const id = await rig.running(h1, 'web')
+      await rig.running(h1, 'mail')
+      await h1.carryOut((await rig.conductor.begin(admin, { instance: 'web', kind: 'delete' })).operation)
+      const { operations } = await rig.conductor.operationList(admin, { instance: id })
+      expect(operations.map(({ kind }) => kind).sort()).toEqual(['boot', 'delete'])
+      const { events } = await rig.conductor.eventList(admin, { instance: id })
+      expect(events.map(({ type }) => type)).toEqual([
+        'instance.create.start',
+        'instance.create.end',
+        'instance.delete.start',
+        'instance.delete.end',
+      ])
+      expect(events[0]).toMatchObject({ instanceName: 'web', requestId: 'req-admin', projectId: 'p1' })
+      const later = await rig.conductor.eventList(admin, { after: events[1]!.id, limit: 1 })
+      expect(later.events[0]!.id).toBeGreaterThan(events[1]!.id)
+      expect((await rig.conductor.eventList(member('p2'), {})).events).toEqual([])
+      await expect(rig.conductor.operationShow(member('p2'), { operation: operations[0]!.id })).rejects.toMatchObject({
+        code: 'OperationNotFound',
+      })
+    })
+  })
+
+  test('the console is asked of the host', async () => {
+    const rig = await start()
+    const id = await rig.running(await rig.host('h1'), 'web')
+    expect(await rig.conductor.consoleLog(admin, { instance: 'web', lines: 5 })).toEqual({ text: `h1 ${id} 5` })
+    rig.placeAtOnce = false
+    await rig.boot('mail')
+    await expect(rig.conductor.consoleLog(admin, { instance: 'mail' })).rejects.toMatchObject({
+      code: 'InvalidRequest',
+    })
+  })
+
+  test('explain shows the decision and the boot', async () => {
+    const rig = await start()
+    const { operation } = await rig.boot('web')
+    expect(await rig.conductor.explain(admin, { instance: 'web' })).toMatchObject({
+      instance: { name: 'web', status: 'ERROR' },
+      decision: { summary: 'all full' },
+      operation: { id: operation, state: 'failed', fault: { code: 'NoValidHost' } },
+    })
+  })
+
+  test('flavors are made and deleted by administrators', async () => {
+    const rig = await start()
+    const wish = { name: 'm1.mega', vcpus: 64, memoryMb: 65_536, diskGb: 500 }
+    const made = await rig.conductor.flavorCreate(admin, wish)
+    expect(await rig.conductor.flavorShow(admin, { flavor: 'm1.mega' })).toEqual(made)
+    await expect(rig.conductor.flavorCreate(admin, wish)).rejects.toMatchObject({ code: 'FlavorExists' })
+    await expect(rig.conductor.flavorCreate(member('p1'), wish)).rejects.toMatchObject({ code: 'Forbidden' })
+    await expect(rig.conductor.flavorDelete(member('p1'), { flavor: 'm1.mega' })).rejects.toMatchObject({
+      code: 'Forbidden',
+    })
+    expect(await rig.conductor.flavorDelete(admin, { flavor: made.id })).toEqual({ id: made.id, name: 'm1.mega' })
+    expect((await rig.conductor.flavorList(admin, {})).flavors.map(({ name }) => name)).toEqual(['m1.tiny', 'm1.small'])
+  })
+
+  describe('hosts and services', () => {
+    test('are up while they are heard of, and can be taken out of use', async () => {
+      const rig = await start()
+      const h1 = await rig.host('h1')
+      await rig.running(h1)
+      expect(await rig.conductor.hostShow(admin, { host: 'h1' })).toMatchObject({
+        host: {
+          state: 'up',
+          status: 'enabled',
+          used: { vcpus: 1, memoryMb: 512, diskGb: 1 },
+          limit: { vcpus: 10 },
+          instances: 1,
+        },
+        instances: [{ name: 'web' }],
+      })
+      await rig.conductor.serviceSet(admin, { host: 'h1', enabled: false, reason: 'new disk' })
+      expect((await rig.conductor.hostList(admin, {})).hosts).toMatchObject([
+        { name: 'h1', status: 'disabled', disabledReason: 'new disk' },
+      ])
+      expect(await rig.conductor.serviceSet(admin, { host: 'h1', enabled: true })).toMatchObject({ status: 'enabled' })
+      rig.clock.advance(31)
+      expect((await rig.conductor.serviceList(admin, {})).services).toMatchObject([{ id: 'compute@h1', state: 'down' }])
+      await rig.agent.heartbeat(admin, { ...h1.self, operations: [] })
+      await rig.agent.bye(admin, h1.self)
+      expect(await rig.conductor.status(admin, {})).toMatchObject({
+        database: { dialect: database.name, migration: '0001-first' },
+        hosts: { up: 0, down: 1, disabled: 0 },
+        instances: { ACTIVE: 1 },
+        operations: { succeeded: 1 },
+      })
+      await expect(rig.conductor.hostShow(admin, { host: 'h9' })).rejects.toMatchObject({ code: 'HostNotFound' })
+      await expect(rig.conductor.serviceSet(admin, { host: 'h9', enabled: true })).rejects.toMatchObject({
+        code: 'ServiceNotFound',
+      })
+      await expect(rig.conductor.hostList(member('p1'), {})).rejects.toMatchObject({ code: 'Forbidden' })
+    })
+
+    test('a host that reports is a host that exists, said twenty times at once', async () => {
+      const rig = await start()
+      await Promise.all(Array.from({ length: 20 }, () => rig.host('h1')))
+      expect((await rig.conductor.hostList(admin, {})).hosts).toHaveLength(1)
+    })
+
+    test("a name that is another machine's is refused while that is up or has instances", async () => {
+      const rig = await start()
+      const h1 = await rig.host('h1')
+      const report = {
+        driver: 'fake',
+        hypervisor: 'f',
+        hypervisorVersion: '1',
+        accelerator: 'none',
+        total: { vcpus: 4, memoryMb: 4096, diskGb: 4 },
+      }
+      const impostor = {
+        host: 'h1',
+        incarnation: 'x',
+        hostId: 'another machine',
+        version: '1',
+        availabilityZone: 'nova',
+        report,
+      }
+      await expect(rig.agent.hello(admin, impostor)).rejects.toMatchObject({ code: 'HostMismatch' })
+      const id = await rig.running(h1)
+      rig.clock.advance(60)
+      await expect(rig.agent.hello(admin, impostor)).rejects.toMatchObject({ code: 'HostMismatch' })
+      await h1.carryOut((await rig.conductor.begin(admin, { instance: id, kind: 'delete' })).operation)
+      expect(await rig.agent.hello(admin, impostor)).toEqual({ operations: [], instances: [] })
+      expect(await rig.agent.heartbeat(admin, { ...h1.self, operations: [id] })).toMatchObject({ lost: [id] })
+      await expect(rig.agent.heartbeat(admin, { host: 'h2', incarnation: 'x', operations: [] })).rejects.toMatchObject({
+        code: 'HostNotFound',
+      })
+    })
+
+    test('a clean stop lets go of what runs at once', async () => {
+      const rig = await start()
+      const h1 = await rig.host('h1')
+      const { operation } = await rig.boot()
+      await h1.claim(operation)
+      await rig.agent.bye(admin, h1.self)
+      const { leaseUntil } = await rig.operation(operation)
+      expect(leaseUntil).toBeLessThanOrEqual(rig.clock.now())
+    })
+
+    test('fresh numbers change the host', async () => {
+      const rig = await start()
+      const h1 = await rig.host('h1')
+      const total = { vcpus: 32, memoryMb: 64, diskGb: 128 }
+      const report = { driver: 'fake', hypervisor: 'f', hypervisorVersion: '2', accelerator: 'none', total }
+      await rig.agent.heartbeat(admin, { ...h1.self, report, operations: [] })
+      expect((await rig.conductor.hostList(admin, {})).hosts).toMatchObject([{ total, limit: total }])
+    })
+  })
+
+  describe('by itself', () => {
+    test('an empty cloud gets its flavors, once, from however many conductors', async () => {
+      const { db, drop } = await database.open()
+      const rig = await start()
+      await syncDatabase(db)
+      await Promise.all([1, 2, 3].map(() => ensureDefaults({ ...rig.deps, db })))
+      expect((await listFlavors(db)).map(({ name }) => name)).toEqual([
+        'm1.nano',
+        'm1.tiny',
+        'm1.small',
+        'm1.medium',
+        'm1.large',
+        'm1.xlarge',
+      ])
+      expect(await ensureDefaults(rig.deps)).toBe(false)
+      await drop()
+    })
+
+    test('a conductor is seen to be up while it runs, and down after it has stopped', async () => {
+      const rig = await start()
+      const stop = await startPeriodic(rig.deps)
+      const state = async () => (await rig.conductor.serviceList(admin, {})).services.map((s) => `${s.id} ${s.state}`)
+      expect(await state()).toEqual(['conductor@control up'])
+      await stop()
+      expect(await state()).toEqual(['conductor@control down'])
+    })
+
+    test('tables are kept at their size', async () => {
+      const rig = await start()
+      const h1 = await rig.host('h1')
+      const old = await rig.running(h1, 'old')
+      await h1.carryOut((await rig.conductor.begin(admin, { instance: old, kind: 'delete' })).operation)
+      const web = await rig.running(h1, 'web')
+      rig.clock.advance(31 * 86_400)
+      const fresh = await rig.conductor.begin(admin, { instance: web, kind: 'delete' })
+      await upkeep({ ...rig.deps, options: { ...options, eventsMax: 2, historyDays: 30 } })
+      expect(await rig.events()).toEqual(['instance.create.end', 'instance.delete.start'])
+      expect((await rig.conductor.operationList(admin, {})).operations.map(({ id }) => id)).toEqual([fresh.operation])
+      expect((await rig.conductor.instanceList(admin, { deleted: true })).instances).toEqual([])
+      await rig.boot('another')
+      expect((await rig.events()).at(-1)).toBe('instance.create.start')
+    })
+  })
+})

@@ -1,0 +1,134 @@
+import { createHash, randomBytes } from 'node:crypto'
+import { readdir } from 'node:fs/promises'
+import { afterEach, describe, expect, test } from 'vitest'
+import type { ImagePart } from '../../../src/core/contracts/shapes.ts'
+import { databases } from '../../kit/databases.ts'
+import { admin, member, Rig } from './rig.ts'
+
+const open: Rig[] = []
+afterEach(async () => {
+  for (const rig of open.splice(0)) await rig.close()
+})
+
+const announce = (data: Buffer) => ({
+  sizeBytes: data.length,
+  sha256: createHash('sha256').update(data).digest('hex'),
+})
+
+describe.each(await databases())('on $name', (database) => {
+  const start = async () => {
+    const rig = await Rig.open(database)
+    open.push(rig)
+    return rig
+  }
+  const write = (rig: Rig, image: string, part: ImagePart, data: Buffer, offset: number, ctx = admin) =>
+    rig.conductor.imageWrite(ctx, { image, part, offset, data: data.toString('base64') })
+  const stored = async (rig: Rig) => (await readdir(rig.deps.imageDir, { recursive: true })).sort()
+
+  test('an image comes in pieces, is checked, and is read by hosts', async () => {
+    const rig = await start()
+    const [disk, kernel] = [randomBytes(100_000), randomBytes(3000)]
+    const { image, missing } = await rig.conductor.imageCreate(admin, {
+      name: 'debian',
+      diskFormat: 'qcow2',
+      files: { disk: announce(disk), kernel: announce(kernel) },
+      minDiskGb: 2,
+      metadata: { os: 'linux' },
+    })
+    expect([image.status, missing]).toEqual(['queued', ['disk', 'kernel']])
+    expect(await write(rig, image.id, 'disk', disk.subarray(0, 60_000), 0)).toEqual({ status: 'saving' })
+    expect(await write(rig, image.id, 'disk', disk.subarray(0, 60_000), 0)).toEqual({ status: 'saving' })
+    expect(await write(rig, image.id, 'disk', disk.subarray(60_000), 60_000)).toEqual({ status: 'saving' })
+    expect(await write(rig, image.id, 'kernel', kernel, 0)).toEqual({ status: 'active' })
+    expect(await write(rig, image.id, 'kernel', kernel, 0)).toEqual({ status: 'active' })
+    expect(await rig.conductor.imageShow(admin, { image: 'debian' })).toMatchObject({
+      status: 'active',
+      sizeBytes: 103_000,
+      minDiskGb: 2,
+      metadata: { os: 'linux' },
+      files: { kernel: announce(kernel) },
+    })
+    const read = async (offset: number, length: number) =>
+      Buffer.from((await rig.agent.imageRead(admin, { image: image.id, part: 'disk', offset, length })).data, 'base64')
+    expect(Buffer.concat([await read(0, 70_000), await read(70_000, 70_000)])).toEqual(disk)
+    expect(await read(100_000, 10)).toHaveLength(0)
+    await expect(
+      rig.agent.imageRead(admin, { image: image.id, part: 'ramdisk', offset: 0, length: 1 }),
+    ).rejects.toMatchObject({ code: 'ImageNotFound' })
+  })
+
+  test('a file that is not what was announced is refused, and can be sent again', async () => {
+    const rig = await start()
+    const disk = randomBytes(1000)
+    const { image } = await rig.conductor.imageCreate(admin, {
+      name: 'debian',
+      diskFormat: 'raw',
+      files: { disk: announce(disk) },
+    })
+    await expect(write(rig, image.id, 'disk', randomBytes(1000), 0)).rejects.toMatchObject({ code: 'ImageCorrupt' })
+    expect(await stored(rig)).toEqual(['incoming'])
+    await expect(write(rig, image.id, 'disk', disk, 1)).rejects.toMatchObject({ code: 'InvalidRequest' })
+    await expect(write(rig, image.id, 'kernel', disk, 0)).rejects.toMatchObject({ code: 'InvalidRequest' })
+    await expect(write(rig, image.id, 'disk', disk, 0, member('p2'))).rejects.toMatchObject({ code: 'Forbidden' })
+    expect(await write(rig, image.id, 'disk', disk, 0)).toEqual({ status: 'active' })
+  })
+
+  test('equal files are stored once, and stay until the last image goes', async () => {
+    const rig = await start()
+    const disk = randomBytes(1000)
+    const wish = (name: string) => ({ name, diskFormat: 'raw' as const, files: { disk: announce(disk) } })
+    const { image } = await rig.conductor.imageCreate(admin, wish('one'))
+    await write(rig, image.id, 'disk', disk, 0)
+    expect(await rig.conductor.imageCreate(admin, wish('two'))).toMatchObject({
+      image: { status: 'active' },
+      missing: [],
+    })
+    expect(await stored(rig)).toEqual([announce(disk).sha256, 'incoming'])
+    await rig.conductor.imageDelete(admin, { image: 'one' })
+    expect(await stored(rig)).toEqual([announce(disk).sha256, 'incoming'])
+    await expect(rig.conductor.imageDelete(member('p2'), { image: 'two' })).rejects.toMatchObject({ code: 'Forbidden' })
+    await rig.conductor.imageDelete(admin, { image: 'two' })
+    expect(await stored(rig)).toEqual(['incoming'])
+    await expect(rig.conductor.imageShow(admin, { image: 'two' })).rejects.toMatchObject({ code: 'ImageNotFound' })
+  })
+
+  test('an upload that broke off goes on with the same announcement; another of that name is refused', async () => {
+    const rig = await start()
+    const disk = randomBytes(1000)
+    const wish = { name: 'debian', diskFormat: 'raw' as const, files: { disk: announce(disk) } }
+    const { image } = await rig.conductor.imageCreate(admin, wish)
+    await write(rig, image.id, 'disk', disk.subarray(0, 500), 0)
+    const again = await rig.conductor.imageCreate(admin, wish)
+    expect(again).toMatchObject({ image: { id: image.id }, missing: ['disk'] })
+    const other = { ...wish, files: { disk: announce(randomBytes(5)) } }
+    await expect(rig.conductor.imageCreate(admin, other)).rejects.toMatchObject({ code: 'ImageExists' })
+    await expect(rig.conductor.imageCreate(member('p2'), wish)).rejects.toMatchObject({ code: 'ImageExists' })
+    await write(rig, image.id, 'disk', disk, 0)
+    await expect(rig.conductor.imageCreate(admin, wish)).rejects.toMatchObject({ code: 'ImageExists' })
+  })
+
+  test('what could never boot is refused', async () => {
+    const rig = await start()
+    const file = announce(randomBytes(5))
+    for (const wish of [
+      { files: {} },
+      { files: { ramdisk: file } },
+      { files: { disk: file } },
+      { diskFormat: 'raw' as const, files: { disk: file, ramdisk: file } },
+      { files: { kernel: announce(Buffer.alloc(0)) } },
+    ])
+      await expect(rig.conductor.imageCreate(admin, { name: 'x', ...wish })).rejects.toMatchObject({
+        code: 'InvalidRequest',
+      })
+  })
+
+  test('an image that is gone is not missed by what runs', async () => {
+    const rig = await start()
+    const h1 = await rig.host('h1')
+    await rig.running(h1)
+    await rig.conductor.imageDelete(admin, { image: 'tiny' })
+    const { operation } = await rig.conductor.begin(admin, { instance: 'web', kind: 'pause' })
+    const work = await h1.claim(operation)
+    expect(work.image).toBeUndefined()
+  })
+})

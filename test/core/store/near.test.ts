@@ -1,0 +1,30 @@
+import fc from 'fast-check'
+import { expect, test } from 'vitest'
+import { distance, nearNames } from '../../../src/core/store/near.ts'
+
+test('the distance counts single-letter changes', () => {
+  expect(distance('web', 'web')).toBe(0)
+  expect(distance('', 'web')).toBe(3)
+  expect(distance('wbe', 'web')).toBe(1)
+  expect(distance('kitten', 'sitting')).toBe(3)
+})
+
+test('the distance is the same both ways, and nothing only for the same word', () => {
+  fc.assert(
+    fc.property(fc.string({ maxLength: 12 }), fc.string({ maxLength: 12 }), (a, b) => {
+      expect(distance(a, b)).toBe(distance(b, a))
+      expect(distance(a, b) === 0).toBe(a === b)
+      expect(distance(a, b)).toBeLessThanOrEqual(Math.max(a.length, b.length))
+    }),
+  )
+})
+
+test('names that may have been meant come nearest first, three at most', () => {
+  const names = ['web', 'wob', 'web-1', 'database', 'WEB2', 'mail']
+  expect(nearNames('wbe', names)).toEqual(['web'])
+  expect(nearNames('web2', names)).toEqual(['WEB2', 'web'])
+  expect(nearNames('data', names)).toEqual(['database'])
+  expect(nearNames('x', ['y', 'zz'])).toEqual(['y'])
+  expect(nearNames('nothing like it', names)).toEqual([])
+  expect(nearNames('aaaa', ['aaab', 'aaac', 'aaad', 'aaae'])).toHaveLength(3)
+})
