@@ -3,5 +3,5 @@ import * as first from './0001-first.ts'
 
 /** All migrations by name, in order. A table rather than a folder to read, so that a bundle contains them. */
 export const migrations: Readonly<Record<string, Migration>> = {
-  '0001-first': first,
+  '0001-first': { up: first.up, down: first.down },
 }

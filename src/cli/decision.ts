@@ -14,9 +14,12 @@ export async function renderDecision(decision: Decision, look: Look, extra: Row 
   const row = { ...extra, ...decisionRow(decision) }
   if (look.format !== 'table') return renderOne(row, { columns: Object.keys(row), table: [] }, look)
   const { view: columns, rows } = spread(decision)
-  const choice = decision.chosen ? `Chosen: ${plain(decision.chosen)}. ` : 'No host can take it. '
+  const { chosen, summary } = decision
+  const choice =
+    chosen === undefined ? 'No host can take it.' : `Chosen: ${chosen}${summary.startsWith(chosen) ? '' : '.'}`
+  const why = chosen === undefined || !summary.startsWith(chosen) ? ` ${summary}` : summary.slice(chosen.length)
   return [
-    `${choice}${plain(decision.summary)}\n`,
+    `${plain(choice + why)}\n`,
     decision.hosts.length > 0 ? await renderRows(rows, columns, look) : '',
     decision.filters.length > 0 ? `Filters, in this order: ${decision.filters.join(', ')}\n` : '',
   ].join('')

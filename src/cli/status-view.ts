@@ -8,6 +8,7 @@ type Status = Answer & { queues: readonly QueueDepth[] }
 
 const counts = (of: Readonly<Record<string, number>>): string =>
   Object.entries(of)
+    .filter(([, count]) => count > 0)
     .map(([name, count]) => `${count} ${name}`)
     .join(', ') || 'none'
 
@@ -29,6 +30,25 @@ export const statusView = view<Status, Record<string, (s: Status) => Cell | unde
   instances: (s) => s.instances,
   operations: (s) => s.operations,
 })
+
+/** The queues that services listen on. */
+export const queueRows = view<QueueDepth, Record<string, (q: QueueDepth) => Cell | undefined>>({
+  queue: (q) => q.name,
+  messages: (q) => q.messages,
+  consumers: (q) => q.consumers,
+})
+
+/** The counts, for people: a line each. */
+export const statusLines = (s: Answer): string =>
+  [
+    `version     ${s.version}`,
+    `database    ${s.database.dialect} ${s.database.version}, at ${s.database.migration}`,
+    `hosts       ${counts(s.hosts)}`,
+    `instances   ${counts(s.instances)}`,
+    `operations  ${counts(s.operations)}`,
+  ]
+    .map((line) => `${line}\n`)
+    .join('')
 
 /** The same in one line, for the end of `nova up`. */
 export const oneLineStatus = (s: Answer): string =>

@@ -21,7 +21,7 @@ const borders = {
 }
 
 /** Below this many characters (two of them blanks) a column cannot be read: then things are shown one below the other. */
-const narrowest = 10
+const narrowest = 12
 
 /** A table of rows. It never breaks: where the terminal is too narrow cells wrap, then rows become blocks. */
 export function drawTable(keys: readonly string[], rows: readonly Row[], look: Look): string {
@@ -35,7 +35,7 @@ export function drawTable(keys: readonly string[], rows: readonly Row[], look: L
 /** A table with one row for each field of a thing. */
 export function drawFields(fields: Row, look: Look): string {
   const entries = Object.entries(fields)
-  const cells = entries.map(([key, value]) => [key, text(value)])
+  const cells = entries.map(([key, value]) => [key, lines(value)])
   const drawn = draw(['field', 'value'], cells, look, (cell, column, row) =>
     column === 1 ? paint(entries[row]![0], cell) : cell,
   )
@@ -44,14 +44,25 @@ export function drawFields(fields: Row, look: Look): string {
 
 const text = (cell: Cell): string => plain(cell) || '-'
 
+/** As {@link text}, with a line for each thing where a cell holds several that have parts of their own. */
+function lines(cell: Cell): string {
+  if (cell === null || typeof cell !== 'object') return text(cell)
+  const holds = Object.values(cell).some((part) => typeof part === 'object' && part !== null)
+  if (!holds) return text(cell)
+  if (Array.isArray(cell)) return cell.map(text).join('\n')
+  return Object.entries(cell)
+    .map(([key, part]) => `${key}: ${text(part)}`)
+    .join('\n')
+}
+
 type Paint = (cell: string, column: number, row: number) => string
 
 function draw(head: readonly string[], cells: readonly string[][], look: Look, colour: Paint): string | undefined {
-  const painted = look.color ? cells.map((row, r) => row.map((cell, c) => colour(cell, c, r))) : cells
-  const make = (colWidths?: number[]) => {
-    const options = { head: [...head], chars: borders, style: { head: [], border: [], compact: true } }
-    const table = new Table(colWidths ? { ...options, colWidths, wordWrap: true, wrapOnWordBoundary: false } : options)
-    table.push(...painted.map((row) => [...row]))
+  const make = (widths?: number[]): string => {
+    const fit = (text: string, column: number) => (widths ? wrap(text, widths[column]! - 2) : text)
+    const table = new Table({ head: head.map(fit), chars: borders, style: { head: [], border: [], compact: true } })
+    const fitted = cells.map((row) => row.map(fit))
+    table.push(...(look.color ? fitted.map((row, r) => row.map((cell, c) => colour(cell, c, r))) : fitted))
     return `${table.toString()}\n`
   }
   const drawn = make()
@@ -64,6 +75,32 @@ function draw(head: readonly string[], cells: readonly string[][], look: Look, c
   const widths = shrink(natural, head, look.width - natural.length - 1)
   return widths && make(widths)
 }
+
+/** Breaks lines that are longer than `width`: at a blank where there is one, else anywhere. */
+function wrap(text: string, width: number): string {
+  return text
+    .split('\n')
+    .flatMap((line) => {
+      const lines: string[] = []
+      let current = ''
+      for (const letter of line) {
+        if (columns(current) + columns(letter) > width) {
+          const blank = current.lastIndexOf(' ')
+          const at = blank > current.length / 2 ? blank + 1 : current.length
+          lines.push(current.slice(0, at).trimEnd())
+          current = current.slice(at)
+        }
+        current += letter
+      }
+      return [...lines, current]
+    })
+    .join('\n')
+}
+
+/** Characters that take two columns of a terminal. */
+const wide =
+  /[\u1100-\u115f\u2e80-\u303e\u3041-\ua4cf\uac00-\ud7a3\uf900-\ufaff\ufe30-\ufe6f\uff00-\uff60\uffe0-\uffe6]|\p{Emoji_Presentation}/u
+const columns = (text: string): number => [...text].reduce((sum, letter) => sum + (wide.test(letter) ? 2 : 1), 0)
 
 /** Takes from the widest columns what the terminal lacks, from ids last: half an id cannot be pasted. */
 function shrink(natural: readonly number[], head: readonly string[], room: number): number[] | undefined {

@@ -40,7 +40,6 @@ export const instanceRows = view<InstanceSummary, typeof instanceFields>(instanc
   'task',
   'power',
   'host',
-  'flavor',
 ])
 
 /** One instance with all that is known of it. */

@@ -1,8 +1,11 @@
 import { NovaCommand } from '../cli/command.ts'
-import { statusView } from '../cli/status-view.ts'
+import { queueRows, statusLines, statusView } from '../cli/status-view.ts'
+import { serviceView } from '../cli/views.ts'
 
 export default class Status extends NovaCommand {
   static override summary = 'Show services with their versions, queue depths and counts.'
+  static override description =
+    'Queues are those that the services listen on: with messages that nobody takes, something behind them is slow or gone.'
   static override examples = ['<%= config.bin %> status', '<%= config.bin %> status -f json']
   static override view = statusView
 
@@ -10,10 +13,12 @@ export default class Status extends NovaCommand {
     await this.parse(Status)
     const bus = await this.bus()
     const status = await this.ask('status', {})
-    const servers = status.services
-      .filter((service) => service.state === 'up')
-      .map((service) => `${service.binary}.${service.host}`)
-    const queues = await bus.queues(['conductor', 'scheduler', 'compute', ...servers])
-    await this.showOne(statusView, { ...status, queues })
+    const up = status.services.filter((service) => service.state === 'up')
+    const topics = [...new Set(status.services.map((service) => service.binary))]
+    const queues = await bus.queues([...topics, ...up.map((service) => `${service.binary}.${service.host}`)])
+    if (!this.forPeople) return this.showOne(statusView, { ...status, queues })
+    this.write(statusLines(status))
+    await this.showRows(serviceView, status.services)
+    await this.showRows(queueRows, queues)
   }
 }

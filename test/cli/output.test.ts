@@ -122,6 +122,16 @@ describe('a terminal', () => {
   test('that is narrow shortens other columns before it breaks an id', async () => {
     expect(await renderRows(rows, instanceRows, look({ width: 100 }))).toContain(ids.web)
   })
+  test('counts wide letters as the two columns that they take', async () => {
+    const long = note({ text: '東京の大きな計算機 '.repeat(8) })
+    const lines = (await renderRows([long], notes, look({ width: 40 }))).split('\n')
+    for (const line of lines) expect(line.replace(/[\u0100-\uffff]/g, 'xx').length).toBeLessThanOrEqual(40)
+    expect(lines.join('').match(/東/g)).toHaveLength(8)
+  })
+  test('that is narrow keeps its colours whole', async () => {
+    const painted = await renderRows(rows, instanceRows, look({ width: 70, color: true }))
+    expect(painted).toContain('| \u001b[32mACTIVE\u001b[39m |')
+  })
   test('that is far too narrow gets the rows one below the other', async () => {
     const blocks = await renderRows(rows, instanceRows, look({ width: 15 }))
     expect(blocks).toContain('name: web\n')

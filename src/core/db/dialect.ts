@@ -55,7 +55,7 @@ export class MysqlTablesCompiler extends MysqlQueryCompiler {
 }
 
 /** What drivers attach to the errors they throw: `errno` mysql2, `errcode` node:sqlite. */
-type DriverError = { errno?: unknown; errcode?: unknown; code?: unknown }
+type DriverError = { errno?: unknown; errcode?: unknown; code?: unknown; fatal?: unknown }
 const known = (e: unknown): DriverError => (typeof e === 'object' && e !== null ? (e as DriverError) : {})
 
 /** A row with this key is there already. SQLite: SQLITE_CONSTRAINT_UNIQUE, _PRIMARYKEY; MySQL: ER_DUP_ENTRY. */
@@ -101,7 +101,8 @@ const lostCodes: ReadonlySet<unknown> = new Set([
 
 /** The database cannot be spoken to: gone, not yet there, or it does not let us in. SQLite: IOERR, CORRUPT, FULL, CANTOPEN, NOTADB. */
 export function isConnectionLoss(e: unknown): boolean {
-  const { code, errcode } = known(e)
+  const { code, errcode, fatal } = known(e)
   if (typeof errcode === 'number') return [10, 11, 13, 14, 26].includes(errcode & 0xff)
-  return lostCodes.has(code) || (e instanceof Error && e.message === 'Pool is closed.')
+  // mysql2 gives a link that is closed already no code, only the mark that nothing more can come of it.
+  return fatal === true || lostCodes.has(code) || (e instanceof Error && e.message === 'Pool is closed.')
 }

@@ -5,7 +5,7 @@ import { fail } from '../base/errors.ts'
 export type Address = { readonly shown: string; readonly connect: Options.Connect; readonly socket: SocketOptions }
 
 /** The form that `bus.url` may take, for messages to people. */
-export const addressForm =
+const addressForm =
   'it must be amqp://user:password@host:port/vhost (or amqps://), or amqp+unix://user:password@/path/to/socket?vhost=name, ' +
   'several of them separated by commas'
 

@@ -30,7 +30,7 @@ export type BusOptions = {
 }
 
 /** Where a message goes: to any server of the contract's topic, or to the one on `server` (a host name). */
-export type Target = {
+type Target = {
   server?: string
   /** How long calls wait for their answer where a call says nothing else; the bus's own default otherwise. */
   timeoutMs?: number

@@ -6,7 +6,7 @@ const opening = '{"oslo.version":"2.0","oslo.message":'
 export const bodyLimitBytes = 16 << 20
 
 /** A body that no one could have meant for us; `message` says why. Never leaves this room. */
-export class Malformed extends Error {}
+class Malformed extends Error {}
 
 /** Puts a message, as JSON text, into its envelope. */
 export const wrap = (message: string): Buffer => Buffer.from(`${opening}${JSON.stringify(message)}}`)

@@ -39,7 +39,7 @@ export const backoffMs = (attempt: number, random: number): number =>
   Math.min(5_000, 100 * 2 ** Math.min(attempt, 10)) * (1 - random / 2)
 
 /** Closes a channel, whatever state it is in. */
-export const closeQuietly = async (channel: Channel): Promise<void> => {
+const closeQuietly = async (channel: Channel): Promise<void> => {
   await channel.close().catch(() => undefined)
 }
 

@@ -7,7 +7,7 @@ import type { Database } from '../db/schema.ts'
 /** An event before it has its number. */
 export type EventDraft = Omit<Event, 'id'>
 
-export const eventMessageMax = 2000
+const eventMessageMax = 2000
 
 /** Appends events, in order, and gives them back with their numbers. */
 export async function addEvents(db: Db, drafts: readonly EventDraft[]): Promise<Event[]> {

@@ -59,11 +59,6 @@ export async function listDeleted(db: Db, asked: InstanceFilter): Promise<Instan
   return asked.status === undefined ? instances : instances.filter(({ status }) => status === asked.status)
 }
 
-export async function wasDeleted(db: Db, id: string): Promise<boolean> {
-  const row = await db.selectFrom('instance_history').select('id').where('id', '=', id).executeTakeFirst()
-  return row !== undefined
-}
-
 /** Removes the records of instances that were deleted before a time, at most `batch`. Answers how many went. */
 export async function pruneHistory(db: Db, before: number, batch: number): Promise<number> {
   const rows = await db

@@ -131,11 +131,6 @@ export async function instanceCalled(db: Db, ref: string, scope: Scope): Promise
   })
 }
 
-export async function findInstance(db: Db, id: string): Promise<Instance | undefined> {
-  const row = await selectInstance(db).where('id', '=', id).executeTakeFirst()
-  return row && toInstance(row)
-}
-
 /**
  * The instance, locked until the transaction ends. Every transaction that changes an instance locks it first, then its
  * operation, then its host: so they never wait for one another in a circle.

@@ -192,12 +192,12 @@ export async function pruneOperations(db: Db, before: number, batch: number): Pr
   return ids.length
 }
 
-export type OperationRow = Selectable<Database['operations']>
+type OperationRow = Selectable<Database['operations']>
 
 const some = <K extends string, V>(key: K, value: V | null | undefined) =>
   (value === null || value === undefined ? {} : { [key]: value }) as { [k in K]?: V }
 
-export function toOperationSummary(row: OperationRow): OperationSummary {
+function toOperationSummary(row: OperationRow): OperationSummary {
   return {
     id: row.id,
     kind: row.kind as OperationKind,

@@ -8,8 +8,6 @@ import type { Size } from '../model/instance.ts'
 import { saveDecision } from './decisions.ts'
 import { addEvents } from './events.ts'
 
-export { saveDecision }
-
 /** A host as placement sees it: `service` is absent where its compute daemon was never heard of. */
 export type HostRoom = {
   name: string

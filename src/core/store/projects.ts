@@ -3,7 +3,7 @@ import type { Db } from '../db/handle.ts'
 
 /** What is limited, as `quotas.resource` names it. */
 export const quotaResources = ['instances', 'cores', 'ram_mb'] as const
-export type QuotaResource = (typeof quotaResources)[number]
+type QuotaResource = (typeof quotaResources)[number]
 export type Amounts = Record<QuotaResource, number>
 
 /**
@@ -25,26 +25,6 @@ export async function lockProject(db: Db, id: string, now: number): Promise<void
 export async function ownQuota(db: Db, projectId: string): Promise<Partial<Amounts>> {
   const rows = await db.selectFrom('quotas').select(['resource', 'max']).where('project_id', '=', projectId).execute()
   return Object.fromEntries(rows.map(({ resource, max }) => [resource, max]))
-}
-
-/** Gives a project limits of its own; -1 for none. */
-export async function setQuota(db: Db, projectId: string, limits: Partial<Amounts>, now: number): Promise<void> {
-  await lockProject(db, projectId, now)
-  const resources = Object.entries(limits)
-  if (resources.length === 0) return
-  await db
-    .deleteFrom('quotas')
-    .where('project_id', '=', projectId)
-    .where(
-      'resource',
-      'in',
-      resources.map(([resource]) => resource),
-    )
-    .execute()
-  await db
-    .insertInto('quotas')
-    .values(resources.map(([resource, max]) => ({ project_id: projectId, resource, max })))
-    .execute()
 }
 
 /** What a project uses: its rows, counted. Nothing is stored that could drift. */

@@ -11,7 +11,7 @@ import { isUniqueViolation, serverVersion } from '../../../src/core/db/dialect.t
 import { syncDatabase } from '../../../src/core/db/migrate.ts'
 import { openDatabase } from '../../../src/core/db/open.ts'
 import { tx } from '../../../src/core/db/tx.ts'
-import { databases, type TestDatabase } from '../../kit/databases.ts'
+import { admin, databases, type TestDatabase } from '../../kit/databases.ts'
 
 const setting = { log: silentLog, clock: systemClock }
 const open: TestDatabase[] = []
@@ -114,6 +114,34 @@ describe.each(await databases())('on $name', ({ open: fresh }) => {
     expect(rows.map(({ vcpus }) => vcpus)).toEqual([5, 5])
   })
 })
+
+describe.each((await databases()).filter(({ name }) => name === 'mysql'))(
+  'when the server cuts the link, on $name',
+  (mysql) => {
+    const cut = async (db: TestDatabase['db']) => {
+      const { rows } = await sql<{ id: number }>`select connection_id() as id`.execute(db)
+      await admin(`kill ${rows[0]?.id}`)
+    }
+
+    test('an idle one is replaced, and one in use is told as DatabaseDown with nothing written', async () => {
+      const database = await mysql.open()
+      open.push(database)
+      const { db } = database
+      await syncDatabase(db)
+      const project = (id: string) => ({ id, created_at: 0 })
+      await cut(db)
+      await tx(db, (db) => db.insertInto('projects').values(project('a')).execute())
+      const failure = await tx(db, async (db) => {
+        await db.insertInto('projects').values(project('b')).execute()
+        await cut(db)
+        await db.insertInto('projects').values(project('c')).execute()
+      }).catch((e) => e)
+      expect(failure).toMatchObject({ code: 'DatabaseDown' })
+      const rows = await tx(db, (db) => db.selectFrom('projects').select('id').execute())
+      expect(rows.map(({ id }) => id)).toEqual(['a'])
+    })
+  },
+)
 
 describe('what cannot be opened', () => {
   const why = (url: string) => openDatabase(url, setting).catch((e) => e)
