@@ -1,7 +1,7 @@
 import { mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { dirname, join, resolve } from 'node:path'
 import { Plugin } from '@oclif/core'
-import { type BuildOptions, build, type Plugin as EsbuildPlugin } from 'esbuild'
+import { type BuildOptions, build } from 'esbuild'
 import { exec } from '../src/core/base/exec.ts'
 
 /**
@@ -12,20 +12,6 @@ import { exec } from '../src/core/base/exec.ts'
 const root = resolve(import.meta.dirname, '..')
 const dist = join(root, 'dist')
 
-/**
- * `import { z } from 'zod'` brings in all of zod, fifty languages of error messages included; as a namespace only what is
- * used.
- */
-const leanZod: EsbuildPlugin = {
-  name: 'lean-zod',
-  setup({ onLoad }) {
-    onLoad({ filter: /[\\/]src[\\/].*\.ts$/ }, ({ path }) => ({
-      contents: readFileSync(path, 'utf8').replace(/^import \{ z \} from 'zod'/m, "import * as z from 'zod'"),
-      loader: 'ts',
-    }))
-  },
-}
-
 const common = {
   absWorkingDir: root,
   bundle: true,
@@ -34,7 +20,6 @@ const common = {
   charset: 'ascii',
   keepNames: true,
   legalComments: 'none',
-  plugins: [leanZod],
   // Native, or with files of their own beside them; no command that asks the cloud something needs one.
   external: ['@photostructure/sqlite', 'kysely', 'mysql2', 'pino', 'typescript', 'ts-node'],
   // Compiled code that comes from the cache knows no loader to import with; require() takes ES modules too since 20.19.

@@ -58,7 +58,7 @@ function prepare() {
     console.log(`${paint('bold', 'Install the packages of the project')}\n${paint('cyan', '$ npm ci')}`)
     if (run('npm', ['ci', '--no-audit', '--no-fund']) !== 0) stop(1, 'npm ci failed.')
   }
-  if (newest('dist/commands/list.js') < newest('src', 'migrations', 'tools/build.ts', 'package.json')) {
+  if (newest('dist/nova.cjs') < newest('src', 'migrations', 'tools/build.ts', 'package.json')) {
     console.log(`\n${paint('bold', 'Build')}\n${paint('cyan', '$ npm run build')}`)
     if (run('npx', ['tsx', 'tools/build.ts']) !== 0) stop(1, 'The build failed.')
   }
@@ -68,7 +68,7 @@ function installQemu() {
   const packages = /NOVA_QEMU_PACKAGES=\(([^)]*)\)/
     .exec(readFileSync(join(root, 'tools/packages.sh'), 'utf8'))[1]
     .split(/\s+/)
-  if (['qemu-system-x86_64', 'qemu-img', 'cpio'].every(has)) return
+  if (['qemu-system-x86_64', 'qemu-img'].every(has)) return
   const install = `apt-get install -y --no-install-recommends ${packages.join(' ')}`
   const isRoot = process.getuid?.() === 0
   const sudo = !isRoot && has('sudo') && spawnSync('sudo', ['-n', 'true'], { stdio: 'ignore' }).status === 0

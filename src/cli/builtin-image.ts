@@ -12,7 +12,7 @@ type Cloud = typeof conductor
 type Ask = <K extends keyof Cloud['methods']>(method: K, args: Args<Cloud, K>) => Promise<Result<Cloud, K>>
 
 /** The name of the image that is there from the start. */
-export const builtinImage = 'tiny'
+const builtinImage = 'tiny'
 /** What the pretended guests of the fake driver start from: a disk with nothing on it. */
 const blankBytes = 65_536
 

@@ -1,10 +1,11 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { conductor } from '../../src/core/contracts/conductor.ts'
-import type { Operation, Published } from '../../src/core/contracts/shapes.ts'
+import type { Published } from '../../src/core/contracts/shapes.ts'
 import { kindOf } from '../../src/core/model/operation.ts'
 import type { Bus } from '../../src/core/rpc/bus.ts'
 import type { Api } from '../../src/core/rpc/contract.ts'
 import { admin, type Backend, backends, Cloud, type Daemon } from '../kit/cloud.ts'
+import { endOf, persist } from '../kit/patience.ts'
 import { type PrivateRabbit, privateRabbit } from '../kit/private-rabbitmq.ts'
 
 /**
@@ -68,19 +69,6 @@ class Fleet {
   }
 }
 
-/** Asks until somebody answers: the question is one that may be repeated. */
-async function persist<T>(ask: () => Promise<T>): Promise<T> {
-  const until = performance.now() + 30_000
-  for (;;) {
-    try {
-      return await ask()
-    } catch (e) {
-      if (performance.now() > until) throw e
-      await new Promise((resolve) => setTimeout(resolve, 100))
-    }
-  }
-}
-
 for (const backend of await backends())
   describe(`SIGKILL at each step (${backend})`, () => {
     let fleet: Fleet
@@ -105,13 +93,7 @@ for (const backend of await backends())
     }, 120_000)
     afterAll(() => fleet?.close(), 120_000)
 
-    const ended = async (id: string): Promise<Operation> => {
-      for (;;) {
-        const operation = await persist(() => api.operationShow(admin(), { operation: id }, { timeoutMs: 3000 }))
-        if (operation.finishedAt !== undefined) return operation
-        await new Promise((resolve) => setTimeout(resolve, 100))
-      }
-    }
+    const ended = (id: string) => endOf(api, id)
     const bootOne = async (name: string): Promise<string> => {
       const { begun } = await persist(() =>
         api.boot(admin(), { name, image: 'tiny', flavor: 'm1.nano', idempotencyKey: name }, { timeoutMs: 3000 }),

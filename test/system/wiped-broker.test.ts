@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, expect, test } from 'vitest'
-import { isFailure } from '../../src/core/base/errors.ts'
 import { admin, backends, Cloud } from '../kit/cloud.ts'
+import { endOf, persist } from '../kit/patience.ts'
 import { type PrivateRabbit, privateRabbit } from '../kit/private-rabbitmq.ts'
 
 /** `rabbitmqctl stop_app; reset; start_app` under 100 boots: every queue and message is lost, and no boot is. */
@@ -31,25 +31,19 @@ if ((await backends()).includes('services')) {
     const api = await cloud.conductor()
     /** A boot whose answer was lost is asked for again under its key, as any careful client does. */
     const boot = async (name: string): Promise<string> => {
-      for (;;) {
-        try {
-          return (
-            (await api.boot(admin(), { name, idempotencyKey: name }, { timeoutMs: 5000 })).begun[0]?.operation ?? ''
-          )
-        } catch (e) {
-          if (!isFailure(e, 'BusDown') && !isFailure(e, 'HostUnreachable') && !isFailure(e, 'CallTimeout')) throw e
-          await new Promise((resolve) => setTimeout(resolve, 100))
-        }
-      }
+      const ask = () => api.boot(admin(), { name, idempotencyKey: name }, { timeoutMs: 5000 })
+      return (await persist(ask)).begun[0]?.operation ?? ''
     }
+    // The wipe comes when the first guests start, and finds boots in every step.
+    const bus = await cloud.bus()
+    const first = new Promise<void>((resolve) => {
+      void bus.subscribe(['instance.create.end.#'], () => resolve())
+    })
     const asked = Promise.all(Array.from({ length: boots }, (_, i) => boot(`m${i}`)))
-    await new Promise((resolve) => setTimeout(resolve, 300))
+    await first
     await rabbit?.wipe()
     const operations = await asked
-    for (const id of operations) {
-      const ended = await cloud.nova('operation', 'follow', id)
-      expect(ended).toMatchObject({ code: 0 })
-    }
+    for (const id of operations) expect(await endOf(api, id)).toMatchObject({ state: 'succeeded' })
     expect(new Set(operations).size).toBe(boots)
     const { instances } = await api.instanceList(admin(), { limit: 1000 })
     expect(instances.filter((row) => row.status !== 'ACTIVE' || row.task !== undefined)).toEqual([])

@@ -30,7 +30,7 @@ export const userName = (): string => userInfo().username
 export const systemdWaits = (): boolean => Boolean(process.env.NOTIFY_SOCKET)
 
 /** Where everything of this machine's cloud is kept, unless NOVA_STATE_DIR says otherwise. */
-export function stateDirectory(env: Readonly<Record<string, string | undefined>> = process.env): string {
+function stateDirectory(env: Readonly<Record<string, string | undefined>> = process.env): string {
   if (env.NOVA_STATE_DIR) return resolve(env.NOVA_STATE_DIR)
   if (process.getuid?.() === 0) return '/var/lib/nova'
   return join(env.XDG_DATA_HOME || join(homedir(), '.local', 'share'), 'nova')

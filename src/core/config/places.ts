@@ -51,5 +51,5 @@ export function busUrl(config: Config): string {
 }
 
 /** The embedded broker's URL with a password. */
-export const embeddedBusUrl = (config: Config, password: string): string =>
+const embeddedBusUrl = (config: Config, password: string): string =>
   `amqp+unix://${encodeURIComponent(config.broker.user)}:${password}@${places(config.stateDir).busSocket}`

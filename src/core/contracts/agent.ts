@@ -40,7 +40,7 @@ export const Work = z.object({
 })
 export type Work = z.infer<typeof Work>
 
-export const HostReport = z.object({
+const HostReport = z.object({
   driver: z.string(),
   hypervisor: z.string(),
   hypervisorVersion: z.string(),

@@ -5,7 +5,7 @@ import { kindNames, operationStates } from '../model/operation.ts'
 /** What a person calls a thing: its name or its id; resolved on the server, so that a command is one round trip. */
 export const Ref = z.string().min(1, 'a name or id is needed').max(255)
 /** Milliseconds since the epoch. */
-export const Time = z.int().nonnegative()
+const Time = z.int().nonnegative()
 export const Id = z.uuid()
 export const Metadata = z.record(z.string().min(1).max(255), z.string().max(255))
 /** Names of instances, flavors and images: printable, no blank at either end. */
@@ -36,7 +36,7 @@ export type Fault = z.infer<typeof Fault>
 export const Flavor = z.object({ id: z.string(), name: Name, ...Size.shape, createdAt: Time })
 export type Flavor = z.infer<typeof Flavor>
 
-export const imageStatuses = ['queued', 'saving', 'active'] as const
+const imageStatuses = ['queued', 'saving', 'active'] as const
 export const imageParts = ['disk', 'kernel', 'ramdisk'] as const
 export const diskFormats = ['qcow2', 'raw'] as const
 export const ImagePart = z.enum(imageParts)
@@ -123,7 +123,7 @@ export const Instance = InstanceSummary.extend({
 export type Instance = z.infer<typeof Instance>
 
 /** up: its heartbeat is fresh; down: it is not. */
-export const serviceStates = ['up', 'down'] as const
+const serviceStates = ['up', 'down'] as const
 export const Service = z.object({
   id: z.string(),
   binary: z.string(),

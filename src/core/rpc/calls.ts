@@ -1,6 +1,6 @@
 import type { Channel, ConsumeMessage, Message, Options } from 'amqplib'
 import { Failure, reason } from '../base/errors.ts'
-import { consumeQueue } from './consume.ts'
+import { type Consumer, consumeQueue } from './consume.ts'
 import { bodyLimitBytes, idOf, unwrapRecord, wrap } from './envelope.ts'
 import { readFailure } from './failure.ts'
 import type { KeptChannel } from './kept-channel.ts'
@@ -30,6 +30,7 @@ export class Calls {
   readonly #waiters: Waiters
   #kept!: KeptChannel
   #unacked: { channel: Channel; last: ConsumeMessage; count: number; cancel: () => void } | undefined
+  #consumer: Consumer | undefined
   #askOptions: Options.Publish = {}
   #askTimeoutMs = -1
 
@@ -84,6 +85,7 @@ export class Calls {
     const { url } = this.#link.down().params
     this.#waiters.failAll(new Failure('BusDown', { url, why: 'this side has hung up' }))
     this.#unacked?.cancel()
+    this.#consumer?.letGo()
     // Otherwise it would lie around for half an hour. A frozen broker must not hold us up.
     const gone = this.#kept.channel?.deleteQueue(this.#queue.name).catch(() => undefined)
     await Promise.race([gone, this.#link.limit()])
@@ -93,7 +95,7 @@ export class Calls {
   async #setup(channel: Channel): Promise<void> {
     channel.on('return', (message) => this.#onReturn(message))
     await declareExchange(channel, this.#flags)
-    await consumeQueue(this.#link, channel, this.#queue, (message) => {
+    this.#consumer = await consumeQueue(this.#link, channel, this.#queue, (message) => {
       this.#onReply(message)
       this.#ackSoon(channel, message)
     })

@@ -58,7 +58,7 @@ export const member = (projectId: string): Context => ({
 
 /** Real time, which a test can push forward. */
 export type TestClock = Clock & { advance(seconds: number): void }
-export function testClock(): TestClock {
+function testClock(): TestClock {
   let ahead = 0
   return {
     ...systemClock,

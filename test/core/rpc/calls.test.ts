@@ -1,5 +1,5 @@
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
-import { z } from 'zod'
+import * as z from 'zod'
 import { Failure, fail, RemoteError } from '../../../src/core/base/errors.ts'
 import { silentLog } from '../../../src/core/base/log.ts'
 import type { Context } from '../../../src/core/model/context.ts'

@@ -1,5 +1,5 @@
 import { connect } from 'amqplib'
-import { z } from 'zod'
+import * as z from 'zod'
 import { systemClock } from '../../../src/core/base/clock.ts'
 import { systemIds } from '../../../src/core/base/ids.ts'
 import { type Log, openLog, silentLog } from '../../../src/core/base/log.ts'

@@ -1,8 +1,8 @@
 /** What must not compile. Checked by tsc alone: nothing here runs. */
-import { z } from 'zod'
-import type { Context } from '../../src/core/model/context.ts'
-import { type Bus, served } from '../../src/core/rpc/bus.ts'
-import { type Api, type Args, call, cast, contract, type Result } from '../../src/core/rpc/contract.ts'
+import * as z from 'zod'
+import type { Context } from '../../../src/core/model/context.ts'
+import { type Bus, served } from '../../../src/core/rpc/bus.ts'
+import { type Api, type Args, call, cast, contract, type Result } from '../../../src/core/rpc/contract.ts'
 
 const machine = contract('machine', '1.0', {
   reboot: cast(z.object({ id: z.string(), kind: z.enum(['soft', 'hard']) })),
