@@ -1,6 +1,6 @@
 import { readFileSync, writeFileSync } from 'node:fs'
 import { join, resolve } from 'node:path'
-import { z } from 'zod'
+import * as z from 'zod'
 import { failures } from '../src/core/base/errors.ts'
 import { optionRows } from '../src/core/config/schema.ts'
 import { agent } from '../src/core/contracts/agent.ts'
