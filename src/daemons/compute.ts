@@ -41,7 +41,7 @@ async function startComputeHost(
     version,
     driver: await openDriver(driverOptions(config, driver, stateDir), { log: part, clock, ids }),
     // A conductor that dies takes the question with it: asked again well before the lease is over.
-    agent: bus.client(agent, { timeoutMs: (config.operations.leaseSeconds * 1000) / 3 }),
+    agent: bus.client(agent, { timeoutMs: Math.round((config.operations.leaseSeconds * 1000) / 3) }),
     clock,
     ids,
     log: part,

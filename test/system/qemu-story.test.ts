@@ -1,3 +1,5 @@
+import { existsSync } from 'node:fs'
+import { join } from 'node:path'
 import { afterEach, describe, expect, test } from 'vitest'
 import { type Backend, backends, Cloud } from '../kit/cloud.ts'
 import { qemu } from '../kit/qemu.ts'
@@ -61,6 +63,8 @@ if (guest)
       expect(await status()).toBe('ACTIVE')
       await ok('delete', 'web', '--wait')
       expect((await cloud.nova('show', 'web')).code).toBe(1)
+      // Root or database, never both: the host had none configured, and made none for itself.
+      if (apart) expect(existsSync(join(cloud.stateDir, 'nova.sqlite'))).toBe(false)
     })
   })
 else test('no virtual machine without QEMU', () => expect(process.env.NOVA_REQUIRE ?? '').not.toContain('qemu'))

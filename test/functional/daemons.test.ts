@@ -1,0 +1,81 @@
+import { readFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { afterEach, describe, expect, test } from 'vitest'
+import { livingPid } from '../../src/core/base/pid-file.ts'
+import { backends, Cloud } from '../kit/cloud.ts'
+import { persist } from '../kit/patience.ts'
+
+let cloud: Cloud
+afterEach(() => cloud?.close())
+
+describe.each(await backends())('daemons (%s)', (backend) => {
+  test('each says that it is ready, works with the others, and ends with 0 on SIGTERM', async () => {
+    cloud = await Cloud.open(backend, { NOVA_COMPUTE_DRIVER: 'fake' })
+    const names = [...(backend === 'embedded' ? ['broker'] : []), 'conductor', 'scheduler', 'compute']
+    const daemons = []
+    for (const name of names) daemons.push(await cloud.daemon(name))
+    const services = await cloud.json<Array<{ binary: string; state: string }>>('service', 'list')
+    expect(services.map(({ binary, state }) => `${binary} ${state}`).sort()).toEqual([
+      'compute up',
+      'conductor up',
+      'scheduler up',
+    ])
+    for (const daemon of daemons.reverse()) expect(await daemon.stop()).toBe(0)
+  })
+
+  test('db sync does its work once, and again harmlessly while daemons run', async () => {
+    cloud = await Cloud.open(backend)
+    expect((await cloud.nova('db', 'sync')).stdout).toMatch(/^Done: 0001-first\b/)
+    await cloud.up('--driver', 'fake')
+    const syncs = await Promise.all([cloud.nova('db', 'sync'), cloud.nova('db', 'sync')])
+    for (const sync of syncs) expect(sync).toMatchObject({ code: 0, stdout: expect.stringContaining('up to date') })
+    const { current, latest } = await cloud.json<{ current: string; latest: string }>('db', 'version')
+    expect(current).toBe(latest)
+  })
+
+  test('a cloud that is killed comes back by itself, with all that it had', async () => {
+    cloud = await Cloud.open(backend)
+    await cloud.up('--driver', 'fake')
+    expect(await cloud.nova('boot', 'web', '--wait')).toMatchObject({ code: 0 })
+    const supervisor = livingPid(join(cloud.stateDir, 'run', 'nova.pid')) ?? 0
+    const child = Number(readFileSync(`/proc/${supervisor}/task/${supervisor}/children`, 'utf8').trim())
+    process.kill(child, 'SIGKILL')
+    const rows = await persist(async () => {
+      const rows = await cloud.json<Array<{ name: string; status: string; power: string }>>('list')
+      const pid = Number(readFileSync(`/proc/${supervisor}/task/${supervisor}/children`, 'utf8').trim())
+      if (pid === child || pid === 0) throw new Error('not back yet')
+      return rows
+    })
+    expect(rows).toMatchObject([{ name: 'web', status: 'ACTIVE', power: 'RUNNING' }])
+    expect(await persist(async () => expect(await cloud.nova('pause', 'web', '--wait')).toMatchObject({ code: 0 })))
+  })
+})
+
+describe('one machine', () => {
+  test('up and down may be said twice', async () => {
+    cloud = await Cloud.open('embedded')
+    expect((await cloud.up('--driver', 'fake')).stdout).toContain('The cloud is up.')
+    expect((await cloud.nova('up')).stdout).toContain('The cloud is up already')
+    expect((await cloud.nova('up', '--foreground')).code).toBe(1)
+    expect(await cloud.nova('down')).toMatchObject({ code: 0 })
+    expect((await cloud.nova('down')).stdout).toContain('No cloud runs')
+    expect(await cloud.nova('list')).toMatchObject({ code: 1, stderr: expect.stringContaining('nova up') })
+  })
+
+  test.each([
+    [{ NOVA_LOG_LEVEL: 'loud' }, ['log.level', '"loud"', 'debug, info, warn, error, silent']],
+    [{ NOVA_OPERATIONS_LEASE_SECONDS: '-3' }, ['operations.lease_seconds', '-3', '>0']],
+    [{ NOVA_SCHEDULER_FILTERS: 'ram,magic' }, ['scheduler.filters', 'magic', 'availability-zone']],
+    [{ NOVA_DATABASE_URL: 'oracle://db' }, ['database.url', 'oracle', 'sqlite:']],
+    [{ NOVA_BUS_URL: 'http://bus' }, ['bus.url', 'http', 'amqp://']],
+    [{ NOVA_COMPUTE_DRIVER: 'no-such-driver' }, ['compute.driver', 'no-such-driver', 'qemu, fake']],
+  ])(
+    'a wrong configuration %o ends it with 2 and says which key, which value, what is allowed',
+    async (settings, says) => {
+      cloud = await Cloud.open('embedded', settings)
+      const ran = await cloud.nova('up', '--foreground')
+      expect(ran.code).toBe(2)
+      for (const text of says) expect(ran.stderr.replaceAll('\\"', '"')).toContain(text)
+    },
+  )
+})
