@@ -23,8 +23,14 @@ export type LoadOptions = {
 
 const systemFile = '/etc/nova/nova.toml'
 
-/** Who types: the operating system's user name. */
-export const userName = (): string => userInfo().username
+/** Who types: the operating system's user name, or the number where it has none for it (a container). */
+export function userName(): string {
+  try {
+    return userInfo().username
+  } catch {
+    return `uid-${process.getuid?.() ?? 'unknown'}`
+  }
+}
 
 /** Whether systemd started us and waits to hear that we are ready (Type=notify). */
 export const systemdWaits = (): boolean => Boolean(process.env.NOTIFY_SOCKET)
