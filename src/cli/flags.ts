@@ -58,6 +58,14 @@ export const wait = Flags.boolean({
   summary: 'Follow the operation to its end; fail if it fails.',
 })
 
+/** `--set`, for commands that run daemons: any option of the configuration. */
+export const set = Flags.string({
+  multiple: true,
+  multipleNonGreedy: true,
+  helpValue: 'KEY=VALUE',
+  summary: 'Set an option, as in the file: --set operations.lease_seconds=20. All of them: nova config docs.',
+})
+
 /** The name or id of one instance. */
 export const instance = Args.string({ required: true, ignoreStdin: true, description: 'Name or id of the instance.' })
 

@@ -1,7 +1,7 @@
 import * as Flags from '@oclif/core/flags'
 import { ensureBuiltinImage } from '../cli/builtin-image.ts'
 import { NovaCommand } from '../cli/command.ts'
-import { whole } from '../cli/flags.ts'
+import { pairs, set, whole } from '../cli/flags.ts'
 import { oneLineStatus } from '../cli/status-view.ts'
 
 export default class Up extends NovaCommand {
@@ -24,6 +24,7 @@ export default class Up extends NovaCommand {
       helpValue: 'N',
       summary: 'How many compute hosts the fake driver plays.',
     }),
+    set,
     foreground: Flags.boolean({
       env: 'NOVA_FOREGROUND',
       summary: 'Stay in front, log to standard error, end with the terminal.',
@@ -32,7 +33,11 @@ export default class Up extends NovaCommand {
 
   async run(): Promise<void> {
     const { flags } = await this.parse(Up)
-    const config = await this.settings({ 'compute.driver': flags.driver, 'fake.hosts': flags.hosts })
+    const config = await this.settings({
+      'compute.driver': flags.driver,
+      'fake.hosts': flags.hosts,
+      ...pairs('set', flags.set),
+    })
     if (flags.foreground) {
       const [{ runDaemon }, { startAll }] = await Promise.all([
         import('../daemons/runtime.ts'),
@@ -45,6 +50,7 @@ export default class Up extends NovaCommand {
     if (already === undefined) {
       const given = Object.entries({ driver: flags.driver, hosts: flags.hosts, config: this.common.config })
       const flagged = given.flatMap(([flag, value]) => (value === undefined ? [] : [`--${flag}`, String(value)]))
+      for (const pair of flags.set ?? []) flagged.push('--set', pair)
       this.note('Starting broker, database, conductor, scheduler and compute …')
       await startInBackground(config, this.config.root, flagged)
     }

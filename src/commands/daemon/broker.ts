@@ -1,4 +1,5 @@
 import { NovaCommand } from '../../cli/command.ts'
+import { pairs, set } from '../../cli/flags.ts'
 
 export default class DaemonBroker extends NovaCommand {
   static override summary = 'Run the embedded AMQP broker by itself.'
@@ -8,9 +9,11 @@ export default class DaemonBroker extends NovaCommand {
     '<%= config.bin %> daemon broker --config /etc/nova/nova.toml',
   ]
 
+  static override flags = { set }
+
   async run(): Promise<void> {
-    await this.parse(DaemonBroker)
-    const config = await this.settings()
+    const { flags } = await this.parse(DaemonBroker)
+    const config = await this.settings(pairs('set', flags.set))
     const [{ runDaemon }, { startEmbeddedBroker }] = await Promise.all([
       import('../../daemons/runtime.ts'),
       import('../../daemons/broker.ts'),

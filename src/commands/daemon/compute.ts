@@ -1,4 +1,5 @@
 import { NovaCommand } from '../../cli/command.ts'
+import { pairs, set } from '../../cli/flags.ts'
 
 export default class DaemonCompute extends NovaCommand {
   static override summary = 'Run the compute service of this host.'
@@ -8,9 +9,11 @@ export default class DaemonCompute extends NovaCommand {
     '<%= config.bin %> daemon compute --config /etc/nova/nova.toml',
   ]
 
+  static override flags = { set }
+
   async run(): Promise<void> {
-    await this.parse(DaemonCompute)
-    const config = await this.settings()
+    const { flags } = await this.parse(DaemonCompute)
+    const config = await this.settings(pairs('set', flags.set))
     const [{ runDaemon }, { runCompute }] = await Promise.all([
       import('../../daemons/runtime.ts'),
       import('../../daemons/compute.ts'),

@@ -1,4 +1,5 @@
 import { NovaCommand } from '../../cli/command.ts'
+import { pairs, set } from '../../cli/flags.ts'
 
 export default class DaemonConductor extends NovaCommand {
   static override summary = 'Run a conductor: it keeps the database and sees that each operation ends.'
@@ -8,9 +9,11 @@ export default class DaemonConductor extends NovaCommand {
     '<%= config.bin %> daemon conductor --config /etc/nova/nova.toml',
   ]
 
+  static override flags = { set }
+
   async run(): Promise<void> {
-    await this.parse(DaemonConductor)
-    const config = await this.settings()
+    const { flags } = await this.parse(DaemonConductor)
+    const config = await this.settings(pairs('set', flags.set))
     const [{ runDaemon }, { runConductor }] = await Promise.all([
       import('../../daemons/runtime.ts'),
       import('../../daemons/conductor.ts'),

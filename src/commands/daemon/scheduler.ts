@@ -1,4 +1,5 @@
 import { NovaCommand } from '../../cli/command.ts'
+import { pairs, set } from '../../cli/flags.ts'
 
 export default class DaemonScheduler extends NovaCommand {
   static override summary = 'Run a scheduler: it finds a host for each new instance.'
@@ -8,9 +9,11 @@ export default class DaemonScheduler extends NovaCommand {
     '<%= config.bin %> daemon scheduler --config /etc/nova/nova.toml',
   ]
 
+  static override flags = { set }
+
   async run(): Promise<void> {
-    await this.parse(DaemonScheduler)
-    const config = await this.settings()
+    const { flags } = await this.parse(DaemonScheduler)
+    const config = await this.settings(pairs('set', flags.set))
     const [{ runDaemon }, { runScheduler }] = await Promise.all([
       import('../../daemons/runtime.ts'),
       import('../../daemons/scheduler.ts'),

@@ -17,7 +17,7 @@ export type Config = Options & {
 export type LoadOptions = {
   file?: string | undefined
   env?: Readonly<Record<string, string | undefined>>
-  /** From flags: `{ 'compute.driver': 'fake' }`. */
+  /** From flags: `{ 'compute.driver': 'fake' }`; text is read as in the environment. */
   overrides?: Readonly<Record<string, unknown>>
 }
 
@@ -51,9 +51,10 @@ export async function loadConfig({ file, env = process.env, overrides = {} }: Lo
   const values: Record<string, Record<string, unknown>> = {}
   const set = (key: string, value: unknown, source: string) => {
     const [section = '', ...rest] = key.split('.')
-    values[section] ??= {}
-    values[section][camel(rest.join('.'))] = value
     sources[key] = source
+    // No section at all: kept as it is, for the schema to refuse.
+    if (rest.length === 0) values[section] = value as Record<string, unknown>
+    else values[section] = { ...values[section], [camel(rest.join('.'))]: value }
   }
 
   const path = file ?? env.NOVA_CONFIG ?? systemFile
@@ -76,11 +77,15 @@ export async function loadConfig({ file, env = process.env, overrides = {} }: Lo
       else for (const [key, value] of Object.entries(part)) set(`${section}.${key}`, value, path)
     }
   }
-  for (const row of optionRows()) {
+  const rows = optionRows()
+  for (const row of rows) {
     const said = env[row.env]
     if (said !== undefined && said !== '') set(row.key, fromText(said, row.default), row.env)
   }
-  for (const [key, value] of Object.entries(overrides)) if (value !== undefined) set(key, value, 'flag')
+  for (const [key, value] of Object.entries(overrides)) {
+    const like = rows.find((row) => row.key === key)?.default
+    if (value !== undefined) set(key, typeof value === 'string' ? fromText(value, like) : value, 'flag')
+  }
 
   const options = check(values, sources)
   return { ...options, stateDir: stateDirectory(env), file: text === undefined ? undefined : path, sources }

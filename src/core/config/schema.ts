@@ -127,10 +127,10 @@ export const schema = z.strictObject({
   }),
   fake: z.strictObject({
     hosts: option(z.int().positive(), 1, 'Compute hosts that the fake driver plays in one process.'),
-    vcpus: option(z.int().positive(), 64, 'CPUs of each.'),
-    memoryMb: option(z.int().positive(), 262_144, 'Memory of each.', { unit: 'MiB' }),
-    diskGb: option(z.int().positive(), 4096, 'Disk of each.', { unit: 'GiB' }),
-    latencyMs: option(whole, 0, 'How long each of its deeds takes.', { unit: 'ms' }),
+    vcpus: option(z.int().positive(), 64, 'CPUs of each pretended host.'),
+    memoryMb: option(z.int().positive(), 262_144, 'Memory of each pretended host.', { unit: 'MiB' }),
+    diskGb: option(z.int().positive(), 4096, 'Disk of each pretended host.', { unit: 'GiB' }),
+    latencyMs: option(whole, 0, 'How long each deed of the fake driver takes.', { unit: 'ms' }),
   }),
   quota: z.strictObject({
     instances: option(z.int().min(-1), -1, 'Instances of a project; -1 for no limit.'),
