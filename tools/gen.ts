@@ -21,27 +21,19 @@ const table = (head: string[], rows: string[][]) =>
     .join('\n')
 
 function errorsPage(): string {
-  // A text is a function of what happened: show it with the names of its parameters in their places.
-  const named: unknown = new Proxy(() => '', {
-    get: (_, key) =>
-      key === 'map' || key === 'join'
-        ? () => '…'
-        : key === Symbol.toPrimitive
-          ? () => '…'
-          : key === 'length'
-            ? 0
-            : `<${String(key)}>`,
-  })
+  // Texts are functions of what happened: shown with the names of its parameters in their places.
+  const list = { length: '‹count›', join: () => '‹…›' }
+  const named = new Proxy(
+    {},
+    { get: (_, key) => (key === 'ids' || key === 'allowed' ? list : key === 'near' ? undefined : `‹${String(key)}›`) },
+  )
+  const say = (text: unknown): string =>
+    text === undefined ? '' : ((text as (p: unknown) => string | undefined)(named) ?? '')
   const rows = Object.entries(failures).map(([code, row]) => {
-    let text: string
-    try {
-      text = (row.text as (p: unknown) => string)(named)
-    } catch {
-      text = '(depends on what happened)'
-    }
-    return [`\`${code}\``, String(row.http), `\`${row.python}\``, text.replaceAll('<', '‹').replaceAll('>', '›')]
+    const { http, python, text, hint } = row as { http: number; python: string; text: unknown; hint?: unknown }
+    return [`\`${code}\``, String(http), `\`${python}\``, say(text), say(hint)]
   })
-  return `# Failures\n\n${notice}\n\nEvery failure that may cross the bus: its code, the HTTP status that the web faces answer with, the class that a Python\npeer sees, and what a person reads. The table is \`src/core/base/errors.ts\`.\n\n${table(['code', 'HTTP', 'nova.exception', 'text'], rows)}\n`
+  return `# Failures\n\n${notice}\n\nEvery failure that may cross the bus: its code, the HTTP status that the web faces answer with, the class that a Python\npeer sees, what a person reads, and what they are told to do. The table is \`src/core/base/errors.ts\`.\n\n${table(['code', 'HTTP', 'nova.exception', 'text', 'hint'], rows)}\n`
 }
 
 function configPage(): string {
