@@ -22,18 +22,21 @@ const table = (head: string[], rows: string[][]) =>
 
 function errorsPage(): string {
   // Texts are functions of what happened: shown with the names of its parameters in their places.
-  const list = { length: '‹count›', join: () => '‹…›' }
-  const named = new Proxy(
-    {},
-    { get: (_, key) => (key === 'ids' || key === 'allowed' ? list : key === 'near' ? undefined : `‹${String(key)}›`) },
-  )
+  const join = () => '‹…›'
+  const special: Record<string, unknown> = {
+    near: undefined,
+    ids: { length: '‹count›', join },
+    // A list to one failure, a sentence to another.
+    allowed: { length: 1, join, toString: () => '‹allowed›' },
+  }
+  const named = new Proxy(special, { get: (known, key) => (key in known ? known[String(key)] : `‹${String(key)}›`) })
   const say = (text: unknown): string =>
     text === undefined ? '' : ((text as (p: unknown) => string | undefined)(named) ?? '')
   const rows = Object.entries(failures).map(([code, row]) => {
     const { http, python, text, hint } = row as { http: number; python: string; text: unknown; hint?: unknown }
     return [`\`${code}\``, String(http), `\`${python}\``, say(text), say(hint)]
   })
-  return `# Failures\n\n${notice}\n\nEvery failure that may cross the bus: its code, the HTTP status that the web faces answer with, the class that a Python\npeer sees, what a person reads, and what they are told to do. The table is \`src/core/base/errors.ts\`.\n\n${table(['code', 'HTTP', 'nova.exception', 'text', 'hint'], rows)}\n`
+  return `# Failures\n\n${notice}\n\nEvery failure that may cross the bus: its code, the HTTP status that stands for it, the class that a Python\npeer sees, what a person reads, and what they are told to do. The table is \`src/core/base/errors.ts\`.\n\n${table(['code', 'HTTP', 'nova.exception', 'text', 'hint'], rows)}\n`
 }
 
 function configPage(): string {

@@ -9,7 +9,7 @@ const root = new URL('..', import.meta.url).pathname
 const run = (file, args, env = {}) =>
   spawnSync(file, args, { cwd: root, stdio: 'inherit', env: { ...process.env, ...env } }).status ?? 1
 
-export const stale = () => {
+const stale = () => {
   const installed = join(root, 'node_modules', '.package-lock.json')
   return !existsSync(installed) || statSync(installed).mtimeMs < statSync(join(root, 'package-lock.json')).mtimeMs
 }

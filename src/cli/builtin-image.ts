@@ -1,5 +1,6 @@
-import { mkdirSync, writeFileSync } from 'node:fs'
+import { mkdirSync, renameSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
+import { isFailure } from '../core/base/errors.ts'
 import { exec } from '../core/base/exec.ts'
 import type { Config } from '../core/config/load.ts'
 import { places } from '../core/config/places.ts'
@@ -36,12 +37,18 @@ export async function ensureBuiltinImage(
   const sources = await Promise.all(
     imageParts.flatMap((part) => (files[part] === undefined ? [] : [measure(part, files[part], () => undefined)])),
   )
-  const { image, missing } = await ask('imageCreate', {
+  const created = await ask('imageCreate', {
     name: builtinImage,
     ...(files.disk === undefined ? {} : { diskFormat: 'raw' as const }),
     files: Object.fromEntries(sources.map((source) => [source.part, source.file])),
     minMemoryMb: pretended ? 0 : 96,
+  }).catch((e: unknown) => {
+    // Another `nova up` beside this one was quicker.
+    if (isFailure(e, 'ImageExists')) return undefined
+    throw e
   })
+  if (!created) return undefined
+  const { image, missing } = created
   for (const source of sources.filter(({ part }) => missing.includes(part)))
     await upload(
       source,
@@ -59,7 +66,9 @@ function blank(config: Config): Files {
   const { guest } = places(config.stateDir)
   mkdirSync(guest, { recursive: true, mode: 0o700 })
   const path = join(guest, 'blank.raw')
-  writeFileSync(path, Buffer.alloc(blankBytes))
+  // Whole or not at all: another `nova up` may read it meanwhile.
+  writeFileSync(`${path}.${process.pid}`, Buffer.alloc(blankBytes), { mode: 0o600 })
+  renameSync(`${path}.${process.pid}`, path)
   return { disk: path }
 }
 

@@ -114,10 +114,15 @@ export abstract class NovaCommand extends Command {
     return this.#config
   }
 
-  /** The bus, joined at first use. */
-  protected async bus(): Promise<Bus> {
-    this.#bus ??= this.settings().then((config) => openBus(config, this.timeoutMs, this.common.debug))
-    return this.#bus
+  /** The bus, joined at first use; where that failed, the next use tries again. */
+  protected bus(): Promise<Bus> {
+    if (this.#bus) return this.#bus
+    const joining = this.settings().then((config) => openBus(config, this.timeoutMs, this.common.debug))
+    joining.catch(() => {
+      this.#bus = undefined
+    })
+    this.#bus = joining
+    return joining
   }
 
   /** Asks the conductor one question. Fails with what it failed with, or with what the bus did. */

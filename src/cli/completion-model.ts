@@ -2,6 +2,7 @@ import type { Config } from '@oclif/core/config'
 
 /** What may stand in a place: one of some words, the name of a thing in the cloud, or a file. */
 export type Takes = { words: readonly string[] } | { names: Named } | { files: true }
+/** The commands that print the names of what can be completed. */
 export const nameLists = {
   instance: 'list -f value -c name',
   flavor: 'flavor list -f value -c name',

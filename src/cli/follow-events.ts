@@ -13,13 +13,22 @@ type Deps = {
 
 /** What is asked for at once when the link was away. */
 const catchUpLimit = 10_000
+/**
+ * How many numbers before the last are asked for again. Two transactions may number their events in one order and commit,
+ * or tell of them, in the other.
+ */
+const overlap = 200
 
 /**
- * Shows the last events and then each as it happens, once and in order, until `signal`. What was missed while the link
- * was away is asked for when it is back.
+ * Shows the last events and then each as it arrives, once, until `signal`. What was missed while the link was away is
+ * asked for when it is back.
  */
 export async function followEvents({ bus, list, show }: Deps, wish: Wish, signal: AbortSignal): Promise<void> {
-  let last = wish.after ?? -1
+  /** What came before the first that is shown is never shown. */
+  let floor = wish.after
+  let last = floor ?? -1
+  /** The numbers that were shown; those long before the last are forgotten. */
+  const shown = new Set<number>()
   /** Events that came while the conductor is being asked; undefined while it is not. */
   let early: Event[] | undefined = []
   let catchingUp = Promise.resolve()
@@ -29,8 +38,13 @@ export async function followEvents({ bus, list, show }: Deps, wish: Wish, signal
 
   const tell = (event: Event): void => {
     // Steps are only told, never kept: they have no number.
-    if (event.id !== 0 && event.id <= last) return
-    last = Math.max(last, event.id)
+    if (event.id !== 0) {
+      floor ??= event.id - 1
+      if (event.id <= Math.max(floor, last - catchUpLimit) || shown.has(event.id)) return
+      last = Math.max(last, event.id)
+      shown.add(event.id)
+      if (shown.size > 2 * catchUpLimit) for (const id of shown) if (id <= last - catchUpLimit) shown.delete(id)
+    }
     show(event)
   }
   const hear = (event: Event): void => {
@@ -47,7 +61,7 @@ export async function followEvents({ bus, list, show }: Deps, wish: Wish, signal
   const unsubscribe = await bus.subscribe(['#'], ({ body }) => hear(described(body as Published)))
   const offLink = bus.onLink((up) => {
     if (!up) return
-    const from = { ...wish, after: Math.max(last, 0), limit: catchUpLimit }
+    const from = { ...wish, after: Math.max(floor ?? 0, last - overlap, 0), limit: catchUpLimit }
     catchingUp = catchingUp.then(() => ask(from)).catch((e) => (mayPass(e) ? undefined : fail(e)))
   })
   try {

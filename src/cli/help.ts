@@ -19,7 +19,7 @@ const topics: Readonly<Record<string, string>> = {
 
 /** The commands in the order in which somebody needs them; those that are named nowhere come last. */
 const groups: ReadonlyArray<readonly [string, readonly string[]]> = [
-  ['A CLOUD ON THIS MACHINE', ['up', 'down', 'status', 'doctor', 'demo']],
+  ['A CLOUD ON THIS MACHINE', ['up', 'down', 'status', 'doctor']],
   [
     'INSTANCES',
     [

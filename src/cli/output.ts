@@ -1,5 +1,5 @@
+import { nearest } from '../core/base/near.ts'
 import { misuse } from './command-error.ts'
-import { nearest } from './near.ts'
 import { plain } from './plain.ts'
 import type { Cell, Look, Row, View } from './view.ts'
 

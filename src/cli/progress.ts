@@ -1,5 +1,6 @@
 import type { Clock } from '../core/base/clock.ts'
 import type { OperationSummary } from '../core/contracts/shapes.ts'
+import { isOpen } from '../core/model/operation.ts'
 import { plain } from './plain.ts'
 import { errorTerminal, errorWidth, writeError } from './terminal.ts'
 
@@ -48,7 +49,7 @@ export function openProgress(clock: Clock): Progress {
 export function sayOperations(progress: Progress, ids: readonly string[]): (operation: OperationSummary) => void {
   const done = new Set<string>()
   return ({ id, kind, state, step, host, instanceName }) => {
-    if (state !== 'queued' && state !== 'running') done.add(id)
+    if (!isOpen(state)) done.add(id)
     const at = step ? `: ${step}` : state === 'queued' ? ': queued' : ''
     const count = ids.length > 1 ? `${done.size} of ${ids.length} done; ` : ''
     progress.say(`${count}${kind} ${instanceName}${at}${host ? ` on ${host}` : ''}`)

@@ -23,12 +23,24 @@ function told(e: unknown): { text: string; hint: string | undefined; exitCode: n
     }
   // Of the parser, before a command has its say.
   if (e instanceof CLIError) return { text: e.message, hint: 'All commands: nova --help', exitCode: 2 }
+  const file = fileTrouble(e)
+  if (file !== undefined)
+    return { text: file, hint: 'Another place for all that nova keeps: NOVA_STATE_DIR=/a/directory', exitCode: 1 }
   const id = (e as { requestId?: string } | undefined)?.requestId
   return {
     text: `This is a bug in nova: ${reason(e)}${id ? ` (${id})` : ''}`,
     hint: 'Run it again with --debug to see where it comes from.',
     exitCode: 1,
   }
+}
+
+/** What a person can mend about a file or directory of this machine: permissions, a full or read-only disk. */
+const mendable: ReadonlySet<string | undefined> = new Set(['EACCES', 'EPERM', 'EROFS', 'ENOSPC', 'EDQUOT', 'ENOTDIR'])
+
+function fileTrouble(e: unknown): string | undefined {
+  const { code, path, message = '' } = (e ?? {}) as NodeJS.ErrnoException
+  if (path === undefined || !mendable.has(code)) return undefined
+  return `Cannot use ${path}: ${message.replace(/^\w+: /, '').split(',')[0]}.`
 }
 
 /** What the person typed, or wrote into the configuration, was wrong. */

@@ -14,15 +14,19 @@ export const errorTerminal = (): boolean => process.stderr.isTTY === true && pro
 /** Columns of the terminal behind standard error. */
 export const errorWidth = (): number => process.stderr.columns || 80
 
+/** Writes to standard output: the answer. */
 export const writeOut = (text: string): void => void process.stdout.write(text)
+/** Writes to standard error: everything beside the answer. */
 export const writeError = (text: string): void => void process.stderr.write(text)
 
-/** A reader that has gone away (`nova list | head -1`) ends the command, without a word. */
+/** A reader that has gone away (`nova list | head -1`) ends the command, without a word; a full disk, with one. */
 export function leaveWithReader(): void {
   for (const stream of [process.stdout, process.stderr])
     stream.on('error', (e: NodeJS.ErrnoException) => {
       if (e.code === 'EPIPE') process.exit(0)
-      throw e
+      if (stream === process.stdout)
+        writeError(`nova: The answer cannot be written: ${e.message.replace(/^\w+: /, '')}.\n`)
+      process.exit(1)
     })
 }
 

@@ -1,6 +1,6 @@
 import { CLIError } from '@oclif/core/errors'
+import { nearest } from '../core/base/near.ts'
 import { CommandError } from './command-error.ts'
-import { didYouMean, nearest } from './near.ts'
 
 /** What usage errors need to know of a command; both its class and its row in the manifest have it. */
 type Told = {
@@ -26,6 +26,10 @@ export function usageLine({ id, args = {}, flags = {} }: Told): string {
     .map(([name, flag]) => `--${name} ${flag.helpValue ?? 'VALUE'}`)
   return ['nova', id.replaceAll(':', ' '), ...words, ...needed].join(' ')
 }
+
+/** `Did you mean a or b?`, or undefined where nothing is near. */
+export const didYouMean = (names: readonly string[]): string | undefined =>
+  names.length === 0 ? undefined : `Did you mean ${names.join(' or ')}?`
 
 /** The parser's complaint as one line of ours with what is allowed; other errors stay as they are. */
 export function explainUsage(e: unknown, command: Told): unknown {

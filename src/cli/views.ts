@@ -23,7 +23,7 @@ const fault = (f: Fault | undefined): Cell | undefined =>
 const instanceFields = {
   id: (i: InstanceSummary) => i.id,
   name: (i: InstanceSummary) => i.name,
-  status: (i: InstanceSummary) => i.status,
+  status: (i: InstanceSummary) => (i.deletedAt === undefined ? i.status : 'DELETED'),
   task: (i: InstanceSummary) => i.task,
   power: (i: InstanceSummary) => i.power,
   host: (i: InstanceSummary) => i.host,
@@ -32,8 +32,9 @@ const instanceFields = {
   project_id: (i: InstanceSummary) => i.projectId,
   created_at: (i: InstanceSummary) => iso(i.createdAt),
 }
+const rowFields = { ...instanceFields, deleted_at: (i: InstanceSummary) => iso(i.deletedAt) }
 /** Instances in a list. */
-export const instanceRows = view<InstanceSummary, typeof instanceFields>(instanceFields, [
+export const instanceRows = view<InstanceSummary, typeof rowFields>(rowFields, [
   'id',
   'name',
   'status',
@@ -41,6 +42,8 @@ export const instanceRows = view<InstanceSummary, typeof instanceFields>(instanc
   'power',
   'host',
 ])
+/** Instances that are no more, in a list. */
+export const deletedRows = { ...instanceRows, table: ['id', 'name', 'status', 'host', 'created_at', 'deleted_at'] }
 
 /** One instance with all that is known of it. */
 export const instanceView = view<Instance, Record<string, (i: Instance) => Cell | undefined>>({

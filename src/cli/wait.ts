@@ -1,6 +1,7 @@
 import type { Clock } from '../core/base/clock.ts'
 import { isFailure } from '../core/base/errors.ts'
 import type { OperationSummary, Published } from '../core/contracts/shapes.ts'
+import { isOpen } from '../core/model/operation.ts'
 import type { Bus, Heard } from '../core/rpc/bus.ts'
 import { givenUp, openBell } from './bell.ts'
 import { CommandError } from './command-error.ts'
@@ -15,6 +16,7 @@ export type WaitDeps = {
   readonly onProgress?: (operation: OperationSummary) => void
 }
 
+/** How long to wait, and how to be told to stop. */
 export type WaitOptions = {
   /** The longest to wait for all of them; for ever where undefined: every operation has a deadline of its own. */
   readonly timeoutMs?: number | undefined
@@ -29,8 +31,7 @@ const askAgainMs = 200
 /** How long conductor or bus may be away before waiting is given up. */
 export const patienceMs = 60_000
 
-const ended = (operation: { state: OperationSummary['state'] }): boolean =>
-  !['queued', 'running'].includes(operation.state)
+const ended = ({ state }: Pick<OperationSummary, 'state'>): boolean => !isOpen(state)
 /** What may come back by itself: a daemon or a broker that restarts. */
 export const mayPass = (e: unknown): boolean =>
   isFailure(e) && ['BusDown', 'CallTimeout', 'HostUnreachable', 'DatabaseDown'].includes(e.code)

@@ -6,6 +6,7 @@ import { renderDecision } from '../cli/decision.ts'
 import { name, pairs, wait, whole } from '../cli/flags.ts'
 import { given } from '../cli/given.ts'
 import { type Booted, bootedView } from '../cli/views.ts'
+import { systemIds } from '../core/base/ids.ts'
 import type { BootWish } from '../core/contracts/conductor.ts'
 
 export default class Boot extends NovaCommand {
@@ -75,7 +76,8 @@ export default class Boot extends NovaCommand {
           key: flags.key === undefined ? undefined : await readKey(flags.key),
           userData: flags['user-data'] === undefined ? undefined : await readUserData(flags['user-data']),
           availabilityZone: flags['availability-zone'],
-          idempotencyKey: flags['idempotency-key'],
+          // A conductor that dies while it answers leaves the question to another: it must not boot a second one.
+          idempotencyKey: flags['idempotency-key'] ?? systemIds.uuid(),
         },
         ['metadata', 'hints', 'key', 'userData', 'availabilityZone', 'idempotencyKey'],
       ),

@@ -2,7 +2,7 @@ import * as Flags from '@oclif/core/flags'
 import { NovaCommand } from '../cli/command.ts'
 import { whole } from '../cli/flags.ts'
 import { given } from '../cli/given.ts'
-import { instanceRows } from '../cli/views.ts'
+import { deletedRows, instanceRows } from '../cli/views.ts'
 import { instanceStates } from '../core/model/instance.ts'
 
 export default class List extends NovaCommand {
@@ -39,6 +39,6 @@ export default class List extends NovaCommand {
       ...(flags['all-projects'] ? { allProjects: true } : {}),
       ...(flags.deleted ? { deleted: true } : {}),
     })
-    await this.showRows(instanceRows, instances)
+    await this.showRows(flags.deleted ? deletedRows : instanceRows, instances)
   }
 }

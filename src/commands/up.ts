@@ -3,6 +3,10 @@ import { ensureBuiltinImage } from '../cli/builtin-image.ts'
 import { NovaCommand } from '../cli/command.ts'
 import { pairs, set, whole } from '../cli/flags.ts'
 import { oneLineStatus } from '../cli/status-view.ts'
+import { isFailure } from '../core/base/errors.ts'
+
+/** The longest that a start of somebody else may take. */
+const servedWithinMs = 20_000
 
 export default class Up extends NovaCommand {
   static override summary = "Start this machine's cloud: broker, database and all daemons."
@@ -33,11 +37,8 @@ export default class Up extends NovaCommand {
 
   async run(): Promise<void> {
     const { flags } = await this.parse(Up)
-    const config = await this.settings({
-      'compute.driver': flags.driver,
-      'fake.hosts': flags.hosts,
-      ...pairs('set', flags.set),
-    })
+    const told = { 'compute.driver': flags.driver, 'fake.hosts': flags.hosts, ...pairs('set', flags.set) }
+    const config = await this.settings(told)
     if (flags.foreground) {
       const [{ runDaemon }, { startAll }] = await Promise.all([
         import('../daemons/runtime.ts'),
@@ -46,14 +47,13 @@ export default class Up extends NovaCommand {
       return runDaemon('up', config, startAll)
     }
     const { runningPid, startInBackground } = await import('../daemons/background.ts')
-    const already = runningPid(config)
+    let already = runningPid(config)
     if (already === undefined) {
-      const given = Object.entries({ driver: flags.driver, hosts: flags.hosts, config: this.common.config })
-      const flagged = given.flatMap(([flag, value]) => (value === undefined ? [] : [`--${flag}`, String(value)]))
-      for (const pair of flags.set ?? []) flagged.push('--set', pair)
       this.note('Starting broker, database, conductor, scheduler and compute …')
-      await startInBackground(config, this.config.root, flagged)
-    }
+      if (!(await startInBackground(config, this.config.root, told))) already = runningPid(config)
+    } else if (Object.values(told).some((value) => value !== undefined))
+      this.note('It runs as it was started: flags hold from the next start on. Stop it first with: nova down')
+    if (already !== undefined) await this.untilServed(() => runningPid(config) !== undefined)
     const image = await ensureBuiltinImage(this.config.root, config, {
       ask: (method, args) => this.ask(method, args),
       note: (text) => this.note(text),
@@ -71,5 +71,20 @@ export default class Up extends NovaCommand {
         .map((line) => `${line}\n`)
         .join(''),
     )
+  }
+  /** Somebody else's start may be under way: waits until every service listens, or its process is gone. */
+  private async untilServed(lives: () => boolean): Promise<void> {
+    const until = this.clock.now() + (this.timeoutMs ?? servedWithinMs)
+    for (;;) {
+      try {
+        const queues = await (await this.bus()).queues(['conductor', 'scheduler', 'compute'])
+        if (queues.every((queue) => queue.consumers > 0)) return
+      } catch (e) {
+        if (!isFailure(e, 'BusDown') || !lives()) throw e
+      }
+      // What is missing is told by the question that follows.
+      if (!lives() || this.clock.now() > until) return
+      await this.clock.sleep(100)
+    }
   }
 }

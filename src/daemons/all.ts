@@ -8,6 +8,9 @@ import { openState, startConductor } from './conductor.ts'
 import { joinBus, type Runtime } from './runtime.ts'
 import { startScheduler } from './scheduler.ts'
 
+/** How often a process whose supervisor was killed tries to take its place. */
+const stepInMs = 100
+
 /** One machine's whole cloud in one process, over the same wire as many machines: what `nova up` runs. */
 export async function startAll(runtime: Runtime): Promise<void> {
   holdStateDirectory(runtime)
@@ -19,7 +22,7 @@ export async function startAll(runtime: Runtime): Promise<void> {
 }
 
 /** One cloud a state directory. Under the supervisor the file names that one; if it is killed, this process steps in. */
-function holdStateDirectory({ config, log, onStop }: Runtime): void {
+function holdStateDirectory({ config, log, clock, onStop }: Runtime): void {
   const { run, pid: file } = places(config.stateDir)
   mkdirSync(run, { recursive: true, mode: 0o700 })
   const hold = () => {
@@ -28,9 +31,14 @@ function holdStateDirectory({ config, log, onStop }: Runtime): void {
     return taken
   }
   if (process.connected) {
-    process.once('disconnect', () =>
-      log.warn({ held: hold().held }, 'the supervisor is gone: this process goes on without it'),
-    )
+    process.once('disconnect', () => {
+      log.warn('the supervisor is gone: this process goes on without it')
+      // Its channel closes before it is wholly dead, and another `nova up` may come in between: until the file is ours.
+      const stepIn = (): void => {
+        if (!hold().held) clock.after(stepInMs, stepIn)
+      }
+      stepIn()
+    })
     return
   }
   const taken = hold()

@@ -15,10 +15,12 @@ export async function startComputeHosts(runtime: Runtime, bus: Bus): Promise<voi
   const { config } = runtime
   const name = hostName(config)
   mkdirSync(config.stateDir, { recursive: true, mode: 0o700 })
-  const driver = await chooseDriver(config)
-  const count = driver === 'fake' ? config.fake.hosts : 1
+  const { driver, hosts: count } = await chooseDriver(config)
   const names = count === 1 ? [name] : Array.from({ length: count }, (_, i) => `${name}-${i + 1}`)
   await Promise.all(names.map((host) => startComputeHost(runtime, bus, host, driver)))
+  // Not before it runs: a driver that cannot is not to be the next start's choice.
+  const chosen = driver === 'fake' ? `${driver} ${count}\n` : `${driver}\n`
+  writeFileSync(places(config.stateDir).driver, chosen, { mode: 0o600 })
 }
 
 async function startComputeHost(
@@ -53,13 +55,16 @@ async function startComputeHost(
 
 /**
  * `auto` is what this state directory's hosts had before, because another driver would not find their guests; at first
- * QEMU where it is installed, else the fake driver.
+ * QEMU where it is installed, else the fake driver. As many pretended hosts as before, too, unless a number was given:
+ * each keeps guests of its own.
  */
-async function chooseDriver(config: Config): Promise<string> {
-  const { driver: remembered } = places(config.stateDir)
-  const chosen = config.compute.driver === 'auto' ? (lineOf(remembered) ?? (await findDriver())) : config.compute.driver
-  writeFileSync(remembered, `${chosen}\n`, { mode: 0o600 })
-  return chosen
+async function chooseDriver(config: Config): Promise<{ driver: string; hosts: number }> {
+  const { driver: file } = places(config.stateDir)
+  const [before, count] = lineOf(file)?.split(' ') ?? []
+  const driver = config.compute.driver === 'auto' ? (before ?? (await findDriver())) : config.compute.driver
+  const given = config.sources['fake.hosts'] !== undefined || before !== 'fake' || count === undefined
+  const hosts = driver === 'fake' ? (given ? config.fake.hosts : Number(count)) : 1
+  return { driver, hosts }
 }
 
 async function findDriver(): Promise<string> {

@@ -7,6 +7,7 @@ import { databaseVersion, newestVersion, syncDatabase } from '../core/db/migrate
 import { type Db, openDatabase } from '../core/db/open.ts'
 
 async function withDatabase<T>(config: Config, fn: (db: Db) => Promise<T>): Promise<T> {
+  process.umask(0o077)
   if (config.database.url === '') mkdirSync(config.stateDir, { recursive: true, mode: 0o700 })
   const db = await openDatabase(databaseUrl(config), { log: silentLog, clock: systemClock })
   try {

@@ -1,4 +1,5 @@
 import { hostname } from 'node:os'
+import { backoffMs } from '../core/base/backoff.ts'
 import { type Clock, systemClock } from '../core/base/clock.ts'
 import { isFailure, reason } from '../core/base/errors.ts'
 import { exec } from '../core/base/exec.ts'
@@ -31,6 +32,8 @@ export async function runDaemon(
   config: Config,
   start: (runtime: Runtime) => Promise<void>,
 ): Promise<never> {
+  // All that a daemon keeps is its owner's alone: databases, images, disks and sockets, whoever makes them.
+  process.umask(0o077)
   const log = openLog(config.log.level).child({ daemon: name })
   const undo: Array<() => Promise<void> | void> = []
   const runtime: Runtime = { config, log, clock: systemClock, ids: systemIds, onStop: (fn) => undo.push(fn) }
@@ -72,7 +75,7 @@ export async function runDaemon(
  * the order in which machines start does not matter; a broker that refuses the login is for a person to mend.
  */
 export async function joinBus({ config, log, clock, ids, onStop }: Runtime, name: string): Promise<Bus> {
-  for (let pauseMs = 200; ; pauseMs = Math.min(pauseMs * 2, 5000)) {
+  for (let n = 0; ; n++) {
     try {
       const bus = await connectBus({
         url: busUrl(config),
@@ -88,7 +91,7 @@ export async function joinBus({ config, log, clock, ids, onStop }: Runtime, name
     } catch (e) {
       if (!isFailure(e, 'BusDown')) throw e
       log.warn({ err: e }, 'waiting for the bus')
-      await clock.sleep(pauseMs)
+      await clock.sleep(backoffMs(n, ids.random()))
     }
   }
 }

@@ -6,16 +6,19 @@ import { holdPidFile } from '../core/base/pid-file.ts'
 
 /**
  * The small process behind `nova up`: runs the cloud's process, starts it again when it dies, and ends with it on
- * SIGTERM. Called as `supervisor PID-FILE PROGRAM ARGUMENT…`; tells its parent `{ ready }` or `{ failed: code }` by the
+ * SIGTERM. Called as `supervisor PID-FILE PROGRAM ARGUMENT…`; tells its parent `{ ready }`, `{ failed: code }` or `{ taken: pid }` by the
  * channel that it was started with.
  */
 async function supervise(pidFile: string, command: readonly string[]): Promise<number> {
   mkdirSync(dirname(pidFile), { recursive: true, mode: 0o700 })
   const hold = holdPidFile(pidFile)
-  if (!hold.held) return 0
+  if (!hold.held) {
+    process.send?.({ taken: hold.pid })
+    return 0
+  }
 
   let stopping = false
-  let pauseMs = 200
+  let restartMs = 200
   for (;;) {
     const child = await launch(process.execPath, command, { stdio: ['ignore', 'inherit', 'inherit', 'ipc'] })
     const stop = () => {
@@ -26,7 +29,7 @@ async function supervise(pidFile: string, command: readonly string[]): Promise<n
     let ready = false
     child.on('message', (message) => {
       ready = true
-      pauseMs = 200
+      restartMs = 200
       if (process.connected) process.send?.(message)
     })
     const [code] = (await once(child, 'exit')) as [number | null]
@@ -37,8 +40,8 @@ async function supervise(pidFile: string, command: readonly string[]): Promise<n
       hold.release()
       return stopping ? 0 : (code ?? 1)
     }
-    await new Promise((resolve) => setTimeout(resolve, pauseMs))
-    pauseMs = Math.min(pauseMs * 2, 10_000)
+    await new Promise((resolve) => setTimeout(resolve, restartMs))
+    restartMs = Math.min(restartMs * 2, 10_000)
   }
 }
 

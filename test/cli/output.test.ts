@@ -58,6 +58,7 @@ describe('a list', () => {
       image: 'tiny',
       project_id: 'default',
       created_at: '2025-01-31T12:00:00.000Z',
+      deleted_at: null,
     })
     expect(Object.keys(json[1])).toEqual([...instanceRows.columns])
     expect(JSON.parse(await renderRows([], instanceRows, look({ format: 'json' })))).toEqual([])

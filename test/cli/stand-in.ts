@@ -113,27 +113,7 @@ export const ids = {
 }
 const noon = Date.UTC(2025, 0, 31, 12)
 
-/** An instance as a conductor describes it. */
-export const webInstance: Instance = {
-  id: ids.web,
-  name: 'web',
-  status: 'ACTIVE',
-  power: 'RUNNING',
-  host: 'host1',
-  flavor: 'm1.nano',
-  image: 'tiny',
-  projectId: 'default',
-  createdAt: noon,
-  size: { vcpus: 1, memoryMb: 64, diskGb: 1 },
-  imageId: ids.image,
-  userId: 'root',
-  metadata: { role: 'front, "A"', tier: '1' },
-  hints: {},
-  hasUserData: false,
-  generation: 1,
-  updatedAt: noon + 1000,
-}
-
+/** An instance as a conductor lists it. */
 export const webSummary: InstanceSummary = {
   id: ids.web,
   name: 'web',
@@ -144,6 +124,19 @@ export const webSummary: InstanceSummary = {
   image: 'tiny',
   projectId: 'default',
   createdAt: noon,
+}
+
+/** The same with all that is known of it. */
+export const webInstance: Instance = {
+  ...webSummary,
+  size: { vcpus: 1, memoryMb: 64, diskGb: 1 },
+  imageId: ids.image,
+  userId: 'root',
+  metadata: { role: 'front, "A"', tier: '1' },
+  hints: {},
+  hasUserData: false,
+  generation: 1,
+  updatedAt: noon + 1000,
 }
 
 /** An operation as a conductor describes it; `changes` say how far it is. */

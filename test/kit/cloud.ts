@@ -113,8 +113,17 @@ export class Cloud {
   }
 
   /** Starts `nova daemon NAME …` as a process of its own; resolves when it says that it is ready. */
-  async daemon(name: string, settings: Record<string, string> = {}): Promise<Daemon> {
-    const child = fork(program, ['daemon', name], {
+  daemon(name: string, settings: Record<string, string> = {}): Promise<Daemon> {
+    return this.#process(['daemon', name], settings)
+  }
+
+  /** `nova up --foreground …`: the whole cloud as one process without a supervisor, which can be killed as one. */
+  upInFront(...args: string[]): Promise<Daemon> {
+    return this.#process(['up', '--foreground', ...args])
+  }
+
+  async #process(command: string[], settings: Record<string, string> = {}): Promise<Daemon> {
+    const child = fork(program, command, {
       env: { ...process.env, NOVA_LOG_LEVEL: 'warn', ...this.env, ...settings },
       stdio: ['ignore', 'inherit', 'inherit', 'ipc'],
     })
@@ -132,7 +141,7 @@ export class Cloud {
     }
     this.#undo.push(() => (child.exitCode === null && child.signalCode === null ? daemon.stop() : undefined))
     const first = await Promise.race([once(child, 'message'), ended.then(([code]) => `exit ${code}`)])
-    if (typeof first === 'string') throw new Error(`nova daemon ${name}: ${first}`)
+    if (typeof first === 'string') throw new Error(`nova ${command.join(' ')}: ${first}`)
     return daemon
   }
 

@@ -3,7 +3,7 @@ import type { Operation } from '../../src/core/contracts/shapes.ts'
 import type { Api } from '../../src/core/rpc/contract.ts'
 import { admin } from './cloud.ts'
 
-const pauseMs = 100
+const againMs = 100
 const patienceMs = 45_000
 
 /** Asks until somebody answers, for a cloud that is being broken on purpose: the question is one that may be repeated. */
@@ -14,7 +14,7 @@ export async function persist<T>(ask: () => Promise<T>): Promise<T> {
       return await ask()
     } catch (e) {
       if (performance.now() > until) throw e
-      await new Promise((resolve) => setTimeout(resolve, pauseMs))
+      await new Promise((resolve) => setTimeout(resolve, againMs))
     }
   }
 }
@@ -24,6 +24,6 @@ export async function endOf(api: Api<typeof conductor>, id: string): Promise<Ope
   for (;;) {
     const operation = await persist(() => api.operationShow(admin(), { operation: id }, { timeoutMs: 3000 }))
     if (operation.finishedAt !== undefined) return operation
-    await new Promise((resolve) => setTimeout(resolve, pauseMs))
+    await new Promise((resolve) => setTimeout(resolve, againMs))
   }
 }

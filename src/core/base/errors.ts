@@ -20,6 +20,7 @@ const near = (names: readonly string[] | undefined) =>
 
 type Named = { id: string; near?: string[] }
 
+/** Every failure by its code. */
 export const failures = {
   // What was asked for is not there.
   InstanceNotFound: row<Named>({
@@ -60,7 +61,7 @@ export const failures = {
   }),
   AmbiguousName: row<{ kind: string; name: string; ids: string[] }>({
     http: 409,
-    python: 'InstanceExists',
+    python: 'Invalid',
     text: (p) => `${p.ids.length} ${p.kind}s are called "${p.name}".`,
     hint: (p) => `Say which by id: ${p.ids.join(', ')}`,
   }),
@@ -73,7 +74,8 @@ export const failures = {
       p.first
         ? `Cannot ${p.verb} ${p.name}: ${p.name} is ${p.state}: ${p.first} it first.`
         : `Cannot ${p.verb} ${p.name}: ${p.name} is ${p.state}.`,
-    hint: (p) => `${p.verb} works on an instance that is ${p.allowed.join(' or ')}.`,
+    hint: (p) =>
+      p.allowed.length > 0 ? `${p.verb} works on an instance that is ${p.allowed.join(' or ')}.` : undefined,
   }),
   InstanceBusy: row<{ name: string; task: string; operation: string }>({
     http: 409,
@@ -132,11 +134,11 @@ export const failures = {
       `Flavor ${p.flavor} is too small for image ${p.image}: ${p.needs} ${p.unit} of ${p.what} needed, ${p.has} ${p.unit} in the flavor.`,
     hint: () => 'Choose a larger one: nova flavor list',
   }),
-  QuotaExceeded: row<{ resource: string; limit: number; used: number; wanted: number; project: string }>({
+  QuotaExceeded: row<{ resource: string; limit: number; used: number; wanted: number; project?: string }>({
     http: 403,
     python: 'TooManyInstances',
     text: (p) =>
-      `Quota of project ${p.project} exceeded: ${p.resource} ${p.used} used + ${p.wanted} wanted > ${p.limit} allowed.`,
+      `Quota${p.project ? ` of project ${p.project}` : ''} exceeded: ${p.resource} ${p.used} used + ${p.wanted} wanted > ${p.limit} allowed.`,
     hint: () => 'Delete what is not needed, or ask an administrator for more.',
   }),
   NoValidHost: row<{ reason: string; instance?: string }>({
@@ -188,7 +190,7 @@ export const failures = {
   BusRefused: row<{ url: string; why: string }>({
     http: 403,
     python: 'MessageDeliveryFailure',
-    text: (p) => `The bus at ${p.url} refused the login: ${p.why}.`,
+    text: (p) => `The bus at ${p.url} refused the login: ${p.why.replace(/\.$/, '')}.`,
     hint: () => 'Check user and password in NOVA_BUS_URL or the configuration: nova config show',
   }),
   ListenFailed: row<{ address: string; why: string }>({
@@ -197,15 +199,21 @@ export const failures = {
     text: (p) => `Cannot listen on ${p.address}: ${p.why}.`,
     hint: () => 'Is a cloud running on this machine already? nova status',
   }),
+  StartFailed: row<{ why: string; log: string }>({
+    http: 500,
+    python: 'Invalid',
+    text: (p) => `The cloud did not start: ${p.why}`,
+    hint: (p) => `Its log: ${p.log}`,
+  }),
   DatabaseDown: row<{ why: string }>({
     http: 503,
-    python: 'DBNotAllowed',
+    python: 'ServiceUnavailable',
     text: (p) => `The database cannot be reached: ${p.why}.`,
     hint: () => 'Nothing was changed. Look at it with: nova doctor',
   }),
   UnknownMethod: row<{ topic: string; method: string }>({
     http: 400,
-    python: 'Invalid',
+    python: 'NoSuchMethod',
     text: (p) => `${p.topic} has no method "${p.method}".`,
     hint: () => 'Are both sides of the same version? nova status',
   }),
@@ -217,7 +225,7 @@ export const failures = {
   }),
   ConfigInvalid: row<{ key: string; value: string; allowed: string; source: string }>({
     http: 500,
-    python: 'Invalid',
+    python: 'InvalidConfiguration',
     text: (p) => `Configuration: ${p.key} = ${p.value} (${p.source}): ${p.allowed}.`,
     hint: () => 'All options: nova config docs',
   }),

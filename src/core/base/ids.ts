@@ -12,6 +12,7 @@ export type Ids = {
   random(): number
 }
 
+/** Ids and chance from the machine's own randomness. */
 export const systemIds: Ids = {
   uuid: () => randomUUID(),
   hex: () => randomUUID().replaceAll('-', ''),

@@ -11,10 +11,17 @@ const secrets = ['password', 'token', 'auth_token', 'userData', 'user_data', 'se
 /** Opens the log of a process: JSON lines on stderr, or on `to`. */
 export function openLog(level: LogLevel, to?: DestinationStream): Log {
   const paths = secrets.flatMap((key) => [key, `*.${key}`, `*.*.${key}`])
-  return pino(
-    { level, base: null, redact: { paths, censor: '[hidden]' } },
-    to ?? pino.destination({ fd: 2, sync: true }),
-  )
+  return pino({ level, base: null, redact: { paths, censor: '[hidden]' } }, to ?? standardError())
+}
+
+/** What waits to be written where nothing can be, in bytes; beyond that lines are dropped. */
+const unwrittenMax = 1 << 20
+
+/** A full disk or a reader that has gone costs lines, and not the process that wanted to log them. */
+function standardError(): DestinationStream {
+  const destination = pino.destination({ fd: 2, sync: true, maxLength: unwrittenMax })
+  destination.on('error', () => undefined)
+  return destination
 }
 
 /** A log that keeps nothing: for commands and tests. */

@@ -9,6 +9,7 @@ import { Memory } from './memory.ts'
 import { Flusher } from './outbox.ts'
 import { Vhost } from './vhost.ts'
 
+/** Where a broker listens, whom it lets in, and what it bears. */
 export type BrokerOptions = {
   /** Where to listen; a TCP address without a host means loopback. */
   listen: readonly ListenAddress[]
@@ -31,6 +32,7 @@ export type BrokerOptions = {
 type QueueStats = { name: string; vhost: string; depth: number; unacked: number; consumers: number }
 type BrokerStats = { connections: number; messageBytes: number; blocked: boolean; queues: QueueStats[] }
 
+/** A broker that runs, until it is closed. */
 export type Broker = {
   /** Where it listens, with the real port where port 0 was asked for. */
   addresses(): ReadonlyArray<Listener['address']>

@@ -3,6 +3,7 @@ import { headersMatch } from './headers-match.ts'
 import type { Queue } from './queue.ts'
 import { TopicTrie } from './topic-trie.ts'
 
+/** The exchange types of the specification (3.1.3). */
 export const exchangeTypes = ['direct', 'fanout', 'topic', 'headers'] as const
 export type ExchangeType = (typeof exchangeTypes)[number]
 

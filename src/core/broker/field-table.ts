@@ -16,6 +16,7 @@ export type Field =
   | { tag: 'F'; value: Table }
   | { tag: 'V'; value: null }
 
+/** A field table of AMQP 0-9-1 (4.2.5.5): names to values that bear their type. */
 export type Table = ReadonlyMap<string, Field>
 
 export const emptyTable: Table = new Map()

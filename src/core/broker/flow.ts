@@ -11,7 +11,7 @@ export class Flow {
   readonly #outbox: Outbox
   readonly #memory: Memory
   readonly #tell: (blocked: boolean) => void
-  readonly #paused = new Set<'full' | 'slow'>()
+  readonly #held = new Set<'full' | 'slow'>()
   #told = false
   #publishedWhileFull = 0
   /** Whether the peer understands connection.blocked. */
@@ -26,12 +26,12 @@ export class Flow {
 
   /** Whether the peer is not read from because the broker is full: its silence is none of its making. */
   get heldBack(): boolean {
-    return this.#paused.has('full')
+    return this.#held.has('full')
   }
 
   /** To be called after each chunk from the peer: one that lets its answers pile up is not read from any more. */
   took(): void {
-    if (this.#outbox.overflowing) this.#pause('slow')
+    if (this.#outbox.overflowing) this.#hold('slow')
   }
 
   /** To be called for each message that the peer publishes. */
@@ -43,7 +43,7 @@ export class Flow {
       this.#tell(true)
     }
     // A peer that heeds the warning goes on being read: its acknowledgements are what empties the broker.
-    if (this.#publishedWhileFull > graceBytes) this.#pause('full')
+    if (this.#publishedWhileFull > graceBytes) this.#hold('full')
   }
 
   /** The peer has read what it was sent. */
@@ -59,12 +59,12 @@ export class Flow {
     this.#resume('full')
   }
 
-  #pause(why: 'full' | 'slow'): void {
-    this.#paused.add(why)
+  #hold(why: 'full' | 'slow'): void {
+    this.#held.add(why)
     this.#socket.pause()
   }
 
   #resume(why: 'full' | 'slow'): void {
-    if (this.#paused.delete(why) && this.#paused.size === 0) this.#socket.resume()
+    if (this.#held.delete(why) && this.#held.size === 0) this.#socket.resume()
   }
 }

@@ -12,10 +12,18 @@ export type Listener = {
   close(): Promise<void>
 }
 
+/** What `sun_path` of unix(7) holds, less its end; Node.js would cut a longer one without a word. */
+const socketPathBytes = 107
+
 const shown = (at: ListenAddress): string => ('path' in at ? at.path : `${at.host ?? '127.0.0.1'}:${at.port}`)
 
 /** Listens on an address; a unix socket is for its owner only. Fails with `ListenFailed` where something else does. */
 export async function listen(at: ListenAddress, onSocket: (socket: Socket) => void): Promise<Listener> {
+  if ('path' in at && Buffer.byteLength(at.path) > socketPathBytes)
+    fail('ListenFailed', {
+      address: at.path,
+      why: `a socket's path has ${socketPathBytes} bytes at most, and this one ${Buffer.byteLength(at.path)}; choose a shorter directory (NOVA_STATE_DIR)`,
+    })
   const server = createServer({ noDelay: true }, onSocket)
   try {
     await bind(server, at)

@@ -1,3 +1,4 @@
+import { backoffMs } from '../base/backoff.ts'
 import { assert, Failure, isFailure, reason } from '../base/errors.ts'
 import type { Log } from '../base/log.ts'
 import type { Work } from '../contracts/agent.ts'
@@ -7,7 +8,7 @@ import { kindOf } from '../model/operation.ts'
 import { type ComputeDeps, selfOf } from './deps.ts'
 import { faultOf } from './fault.ts'
 import type { Hand } from './hand.ts'
-import { isAway, orAbort, pauseMs, untilHeard } from './patience.ts'
+import { isAway, orAbort, untilHeard } from './patience.ts'
 import { verbs } from './verbs/index.ts'
 import type { Tools, Verb } from './verbs/verb.ts'
 
@@ -129,7 +130,7 @@ async function undo({ deps, tools, verb, work, log }: Job): Promise<void> {
     } catch (e) {
       log.error({ err: e }, 'undoing failed')
     }
-    await deps.clock.sleep(pauseMs(n, deps.ids))
+    await deps.clock.sleep(backoffMs(n, deps.ids.random()))
   }
 }
 
@@ -159,7 +160,7 @@ async function tell(job: Job, end: End): Promise<void> {
       if (retracted) await undo(job)
       cancelled ||= retracted
     }
-    await deps.clock.sleep(pauseMs(n, deps.ids), hand.left)
+    await deps.clock.sleep(backoffMs(n, deps.ids.random()), hand.left)
   }
 }
 

@@ -1,10 +1,10 @@
+import { backoffMs } from '../base/backoff.ts'
 import { isFailure, reason } from '../base/errors.ts'
 import type { agent } from '../contracts/agent.ts'
 import { serviceContext } from '../model/context.ts'
 import type { Args } from '../rpc/contract.ts'
 import { type ComputeDeps, selfOf } from './deps.ts'
 import type { Engine } from './engine.ts'
-import { pauseMs } from './patience.ts'
 import type { PowerReports } from './power.ts'
 
 type JoinDeps = Pick<
@@ -30,7 +30,7 @@ export async function join(deps: JoinDeps, engine: Engine, power: PowerReports, 
       if (isFailure(e, 'HostMismatch')) throw e
       deps.log.warn({ why: reason(e) }, 'could not join the cloud; trying again')
     }
-    await deps.clock.sleep(pauseMs(n, deps.ids), signal)
+    await deps.clock.sleep(backoffMs(n, deps.ids.random()), signal)
   }
 }
 

@@ -1,17 +1,12 @@
+import { backoffMs } from '../base/backoff.ts'
 import type { Clock } from '../base/clock.ts'
 import { type Code, isFailure } from '../base/errors.ts'
 import type { Ids } from '../base/ids.ts'
 
 const awayCodes: readonly Code[] = ['HostUnreachable', 'BusDown', 'CallTimeout', 'DatabaseDown']
-const firstPauseMs = 100
-const longestPauseMs = 5_000
 
 /** Whether the other side could not be heard, as against having said no. What was asked may still have been done. */
 export const isAway = (e: unknown): boolean => isFailure(e) && awayCodes.includes(e.code)
-
-/** Milliseconds to wait after the `n`-th vain attempt (from 0): doubling, with chance, so that hosts do not return in step. */
-export const pauseMs = (n: number, ids: Ids): number =>
-  Math.min(firstPauseMs * 2 ** Math.min(n, 10), longestPauseMs) * (0.5 + ids.random() / 2)
 
 /** The promise's outcome, or a rejection with the signal's reason, whichever comes first. */
 export function orAbort<T>(work: Promise<T>, signal: AbortSignal): Promise<T> {
@@ -38,7 +33,7 @@ export async function untilHeard<T>(
       if (!isAway(e)) throw e
       onAway?.(e)
     }
-    await clock.sleep(pauseMs(n, ids), signal)
+    await clock.sleep(backoffMs(n, ids.random()), signal)
   }
 }
 

@@ -1,8 +1,10 @@
+import { backoffMs } from '../base/backoff.ts'
 import { reason } from '../base/errors.ts'
 import { serviceContext } from '../model/context.ts'
 import type { PowerState } from '../model/instance.ts'
 import type { GuestPower } from '../virt/driver.ts'
 import { type ComputeDeps, selfOf } from './deps.ts'
+import { isAway } from './patience.ts'
 import type { Release, Turns } from './turns.ts'
 
 /** An instance as the conductor believes it to be. */
@@ -14,7 +16,7 @@ export type PowerReports = {
   all(): Promise<void>
   /** Those that are not as the conductor believes; guests that are not here count as NOSTATE. */
   differences(believed: readonly Believed[]): Promise<void>
-  /** One that has just changed. Told when no operation is under way; never rejects. */
+  /** One that has just changed. Told when no operation is under way, as soon as the conductor hears it; never rejects. */
   changed(id: string): Promise<void>
 }
 
@@ -25,10 +27,11 @@ const timeoutMs = 10_000
  * so when it is written down.
  */
 export function powerReports(
-  deps: Pick<ComputeDeps, 'agent' | 'driver' | 'host' | 'ids' | 'incarnation' | 'log'>,
+  deps: Pick<ComputeDeps, 'agent' | 'clock' | 'driver' | 'host' | 'ids' | 'incarnation' | 'log'>,
   turns: Turns,
+  stopped: AbortSignal,
 ): PowerReports {
-  const { agent, driver, ids, log } = deps
+  const { agent, clock, driver, ids, log } = deps
   const pending = new Set<string>()
 
   const send = async (changes: GuestPower[]): Promise<void> => {
@@ -53,6 +56,25 @@ export function powerReports(
     }
   }
 
+  /** False where the conductor was away. */
+  const told = async (id: string): Promise<boolean> => {
+    pending.add(id)
+    const release = await turns.take(id)
+    // Changes from here on need another look.
+    pending.delete(id)
+    try {
+      const power = await driver.power(id)
+      log.info({ instance: id, power }, 'guest changed by itself')
+      await send([{ id, power }])
+      return true
+    } catch (e) {
+      log.warn({ instance: id, why: reason(e) }, 'a change of power could not be told')
+      return !isAway(e)
+    } finally {
+      release()
+    }
+  }
+
   return {
     async all() {
       const here = await driver.list()
@@ -66,19 +88,10 @@ export function powerReports(
       await report([...beliefs.keys()], ({ id, power }) => beliefs.get(id) !== power)
     },
     async changed(id) {
-      if (pending.has(id)) return
-      pending.add(id)
-      const release = await turns.take(id)
-      // Changes from here on need another look.
-      pending.delete(id)
-      try {
-        const power = await driver.power(id)
-        log.info({ instance: id, power }, 'guest changed by itself')
-        await send([{ id, power }])
-      } catch (e) {
-        log.warn({ instance: id, why: reason(e) }, 'a change of power could not be told; the next full report will')
-      } finally {
-        release()
+      for (let n = 0; !pending.has(id) && !stopped.aborted; n++) {
+        if (await told(id)) return
+        // Meanwhile its turn is free, and a further change of it may be faster.
+        await clock.sleep(backoffMs(n, ids.random()), stopped).catch(() => undefined)
       }
     },
   }

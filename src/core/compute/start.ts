@@ -31,13 +31,13 @@ export async function startCompute(deps: StartDeps): Promise<() => Promise<void>
   const images = await openImages(deps)
   const turns = newTurns()
   const engine = openEngine(deps, { driver, images, graceMs: options.graceSeconds * 1000 }, turns)
-  const power = powerReports(deps, turns)
+  const stopped = new AbortController()
+  const power = powerReports(deps, turns, stopped.signal)
   // Served before the conductor knows the host: what it sends from then on arrives. The engine lets it in after that.
   const stopServing = await bus.serve([served(compute, computeManager(deps, engine))], {
     server: host,
     slots: options.slots,
   })
-  const stopped = new AbortController()
   try {
     await join(deps, engine, power, stopped.signal)
   } catch (e) {

@@ -5,7 +5,7 @@ import { bye, heartbeat, hello } from './actions/agents.ts'
 import { bootDryRun } from './actions/boot.ts'
 import { flavorCreate, flavorDelete, flavorList, flavorShow } from './actions/flavors.ts'
 import { imageCreate, imageDelete, imageList, imageRead, imageShow, imageWrite } from './actions/images.ts'
-import { consoleLog, explain, instanceList, instanceRename, instanceShow } from './actions/instances.ts'
+import { consoleLog, explain, instanceList, instanceRename, instanceShow, type Relays } from './actions/instances.ts'
 import { hostList, hostShow, serviceList, serviceSet, status } from './actions/machines.ts'
 import { eventList, operationList, operationShow } from './actions/records.ts'
 import type { ConductorDeps } from './deps.ts'
@@ -19,42 +19,45 @@ import { retry } from './operations/retry.ts'
 import { step } from './operations/step.ts'
 
 /** What faces may ask, and where it is done. */
-export const conductorManager = (deps: ConductorDeps): Api<typeof conductor> => ({
-  boot: (ctx, args) => boot(deps, ctx, args),
-  bootDryRun: (ctx, args) => bootDryRun(deps, ctx, args),
-  begin: (ctx, args) => beginOn(deps, ctx, args),
+export const conductorManager = (deps: ConductorDeps): Api<typeof conductor> => {
+  const relays: Relays = new Map()
+  return {
+    boot: (ctx, args) => boot(deps, ctx, args),
+    bootDryRun: (ctx, args) => bootDryRun(deps, ctx, args),
+    begin: (ctx, args) => beginOn(deps, ctx, args),
 
-  instanceList: (ctx, args) => instanceList(deps, ctx, args),
-  instanceShow: (ctx, args) => instanceShow(deps, ctx, args),
-  instanceRename: (ctx, args) => instanceRename(deps, ctx, args),
-  consoleLog: (ctx, args) => consoleLog(deps, ctx, args),
-  explain: (ctx, args) => explain(deps, ctx, args),
+    instanceList: (ctx, args) => instanceList(deps, ctx, args),
+    instanceShow: (ctx, args) => instanceShow(deps, ctx, args),
+    instanceRename: (ctx, args) => instanceRename(deps, ctx, args),
+    consoleLog: (ctx, args) => consoleLog({ ...deps, relays }, ctx, args),
+    explain: (ctx, args) => explain(deps, ctx, args),
 
-  flavorList: () => flavorList(deps),
-  flavorShow: (_ctx, args) => flavorShow(deps, args),
-  flavorCreate: (ctx, args) => flavorCreate(deps, ctx, args),
-  flavorDelete: (ctx, args) => flavorDelete(deps, ctx, args),
+    flavorList: () => flavorList(deps),
+    flavorShow: (_ctx, args) => flavorShow(deps, args),
+    flavorCreate: (ctx, args) => flavorCreate(deps, ctx, args),
+    flavorDelete: (ctx, args) => flavorDelete(deps, ctx, args),
 
-  imageList: () => imageList(deps),
-  imageShow: (_ctx, args) => imageShow(deps, args),
-  imageCreate: (ctx, args) => imageCreate(deps, ctx, args),
-  imageWrite: (ctx, args) => imageWrite(deps, ctx, args),
-  imageDelete: (ctx, args) => imageDelete(deps, ctx, args),
+    imageList: () => imageList(deps),
+    imageShow: (_ctx, args) => imageShow(deps, args),
+    imageCreate: (ctx, args) => imageCreate(deps, ctx, args),
+    imageWrite: (ctx, args) => imageWrite(deps, ctx, args),
+    imageDelete: (ctx, args) => imageDelete(deps, ctx, args),
 
-  serviceList: (ctx) => serviceList(deps, ctx),
-  serviceSet: (ctx, args) => serviceSet(deps, ctx, args),
-  hostList: (ctx) => hostList(deps, ctx),
-  hostShow: (ctx, args) => hostShow(deps, ctx, args),
+    serviceList: (ctx) => serviceList(deps, ctx),
+    serviceSet: (ctx, args) => serviceSet(deps, ctx, args),
+    hostList: (ctx) => hostList(deps, ctx),
+    hostShow: (ctx, args) => hostShow(deps, ctx, args),
 
-  operationList: (ctx, args) => operationList(deps, ctx, args),
-  operationShow: (ctx, args) => operationShow(deps, ctx, args),
-  operationCancel: (ctx, { operation }) => cancel(deps, ctx, operation),
-  operationRetry: (ctx, { operation }) => retry(deps, ctx, operation),
+    operationList: (ctx, args) => operationList(deps, ctx, args),
+    operationShow: (ctx, args) => operationShow(deps, ctx, args),
+    operationCancel: (ctx, { operation }) => cancel(deps, ctx, operation),
+    operationRetry: (ctx, { operation }) => retry(deps, ctx, operation),
 
-  eventList: (ctx, args) => eventList(deps, ctx, args),
-  status: () => status(deps),
-  ping: async () => ({ version: deps.version, now: deps.clock.now() }),
-})
+    eventList: (ctx, args) => eventList(deps, ctx, args),
+    status: () => status(deps),
+    ping: async () => ({ version: deps.version, now: deps.clock.now() }),
+  }
+}
 
 /** What compute hosts may say, and where it is done. */
 export const agentManager = (deps: ConductorDeps): Api<typeof agent> => ({

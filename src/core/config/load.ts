@@ -3,7 +3,7 @@ import { homedir, hostname, userInfo } from 'node:os'
 import { join, resolve } from 'node:path'
 import type { z } from 'zod'
 import { fail, reason } from '../base/errors.ts'
-import { type Options, optionRows, schema, snake } from './schema.ts'
+import { camel, type Options, optionRows, schema, snake } from './schema.ts'
 
 /** The options as they hold in this process, and where its state is. */
 export type Config = Options & {
@@ -14,6 +14,7 @@ export type Config = Options & {
   readonly sources: Readonly<Record<string, string>>
 }
 
+/** Where options are read from; without anything the environment of the process and the file of the system. */
 export type LoadOptions = {
   file?: string | undefined
   env?: Readonly<Record<string, string | undefined>>
@@ -127,8 +128,6 @@ function explain(issue: z.core.$ZodIssue): string {
   return issue.message.replace(/^Invalid input: /, '')
 }
 
-const camel = (key: string): string => key.replace(/_([a-z])/g, (_, letter: string) => letter.toUpperCase())
-
 /** The environment has only text: read it as what the default is. */
 function fromText(text: string, like: unknown): unknown {
   if (typeof like === 'number') return text.trim() === '' || Number.isNaN(Number(text)) ? text : Number(text)
@@ -157,4 +156,23 @@ function readIfThere(path: string, mustBe: boolean): string | undefined {
       e,
     )
   }
+}
+
+/** This process's environment for a child that is to have the same configuration, flags included: `overrides` as above. */
+export function environmentOf(config: Config, overrides: Readonly<Record<string, unknown>>): NodeJS.ProcessEnv {
+  const env: NodeJS.ProcessEnv = { ...process.env, ...(config.file === undefined ? {} : { NOVA_CONFIG: config.file }) }
+  for (const { key, env: name } of optionRows()) {
+    const value = overrides[key]
+    if (value !== undefined) env[name] = toText(value)
+  }
+  return env
+}
+
+/** What {@link fromText} reads back. */
+function toText(value: unknown): string {
+  if (Array.isArray(value)) return value.join(',')
+  if (typeof value !== 'object' || value === null) return String(value)
+  return Object.entries(value)
+    .map((entry) => entry.join('='))
+    .join(',')
 }

@@ -14,14 +14,16 @@ export const places = (stateDir: string) => ({
   log: join(stateDir, 'log', 'nova.log'),
   /** The built-in guest's files, where they were built. */
   guest: join(stateDir, 'guest'),
-  /** The driver that this machine's compute hosts had last. */
+  /** The driver that this machine's compute hosts had last, and how many pretended ones there were. */
   driver: join(stateDir, 'driver'),
   /** All that one compute host keeps: its identity, image cache and machines. */
   compute: (host: string) => join(stateDir, 'compute', host),
 })
 
+/** The URL of the database; an SQLite file in the state directory where none is configured. */
 export const databaseUrl = (config: Config): string =>
   config.database.url || `sqlite:${places(config.stateDir).database}`
+/** Where the conductor keeps image files. */
 export const imageDirectory = (config: Config): string => config.conductor.imageDir || places(config.stateDir).images
 
 /** Whether this machine's own broker is meant. */

@@ -35,7 +35,7 @@ export const schema = z.strictObject({
     listen: option(
       z.array(z.string().min(1)),
       [],
-      'Addresses of the embedded broker, host:port or unix:/path. Empty: a socket in the state directory.',
+      'More addresses of the embedded broker, host:port or unix:/path, besides its socket in the state directory.',
     ),
     user: option(
       z.string().min(1),
@@ -160,6 +160,8 @@ export type OptionRow = {
 
 /** `callTimeoutSeconds` is `call_timeout_seconds` in files and `CALL_TIMEOUT_SECONDS` in the environment. */
 export const snake = (key: string): string => key.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`)
+/** The way back from {@link snake}. */
+export const camel = (key: string): string => key.replace(/_([a-z])/g, (_, letter: string) => letter.toUpperCase())
 
 /** All options in the order of the schema. */
 export function optionRows(): OptionRow[] {

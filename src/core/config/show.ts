@@ -1,5 +1,5 @@
 import type { Config } from './load.ts'
-import { optionRows } from './schema.ts'
+import { camel, optionRows } from './schema.ts'
 
 /** Every option with its value here and where it was set; passwords in URLs are hidden. */
 export function shownOptions(config: Config): Array<{ key: string; value: unknown; source: string }> {
@@ -8,8 +8,7 @@ export function shownOptions(config: Config): Array<{ key: string; value: unknow
     state,
     ...optionRows().map((row) => {
       const [section = '', name = ''] = row.key.split('.')
-      const camel = name.replace(/_([a-z])/g, (_, letter: string) => letter.toUpperCase())
-      const value = (config as unknown as Record<string, Record<string, unknown>>)[section]?.[camel]
+      const value = (config as unknown as Record<string, Record<string, unknown>>)[section]?.[camel(name)]
       return {
         key: row.key,
         value: row.secret ? hidden(String(value)) : value,
@@ -19,5 +18,9 @@ export function shownOptions(config: Config): Array<{ key: string; value: unknow
   ]
 }
 
-/** A URL, or several with commas, without passwords. */
-const hidden = (urls: string): string => urls.replace(/(:\/\/[^:/@,]*):[^@,]*@/g, '$1:***@')
+/** A URL, or several with commas, without passwords. One that was not encoded may itself have commas and at signs. */
+const hidden = (urls: string): string =>
+  urls
+    .split(/,(?=\s*[a-z+]+:\/\/)/)
+    .map((url) => url.replace(/(:\/\/[^:/@]*):.*@/s, '$1:***@'))
+    .join(',')

@@ -14,10 +14,12 @@ export const Wish = z.object({
 })
 export type Wish = z.infer<typeof Wish>
 
+/** Everything that may be asked of the schedulers; any one of them answers. */
 export const scheduler = contract('scheduler', '1.0', {
   /** Finds a host for the instance of this operation, claims room there and tells the host. A duplicate is a no-op. */
   place: cast(z.object({ operation: Id })),
   /** The decision that would be taken now; nothing is written. */
   decide: call(Wish, Decision),
+  /** Answers as soon as a scheduler serves. */
   ping: call(z.object({}), z.object({ version: z.string() })),
 })

@@ -6,7 +6,9 @@ import { kindNames, operationStates } from '../model/operation.ts'
 export const Ref = z.string().min(1, 'a name or id is needed').max(255)
 /** Milliseconds since the epoch. */
 const Time = z.int().nonnegative()
+/** The identity of a thing of ours: a UUID, given once and never again. */
 export const Id = z.uuid()
+/** Notes of a user's own, key to value, as Nova bounds them. */
 export const Metadata = z.record(z.string().min(1).max(255), z.string().max(255))
 /** Names of instances, flavors and images: printable, no blank at either end. */
 export const Name = z
@@ -21,6 +23,7 @@ export const HostName = z
   .max(255)
   .regex(/^[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?$/, 'letters, digits, dots and hyphens')
 
+/** What an instance takes of a host; memory in MiB, disk in GiB (0: as much as its image has). */
 export const Size = z.object({ vcpus: z.int().positive(), memoryMb: z.int().positive(), diskGb: z.int().nonnegative() })
 
 /** A failure as it is kept in rows and shown to people; `code` is a row of base/errors.ts or the class of a bug. */
@@ -33,17 +36,21 @@ export const Fault = z.object({
 })
 export type Fault = z.infer<typeof Fault>
 
+/** A size with a name, that instances are made with. */
 export const Flavor = z.object({ id: z.string(), name: Name, ...Size.shape, createdAt: Time })
 export type Flavor = z.infer<typeof Flavor>
 
 const imageStatuses = ['queued', 'saving', 'active'] as const
+/** The files that an image may have: a disk, or a kernel with its ramdisk. */
 export const imageParts = ['disk', 'kernel', 'ramdisk'] as const
+/** What the disk file of an image may be. */
 export const diskFormats = ['qcow2', 'raw'] as const
 export const ImagePart = z.enum(imageParts)
 export type ImagePart = z.infer<typeof ImagePart>
 /** One file of an image; `sha256` is what the host checks its copy against and names it by. */
 export const ImageFile = z.object({ sizeBytes: z.int().nonnegative(), sha256: z.string().regex(/^[0-9a-f]{64}$/) })
 export type ImageFile = z.infer<typeof ImageFile>
+/** What instances start from; `active` once all of its files are here and checked. */
 export const Image = z.object({
   id: Id,
   name: Name,
@@ -58,6 +65,7 @@ export const Image = z.object({
 })
 export type Image = z.infer<typeof Image>
 
+/** An instance as lists show it. */
 export const InstanceSummary = z.object({
   id: Id,
   name: z.string(),
@@ -70,12 +78,16 @@ export const InstanceSummary = z.object({
   image: z.string(),
   projectId: z.string(),
   createdAt: Time,
+  /** Of a deleted instance only: when it went. All else is then as it was last. */
+  deletedAt: Time.optional(),
 })
 export type InstanceSummary = z.infer<typeof InstanceSummary>
 
+/** A step that an operation has come to: when, at which attempt, on which host. */
 export const Step = z.object({ name: z.string(), at: Time, attempt: z.int().positive(), host: z.string().optional() })
 export type Step = z.infer<typeof Step>
 
+/** An operation as lists show it. */
 export const OperationSummary = z.object({
   id: Id,
   kind: z.enum(kindNames),
@@ -93,6 +105,7 @@ export const OperationSummary = z.object({
 })
 export type OperationSummary = z.infer<typeof OperationSummary>
 
+/** An operation with all that is recorded of it. */
 export const Operation = OperationSummary.extend({
   steps: z.array(Step),
   deadline: Time,
@@ -104,6 +117,7 @@ export const Operation = OperationSummary.extend({
 })
 export type Operation = z.infer<typeof Operation>
 
+/** An instance with all that its owner may know. */
 export const Instance = InstanceSummary.extend({
   size: Size,
   imageId: z.string(),
@@ -124,6 +138,7 @@ export type Instance = z.infer<typeof Instance>
 
 /** up: its heartbeat is fresh; down: it is not. */
 const serviceStates = ['up', 'down'] as const
+/** A daemon of the cloud as it last reported; `status` is what an administrator has set. */
 export const Service = z.object({
   id: z.string(),
   binary: z.string(),
@@ -137,6 +152,7 @@ export const Service = z.object({
 })
 export type Service = z.infer<typeof Service>
 
+/** A compute host: what it has, what of it is used, and what may be promised. */
 export const Host = z.object({
   name: HostName,
   state: z.enum(serviceStates),
@@ -156,6 +172,7 @@ export const Host = z.object({
 })
 export type Host = z.infer<typeof Host>
 
+/** Something that has happened, as it is kept; `id` counts up. */
 export const Event = z.object({
   id: z.int().nonnegative(),
   at: Time,
@@ -200,6 +217,7 @@ export const HostVerdict = z.object({
   weights: z.record(z.string(), z.number()).optional(),
 })
 export type HostVerdict = z.infer<typeof HostVerdict>
+/** A placement as it was decided, host by host: what `nova explain` shows. */
 export const Decision = z.object({
   at: Time,
   chosen: z.string().optional(),

@@ -76,6 +76,10 @@ export function isBusy(e: unknown): boolean {
   return typeof errcode === 'number' && ((errcode & 0xff) === 5 || (errcode & 0xff) === 6)
 }
 
+/** There is no transaction to roll back: SQLite did it itself. It has no code of its own for that. */
+export const isRolledBack = (e: unknown): boolean =>
+  typeof known(e).errcode === 'number' && e instanceof Error && e.message.includes('no transaction is active')
+
 const lostCodes: ReadonlySet<unknown> = new Set([
   'ECONNREFUSED',
   'ECONNRESET',

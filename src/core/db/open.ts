@@ -38,7 +38,7 @@ async function dialectOf(
     const path = url.slice('sqlite:'.length).replace(/^\/\/(?=\/)/, '')
     return { name: 'sqlite', dialect: await sqliteDialect(path, clock) }
   }
-  if (url.startsWith('mysql:') || url.startsWith('mariadb:')) {
+  if (/^(mysql|mariadb):/.test(url) && URL.canParse(url)) {
     const { mysqlDialect } = await import('./mysql.ts')
     return { name: 'mysql', dialect: await mysqlDialect(url, poolSize) }
   }

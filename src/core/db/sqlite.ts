@@ -1,4 +1,4 @@
-import { mkdirSync } from 'node:fs'
+import { closeSync, mkdirSync, openSync } from 'node:fs'
 import { dirname } from 'node:path'
 import {
   CompiledQuery,
@@ -11,7 +11,7 @@ import {
 } from 'kysely'
 import type { Clock } from '../base/clock.ts'
 import { Failure, reason } from '../base/errors.ts'
-import { isBusy, isConnectionLoss, SqliteTransactionalAdapter } from './dialect.ts'
+import { isBusy, isConnectionLoss, isRolledBack, SqliteTransactionalAdapter } from './dialect.ts'
 
 /** The part of the `node:sqlite` API that we use. */
 type Statement = {
@@ -32,7 +32,11 @@ export async function sqliteDialect(path: string, clock: Clock): Promise<Dialect
   const { DatabaseSync } = await load()
   let library: Library
   try {
-    if (path !== ':memory:') mkdirSync(dirname(path), { recursive: true })
+    if (path !== ':memory:') {
+      mkdirSync(dirname(path), { recursive: true, mode: 0o700 })
+      // For its owner's eyes only: user data may hold passwords. SQLite's files beside it get the same mode.
+      closeSync(openSync(path, 'a', 0o600))
+    }
     // The switch to WAL may find the file locked by another process that opens it; afterwards we wait without blocking.
     library = new DatabaseSync(path, { timeout: 5000 })
     library.exec('pragma journal_mode = wal; pragma synchronous = normal; pragma foreign_keys = on')
@@ -73,7 +77,12 @@ function sqliteDriver(library: Library, path: string, clock: Clock): Driver {
       await c.executeQuery(CompiledQuery.raw('commit'))
     },
     async rollbackTransaction(c) {
-      await c.executeQuery(CompiledQuery.raw('rollback'))
+      try {
+        await c.executeQuery(CompiledQuery.raw('rollback'))
+      } catch (e) {
+        // Where its disk is full SQLite has rolled back by itself; that it is full is what the caller must hear.
+        if (!isRolledBack(e)) throw e
+      }
     },
     async destroy() {
       library.close()
@@ -108,7 +117,7 @@ function sqliteConnection(library: Library, path: string, clock: Clock): Databas
   return {
     async executeQuery<R>(query: CompiledQuery): Promise<QueryResult<R>> {
       const start = clock.now()
-      for (let pause = 1; ; pause = Math.min(pause * 2, 20)) {
+      for (let waitMs = 1; ; waitMs = Math.min(waitMs * 2, 20)) {
         try {
           return once<R>(query)
         } catch (e) {
@@ -118,7 +127,7 @@ function sqliteConnection(library: Library, path: string, clock: Clock): Databas
             throw new Failure('DatabaseDown', { why: `${path} has been locked for ${busyMsMax / 1000} s` }, e)
         }
         // Another process writes. A busy timeout of SQLite's would stop this whole process meanwhile.
-        await clock.sleep(pause)
+        await clock.sleep(waitMs)
       }
     },
     // biome-ignore lint/correctness/useYield: nothing of ours streams.

@@ -119,6 +119,7 @@ export type OperationKind = keyof typeof operationKinds
 /** The law of a kind, in its general shape. */
 export const kindOf = (kind: OperationKind): Kind => operationKinds[kind]
 
+/** The names of all kinds. */
 export const kindNames = Object.keys(operationKinds) as OperationKind[]
 
 /** The kinds that a face may ask for on an instance that exists (boot has a message of its own). */
@@ -137,6 +138,10 @@ export const beginnable = [
 /** The life of an operation. Open: queued (nobody has it) and running (a host holds its lease). */
 export const operationStates = ['queued', 'running', 'succeeded', 'failed', 'cancelled'] as const
 export type OperationState = (typeof operationStates)[number]
+
+/** Whether an operation in this state has yet to end. */
+export const isOpen = (state: OperationState): state is 'queued' | 'running' =>
+  state === 'queued' || state === 'running'
 
 /** The verb that leads from a state to where `kind` may begin: "web is PAUSED: unpause it first". */
 export function verbBefore(kind: OperationKind, state: InstanceState): OperationKind | undefined {

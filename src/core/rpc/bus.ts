@@ -36,6 +36,7 @@ type Target = {
   timeoutMs?: number
 }
 
+/** As whom a server listens, and for how much at once. */
 export type ServeOptions = {
   /** The name of this server: it listens on `<topic>`, `<topic>.<server>` and the topic's fanout. */
   server: string
@@ -47,6 +48,7 @@ export type ServeOptions = {
 
 /** A contract and what carries it out. */
 export type Served<C extends Contract = Contract> = { contract: C; api: Api<C> }
+/** Pairs a contract with what carries it out; a method too few does not compile. */
 export const served = <C extends Contract>(contract: C, api: Api<C>): Served => ({ contract, api }) as unknown as Served
 
 /** An event as it arrives: its routing key and its body. */

@@ -5,6 +5,7 @@ import type { Casts } from './casts.ts'
 import { check } from './check.ts'
 import type { Api, CallOptions, Contract, Methods } from './contract.ts'
 
+/** What the functions of a contract send with. */
 export type ClientDeps = {
   readonly calls: Calls
   readonly casts: Casts

@@ -5,6 +5,7 @@ import type { Context } from '../model/context.ts'
 export type Call<A, R> = { kind: 'call'; args: z.ZodType<A>; result: z.ZodType<R> }
 /** A message without an answer. */
 export type Cast<A> = { kind: 'cast'; args: z.ZodType<A> }
+/** The methods of a contract, by name. */
 // biome-ignore lint/suspicious/noExplicitAny: the one place where a method of any shape is meant.
 export type Methods = Record<string, Call<any, any> | Cast<any>>
 
@@ -19,8 +20,11 @@ export type Contract<M extends Methods = Methods> = {
   readonly methods: M
 }
 
+/** Declares a question: what it takes, and what its answer is. */
 export const call = <A, R>(args: z.ZodType<A>, result: z.ZodType<R>): Call<A, R> => ({ kind: 'call', args, result })
+/** Declares a message without an answer. */
 export const cast = <A>(args: z.ZodType<A>): Cast<A> => ({ kind: 'cast', args })
+/** Declares all that may be asked of a service; see {@link Contract}. */
 export const contract = <M extends Methods>(
   topic: string,
   version: string,
@@ -45,5 +49,7 @@ type Fn<D> =
 
 /** What a caller sees and, the same type, what a server must supply. */
 export type Api<C extends Contract> = { [K in keyof C['methods']]: Fn<C['methods'][K]> }
+/** What a method takes. */
 export type Args<C extends Contract, K extends keyof C['methods']> = Parameters<Api<C>[K]>[1]
+/** What a method answers with. */
 export type Result<C extends Contract, K extends keyof C['methods']> = Awaited<ReturnType<Api<C>[K]>>

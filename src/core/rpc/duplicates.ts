@@ -4,6 +4,7 @@ export type Duplicates = {
   add(id: string): void
 }
 
+/** Remembers in memory: a process that restarts knows none, and the operations themselves must bear a duplicate. */
 export function rememberLast(limit: number): Duplicates {
   // A Set keeps the order in which things were added, so the first is the oldest.
   const ids = new Set<string>()

@@ -31,6 +31,7 @@ export function unwrapRecord(body: Buffer): Record<string, unknown> {
   return message
 }
 
+/** Whether a value is a JSON object. */
 export const isRecord = (value: unknown): value is Record<string, unknown> =>
   typeof value === 'object' && value !== null && !Array.isArray(value)
 

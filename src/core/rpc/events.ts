@@ -17,6 +17,7 @@ export type Events = {
 /** The most events that wait for a bus that is down or slow. */
 const bufferLimit = 1_000
 
+/** The events of one link; its channel is opened with the first of them. */
 export function openEvents(link: Link): Events {
   const buffer: Array<{ key: string; body: Buffer }> = []
   let kept: KeptChannel | undefined

@@ -4,6 +4,7 @@ import { brief, isRecord } from './envelope.ts'
 /** Classes of Python that are not in nova.exception. oslo.messaging rebuilds those of nova.exception alone. */
 const modules: Readonly<Record<string, string>> = {
   UnsupportedVersion: 'oslo_messaging.rpc.dispatcher',
+  NoSuchMethod: 'oslo_messaging.rpc.dispatcher',
   MessagingTimeout: 'oslo_messaging.exceptions',
   MessageDeliveryFailure: 'oslo_messaging.exceptions',
 }
@@ -106,8 +107,8 @@ const named =
 type Translations = { readonly [C in Code]?: (keywords: Keywords, message: string) => Params<C> | undefined }
 
 /**
- * Exceptions of Python's Nova that mean exactly one row of our table, and what their keywords are here. Each class must be that
- * of one row alone.
+ * What exceptions of Python's Nova mean here, and what their keywords are: the class is that of the row. No two of these rows may
+ * have the same class.
  */
 export const translations: Translations = {
   InstanceNotFound: named('instance_id', 'instance_uuid', 'uuid'),
@@ -119,6 +120,19 @@ export const translations: Translations = {
   FlavorExists: (keywords) => {
     const name = word(keywords, 'name', 'flavor_id')
     return name === undefined ? undefined : { name }
+  },
+  InstanceInvalidState: (keywords) => {
+    const [name, state, verb] = [word(keywords, 'instance_uuid'), word(keywords, 'state'), word(keywords, 'method')]
+    return name === undefined || state === undefined || verb === undefined
+      ? undefined
+      : { name, state, verb, allowed: [] }
+  },
+  QuotaExceeded: (keywords) => {
+    const resource = word(keywords, 'overs')
+    const [limit, used, wanted] = [keywords.allowed, keywords.used, keywords.req].map(Number)
+    return resource === undefined || !Number.isFinite(limit) || !Number.isFinite(used) || !Number.isFinite(wanted)
+      ? undefined
+      : { resource, limit: limit!, used: used!, wanted: wanted! }
   },
   NoValidHost: (keywords, message) => ({ reason: word(keywords, 'reason') ?? message }),
   Forbidden: (_keywords, message) => ({ what: message }),

@@ -1,4 +1,5 @@
 import type { Channel, ChannelModel } from 'amqplib'
+import { backoffMs } from '../base/backoff.ts'
 import type { Clock } from '../base/clock.ts'
 import { type Failure, reason } from '../base/errors.ts'
 import type { Ids } from '../base/ids.ts'
@@ -33,10 +34,6 @@ export type Holder = {
   /** Tells the listeners that something came or went. */
   changed(renewed: boolean): void
 }
-
-/** Milliseconds before the next attempt: 0.1 s, doubled up to 5 s, less up to a half by chance, so that not all come at once. */
-export const backoffMs = (attempt: number, random: number): number =>
-  Math.min(5_000, 100 * 2 ** Math.min(attempt, 10)) * (1 - random / 2)
 
 /** Closes a channel, whatever state it is in. */
 const closeQuietly = async (channel: Channel): Promise<void> => {

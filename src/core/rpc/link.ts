@@ -1,4 +1,5 @@
 import type { ChannelModel } from 'amqplib'
+import { backoffMs } from '../base/backoff.ts'
 import type { Clock } from '../base/clock.ts'
 import { Failure, isFailure, reason } from '../base/errors.ts'
 import type { Ids } from '../base/ids.ts'
@@ -6,7 +7,7 @@ import type { Log } from '../base/log.ts'
 import { type Address, parseAddresses } from './address.ts'
 import type { BusOptions } from './bus.ts'
 import { cut, type Dialled, dial, hangUp } from './dial.ts'
-import { backoffMs, type Holder, KeptChannel, type Station } from './kept-channel.ts'
+import { type Holder, KeptChannel, type Station } from './kept-channel.ts'
 
 /** A process's connection to the broker, with the channels that live on it; it comes back by itself. */
 export class Link implements Holder {

@@ -2,8 +2,11 @@ import type { Channel } from 'amqplib'
 
 /** Names and flags of exchanges and queues, as oslo.messaging and Nova have them. */
 
+/** The topic exchange of all calls and casts; `control_exchange` to oslo.messaging. */
 export const exchange = 'nova'
+/** The topic exchange on which events are told. */
 export const eventsExchange = 'nova_events'
+/** The exchange of casts to every server of a topic. */
 export const fanoutExchange = (topic: string): string => `${topic}_fanout`
 
 /** What a reply or fanout queue outlives its consumer by, before the broker drops it. */

@@ -1,4 +1,5 @@
 import type { Event, Fault, Published } from '../contracts/shapes.ts'
+import { eventKey } from '../model/event.ts'
 import type { Placement } from '../store/placement.ts'
 import type { SchedulerDeps } from './deps.ts'
 
@@ -27,5 +28,4 @@ export function announceRefused({ publish }: AnnounceDeps, { wish }: Placement, 
   send(publish, { ...event, operation, status: 'ERROR' })
 }
 
-const send = (publish: SchedulerDeps['publish'], event: Published): void =>
-  publish(`${event.type}.${event.instanceId ?? '-'}.${event.operationId ?? '-'}`, event)
+const send = (publish: SchedulerDeps['publish'], event: Published): void => publish(eventKey(event), event)

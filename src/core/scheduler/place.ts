@@ -14,6 +14,7 @@ import { decisionOf } from './select.ts'
 import type { Refused, Selection } from './selection.ts'
 import { questionOf, survey } from './survey.ts'
 
+/** What placing leans on beyond the scheduler itself. */
 export type PlaceDeps = SchedulerDeps & { readonly fleet: Fleet; readonly rules: Rules }
 
 /** How many hosts are tried on what one read said of them, before they are read again. */

@@ -1,10 +1,10 @@
 import type { Selectable } from 'kysely'
 import { fail } from '../base/errors.ts'
+import { nearest } from '../base/near.ts'
 import type { Flavor } from '../contracts/shapes.ts'
 import { isUniqueViolation } from '../db/dialect.ts'
 import type { Db } from '../db/handle.ts'
 import type { Database } from '../db/schema.ts'
-import { nearNames } from './near.ts'
 
 /** All flavors, smallest first. */
 export async function listFlavors(db: Db): Promise<Flavor[]> {
@@ -31,7 +31,7 @@ export async function flavorCalled(db: Db, ref: string): Promise<Flavor> {
   const names = await db.selectFrom('flavors').select('name').limit(1000).execute()
   fail('FlavorNotFound', {
     id: ref,
-    near: nearNames(
+    near: nearest(
       ref,
       names.map(({ name }) => name),
     ),
@@ -60,6 +60,7 @@ export async function addFlavors(db: Db, flavors: readonly Flavor[]): Promise<vo
   }
 }
 
+/** Removes a flavor; instances have their size in their own row. */
 export async function removeFlavor(db: Db, id: string): Promise<void> {
   await db.deleteFrom('flavors').where('id', '=', id).execute()
 }

@@ -35,7 +35,7 @@ export async function listDeleted(db: Db, asked: InstanceFilter): Promise<Instan
   const after = asked.marker === undefined ? undefined : await markerOf(db, 'instance_history', asked.marker)
   const rows = await db
     .selectFrom('instance_history')
-    .select('record')
+    .select(['record', 'deleted_at'])
     .$if(asked.projectId !== undefined, (q) => q.where('project_id', '=', asked.projectId as string))
     .$if(asked.name !== undefined, (q) =>
       q.where(({ eb, fn }) => eb(fn<number>('instr', ['name', eb.val(asked.name)]), '>', 0)),
@@ -55,7 +55,10 @@ export async function listDeleted(db: Db, asked: InstanceFilter): Promise<Instan
     .orderBy('id', 'desc')
     .limit(asked.limit)
     .execute()
-  const instances = rows.map(({ record }) => summaryOf(JSON.parse(record) as Instance, undefined))
+  const instances = rows.map(({ record, deleted_at }) => ({
+    ...summaryOf(JSON.parse(record) as Instance, undefined),
+    deletedAt: deleted_at,
+  }))
   return asked.status === undefined ? instances : instances.filter(({ status }) => status === asked.status)
 }
 

@@ -1,5 +1,6 @@
 import type { Selectable } from 'kysely'
 import { fail } from '../base/errors.ts'
+import { nearest } from '../base/near.ts'
 import type { Host } from '../contracts/shapes.ts'
 import { locked } from '../db/dialect.ts'
 import type { Db } from '../db/handle.ts'
@@ -7,7 +8,6 @@ import type { Database } from '../db/schema.ts'
 import type { Overcommit } from '../model/capacity.ts'
 import { limits } from '../model/capacity.ts'
 import type { Size } from '../model/instance.ts'
-import { nearNames } from './near.ts'
 import type { Liveness } from './services.ts'
 
 /** What a compute daemon says of its host when it starts. */
@@ -18,6 +18,7 @@ export type HostSelf = {
   availabilityZone: string
   report: HostReport
 }
+/** What a host says that it has. */
 export type HostReport = {
   driver: string
   hypervisor: string
@@ -27,14 +28,18 @@ export type HostReport = {
 }
 
 /** The identity that a host has given, locked until the transaction ends; undefined for a host never heard of. */
-export async function lockHost(db: Db, name: string): Promise<{ hostId: string; instances: number } | undefined> {
+export async function lockHost(
+  db: Db,
+  name: string,
+): Promise<{ hostId: string; incarnation: string; instances: number } | undefined> {
   const row = await locked(
     db,
-    db.selectFrom('hosts').select(['host_id', 'instances']).where('name', '=', name),
+    db.selectFrom('hosts').select(['host_id', 'incarnation', 'instances']).where('name', '=', name),
   ).executeTakeFirst()
-  return row && { hostId: row.host_id, instances: row.instances }
+  return row && { hostId: row.host_id, incarnation: row.incarnation, instances: row.instances }
 }
 
+/** A host that was never seen before; a unique violation where it is added at the same moment elsewhere. */
 export async function addHost(db: Db, self: HostSelf, now: number): Promise<void> {
   await db
     .insertInto('hosts')
@@ -56,6 +61,7 @@ export async function updateHost(db: Db, self: HostSelf): Promise<void> {
   await db.updateTable('hosts').set(selfColumns(self)).where('name', '=', self.name).execute()
 }
 
+/** Takes in fresh numbers; what is used of the host is not its to say. */
 export async function updateHostReport(db: Db, name: string, report: HostReport): Promise<void> {
   await db.updateTable('hosts').set(reportColumns(report)).where('name', '=', name).execute()
 }
@@ -105,7 +111,7 @@ async function failHostNotFound(db: Db, name: string): Promise<never> {
   const rows = await db.selectFrom('hosts').select('name').limit(10_000).execute()
   fail('HostNotFound', {
     id: name,
-    near: nearNames(
+    near: nearest(
       name,
       rows.map((row) => row.name),
     ),

@@ -1,10 +1,10 @@
 import type { Selectable } from 'kysely'
 import { fail } from '../base/errors.ts'
+import { nearest } from '../base/near.ts'
 import type { Image, ImageFile, ImagePart } from '../contracts/shapes.ts'
 import { isUniqueViolation } from '../db/dialect.ts'
 import type { Db } from '../db/handle.ts'
 import type { Database } from '../db/schema.ts'
-import { nearNames } from './near.ts'
 
 /** A file of an image; `complete` once its content is in the store and was checked. */
 export type StoredFile = ImageFile & { complete: boolean }
@@ -33,7 +33,7 @@ export async function imageCalled(db: Db, ref: string): Promise<ImageRecord> {
   const names = await db.selectFrom('images').select('name').limit(1000).execute()
   fail('ImageNotFound', {
     id: ref,
-    near: nearNames(
+    near: nearest(
       ref,
       names.map(({ name }) => name),
     ),

@@ -1,17 +1,18 @@
 import type { Insertable, Selectable } from 'kysely'
 import { fail } from '../base/errors.ts'
+import { nearest } from '../base/near.ts'
 import type { Fault, Instance, InstanceSummary } from '../contracts/shapes.ts'
 import { locked } from '../db/dialect.ts'
 import type { Db } from '../db/handle.ts'
 import type { Database } from '../db/schema.ts'
 import type { InstanceState, PowerState, Size } from '../model/instance.ts'
 import { kindOf, type OperationKind } from '../model/operation.ts'
-import { nearNames } from './near.ts'
 import { type Marker, markerOf, olderThan } from './paging.ts'
 
 /** Whose instances one may see: those of a project; of all others too, after its own, where `all` is set. */
 export type Scope = { projectId: string; all: boolean }
 
+/** An instance that is to be, before it has a host. */
 export type NewInstance = {
   id: string
   name: string
@@ -31,6 +32,7 @@ export type NewInstance = {
   createdAt: number
 }
 
+/** Writes instances in state BUILD, without a host. */
 export async function addInstances(db: Db, instances: readonly NewInstance[]): Promise<void> {
   for (let start = 0; start < instances.length; start += 500)
     await db
@@ -124,7 +126,7 @@ export async function instanceCalled(db: Db, ref: string, scope: Scope): Promise
     .execute()
   fail('InstanceNotFound', {
     id: ref,
-    near: nearNames(
+    near: nearest(
       ref,
       names.map(({ name }) => name),
     ),
@@ -146,6 +148,7 @@ export async function lockInstances(db: Db, ids: readonly string[]): Promise<Ins
   return rows.map((row) => toInstance(row))
 }
 
+/** Which instances a list is to have. */
 export type InstanceFilter = {
   limit: number
   marker?: string | undefined
@@ -213,6 +216,7 @@ export async function instancesOn(
   return rows.map((row) => ({ ...row, power: row.power as PowerState }))
 }
 
+/** Gives an instance another name. */
 export async function renameInstance(db: Db, id: string, name: string, now: number): Promise<void> {
   await db.updateTable('instances').set({ name, updated_at: now }).where('id', '=', id).execute()
 }
@@ -228,6 +232,7 @@ export type Rest = {
   launched?: boolean | undefined
 }
 
+/** Writes how an instance rests; what `rest` does not say stays. */
 export async function restInstance(db: Db, id: string, rest: Rest, now: number): Promise<void> {
   await db
     .updateTable('instances')

@@ -68,6 +68,7 @@ const fromNew = (o: NewOperation): Insertable<Database['operations']> => ({
   finished_at: o.state === 'queued' ? null : o.createdAt,
 })
 
+/** One operation by its id. */
 export async function findOperation(db: Db, id: string): Promise<OperationRecord | undefined> {
   const row = await db.selectFrom('operations').selectAll().where('id', '=', id).executeTakeFirst()
   return row && toRecord(row)

@@ -219,7 +219,7 @@ export async function freeRoom(db: Db, host: string, size: Size): Promise<void> 
  */
 export async function releaseHost(
   db: Db,
-  { operationId, host, now, exclude }: { operationId: string; host: string; now: number; exclude?: Fault },
+  { operationId, host, now }: { operationId: string; host: string; now: number },
 ): Promise<boolean> {
   const found = await db.selectFrom('operations').select('instance_id').where('id', '=', operationId).executeTakeFirst()
   if (!found) return false
@@ -232,23 +232,14 @@ export async function releaseHost(
       db,
       db
         .selectFrom('operations')
-        .select('args')
+        .select('id')
         .where('id', '=', operationId)
         .where('kind', '=', 'boot')
         .where('state', '=', 'queued')
         .where('host', '=', host),
     ).executeTakeFirst()
     if (!operation || !instance) return false
-    const args = JSON.parse(operation.args) as BootArgs
-    if (exclude) {
-      args.excluded.push(host)
-      args.faults.push(exclude)
-    }
-    await db
-      .updateTable('operations')
-      .set({ host: null, args: JSON.stringify(args), dispatched_at: now })
-      .where('id', '=', operationId)
-      .execute()
+    await db.updateTable('operations').set({ host: null, dispatched_at: now }).where('id', '=', operationId).execute()
     await db.updateTable('instances').set({ host: null, updated_at: now }).where('id', '=', found.instance_id).execute()
     await freeRoom(db, host, { vcpus: instance.vcpus, memoryMb: instance.memory_mb, diskGb: instance.disk_gb })
     return true

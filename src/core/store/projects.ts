@@ -4,6 +4,7 @@ import type { Db } from '../db/handle.ts'
 /** What is limited, as `quotas.resource` names it. */
 export const quotaResources = ['instances', 'cores', 'ram_mb'] as const
 type QuotaResource = (typeof quotaResources)[number]
+/** So much of each thing that a quota bounds. */
 export type Amounts = Record<QuotaResource, number>
 
 /**

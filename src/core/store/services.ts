@@ -10,6 +10,7 @@ export type Liveness = { now: number; downMs: number }
 /** One process of the cloud: a program's name, the host it runs on, one life of it. */
 export type ServiceLife = { binary: string; host: string; version: string; incarnation: string }
 
+/** What people call a service: `compute@host1`. */
 export const serviceId = (binary: string, host: string): string => `${binary}@${host}`
 
 /** Notes that a service is alive; it exists from the first time on. A new life begins where the incarnation is another. */
@@ -59,11 +60,13 @@ export async function isServiceUp(db: Db, binary: string, host: string | undefin
   return row !== undefined
 }
 
+/** One service by its id. */
 export async function findService(db: Db, id: string, alive: Liveness): Promise<Service | undefined> {
   const row = await db.selectFrom('services').selectAll().where('id', '=', id).executeTakeFirst()
   return row && toService(row, alive)
 }
 
+/** Every service that has ever reported. */
 export async function listServices(db: Db, alive: Liveness): Promise<Service[]> {
   const rows = await db.selectFrom('services').selectAll().orderBy('binary').orderBy('host').execute()
   return rows.map((row) => toService(row, alive))

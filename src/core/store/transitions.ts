@@ -11,10 +11,16 @@ export type Owner = { host: string; incarnation: string }
  * what the caller had seen, and changes nothing otherwise.
  */
 
-/** A host takes the operation; `seen` is what it looked like before. */
+/**
+ * A host takes the operation; `seen` is what it looked like before. Its host counts, too: a boot that waits to be claimed
+ * may be placed elsewhere meanwhile, and would be built twice.
+ */
 export async function takeOperation(
   db: Db,
-  seen: Pick<OperationRecord, 'id' | 'state' | 'attempt'> & { incarnation?: string | undefined },
+  seen: Pick<OperationRecord, 'id' | 'state' | 'attempt'> & {
+    host?: string | undefined
+    incarnation?: string | undefined
+  },
   taken: Owner & { leaseUntil: number; attempt: number; step: string; steps: Step[] },
 ): Promise<boolean> {
   const { numUpdatedRows } = await db
@@ -31,6 +37,7 @@ export async function takeOperation(
     .where('id', '=', seen.id)
     .where('state', '=', seen.state)
     .where('attempt', '=', seen.attempt)
+    .where('host', seen.host === undefined ? 'is' : '=', seen.host ?? null)
     .where('incarnation', seen.incarnation === undefined ? 'is' : '=', seen.incarnation ?? null)
     .where('open_instance_id', 'is not', null)
     .executeTakeFirst()

@@ -22,6 +22,7 @@ export type ImageFiles = {
   ramdisk: string | undefined
 }
 
+/** A guest and its power state. */
 export type GuestPower = { id: string; power: PowerState }
 
 /** What a host has to give, before any overcommit. */

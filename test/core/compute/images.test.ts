@@ -5,21 +5,11 @@ import { describe, expect, test } from 'vitest'
 import { Failure } from '../../../src/core/base/errors.ts'
 import { systemIds } from '../../../src/core/base/ids.ts'
 import { type Images, openImages } from '../../../src/core/compute/images.ts'
-import type { Guest } from '../../../src/core/virt/driver.ts'
-import { newRig, type Rig } from './rig.ts'
+import { guest, newRig, type Rig } from './rig.ts'
 import { away } from './stand-in.ts'
 
 const never = () => new AbortController().signal
 const pieceBytes = 1 << 20
-const guest = (id: string): Guest => ({
-  id,
-  name: 'web',
-  size: { vcpus: 1, memoryMb: 64, diskGb: 1 },
-  metadata: {},
-  userData: undefined,
-  publicKey: undefined,
-  generation: 1,
-})
 
 /** A rig whose image is `bytes` long, and the cache of a life of its host. */
 async function withImage(bytes: number): Promise<{ rig: Rig; images: Images; content: Buffer; reads(): number }> {

@@ -10,11 +10,22 @@ import { type Engine, openEngine } from '../../../src/core/compute/engine.ts'
 import { openImages } from '../../../src/core/compute/images.ts'
 import { newTurns } from '../../../src/core/compute/turns.ts'
 import { serviceContext } from '../../../src/core/model/context.ts'
-import type { Driver } from '../../../src/core/virt/driver.ts'
+import type { Driver, Guest } from '../../../src/core/virt/driver.ts'
 import { type FakeDriver, openFake } from '../../../src/core/virt/fake/driver.ts'
 import { StandIn } from './stand-in.ts'
 
 export const ctx = serviceContext('test', 'req-test')
+
+/** A guest as a driver knows it. */
+export const guest = (id: string): Guest => ({
+  id,
+  name: 'web',
+  size: { vcpus: 1, memoryMb: 64, diskGb: 1 },
+  metadata: {},
+  userData: undefined,
+  publicKey: undefined,
+  generation: 1,
+})
 
 const begun = systemClock.now()
 /** A clock that runs fifty times as fast as the world: backoffs and graces cost a test next to nothing. */

@@ -6,8 +6,7 @@ import type { compute } from '../../../src/core/contracts/compute.ts'
 import { kindNames, kindOf } from '../../../src/core/model/operation.ts'
 import type { Bus } from '../../../src/core/rpc/bus.ts'
 import type { Api } from '../../../src/core/rpc/contract.ts'
-import type { Guest } from '../../../src/core/virt/driver.ts'
-import { ctx, newRig, type Rig } from './rig.ts'
+import { ctx, guest, newRig, type Rig } from './rig.ts'
 import { away } from './stand-in.ts'
 
 /** The side of the bus that a host sees, without a wire. */
@@ -39,17 +38,8 @@ async function started(rig: Rig, more: { fatal?: (e: unknown) => void } = {}) {
 }
 
 async function put(rig: Rig, power: 'RUNNING' | 'SHUTDOWN', id = rig.conductor.newInstance('RUNNING', 'ACTIVE')) {
-  const guest: Guest = {
-    id,
-    name: 'web',
-    size: { vcpus: 1, memoryMb: 64, diskGb: 1 },
-    metadata: {},
-    userData: undefined,
-    publicKey: undefined,
-    generation: 1,
-  }
-  await rig.fake.createDisk(guest, { disk: undefined, kernel: '/kernel', ramdisk: undefined })
-  if (power === 'RUNNING') await rig.fake.start(guest)
+  await rig.fake.createDisk(guest(id), { disk: undefined, kernel: '/kernel', ramdisk: undefined })
+  if (power === 'RUNNING') await rig.fake.start(guest(id))
   return id
 }
 
@@ -157,6 +147,20 @@ describe('a host at work', () => {
     await rig.conductor.heard('power', 3)
     expect(rig.conductor.instances.get(one)?.power).toBe('SHUTDOWN')
     expect(rig.conductor.instances.get(two)?.power).toBe('CRASHED')
+  })
+
+  test('tells again of a change that the conductor did not hear, long before the next full report', async () => {
+    const rig = await newRig()
+    const instance = await put(rig, 'RUNNING')
+    await started(rig)
+    await rig.conductor.heard('power')
+    let deaf = 3
+    rig.conductor.trouble = (method) => (method === 'power' && deaf-- > 0 ? away() : undefined)
+    const since = rig.clock.now()
+    rig.fake.tell(instance, 'shutdown')
+    await rig.conductor.heard('power', 2)
+    expect(rig.conductor.instances.get(instance)?.power).toBe('SHUTDOWN')
+    expect(rig.clock.now() - since).toBeLessThan(30_000)
   })
 
   test('tells of a change during an operation when that is over', async () => {

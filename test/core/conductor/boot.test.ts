@@ -42,9 +42,11 @@ describe.each(await databases())('on $name', (database) => {
   test('everything that was wished for reaches the host and the scheduler', async () => {
     const rig = await start()
     const h1 = await rig.host('h1')
+    await rig.boot('db1')
+    const other = (await rig.show('db1')).id
     const { operation } = await rig.boot('web', {
       metadata: { role: 'web' },
-      hints: { different_host: 'x' },
+      hints: { different_host: ` db1,${other}`, group: 'front' },
       userData: Buffer.from('#!/bin/sh').toString('base64'),
       key: 'ssh-ed25519 AAAAC3Nz me@here',
       description: 'the first one',
@@ -60,9 +62,11 @@ describe.each(await databases())('on $name', (database) => {
     expect(await rig.show('web')).toMatchObject({
       description: 'the first one',
       availabilityZone: 'nova',
-      hints: { different_host: 'x' },
+      hints: { different_host: `${other},${other}`, group: 'front' },
       hasUserData: true,
     })
+    const crowd = { different_host: Array(7).fill('db1').join(',') }
+    await expect(rig.conductor.boot(admin, { name: 'x', hints: crowd })).rejects.toThrow('more than six instances')
     const { decision } = await rig.conductor.bootDryRun(admin, { name: 'x', availabilityZone: ':h1' })
     expect(JSON.parse(decision.summary)).toMatchObject({ forcedHost: 'h1', size: { memoryMb: 512 }, excluded: [] })
   })
@@ -71,6 +75,7 @@ describe.each(await databases())('on $name', (database) => {
     ['an unknown image', { image: 'tinny' }, { code: 'ImageNotFound', hint: 'Did you mean "tiny"?' }],
     ['an unknown flavor', { flavor: 'm1.tny' }, { code: 'FlavorNotFound', hint: 'Did you mean "m1.tiny"?' }],
     ['an unknown host', { availabilityZone: ':h2' }, { code: 'HostNotFound', hint: 'Did you mean "h1"?' }],
+    ['a hint that names no instance', { hints: { same_host: 'db1' } }, { code: 'InstanceNotFound' }],
     ['no host behind the colon', { availabilityZone: 'nova:' }, { code: 'InvalidRequest' }],
     ['user data that is not base64', { userData: 'hello!' }, { code: 'InvalidRequest' }],
     ['a key that is none', { key: 'my key' }, { code: 'InvalidRequest' }],

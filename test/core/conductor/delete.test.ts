@@ -93,7 +93,7 @@ describe.each(await databases())('on $name', (database) => {
       { instances: 0, used_vcpus: 0 },
     ])
     const { instances } = await rig.conductor.instanceList(admin, { deleted: true })
-    expect(instances).toMatchObject([{ id, name: 'web' }])
+    expect(instances).toMatchObject([{ id, name: 'web', deletedAt: expect.any(Number) }])
     expect((await rig.events()).at(-1)).toBe('instance.delete.end')
   })
 

@@ -1,5 +1,6 @@
 import { afterEach, describe, expect, test } from 'vitest'
 import { ensureDefaults } from '../../../src/core/conductor/defaults.ts'
+import { conductorManager } from '../../../src/core/conductor/manager.ts'
 import { startPeriodic, upkeep } from '../../../src/core/conductor/periodic.ts'
 import { syncDatabase } from '../../../src/core/db/migrate.ts'
 import { listFlavors } from '../../../src/core/store/flavors.ts'
@@ -151,6 +152,28 @@ describe.each(await databases())('on $name', (database) => {
     await expect(rig.conductor.consoleLog(admin, { instance: 'mail' })).rejects.toMatchObject({
       code: 'InvalidRequest',
     })
+  })
+
+  test('a host that hangs does not hold more than some of those who ask for consoles', async () => {
+    const rig = await start()
+    await rig.running(await rig.host('h1'), 'web')
+    const answers: Array<() => void> = []
+    const computeOn = (host: string) => ({
+      ...rig.deps.computeOn(host),
+      consoleLog: () => new Promise<{ text: string }>((resolve) => answers.push(() => resolve({ text: 'late' }))),
+    })
+    const conductor = conductorManager({ ...rig.deps, computeOn })
+    const asked = Array.from({ length: 20 }, () => conductor.consoleLog(admin, { instance: 'web' }))
+    let refused = 0
+    for (const answer of asked) answer.catch(() => refused++)
+    await expect.poll(() => [refused, answers.length]).toEqual([12, 8])
+    for (const answer of answers) answer()
+    const ends = await Promise.allSettled(asked)
+    expect(ends.filter(({ status }) => status === 'fulfilled')).toHaveLength(8)
+    const again = conductor.consoleLog(admin, { instance: 'web' })
+    await expect.poll(() => answers.length).toBe(9)
+    answers.at(-1)?.()
+    expect(await again).toEqual({ text: 'late' })
   })
 
   test('explain shows the decision and the boot', async () => {

@@ -86,12 +86,12 @@ test('without a word about them, bus and database are those of the state directo
 test('no password is shown', async () => {
   const env = {
     ...nowhere,
-    NOVA_BUS_URL: 'amqp://u:pa:ss@a/v,amqp://u:other@b/v',
+    NOVA_BUS_URL: 'amqp://u:pa:ss@a/v, amqp://u:other@b/v,amqp+unix://u:c,o@mma@/run/bus.sock',
     NOVA_DATABASE_URL: 'mysql://root:hush@db/nova',
   }
   const shown = JSON.stringify(shownOptions(await loadConfig({ env })))
   expect(shown).toContain('mysql://root:***@db/nova')
-  for (const secret of ['pa:ss', 'ss@a', 'other', 'hush']) expect(shown).not.toContain(secret)
+  for (const secret of ['pa:ss', 'ss@a', 'other', 'c,o', 'mma', 'hush']) expect(shown).not.toContain(secret)
 })
 
 test('every option has a reason and a variable of its own', () => {

@@ -8,6 +8,7 @@ import { afterEach, describe, expect, test } from 'vitest'
 import { systemClock } from '../../../src/core/base/clock.ts'
 import { silentLog } from '../../../src/core/base/log.ts'
 import { isUniqueViolation, serverVersion } from '../../../src/core/db/dialect.ts'
+import type { Db } from '../../../src/core/db/handle.ts'
 import { syncDatabase } from '../../../src/core/db/migrate.ts'
 import { openDatabase } from '../../../src/core/db/open.ts'
 import { tx } from '../../../src/core/db/tx.ts'
@@ -19,7 +20,7 @@ afterEach(async () => {
   for (const database of open.splice(0)) await database.drop()
 })
 
-describe.each(await databases())('on $name', ({ open: fresh }) => {
+describe.each(await databases())('on $name', ({ name, open: fresh }) => {
   const start = async () => {
     const database = await fresh()
     open.push(database)
@@ -54,6 +55,24 @@ describe.each(await databases())('on $name', ({ open: fresh }) => {
       .catch((e) => e)
     const nonsense = await sql`select * from nowhere`.execute(db).catch((e) => e)
     expect([twice, sameId, nonsense].map(isUniqueViolation)).toEqual([true, true, false])
+  })
+
+  test.runIf(name === 'sqlite')('a full disk is told as that, and changes nothing', async () => {
+    const { db } = await start()
+    const { rows } = await sql<{ page_count: number }>`pragma page_count`.execute(db)
+    await sql.raw(`pragma max_page_count = ${rows[0]!.page_count}`).execute(db)
+    const tooMuch = (db: Db) =>
+      db
+        .insertInto('flavors')
+        .values([flavor('a'), flavor('x'.repeat(100_000))])
+        .execute()
+    await expect(tx(db, tooMuch)).rejects.toMatchObject({
+      code: 'DatabaseDown',
+      message: expect.stringContaining('full'),
+    })
+    await sql`pragma max_page_count = 1000000`.execute(db)
+    expect(await db.selectFrom('flavors').selectAll().execute()).toEqual([])
+    await tx(db, tooMuch)
   })
 
   test('a transaction that throws leaves nothing, and one within another is a part of it', async () => {

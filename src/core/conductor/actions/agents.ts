@@ -28,21 +28,23 @@ export async function hello(
   const greet = () =>
     change(deps, async (db, note) => {
       const known = await lockHost(db, name)
+      const wasUp = await isServiceUp(db, binary, name, now)
       if (known && known.hostId !== hostId) {
-        const taken = known.instances > 0 || (await isServiceUp(db, binary, name, now))
-        if (taken) fail('HostMismatch', { host: name, known: known.hostId, presented: hostId })
+        if (known.instances > 0 || wasUp) fail('HostMismatch', { host: name, known: known.hostId, presented: hostId })
       }
       if (known) await updateHost(db, self)
       else await addHost(db, self, now.now)
       await serviceHeartbeat(db, { binary, host: name, version, incarnation }, now.now)
-      note({
-        at: now.now,
-        type: 'host.up',
-        host: name,
-        requestId: ctx.requestId,
-        projectId: ctx.projectId,
-        message: `${report.driver} (${report.accelerator}), version ${version}`,
-      })
+      // A daemon says it again each time that its link to the bus comes back.
+      if (!wasUp || known?.incarnation !== incarnation)
+        note({
+          at: now.now,
+          type: 'host.up',
+          host: name,
+          requestId: ctx.requestId,
+          projectId: ctx.projectId,
+          message: `${report.driver} (${report.accelerator}), version ${version}`,
+        })
       return { operations: await openOperationsOn(db, name), instances: await instancesOn(db, name) }
     })
   // The first word of a new host, said twice at the same moment: the second finds it known.
@@ -51,7 +53,8 @@ export async function hello(
 
 /**
  * A host is alive, with fresh numbers: its leases are renewed, and it hears which operations not to go on with.
- * `HostNotFound` where it is not known (any more): it must say hello again.
+ * `HostNotFound` where it must say hello (again): it is not known, or the life that counts here is silent. That one may
+ * have ended long ago, its hello having been carried out late, after the hello of the life that speaks.
  */
 export async function heartbeat(
   deps: ConductorDeps,
@@ -62,7 +65,7 @@ export async function heartbeat(
   const now = clock.now()
   const leaseUntil = now + options.leaseSeconds * 1000
   if (!(await seeService(db, { binary, host, incarnation }, now))) {
-    if (!(await lockHost(db, host))) return fail('HostNotFound', { id: host })
+    if (!(await isServiceUp(db, binary, host, alive(deps)))) return fail('HostNotFound', { id: host })
     return { lost: operations, cancelled: [], leaseUntil }
   }
   if (report) await updateHostReport(db, host, report)

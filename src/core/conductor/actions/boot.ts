@@ -12,13 +12,13 @@ export async function bootDryRun(
   wish: Args<typeof conductor, 'bootDryRun'>,
 ): Promise<Result<typeof conductor, 'bootDryRun'>> {
   const { db, clock, options, scheduler } = deps
-  const { image, flavor, names, availabilityZone, forcedHost } = await planOf(deps, ctx, wish)
+  const { image, flavor, names, availabilityZone, forcedHost, hints } = await planOf(deps, ctx, wish)
   const size = { vcpus: flavor.vcpus, memoryMb: flavor.memoryMb, diskGb: flavor.diskGb }
   await checkQuota(db, ctx.projectId, { count: names.length, size, quota: options.quota, now: clock.now() })
   const decision = await scheduler.decide(ctx, {
     projectId: ctx.projectId,
     size,
-    hints: wish.hints ?? {},
+    hints,
     ...(availabilityZone === undefined ? {} : { availabilityZone }),
     ...(forcedHost === undefined ? {} : { forcedHost }),
     excluded: [],

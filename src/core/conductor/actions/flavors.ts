@@ -6,15 +6,18 @@ import { addFlavors, flavorCalled, listFlavors, removeFlavor } from '../../store
 import type { ConductorDeps } from '../deps.ts'
 import { onlyAdmins } from './access.ts'
 
+/** Every flavor. */
 export async function flavorList({ db }: Pick<ConductorDeps, 'db'>): Promise<Result<typeof conductor, 'flavorList'>> {
   return { flavors: await listFlavors(db) }
 }
 
+/** One flavor. `FlavorNotFound`, `AmbiguousName`. */
 export const flavorShow = (
   { db }: Pick<ConductorDeps, 'db'>,
   { flavor }: Args<typeof conductor, 'flavorShow'>,
 ): Promise<Flavor> => flavorCalled(db, flavor)
 
+/** Makes a flavor. Administrators only; `FlavorExists`. */
 export async function flavorCreate(
   { db, ids, clock }: Pick<ConductorDeps, 'db' | 'ids' | 'clock'>,
   ctx: Context,

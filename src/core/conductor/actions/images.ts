@@ -22,10 +22,12 @@ import { completeUpload, hasFile, readPiece, removeFile, removeUpload, writePiec
 
 type Deps = Pick<ConductorDeps, 'db' | 'imageDir'>
 
+/** Every image. */
 export async function imageList({ db }: Pick<Deps, 'db'>): Promise<Result<typeof conductor, 'imageList'>> {
   return { images: (await listImages(db)).map(toImage) }
 }
 
+/** One image. `ImageNotFound`. */
 export async function imageShow(
   { db }: Pick<Deps, 'db'>,
   { image }: Args<typeof conductor, 'imageShow'>,

@@ -24,6 +24,7 @@ export async function instanceList(
   return { instances: deleted ? await listDeleted(db, asked) : await listInstances(db, asked) }
 }
 
+/** One instance, with its task and its open operation. */
 export async function instanceShow(
   { db }: Pick<ConductorDeps, 'db'>,
   ctx: Context,
@@ -35,6 +36,7 @@ export async function instanceShow(
   return { ...instance, task: kindOf(open.kind).task, operation: toOperationSummaryOf(open) }
 }
 
+/** Changes the name alone: it is the ids that everything else holds on to. */
 export async function instanceRename(
   deps: Pick<ConductorDeps, 'db' | 'clock' | 'publish'>,
   ctx: Context,
@@ -60,9 +62,15 @@ export async function instanceRename(
   return instanceShow(deps, ctx, { instance: id })
 }
 
+/** Questions handed on to each host that it has not answered yet. */
+export type Relays = Map<string, number>
+/** A host that hangs holds so many of the conductor's slots at most, and so long: hosts need them for their heartbeats. */
+const relaysMax = 8
+const relayMs = 10_000
+
 /** The console is on the host: its answer is handed on. */
 export async function consoleLog(
-  { db, computeOn }: Pick<ConductorDeps, 'db' | 'computeOn'>,
+  { db, computeOn, relays }: Pick<ConductorDeps, 'db' | 'computeOn'> & { relays: Relays },
   ctx: Context,
   { instance: ref, lines }: Args<typeof conductor, 'consoleLog'>,
 ): Promise<Result<typeof conductor, 'consoleLog'>> {
@@ -72,7 +80,21 @@ export async function consoleLog(
       what: `${name} is on no host, so it has no console.`,
       hint: `Why it is not: nova explain ${name}`,
     })
-  return computeOn(host).consoleLog(ctx, { instance: id, ...(lines === undefined ? {} : { lines }) })
+  const open = relays.get(host) ?? 0
+  if (open >= relaysMax)
+    return fail('InvalidRequest', {
+      what: `Host ${host} has not answered ${open} questions for consoles yet.`,
+      hint: `Ask again in a moment; where that does not help: nova host show ${host}`,
+    })
+  relays.set(host, open + 1)
+  try {
+    const asked = { instance: id, ...(lines === undefined ? {} : { lines }) }
+    return await computeOn(host).consoleLog(ctx, asked, { timeoutMs: relayMs })
+  } finally {
+    const left = (relays.get(host) ?? 1) - 1
+    if (left > 0) relays.set(host, left)
+    else relays.delete(host)
+  }
 }
 
 /** How an instance came to its host, or why it did not. */

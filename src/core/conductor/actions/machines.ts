@@ -1,4 +1,5 @@
 import { fail } from '../../base/errors.ts'
+import { nearest } from '../../base/near.ts'
 import type { conductor } from '../../contracts/conductor.ts'
 import type { Service } from '../../contracts/shapes.ts'
 import { serverVersion } from '../../db/dialect.ts'
@@ -7,7 +8,6 @@ import type { Context } from '../../model/context.ts'
 import type { Args, Result } from '../../rpc/contract.ts'
 import { hostCalled, listHosts } from '../../store/hosts.ts'
 import { countInstances, listInstances } from '../../store/instances.ts'
-import { nearNames } from '../../store/near.ts'
 import { countOperations } from '../../store/operations.ts'
 import { findService, listServices, serviceId, setService } from '../../store/services.ts'
 import type { ConductorDeps } from '../deps.ts'
@@ -16,11 +16,13 @@ import { alive, onlyAdmins, pageDefault } from './access.ts'
 
 type Deps = Pick<ConductorDeps, 'db' | 'clock' | 'options'>
 
+/** Every daemon, and whether it is up. Administrators only. */
 export async function serviceList(deps: Deps, ctx: Context): Promise<Result<typeof conductor, 'serviceList'>> {
   onlyAdmins(ctx, 'see the services')
   return { services: await listServices(deps.db, alive(deps)) }
 }
 
+/** Enables or disables a service; a disabled compute service gets no new instances. `ServiceNotFound`. */
 export async function serviceSet(
   deps: Deps & Pick<ConductorDeps, 'publish'>,
   ctx: Context,
@@ -45,18 +47,20 @@ export async function serviceSet(
   const known = await listServices(deps.db, alive(deps))
   return fail('ServiceNotFound', {
     id,
-    near: nearNames(
+    near: nearest(
       id,
       known.map((s) => s.id),
     ),
   })
 }
 
+/** Every host with its room. Administrators only. */
 export async function hostList(deps: Deps, ctx: Context): Promise<Result<typeof conductor, 'hostList'>> {
   onlyAdmins(ctx, 'see the hosts')
   return { hosts: await listHosts(deps.db, { alive: alive(deps), overcommit: deps.options.placement }) }
 }
 
+/** One host with its instances. Administrators only; `HostNotFound`. */
 export async function hostShow(
   deps: Deps,
   ctx: Context,

@@ -19,6 +19,7 @@ async function instanceIdOf({ db }: Pick<ConductorDeps, 'db'>, ctx: Context, ref
   return uuid.test(ref) ? ref : (await instanceCalled(db, ref, scopeOf(ctx))).id
 }
 
+/** The caller's operations, or everybody's for an administrator. */
 export async function operationList(
   deps: Pick<ConductorDeps, 'db'>,
   ctx: Context,
@@ -28,6 +29,7 @@ export async function operationList(
   return { operations: await listOperations(deps.db, { ...filter, limit, instanceId, projectId: projectOf(ctx) }) }
 }
 
+/** One operation with its steps. `OperationNotFound`. */
 export async function operationShow(
   deps: Pick<ConductorDeps, 'db'>,
   ctx: Context,
@@ -39,6 +41,7 @@ export async function operationShow(
 /** How many events one sees where nothing is said. */
 const eventsDefault = 100
 
+/** What has happened to what the caller may see. */
 export async function eventList(
   deps: Pick<ConductorDeps, 'db'>,
   ctx: Context,

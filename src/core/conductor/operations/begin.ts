@@ -34,6 +34,16 @@ export const keyOf = (ctx: Context, key: string): string =>
 /** The same key means the same request for a day. */
 export const keyMs = 86_400_000
 
+/** What is to be begun on which instance; `key` is as the caller gave it. */
+/** The operations that were begun under a key, while it lasts; what is older gives the key free. */
+export async function begunUnder(db: Db, key: string, now: number): Promise<OperationRecord[]> {
+  const begun = await operationsOfKey(db, key)
+  if (begun.every(({ createdAt }) => createdAt >= now - keyMs)) return begun
+  // Only now: MySQL locks all rows that an update looks at.
+  await forgetKeys(db, now - keyMs, key)
+  return []
+}
+
 export type Beginning = { instanceId: string; kind: OperationKind; args: unknown; key?: string; retryOf?: string }
 
 /** An operation that was begun; `fresh` where this very request has done it, so that somebody must be told. */
@@ -62,6 +72,8 @@ async function start(deps: ConductorDeps, ctx: Context, beginning: Beginning): P
   const now = deps.clock.now()
   try {
     return await change(deps, async (db, note) => {
+      // Locked before the key is looked up: the same request at the same moment waits here, and then finds this one.
+      if (key !== undefined) await lockInstance(db, beginning.instanceId)
       const before = key === undefined ? undefined : await beganBefore(db, key, beginning, now)
       return before ?? (await startNow(deps, ctx, db, note, { ...beginning, key }, now))
     })
@@ -82,8 +94,7 @@ async function beganBefore(
   { kind, instanceId }: Beginning,
   now: number,
 ): Promise<Started | undefined> {
-  await forgetKeys(db, now - keyMs, key)
-  const [first] = await operationsOfKey(db, key)
+  const [first] = await begunUnder(db, key, now)
   if (!first) return undefined
   if (first.kind !== kind || first.instanceId !== instanceId)
     fail('InvalidRequest', {

@@ -1,4 +1,4 @@
-import { type Failure, fail } from '../../base/errors.ts'
+import { type Failure, fail, isFailure } from '../../base/errors.ts'
 import type { Begun, BootWish, conductor } from '../../contracts/conductor.ts'
 import { isUniqueViolation } from '../../db/dialect.ts'
 import type { Db } from '../../db/open.ts'
@@ -6,11 +6,11 @@ import type { Context } from '../../model/context.ts'
 import { kindOf } from '../../model/operation.ts'
 import type { Result } from '../../rpc/contract.ts'
 import { addInstances, type NewInstance } from '../../store/instances.ts'
-import { addOperations, forgetKeys, type NewOperation, operationsOfKey } from '../../store/operations.ts'
+import { addOperations, type NewOperation } from '../../store/operations.ts'
 import type { BootArgs } from '../../store/placement.ts'
 import { removeQueuedBoot } from '../../store/transitions.ts'
 import type { ConductorDeps } from '../deps.ts'
-import { keyMs, keyOf } from './begin.ts'
+import { begunUnder, keyOf } from './begin.ts'
 import { about, change } from './change.ts'
 import { tell, tellOrHear } from './dispatch.ts'
 import { type Plan, planOf } from './plan.ts'
@@ -36,8 +36,9 @@ export async function boot(deps: ConductorDeps, ctx: Context, wish: BootWish): P
   try {
     await write(deps, ctx, pairs, plan, now)
   } catch (e) {
-    // The same request at the same moment: the other one was first.
-    const twin = key !== undefined && isUniqueViolation(e) ? await bootedBefore(deps, key) : undefined
+    // The same request at the same moment: the other one was first, and may have taken the last of the quota.
+    const met = isUniqueViolation(e) || isFailure(e, 'QuotaExceeded')
+    const twin = key !== undefined && met ? await bootedBefore(deps, key) : undefined
     if (twin) return twin
     throw e
   }
@@ -51,8 +52,7 @@ const begunOf = ({ operation }: { operation: Pick<NewOperation, 'id' | 'instance
 })
 
 async function bootedBefore({ db, clock }: ConductorDeps, key: string): Promise<Booted | undefined> {
-  await forgetKeys(db, clock.now() - keyMs, key)
-  const operations = await operationsOfKey(db, key)
+  const operations = await begunUnder(db, key, clock.now())
   const [first] = operations
   if (!first) return undefined
   if (first.kind !== 'boot')
@@ -91,7 +91,7 @@ function pairsOf(
       forcedHost: plan.forcedHost,
       description: wish.description,
       metadata: wish.metadata ?? {},
-      hints: wish.hints ?? {},
+      hints: plan.hints,
       userData: wish.userData,
       key: wish.key,
       createdAt: now,

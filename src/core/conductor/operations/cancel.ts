@@ -1,6 +1,7 @@
 import { fail } from '../../base/errors.ts'
 import type { OperationSummary } from '../../contracts/shapes.ts'
 import type { Context } from '../../model/context.ts'
+import { isOpen } from '../../model/operation.ts'
 import { findOperation, type OperationRecord, toOperationSummaryOf } from '../../store/operations.ts'
 import { requestCancel } from '../../store/transitions.ts'
 import type { ConductorDeps } from '../deps.ts'
@@ -29,8 +30,7 @@ export async function cancel(deps: ConductorDeps, ctx: Context, id: string): Pro
   // It may be claimed, or be placed, between our look and our write: then it is looked at again.
   for (;;) {
     const operation = await visibleOperation(deps, ctx, id)
-    if (operation.state !== 'queued' && operation.state !== 'running')
-      fail('OperationNotOpen', { id, state: operation.state, verb: 'cancel' })
+    if (!isOpen(operation.state)) fail('OperationNotOpen', { id, state: operation.state, verb: 'cancel' })
     const done = operation.state === 'queued' ? await cancelQueued(deps, operation) : await askOwner(deps, operation)
     if (done) return toOperationSummaryOf(await visibleOperation(deps, ctx, id))
   }

@@ -1,6 +1,7 @@
 import type { Instance, Published } from '../../contracts/shapes.ts'
 import type { Db } from '../../db/open.ts'
 import { tx } from '../../db/tx.ts'
+import { eventKey } from '../../model/event.ts'
 import { addEvents } from '../../store/events.ts'
 import type { ConductorDeps } from '../deps.ts'
 
@@ -29,7 +30,7 @@ export async function change<T>(
 
 /** Tells the world of an event. */
 export function announce({ publish }: Pick<ConductorDeps, 'publish'>, event: Published): void {
-  publish(`${event.type}.${event.instanceId ?? '-'}.${event.operationId ?? '-'}`, event)
+  publish(eventKey(event), event)
 }
 
 /** What any event of an operation says. */

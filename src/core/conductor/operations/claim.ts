@@ -2,7 +2,7 @@ import { fail } from '../../base/errors.ts'
 import type { agent, Work } from '../../contracts/agent.ts'
 import type { Step } from '../../contracts/shapes.ts'
 import type { Context } from '../../model/context.ts'
-import { kindOf } from '../../model/operation.ts'
+import { isOpen, kindOf } from '../../model/operation.ts'
 import type { Args } from '../../rpc/contract.ts'
 import { takeOperation } from '../../store/transitions.ts'
 import { type Job, jobOf } from '../../store/work.ts'
@@ -55,7 +55,7 @@ function admit(id: string, job: Job | undefined, { host, incarnation, now }: Ask
   const lost = (why: string): never => fail('OperationLost', { id, why })
   if (!job) return lost('there is no such operation')
   const { instance, state, ...rest } = job
-  if (state !== 'queued' && state !== 'running') return lost(`it has ${state}`)
+  if (!isOpen(state)) return lost(`it has ${state}`)
   if (!instance) return lost('its instance is gone')
   if (instance.host !== host) return lost(`its instance is ${instance.host ? `on ${instance.host}` : 'on no host'}`)
   if (job.hostIncarnation !== incarnation) return lost(`host ${host} has a newer daemon`)

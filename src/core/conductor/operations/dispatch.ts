@@ -31,7 +31,7 @@ export async function tellOrHear(
   const { clock, log } = deps
   const giveUp = clock.now() + patienceMs
   let up: boolean | undefined
-  for (let pause = 50; ; pause *= 2) {
+  for (let waitMs = 50; ; waitMs *= 2) {
     try {
       await tell(deps, ctx, message)
       return undefined
@@ -41,9 +41,9 @@ export async function tellOrHear(
         return undefined
       }
       up ??= await wasUp(deps, message.host)
-      if (!up || clock.now() + pause > giveUp) return new Failure('HostUnreachable', e.params, e)
+      if (!up || clock.now() + waitMs > giveUp) return new Failure('HostUnreachable', e.params, e)
     }
-    await clock.sleep(pause)
+    await clock.sleep(waitMs)
   }
 }
 

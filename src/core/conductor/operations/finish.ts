@@ -3,6 +3,7 @@ import type { agent } from '../../contracts/agent.ts'
 import type { Fault } from '../../contracts/shapes.ts'
 import type { Context } from '../../model/context.ts'
 import type { PowerState } from '../../model/instance.ts'
+import { isOpen } from '../../model/operation.ts'
 import type { Args, Result } from '../../rpc/contract.ts'
 import { noteHostFailure } from '../../store/hosts.ts'
 import { findOperation, type OperationRecord } from '../../store/operations.ts'
@@ -26,7 +27,7 @@ export async function finish(
   const owner = { host, incarnation }
   const operation = await findOperation(deps.db, id)
   if (!operation) return fail('OperationLost', { id, why: 'there is no such operation' })
-  if (!isOpen(operation)) return tooLate(deps, ctx, operation, { ...owner, power })
+  if (!isOpen(operation.state)) return tooLate(deps, ctx, operation, { ...owner, power })
   if (operation.host !== host || operation.incarnation !== incarnation)
     return fail('OperationLost', { id, why: `${operation.host ?? 'nobody'} has it now` })
   const now = deps.clock.now()
@@ -48,11 +49,9 @@ export async function finish(
   if (ended) return {}
   const current = await findOperation(deps.db, id)
   assert(current, 'operations are not removed while they are young')
-  if (isOpen(current)) return fail('OperationLost', { id, why: `${current.host ?? 'nobody'} has it now` })
+  if (isOpen(current.state)) return fail('OperationLost', { id, why: `${current.host ?? 'nobody'} has it now` })
   return tooLate(deps, ctx, current, { ...owner, power })
 }
-
-const isOpen = ({ state }: OperationRecord): boolean => state === 'queued' || state === 'running'
 
 /** It is over already: said twice, or ended over the host's head. What became of the guest is worth knowing all the same. */
 async function tooLate(

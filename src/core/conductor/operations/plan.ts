@@ -1,12 +1,15 @@
 import { fail } from '../../base/errors.ts'
 import type { BootWish } from '../../contracts/conductor.ts'
 import type { Flavor, Image } from '../../contracts/shapes.ts'
+import type { Db } from '../../db/open.ts'
 import type { Context } from '../../model/context.ts'
 import { flavorCalled } from '../../store/flavors.ts'
 import { checkHost } from '../../store/hosts.ts'
 import { imageCalled } from '../../store/images.ts'
+import { instanceCalled } from '../../store/instances.ts'
 import { defaultFlavor, defaultImage } from '../defaults.ts'
 import type { ConductorDeps } from '../deps.ts'
+import { scopeOf } from './begin.ts'
 
 /** A wish with its names resolved and its defaults taken; everything that can be refused without writing was checked. */
 export type Plan = {
@@ -15,6 +18,8 @@ export type Plan = {
   flavor: Flavor
   availabilityZone: string | undefined
   forcedHost: string | undefined
+  /** As wished; those that name instances have ids in the names' places, as the filters want them. */
+  hints: Record<string, string>
 }
 
 /** As Nova's quota of metadata items. */
@@ -23,7 +28,10 @@ const base64 = /^(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?$
 /** One line of an authorized_keys file without options (sshd(8)). */
 const publicKey = /^(ssh|sk-ssh|ecdsa-sha2|sk-ecdsa-sha2)-[a-z0-9@.-]+ [A-Za-z0-9+/]{8,}={0,2}( [^\n\r]*)?$/
 
-/** Makes a plan of a wish: `ImageNotFound`, `FlavorNotFound`, `FlavorTooSmall`, `Forbidden`, `HostNotFound` and so on. */
+/**
+ * Makes a plan of a wish: `ImageNotFound`, `FlavorNotFound`, `FlavorTooSmall`, `Forbidden`, `HostNotFound`,
+ * `InstanceNotFound` (of a hint) and so on.
+ */
 export async function planOf({ db }: Pick<ConductorDeps, 'db'>, ctx: Context, wish: BootWish): Promise<Plan> {
   check(wish)
   const { availabilityZone, forcedHost } = where(ctx, wish.availabilityZone)
@@ -32,7 +40,8 @@ export async function planOf({ db }: Pick<ConductorDeps, 'db'>, ctx: Context, wi
   if (image.status !== 'active') fail('ImageNotActive', { name: image.name, status: image.status })
   const flavor = wish.flavor === undefined ? await defaultFlavor(db, image) : await flavorCalled(db, wish.flavor)
   fits(flavor, image)
-  return { names: namesOf(wish), image, flavor, availabilityZone, forcedHost }
+  const hints = await hintsOf(db, ctx, wish.hints ?? {})
+  return { names: namesOf(wish), image, flavor, availabilityZone, forcedHost, hints }
 }
 
 function check({ metadata, hints, userData, key }: BootWish): void {
@@ -71,6 +80,24 @@ function split(said: string): [string, string | undefined] {
   const host = said.slice(colon + 1)
   if (host === '') fail('InvalidRequest', { what: `"${said}" names no host.`, hint: 'It is ZONE, ZONE:HOST or :HOST.' })
   return [said.slice(0, colon), host]
+}
+
+/** The hints whose value is instances, several separated by commas. */
+const instanceHints = ['same_host', 'different_host']
+/** What a hint's value holds at most; six ids fit. */
+const hintMax = 255
+
+/** Hints with ids for names: a name may go to another instance later, and a filter knows ids only. */
+async function hintsOf(db: Db, ctx: Context, hints: Record<string, string>): Promise<Record<string, string>> {
+  const resolved = { ...hints }
+  for (const hint of instanceHints) {
+    const refs = (hints[hint] ?? '').split(',').flatMap((ref) => ref.trim() || [])
+    const ids: string[] = []
+    for (const ref of refs) ids.push((await instanceCalled(db, ref, scopeOf(ctx))).id)
+    if (ids.length > 0) resolved[hint] = ids.join(',')
+    if (ids.join(',').length > hintMax) fail('InvalidRequest', { what: `Hint ${hint} names more than six instances.` })
+  }
+  return resolved
 }
 
 /** A flavor with no disk takes the image's own size, as Nova has it. */

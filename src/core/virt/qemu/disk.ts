@@ -5,6 +5,7 @@ import type { ImageFiles } from '../driver.ts'
 
 const gib = 1 << 30
 
+/** Whether there is something at this path. */
 export const exists = (path: string): Promise<boolean> =>
   stat(path).then(
     () => true,

@@ -13,7 +13,7 @@ import { createDisk } from './disk.ts'
 import { QemuHost, type QemuOptions } from './host.ts'
 import { instancesDir } from './paths.ts'
 import { pauseGuest, unpauseGuest } from './pause.ts'
-import { defaultBinary, defaultQemuImg, qemuVersion } from './probe.ts'
+import { defaultBinary, defaultQemuImg, findQemu } from './probe.ts'
 import { findMachines } from './process.ts'
 import { readRecord, writeRecord } from './record.ts'
 import { resumeGuest, type StartDeps, startGuest } from './start.ts'
@@ -36,6 +36,8 @@ export function openQemu(options: QemuOptions): Driver {
   return {
     name: 'qemu',
     async init() {
+      // A host that could run nothing says so at once, and does not join the cloud.
+      await installation()
       host.open()
       await takeUp(host)
       const trim = async () => {
@@ -81,9 +83,13 @@ function once<T>(ask: () => Promise<T>): () => Promise<T> {
 
 type Installation = Pick<Resources, 'hypervisor' | 'hypervisorVersion'> & { accelerator: Accelerator }
 
-async function readInstallation({ stateDir, accelerator, log }: QemuOptions, binary: string): Promise<Installation> {
-  const version = await qemuVersion(binary)
-  if (version === undefined) fail('DriverFailed', { deed: 'be found', why: `${binary} cannot be run on this host` })
+async function readInstallation(
+  { stateDir, accelerator, log, qemuImg }: QemuOptions,
+  binary: string,
+): Promise<Installation> {
+  const qemu = await findQemu({ qemuBinary: binary, qemuImg })
+  if (!qemu.found) fail('DriverFailed', { deed: 'be found', why: `${qemu.why} (${qemu.mend})` })
+  const { version } = qemu
   const known = { hypervisor: 'qemu', hypervisorVersion: version }
   if (accelerator === 'tcg') return { ...known, accelerator }
   const choice = await chooseAccelerator({ binary, qemuVersion: version, stateDir })

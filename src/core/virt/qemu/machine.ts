@@ -32,6 +32,7 @@ const powers: Readonly<Record<string, PowerState>> = {
 /** Run states from which the guest can be made to run again by `cont`. */
 const resumable = new Set(['paused', 'prelaunch', 'postmigrate', 'io-error', 'save-vm', 'watchdog', 'debug'])
 
+/** QEMU's own word for what the machine does (`query-status`). */
 export async function runState(qmp: Qmp): Promise<string> {
   return ((await qmp.execute('query-status')) as { status: string }).status
 }
@@ -42,8 +43,10 @@ export async function machineType(qmp: Qmp): Promise<string> {
   return type.replace(/-machine$/, '')
 }
 
+/** The power state behind QEMU's word; what is neither running nor over stands still. */
 export const powerOf = (state: string): PowerState => powers[state] ?? 'PAUSED'
 
+/** Whether a machine in this state goes on when it is told `cont`. */
 export const canContinue = (state: string): boolean => resumable.has(state)
 
 /** What QEMU said last, for the error of a machine that did not start. */

@@ -24,6 +24,7 @@ export type GuestPaths = {
   memorySocket: string
 }
 
+/** The directory that holds a directory for each guest. */
 export const instancesDir = (stateDir: string): string => join(stateDir, 'instances')
 
 export function guestPaths(stateDir: string, id: string): GuestPaths {

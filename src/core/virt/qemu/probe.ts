@@ -17,22 +17,30 @@ export async function qemuVersion(binary: string): Promise<string | undefined> {
   return code === 0 ? (/version (\d[\d.]*)/.exec(stdout)?.[1] ?? 'unknown') : undefined
 }
 
-/** Looks whether guests can be run here, and how; tries KVM by running a guest of one sector. Never fails. */
-export async function probeQemu(
-  options: { stateDir?: string; qemuBinary?: string; qemuImg?: string } = {},
-): Promise<QemuProbe> {
-  const { stateDir, qemuBinary = defaultBinary, qemuImg = defaultQemuImg } = options
+type Programs = { qemuBinary?: string | undefined; qemuImg?: string | undefined }
+
+/** QEMU's version where its programs can be run here, or what is missing and how to mend that. Never fails. */
+export async function findQemu({
+  qemuBinary = defaultBinary,
+  qemuImg = defaultQemuImg,
+}: Programs): Promise<{ found: true; version: string } | Extract<QemuProbe, { found: false }>> {
   const [version, img] = await Promise.all([qemuVersion(qemuBinary), qemuVersion(qemuImg)])
-  if (version === undefined || img === undefined) {
-    const missing = [
-      ...(version === undefined ? [{ program: qemuBinary, package: 'qemu-system-x86' }] : []),
-      ...(img === undefined ? [{ program: qemuImg, package: 'qemu-utils' }] : []),
-    ]
-    return {
-      found: false,
-      why: `${missing.map((m) => m.program).join(' and ')} cannot be run here`,
-      mend: `apt-get install -y --no-install-recommends ${missing.map((m) => m.package).join(' ')}`,
-    }
+  if (version !== undefined && img !== undefined) return { found: true, version }
+  const missing = [
+    ...(version === undefined ? [{ program: qemuBinary, package: 'qemu-system-x86' }] : []),
+    ...(img === undefined ? [{ program: qemuImg, package: 'qemu-utils' }] : []),
+  ]
+  return {
+    found: false,
+    why: `${missing.map((m) => m.program).join(' and ')} cannot be run here`,
+    mend: `apt-get install -y --no-install-recommends ${missing.map((m) => m.package).join(' ')}`,
   }
-  return { found: true, version, ...(await chooseAccelerator({ binary: qemuBinary, qemuVersion: version, stateDir })) }
+}
+
+/** Looks whether guests can be run here, and how; tries KVM by running a guest of one sector. Never fails. */
+export async function probeQemu(options: Programs & { stateDir?: string } = {}): Promise<QemuProbe> {
+  const { stateDir, qemuBinary: binary = defaultBinary } = options
+  const qemu = await findQemu(options)
+  if (!qemu.found) return qemu
+  return { ...qemu, ...(await chooseAccelerator({ binary, qemuVersion: qemu.version, stateDir })) }
 }

@@ -1,7 +1,7 @@
 import { once } from 'node:events'
 import { createWriteStream } from 'node:fs'
 import { open, rename, rm } from 'node:fs/promises'
-import { createServer, type Socket } from 'node:net'
+import { createServer, type Server, type Socket } from 'node:net'
 import { basename } from 'node:path'
 import { pipeline } from 'node:stream/promises'
 import { assert } from '../../base/errors.ts'
@@ -69,24 +69,34 @@ async function receiveMemory(
   const server = createServer()
   server.listen(socketPath)
   await once(server, 'listening')
+  const over = new AbortController()
+  const written = writeTo(file, server, over.signal).then(
+    () => undefined,
+    (e: unknown) => e,
+  )
   try {
-    const connected = once(server, 'connection') as Promise<[Socket]>
     // The link is a pipe inside this host; QEMU's limit is made for networks.
     await qmp.execute('migrate-set-parameters', { 'max-bandwidth': 2 ** 40 })
     await qmp.execute('migrate', { uri: `unix:${basename(socketPath)}` })
-    const [socket] = await connected
-    const written = pipeline(socket, createWriteStream(file, { mode: 0o600 })).then(
-      () => undefined,
-      (e: unknown) => e,
-    )
     await migrated(host, qmp, signal)
     const failure = await written
     if (failure) throw failure
     await sync(file)
+  } catch (e) {
+    // QEMU may have ended before it came; nobody waits for it then.
+    over.abort()
+    const failure = await written
+    // Where our side broke off, as on a full disk, that is all that QEMU knows.
+    throw failure === undefined || (failure as Error).name === 'AbortError' ? e : failure
   } finally {
     // Removes the socket as well.
     server.close()
   }
+}
+
+async function writeTo(file: string, server: Server, signal: AbortSignal): Promise<void> {
+  const [socket] = (await once(server, 'connection', { signal })) as [Socket]
+  await pipeline(socket, createWriteStream(file, { mode: 0o600 }), { signal })
 }
 
 async function migrated(host: QemuHost, qmp: Qmp, signal: AbortSignal | undefined): Promise<void> {

@@ -1,6 +1,6 @@
 import fc from 'fast-check'
 import { expect, test } from 'vitest'
-import { distance, nearNames } from '../../../src/core/store/near.ts'
+import { distance, nearest } from '../../../src/core/base/near.ts'
 
 test('the distance counts single-letter changes', () => {
   expect(distance('web', 'web')).toBe(0)
@@ -21,10 +21,25 @@ test('the distance is the same both ways, and nothing only for the same word', (
 
 test('names that may have been meant come nearest first, three at most', () => {
   const names = ['web', 'wob', 'web-1', 'database', 'WEB2', 'mail']
-  expect(nearNames('wbe', names)).toEqual(['web'])
-  expect(nearNames('web2', names)).toEqual(['WEB2', 'web'])
-  expect(nearNames('data', names)).toEqual(['database'])
-  expect(nearNames('x', ['y', 'zz'])).toEqual(['y'])
-  expect(nearNames('nothing like it', names)).toEqual([])
-  expect(nearNames('aaaa', ['aaab', 'aaac', 'aaad', 'aaae'])).toHaveLength(3)
+  expect(nearest('wbe', names)).toEqual(['web'])
+  expect(nearest('web2', names)).toEqual(['WEB2', 'web'])
+  expect(nearest('data', names)).toEqual(['database'])
+  expect(nearest('base', names)).toEqual(['database'])
+  expect(nearest('x', ['y', 'zz'])).toEqual(['y'])
+  expect(nearest('nothing like it', names)).toEqual([])
+  expect(nearest('aaaa', ['aaab', 'aaac', 'aaad', 'aaae'])).toHaveLength(3)
+})
+
+const words = ['list', 'show', 'pause', 'unpause', 'flavor list', 'console-log']
+
+test.each([
+  ['lst', ['list']],
+  ['lsit', ['list']],
+  ['PAUSE', ['pause']],
+  ['unpuase', ['unpause']],
+  ['cons', ['console-log']],
+  ['xyz', []],
+  ['', []],
+])('"%s" may mean %j', (word, meant) => {
+  expect(nearest(word, words, 1)).toEqual(meant)
 })

@@ -1,0 +1,91 @@
+import { type ChildProcess, spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { resolve } from 'node:path'
+import { createInterface } from 'node:readline'
+import { exec } from '../../src/core/base/exec.ts'
+import { missing } from './missing.ts'
+
+/** Debian's packages belong to Debian's interpreter, which need not be the first on the path. */
+const interpreters = ['/usr/bin/python3', 'python3']
+
+/** An interpreter that has oslo.messaging and Nova; undefined where there is none (a failure where it is required). */
+export async function python(): Promise<string | undefined> {
+  for (const interpreter of interpreters) {
+    const { code } = await exec(interpreter, ['-c', 'import oslo_messaging, nova.exception, nova.context, nova.rpc'])
+    if (code === 0) return interpreter
+  }
+  return missing('python', 'no interpreter has oslo.messaging and Nova (Debian: python3-oslo.messaging python3-nova)')
+}
+
+type Line = Readonly<Record<string, unknown>>
+
+/** A program of `test/system/python`, which reads and writes lines of JSON. */
+export class PythonPeer {
+  readonly #child: ChildProcess
+  readonly #ended: Promise<unknown>
+  readonly #answers = new Map<number, (line: Line) => void>()
+  readonly #heard = new Map<unknown, Line>()
+  readonly #listeners = new Map<unknown, (line: Line) => void>()
+  #stderr = ''
+  #asked = 0
+
+  private constructor(interpreter: string, program: string, args: readonly string[]) {
+    this.#child = spawn(interpreter, [resolve(import.meta.dirname, '../system/python', program), ...args], {
+      stdio: 'pipe',
+      env: { ...process.env, PYTHONDONTWRITEBYTECODE: '1' },
+    })
+    this.#ended = once(this.#child, 'exit')
+    this.#child.stderr?.on('data', (data: Buffer) => {
+      this.#stderr += data
+    })
+  }
+
+  /** Starts a program; resolves when it says that it is ready. */
+  static async start(interpreter: string, program: string, ...args: string[]): Promise<PythonPeer> {
+    const peer = new PythonPeer(interpreter, program, args)
+    const ready = new Promise<void>((yes) => peer.#read(yes))
+    const ended = peer.#ended.then(() => {
+      throw new Error(`${program} ended: ${peer.#stderr}`)
+    })
+    await Promise.race([ready, ended])
+    ended.catch(() => undefined)
+    return peer
+  }
+
+  #read(ready: () => void): void {
+    const { stdout } = this.#child
+    if (stdout === null) throw new Error('a program without output')
+    createInterface(stdout).on('line', (text) => {
+      const line = JSON.parse(text) as Line
+      if (line.ready === true) return ready()
+      if (typeof line.id === 'number') return this.#answers.get(line.id)?.(line)
+      this.#heard.set(line.heard, line)
+      this.#listeners.get(line.heard)?.(line)
+    })
+  }
+
+  /** Has the client carry out a wish; its result or what it raised. */
+  ask(wish: object): Promise<Line> {
+    const id = ++this.#asked
+    return new Promise((yes) => {
+      this.#answers.set(id, (line) => {
+        this.#answers.delete(id)
+        const { id: _, ...answer } = line
+        yes(answer)
+      })
+      this.#child.stdin?.write(`${JSON.stringify({ ...wish, id })}\n`)
+    })
+  }
+
+  /** The line that the server writes when it hears this. */
+  heard(what: string): Promise<Line> {
+    const line = this.#heard.get(what)
+    return line ? Promise.resolve(line) : new Promise((yes) => this.#listeners.set(what, yes))
+  }
+
+  /** Ends the input, and with it the program. */
+  async stop(): Promise<void> {
+    this.#child.stdin?.end()
+    await this.#ended
+  }
+}
