@@ -1,4 +1,4 @@
-import { readFileSync } from 'node:fs'
+import { closeSync, openSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { afterEach, describe, expect, test } from 'vitest'
 import { livingPid } from '../../src/core/base/pid-file.ts'
@@ -78,4 +78,22 @@ describe('one machine', () => {
       for (const text of says) expect(ran.stderr.replaceAll('\\"', '"')).toContain(text)
     },
   )
+})
+
+test('a log that cannot be written costs its lines, and no daemon', async () => {
+  cloud = await Cloud.open('embedded')
+  const full = openSync('/dev/full', 'w')
+  const broker = await cloud.daemon('broker', { NOVA_LOG_LEVEL: 'debug' }, full)
+  closeSync(full)
+  expect(await broker.stop()).toBe(0)
+})
+
+test('a host without QEMU does not come up with it, says what to install, and may have another driver next', async () => {
+  cloud = await Cloud.open('embedded', { PATH: '/nowhere' })
+  expect(await cloud.nova('up', '--driver', 'qemu')).toMatchObject({
+    code: 1,
+    stderr: expect.stringMatching(/cannot be run here \(apt-get install .*qemu-system-x86 qemu-utils\)/),
+  })
+  await cloud.up()
+  expect(await cloud.nova('host', 'list', '-f', 'value')).toMatchObject({ stdout: expect.stringContaining('fake') })
 })

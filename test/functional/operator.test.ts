@@ -89,7 +89,7 @@ describe('an impatient operator', () => {
       expect(`${name} ${(statSync(join(cloud.stateDir, name)).mode & 0o077).toString(8)}`).toBe(`${name} 0`)
   })
   test.each([
-    [{ NOVA_STATE_DIR: `/tmp/${'x'.repeat(110)}` }, 1, ["a socket's path has 107 bytes at most", 'NOVA_STATE_DIR']],
+    [{ NOVA_STATE_DIR: `/tmp/${'x'.repeat(110)}` }, 2, ['107 bytes', 'NOVA_STATE_DIR']],
     [
       { NOVA_DATABASE_URL: 'mysql://nova:hush@127.0.0.1:1/nova' },
       1,

@@ -113,8 +113,8 @@ export class Cloud {
   }
 
   /** Starts `nova daemon NAME …` as a process of its own; resolves when it says that it is ready. */
-  daemon(name: string, settings: Record<string, string> = {}): Promise<Daemon> {
-    return this.#process(['daemon', name], settings)
+  daemon(name: string, settings: Record<string, string> = {}, log: number | 'inherit' = 'inherit'): Promise<Daemon> {
+    return this.#process(['daemon', name], settings, log)
   }
 
   /** `nova up --foreground …`: the whole cloud as one process without a supervisor, which can be killed as one. */
@@ -122,10 +122,14 @@ export class Cloud {
     return this.#process(['up', '--foreground', ...args])
   }
 
-  async #process(command: string[], settings: Record<string, string> = {}): Promise<Daemon> {
+  async #process(
+    command: string[],
+    settings: Record<string, string> = {},
+    log: number | 'inherit' = 'inherit',
+  ): Promise<Daemon> {
     const child = fork(program, command, {
       env: { ...process.env, NOVA_LOG_LEVEL: 'warn', ...this.env, ...settings },
-      stdio: ['ignore', 'inherit', 'inherit', 'ipc'],
+      stdio: ['ignore', 'inherit', log, 'ipc'],
     })
     const ended = once(child, 'exit') as Promise<[number | null]>
     const daemon: Daemon = {

@@ -44,7 +44,7 @@ type Life = { alive: boolean }
 type Methods = Record<string, (ctx: unknown, args: unknown) => Promise<unknown>>
 
 /** Mulberry32: small, and good enough for chance that can be had again. */
-export function chance(seed: number): () => number {
+function chance(seed: number): () => number {
   let state = seed
   return () => {
     state = (state + 0x6d2b79f5) | 0
