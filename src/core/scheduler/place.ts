@@ -5,6 +5,7 @@ import type { Context } from '../model/context.ts'
 import type { Args } from '../rpc/contract.ts'
 import { saveDecision } from '../store/decisions.ts'
 import { claimHost, type Placement, placementFor, refusePlacement, releaseHost } from '../store/placement.ts'
+import { heardSince } from '../store/services.ts'
 import { announcePlaced, announceRefused } from './announce.ts'
 import type { SchedulerDeps } from './deps.ts'
 import type { Fleet } from './fleet.ts'
@@ -40,7 +41,11 @@ export async function place(
     const question = await questionOf(deps, placement.wish)
     const selection = survey(question, await deps.fleet.look(), deps.rules, () => deps.ids.random())
     const { candidates } = selection
-    if (candidates.length === 0) return refuse({ ...deps, log }, placement, selection)
+    if (candidates.length === 0) {
+      if (!(await tooEarlyToSay(deps, selection))) return refuse({ ...deps, log }, placement, selection)
+      log.warn('hosts count as down, but no conductor could hear them until just now: stays queued')
+      return keepForLater(deps, placement, selection, silent)
+    }
     if (candidates.every(({ host }) => silent.has(host.name))) {
       log.warn({ hosts: [...silent.keys()] }, 'all hosts that could take it are silent on the bus: stays queued')
       return keepForLater(deps, placement, selection, silent)
@@ -125,6 +130,17 @@ async function offer(
   fleet.cancel(reservation)
   log.warn({ host: host.name }, 'up by its last report, but without a consumer on the bus: another is tried')
   return 'silent'
+}
+
+/**
+ * Whether a host may be counted as down only because all conductors were away: who keeps the hosts' last words has not
+ * been there for as long as a host may be silent.
+ */
+async function tooEarlyToSay({ db, clock, options }: PlaceDeps, { refused }: Selection): Promise<boolean> {
+  if (!refused.some(({ group }) => group === 'down')) return false
+  const alive = { now: clock.now(), downMs: options.serviceDownSeconds * 1000 }
+  const since = await heardSince(db, alive)
+  return since !== undefined && since > alive.now - alive.downMs
 }
 
 /** Ends the boot: no host can take it. */

@@ -60,6 +60,20 @@ export async function isServiceUp(db: Db, binary: string, host: string | undefin
   return row !== undefined
 }
 
+/**
+ * Since when there has been a conductor without a break, as far as those that are up can tell; undefined where none is. Who
+ * was down before that may only not have been heard.
+ */
+export async function heardSince(db: Db, alive: Liveness): Promise<number | undefined> {
+  const { since } = await db
+    .selectFrom('services')
+    .select(({ fn }) => fn.min('started_at').as('since'))
+    .where('binary', '=', 'conductor')
+    .where('seen_at', '>=', alive.now - alive.downMs)
+    .executeTakeFirstOrThrow()
+  return since === null || since === undefined ? undefined : Number(since)
+}
+
 /** One service by its id. */
 export async function findService(db: Db, id: string, alive: Liveness): Promise<Service | undefined> {
   const row = await db.selectFrom('services').selectAll().where('id', '=', id).executeTakeFirst()

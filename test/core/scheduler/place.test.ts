@@ -187,6 +187,37 @@ describe.each(found)('placing on $name', ({ open }) => {
     expect(await operation(boot)).toMatchObject({ state: 'queued', host: 'h1' })
   })
 
+  test('after an outage of all conductors a host that was not heard meanwhile is waited for, and not for ever', async () => {
+    await addHost(db, 'old', { seenAt: then })
+    const { deps } = rig(db)
+    const now = deps.clock.now()
+    const conductor = {
+      id: 'conductor@c',
+      binary: 'conductor',
+      host: 'c',
+      version: '1',
+      incarnation: 'x',
+      disabled: 0,
+      disabled_reason: null,
+    }
+    await db
+      .insertInto('services')
+      .values({ ...conductor, seen_at: now, started_at: now - 1000 })
+      .execute()
+    const boot = await one()
+    await schedulerManager(deps).place(context, { operation: boot.operation })
+    expect(await operation(boot)).toMatchObject({ state: 'queued', host: null })
+    expect((await decision(boot)).hosts).toMatchObject([{ host: 'old', passed: false, filter: 'compute-up' }])
+
+    await db
+      .updateTable('services')
+      .set({ started_at: now - 3_600_000 })
+      .where('id', '=', conductor.id)
+      .execute()
+    await schedulerManager(deps).place(context, { operation: boot.operation })
+    expect(await operation(boot)).toMatchObject({ state: 'failed' })
+  })
+
   test('no valid host: the operation fails, the instance rests in ERROR, the event goes out', async () => {
     await addHost(db, 'off', { disabled: true })
     await addHost(db, 'old', { seenAt: then })
