@@ -3,6 +3,7 @@ import { fail, isFailure } from '../base/errors.ts'
 import type { Ids } from '../base/ids.ts'
 import type { Flavor, Image } from '../contracts/shapes.ts'
 import type { Db } from '../db/open.ts'
+import { tx } from '../db/tx.ts'
 import type { Size } from '../model/instance.ts'
 import { isEmptyCloud } from '../store/emptiness.ts'
 import { addFlavors, listFlavors } from '../store/flavors.ts'
@@ -26,10 +27,8 @@ export async function ensureDefaults({ db, clock, ids }: { db: Db; clock: Clock;
   if (!(await isEmptyCloud(db))) return false
   const now = clock.now()
   try {
-    await addFlavors(
-      db,
-      standardFlavors.map((flavor) => ({ id: ids.uuid(), createdAt: now, ...flavor })),
-    )
+    const flavors = standardFlavors.map((flavor) => ({ id: ids.uuid(), createdAt: now, ...flavor }))
+    await tx(db, (db) => addFlavors(db, flavors))
     return true
   } catch (e) {
     // Another conductor has started at the same moment.

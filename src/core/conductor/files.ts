@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto'
 import { createReadStream } from 'node:fs'
-import { mkdir, open, readdir, rename, rm, stat } from 'node:fs/promises'
+import { constants, mkdir, open, readdir, rename, rm, stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import { pipeline } from 'node:stream/promises'
 import { fail } from '../base/errors.ts'
@@ -22,12 +22,8 @@ export async function hasFile(dir: string, sha256: string): Promise<boolean> {
 /** Writes a piece of a file that is coming in. The same piece again is harmless. */
 export async function writePiece(dir: string, upload: string, offset: number, data: Uint8Array): Promise<void> {
   await mkdir(join(dir, uploads), { recursive: true, mode: 0o700 })
-  const path = incoming(dir, upload)
-  // 'r+' does not make the file, 'a' ignores the offset: so open it in whichever way it is there.
-  const file = await open(path, 'r+', 0o600).catch(async (e) => {
-    if (e.code !== 'ENOENT') throw e
-    return open(path, 'w+', 0o600)
-  })
+  // Made where it is missing and never cut: several pieces of one file come at the same time.
+  const file = await open(incoming(dir, upload), constants.O_RDWR | constants.O_CREAT, 0o600)
   try {
     let written = 0
     while (written < data.length)
@@ -46,23 +42,28 @@ export async function completeUpload(
   upload: string,
   announced: { image: string; sha256: string; sizeBytes: number },
 ): Promise<void> {
-  const path = incoming(dir, upload)
   // Sent by two at once, or complete already from another image.
-  if ((await sizeOf(path)) === undefined && (await hasFile(dir, announced.sha256))) return
-  const hash = createHash('sha256')
-  await pipeline(createReadStream(path), hash)
-  const actual = hash.digest('hex')
-  if (actual !== announced.sha256) {
-    await rm(path, { force: true })
-    fail('ImageCorrupt', { name: announced.image, expected: announced.sha256, actual })
-  }
-  const file = await open(path, 'r+')
+  const another = () => hasFile(dir, announced.sha256)
+  const path = incoming(dir, upload)
   try {
-    await file.sync()
-  } finally {
-    await file.close()
+    const hash = createHash('sha256')
+    await pipeline(createReadStream(path), hash)
+    const actual = hash.digest('hex')
+    if (actual !== announced.sha256) {
+      await rm(path, { force: true })
+      if (await another()) return
+      fail('ImageCorrupt', { name: announced.image, expected: announced.sha256, actual })
+    }
+    const file = await open(path, 'r+')
+    try {
+      await file.sync()
+    } finally {
+      await file.close()
+    }
+    await rename(path, finished(dir, announced.sha256))
+  } catch (e) {
+    if ((e as NodeJS.ErrnoException).code !== 'ENOENT' || !(await another())) throw e
   }
-  await rename(path, finished(dir, announced.sha256))
 }
 
 /** A piece of a file, shorter at its end, empty past it; undefined where there is no such file. */
