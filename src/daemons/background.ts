@@ -76,7 +76,9 @@ function lastWords(log: string, from: number, code: number): Error {
       const failure = err.code && err.code in failures ? new Failure(err.code as Code, err.params as never) : undefined
       if (isFailure(failure, 'ConfigInvalid')) return failure
       return new Failure('StartFailed', { why: failure?.message ?? err.message, log })
-    } catch {}
+    } catch {
+      // Not a line of the log: node itself said something.
+    }
   }
   const why = code === 0 ? 'it was stopped meanwhile.' : `exit code ${code}.`
   return new Failure('StartFailed', { why, log })
