@@ -1,7 +1,7 @@
 #!/usr/bin/env node
 // npm run demo: from a fresh clone to a virtual machine that was paused and let go on. Every step is a real command.
 import { spawnSync } from 'node:child_process'
-import { existsSync, readdirSync, readFileSync, statSync } from 'node:fs'
+import { existsSync, readdirSync, readFileSync, realpathSync, statSync } from 'node:fs'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { parseArgs, styleText } from 'node:util'
@@ -132,7 +132,9 @@ step('Pause it', ['pause', 'demo', '--wait'])
 step('It is PAUSED: its CPUs stand still', ['list'])
 step('Let it go on', ['unpause', 'demo', '--wait'])
 step('It is ACTIVE again', ['list'])
-const nova = has('nova') ? 'nova' : 'node bin/run.js'
+// Python's client has the same name: only a `nova` that is this one counts.
+const onPath = spawnSync('sh', ['-c', 'command -v nova'], { encoding: 'utf8' }).stdout.trim()
+const nova = onPath && realpathSync(onPath) === realpathSync(join(root, 'bin/run.js')) ? 'nova' : 'node bin/run.js'
 console.log(`
 ${paint('bold', 'The cloud stays up. What to try next')} (nova here is: ${nova})
   ${nova} show demo                    all that is known of it
