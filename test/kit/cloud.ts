@@ -106,7 +106,10 @@ export class Cloud {
 
   /** `nova up`, and its end with the cloud's. */
   async up(...args: string[]): Promise<Ran> {
-    this.#undo.push(() => this.nova('down', '--instances'))
+    this.#undo.push(async () => {
+      // A cloud that was broken on purpose cannot be asked for its instances; its daemons stop all the same.
+      if ((await this.nova('down', '--instances')).code !== 0) await this.nova('down')
+    })
     const ran = await this.nova('up', ...args)
     if (ran.code !== 0) throw new Error(`nova up exited ${ran.code}: ${ran.stderr}\n${this.log()}`)
     return ran
