@@ -50,11 +50,10 @@ export async function startConductor({ config, log, clock, ids, onStop }: Runtim
       placement: config.scheduler,
     },
   }
-  const stopServing = await bus.serve([served(conductor, conductorManager(deps)), served(agent, agentManager(deps))], {
-    server: deps.hostName,
-    slots: config.conductor.slots,
-  })
-  onStop(stopServing)
+  const as = { server: deps.hostName, slots: config.conductor.slots }
+  // Apart, so that neither faces nor hosts take the other's slots.
+  onStop(await bus.serve([served(conductor, conductorManager(deps))], as))
+  onStop(await bus.serve([served(agent, agentManager(deps))], as))
   onStop(await startPeriodic(deps))
 }
 

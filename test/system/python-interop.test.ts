@@ -112,7 +112,7 @@ if (interpreter) {
         })
       })
 
-      test('uploads an image, and reads it as a host does, in a namespace', async () => {
+      test('uploads an image, and reads it as a host does', async () => {
         const data = Buffer.from('a kernel from Python')
         const file = { sizeBytes: data.length, sha256: createHash('sha256').update(data).digest('hex') }
         const { result } = await call('imageCreate', { name: 'parcel', files: { kernel: file } })
@@ -121,7 +121,7 @@ if (interpreter) {
         expect(await call('imageWrite', { ...piece, data: data.toString('base64') })).toMatchObject({
           result: { status: 'active' },
         })
-        const wish = { ...to.conductor, namespace: 'agent', method: 'imageRead' }
+        const wish = { ...to.conductor, topic: 'agent', method: 'imageRead' }
         const part = await client.ask({ ...wish, args: { ...piece, offset: 2, length: 6 } })
         expect(part).toEqual({ result: { data: Buffer.from('kernel').toString('base64') } })
       })
