@@ -1,4 +1,5 @@
 import * as Args from '@oclif/core/args'
+import { systemIds } from '../core/base/ids.ts'
 import { type beginnable, kindOf } from '../core/model/operation.ts'
 import { abreast } from './abreast.ts'
 import { NovaCommand } from './command.ts'
@@ -49,7 +50,8 @@ export abstract class InstanceVerb extends NovaCommand {
   }
 
   private async begin(name: string, kind: Kind): Promise<Row> {
-    const begun = await this.ask('begin', { instance: name, kind })
+    // With a key, so that a question which comes twice after a conductor's death is not done twice.
+    const begun = await this.ask('begin', { instance: name, kind, idempotencyKey: systemIds.uuid() })
     return { ...begun, kind, state: 'queued' }
   }
 

@@ -98,16 +98,17 @@ describe('asking', () => {
 })
 
 describe('beginning', () => {
+  const idempotencyKey = expect.stringMatching(/^[0-9a-f-]{36}$/)
   const verbs = ['pause', 'unpause', 'suspend', 'resume', 'stop', 'start', 'reboot', 'delete'] as const
   test.each(verbs)('%s begins that operation and says how to follow it', async (verb) => {
     standIn.answers = { begin: async () => begun }
     expect(await good(verb, 'web')).toBe(`web: ${kindOf(verb).task} (nova operation follow ${ids.pause})\n`)
-    expect(standIn.asked[0]?.args).toEqual({ instance: 'web', kind: verb })
+    expect(standIn.asked[0]?.args).toEqual({ instance: 'web', kind: verb, idempotencyKey })
   })
   test('reboot --hard begins the hard one', async () => {
     standIn.answers = { begin: async () => begun }
     await good('reboot', '--hard', 'web')
-    expect(standIn.asked[0]?.args).toEqual({ instance: 'web', kind: 'reboot-hard' })
+    expect(standIn.asked[0]?.args).toEqual({ instance: 'web', kind: 'reboot-hard', idempotencyKey })
   })
   test('several are begun each, and one that is refused does not keep the others', async () => {
     standIn.answers = {

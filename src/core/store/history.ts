@@ -1,7 +1,7 @@
 import type { Instance, InstanceSummary } from '../contracts/shapes.ts'
 import type { Db } from '../db/handle.ts'
 import { type InstanceFilter, summaryOf } from './instances.ts'
-import { markerOf } from './paging.ts'
+import { type Marker, markerOf } from './paging.ts'
 import { freeRoom } from './placement.ts'
 
 /**
@@ -30,12 +30,32 @@ export async function buryInstance(db: Db, instance: Instance, now: number): Pro
   if (instance.host !== undefined) await freeRoom(db, instance.host, instance.size)
 }
 
+/** How many records are read at a time where most may not fit. */
+const searchPage = 500
+
 /** Deleted instances, the last deleted first, as they were then. */
 export async function listDeleted(db: Db, asked: InstanceFilter): Promise<InstanceSummary[]> {
-  const after = asked.marker === undefined ? undefined : await markerOf(db, 'instance_history', asked.marker)
-  const rows = await db
+  const found: InstanceSummary[] = []
+  const page = asked.status === undefined ? asked.limit : Math.max(asked.limit, searchPage)
+  let after = asked.marker === undefined ? undefined : await markerOf(db, 'instance_history', asked.marker)
+  // The state is in the record alone, so that a page may have fewer that fit than were asked for: on with the next one.
+  for (;;) {
+    const rows = await pageOfDeleted(db, { ...asked, limit: page }, after)
+    for (const { record, deleted_at } of rows) {
+      const instance = { ...summaryOf(JSON.parse(record) as Instance, undefined), deletedAt: deleted_at }
+      if (asked.status === undefined || instance.status === asked.status) found.push(instance)
+      if (found.length === asked.limit) return found
+    }
+    const last = rows.at(-1)
+    if (last === undefined || rows.length < page) return found
+    after = { at: last.deleted_at, id: last.id }
+  }
+}
+
+const pageOfDeleted = (db: Db, asked: InstanceFilter, after: Marker | undefined) =>
+  db
     .selectFrom('instance_history')
-    .select(['record', 'deleted_at'])
+    .select(['id', 'record', 'deleted_at'])
     .$if(asked.projectId !== undefined, (q) => q.where('project_id', '=', asked.projectId as string))
     .$if(asked.name !== undefined, (q) =>
       q.where(({ eb, fn }) => eb(fn<number>('instr', ['name', eb.val(asked.name)]), '>', 0)),
@@ -55,12 +75,6 @@ export async function listDeleted(db: Db, asked: InstanceFilter): Promise<Instan
     .orderBy('id', 'desc')
     .limit(asked.limit)
     .execute()
-  const instances = rows.map(({ record, deleted_at }) => ({
-    ...summaryOf(JSON.parse(record) as Instance, undefined),
-    deletedAt: deleted_at,
-  }))
-  return asked.status === undefined ? instances : instances.filter(({ status }) => status === asked.status)
-}
 
 /** Removes the records of instances that were deleted before a time, at most `batch`. Answers how many went. */
 export async function pruneHistory(db: Db, before: number, batch: number): Promise<number> {

@@ -97,6 +97,26 @@ describe.each(await databases())('on $name', (database) => {
     expect((await rig.events()).at(-1)).toBe('instance.delete.end')
   })
 
+  test('a search of the deleted by state finds those behind others', async () => {
+    const rig = await start()
+    const h1 = await rig.host('h1')
+    const bury = async (name: string) =>
+      h1.carryOut((await rig.conductor.begin(admin, { instance: name, kind: 'delete' })).operation)
+    await rig.running(h1, 'paused')
+    await h1.carryOut((await rig.conductor.begin(admin, { instance: 'paused', kind: 'pause' })).operation)
+    await bury('paused')
+    for (const name of ['one', 'two']) {
+      rig.clock.advance(1)
+      await rig.running(h1, name)
+      await bury(name)
+    }
+    const names = async (asked: { status?: 'PAUSED' | 'ACTIVE'; limit: number }) =>
+      (await rig.conductor.instanceList(admin, { deleted: true, ...asked })).instances.map(({ name }) => name)
+    expect(await names({ limit: 1 })).toEqual(['two'])
+    expect(await names({ status: 'PAUSED', limit: 1 })).toEqual(['paused'])
+    expect(await names({ status: 'ACTIVE', limit: 10 })).toEqual(['two', 'one'])
+  })
+
   test('delete comes before what runs: that is cancelled, and its host hears so', async () => {
     const rig = await start()
     const h1 = await rig.host('h1')
