@@ -158,6 +158,12 @@ export const failures = {
     python: 'HypervisorUnavailable',
     text: (p) => `The hypervisor could not ${p.deed}: ${p.why}`,
   }),
+  GuestCrashed: row<{ name: string }>({
+    http: 500,
+    python: 'InstancePowerOnFailure',
+    text: (p) => `The guest of ${p.name} has crashed.`,
+    hint: (p) => `See its last words: nova console-log ${p.name}; start it anew: nova reboot --hard ${p.name}`,
+  }),
 
   // The request itself.
   InvalidRequest: row<{ what: string; hint?: string }>({

@@ -145,7 +145,7 @@ export const isOpen = (state: OperationState): state is 'queued' | 'running' =>
 
 /** The verb that leads from a state to where `kind` may begin: "web is PAUSED: unpause it first". */
 export function verbBefore(kind: OperationKind, state: InstanceState): OperationKind | undefined {
-  const steps: readonly OperationKind[] = ['unpause', 'resume', 'start']
+  const steps: readonly OperationKind[] = ['unpause', 'resume', 'start', 'stop']
   return steps.find((verb) => {
     const law = kindOf(verb)
     return law.from.includes(state) && law.to !== undefined && kindOf(kind).from.includes(law.to)

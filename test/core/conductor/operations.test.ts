@@ -422,6 +422,24 @@ describe.each(await databases())('on $name', (database) => {
     })
   })
 
+  test('a guest that crashed is in ERROR, with a fault that says what to do, and starts anew', async () => {
+    const rig = await start()
+    const h1 = await rig.host('h1')
+    const id = await rig.running(h1, 'web')
+    await rig.agent.power(admin, { ...h1.self, changes: [{ id, power: 'CRASHED' }] })
+    expect(await rig.show('web')).toMatchObject({
+      status: 'ERROR',
+      fault: { code: 'GuestCrashed', host: 'h1', hint: expect.stringContaining('nova reboot --hard web') },
+    })
+    await expect(rig.conductor.begin(admin, { instance: 'web', kind: 'start' })).rejects.toThrow(
+      'web is ERROR: stop it first',
+    )
+    await h1.carryOut((await rig.conductor.begin(admin, { instance: 'web', kind: 'reboot-hard' })).operation)
+    const mended = await rig.show('web')
+    expect(mended).toMatchObject({ status: 'ACTIVE' })
+    expect(mended.fault).toBeUndefined()
+  })
+
   test('a guest that shut itself down is SHUTOFF, unless something is being done to it', async () => {
     const rig = await start()
     const h1 = await rig.host('h1')

@@ -7,6 +7,7 @@ import type { Owner } from '../../store/transitions.ts'
 import type { ConductorDeps } from '../deps.ts'
 import { change } from './change.ts'
 import { stateSeen } from './end.ts'
+import { faultOf } from './faults.ts'
 
 /**
  * Takes note of guests that changed by themselves: an instance that is at rest gets the state that its guest is in. One
@@ -29,7 +30,8 @@ export async function observe(
       if (power === undefined || instance.host !== host || busy.has(instance.id)) continue
       const state = stateSeen(instance.status, power)
       if (state === instance.status && power === instance.power) continue
-      await restInstance(db, instance.id, { state, power }, now)
+      const fault = power === 'CRASHED' ? { fault: faultOf('GuestCrashed', { name: instance.name }, now, host) } : {}
+      await restInstance(db, instance.id, { state, power, ...fault }, now)
       if (state === instance.status) continue
       note({
         at: now,
