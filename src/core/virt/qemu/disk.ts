@@ -33,6 +33,15 @@ async function qcow2Bytes(path: string): Promise<number> {
   return Number(header.readBigUInt64BE(24))
 }
 
+/** Fails where a qcow2 file is cut off or damaged: QEMU would start a guest on it all the same. Leaked clusters are no harm. */
+async function checkWhole(qemuImg: string, path: string): Promise<void> {
+  const leaksOnly = 3
+  const { code, stdout, stderr } = await exec(qemuImg, ['check', '-q', '-f', 'qcow2', path], { timeoutMs: 300_000 })
+  if (code === 0 || code === leaksOnly) return
+  const said = (stderr || stdout).trim().split('\n')[0]
+  throw new Error(`image ${path} cannot be used: it is damaged or cut off (${qemuImg} check: ${said})`)
+}
+
 async function imageBytes(image: NonNullable<ImageFiles['disk']>): Promise<number> {
   if (image.format === 'raw') return (await stat(image.path)).size
   try {
@@ -62,6 +71,7 @@ export async function createDisk(
     if (wanted > 0 && needed > wanted) {
       throw new Error(`the image's disk has ${(needed / gib).toFixed(1)} GiB, the flavor only ${diskGb}`)
     }
+    if (image.disk.format === 'qcow2') await checkWhole(qemuImg, image.disk.path)
     backing.push('-b', image.disk.path, '-F', image.disk.format)
   }
   // Under another name until it is whole: a disk that is there is taken for good.

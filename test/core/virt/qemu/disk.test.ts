@@ -1,4 +1,4 @@
-import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises'
+import { mkdtemp, readdir, readFile, rm, truncate, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
@@ -78,6 +78,17 @@ describe.runIf(await qemu())('with qemu-img', () => {
       'backing-filename': path,
       'backing-filename-format': 'qcow2',
     })
+  })
+
+  test('an image that is cut off is refused, although its header is whole', async () => {
+    const raw = join(dir, 'raw')
+    const path = join(dir, 'base.qcow2')
+    await writeFile(raw, Buffer.alloc(1 << 20, 7))
+    await exec('qemu-img', ['convert', '-O', 'qcow2', raw, path])
+    await truncate(path, 600_000)
+    const made = createDisk('qemu-img', disk, { ...noImage, disk: { path, format: 'qcow2' } }, 2)
+    await expect(made).rejects.toThrow(/cannot be used: it is damaged or cut off/)
+    expect(await readdir(dir)).not.toContain('disk.qcow2')
   })
 
   test('as large as the image where the flavor says nothing', async () => {
