@@ -53,6 +53,12 @@ export const failures = {
     text: (p) => `No service "${p.id}".`,
     hint: (p) => near(p.near) ?? 'See them all: nova service list',
   }),
+  QueueNotFound: row<Named>({
+    http: 404,
+    python: 'NotFound',
+    text: (p) => `No queue "${p.id}".`,
+    hint: (p) => near(p.near) ?? 'See them all: nova bus status',
+  }),
   OperationNotFound: row<Named>({
     http: 404,
     python: 'InstanceActionNotFound',
@@ -192,6 +198,12 @@ export const failures = {
     python: 'MessageDeliveryFailure',
     text: (p) => `The bus at ${p.url} refused the login: ${p.why.replace(/\.$/, '')}.`,
     hint: () => 'Check user and password in NOVA_BUS_URL or the configuration: nova config show',
+  }),
+  ManagementFailed: row<{ url: string; why: string; hint: string; status?: number }>({
+    http: 503,
+    python: 'ServiceUnavailable',
+    text: (p) => `The broker's management (${p.url}) did not do it: ${p.why}.`,
+    hint: (p) => p.hint,
   }),
   ListenFailed: row<{ address: string; why: string }>({
     http: 500,
