@@ -193,6 +193,13 @@ export const failures = {
     text: (p) => `The bus at ${p.url} cannot be reached: ${p.why}.`,
     hint: () => 'Start a cloud on this machine: nova up; or name another bus: NOVA_BUS_URL=amqp://…',
   }),
+  BusBlocked: row<{ url: string; why: string; seconds: number }>({
+    http: 503,
+    python: 'MessageDeliveryFailure',
+    text: (p) => `The bus at ${p.url} takes no messages (waited ${p.seconds} s): ${p.why}.`,
+    hint: () =>
+      'Nothing is lost: operations go on when it does. Make room on the broker: rabbitmqctl list_queues name messages memory; nova doctor says more.',
+  }),
   BusRefused: row<{ url: string; why: string }>({
     http: 403,
     python: 'MessageDeliveryFailure',
