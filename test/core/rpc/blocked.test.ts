@@ -20,6 +20,7 @@ type Alarmed = {
 
 async function embedded(): Promise<Alarmed> {
   const memoryBytes = 32 << 20
+  const pieces = 516
   const broker = await startBroker({ listen: [{ port: 0 }], users: { nova: 'pw' }, memoryBytes, log: silentLog })
   const { port } = broker.addresses()[0] as { port: number }
   const url = `amqp://nova:pw@127.0.0.1:${port}`
@@ -28,12 +29,12 @@ async function embedded(): Promise<Alarmed> {
     async alarm() {
       const peer = await plain(url)
       await peer.channel.assertQueue('heap')
-      peer.channel.sendToQueue('heap', Buffer.alloc(memoryBytes))
+      // In pieces: who sends much after the alarm is not read from any more, and could not say goodbye.
+      for (let i = 0; i < pieces; i++) peer.channel.sendToQueue('heap', Buffer.alloc(64 << 10))
       await vi.waitFor(() => expect(broker.stats().blocked).toBe(true))
-      // It was told, and its goodbye is read all the same.
       await peer.close()
     },
-    relieve: async () => expect(broker.purge('/', 'heap')).toBe(1),
+    relieve: async () => expect(broker.purge('/', 'heap')).toBe(pieces),
     held: async (prefix) =>
       broker
         .stats()
@@ -213,7 +214,7 @@ describe.each(brokers)('a broker that takes no messages: %s', (_name, open) => {
     hold.resolve()
     const began = systemClock.now()
     await Promise.all([stop().then(() => server.close()), caller.close()])
-    expect(systemClock.now() - began).toBeLessThan(4_000)
+    expect(systemClock.now() - began).toBeLessThan(6_000)
     for (const each of await Promise.all(waiting)) expect(each).toMatchObject({ code: /^Bus/ })
     await relieve()
   })
