@@ -10,6 +10,7 @@ const floors = {
   'core/rpc': ['core/model', 'core/base'],
   'core/db': ['core/base'],
   'core/contracts': ['core/rpc', 'core/model', 'core/base'],
+  'core/rabbitmq': ['core/contracts', 'core/rpc', 'core/model', 'core/base'],
   'core/store': ['core/db', 'core/contracts', 'core/model', 'core/base'],
   'core/virt': ['core/model', 'core/base'],
   // Root or database, never both: a host agent has no store and no db.
@@ -22,7 +23,7 @@ const floors = {
 }
 
 // Faces come in by the front door; managers, actions, drivers and SQL stay at home.
-const backRooms = '^src/core/(compute|scheduler|conductor|store|db|broker|virt)/'
+const backRooms = '^src/core/(compute|scheduler|conductor|store|db|broker|rabbitmq|virt)/'
 const frontDoors = '^src/core/(db/migrate|virt/qemu/probe)[.]ts$'
 
 // Each heavy package has one home.

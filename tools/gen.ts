@@ -4,6 +4,7 @@ import * as z from 'zod'
 import { failures } from '../src/core/base/errors.ts'
 import { optionRows } from '../src/core/config/schema.ts'
 import { agent } from '../src/core/contracts/agent.ts'
+import { broker } from '../src/core/contracts/broker.ts'
 import { compute } from '../src/core/contracts/compute.ts'
 import { conductor } from '../src/core/contracts/conductor.ts'
 import { scheduler } from '../src/core/contracts/scheduler.ts'
@@ -51,7 +52,7 @@ function configPage(): string {
 }
 
 function messagesPage(): string {
-  const contracts: Array<[string, Contract]> = Object.entries({ conductor, agent, scheduler, compute })
+  const contracts: Array<[string, Contract]> = Object.entries({ conductor, agent, scheduler, compute, broker })
   const parts = contracts.map(([name, contract]) => {
     const rows = Object.entries(contract.methods).map(([method, law]) => [`\`${method}\``, law.kind, fields(law.args)])
     const where = contract.namespace

@@ -34,7 +34,7 @@ export const patienceMs = 60_000
 const ended = ({ state }: Pick<OperationSummary, 'state'>): boolean => !isOpen(state)
 /** What may come back by itself: a daemon or a broker that restarts. */
 export const mayPass = (e: unknown): boolean =>
-  isFailure(e) && ['BusDown', 'CallTimeout', 'HostUnreachable', 'DatabaseDown'].includes(e.code)
+  isFailure(e) && ['BusDown', 'BusBlocked', 'CallTimeout', 'HostUnreachable', 'DatabaseDown'].includes(e.code)
 
 /**
  * Waits for operations to end, however they end, and gives them back in the order of `ids`. It listens first and asks

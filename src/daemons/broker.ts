@@ -1,16 +1,30 @@
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs'
-import { fail } from '../core/base/errors.ts'
+import { Failure, fail } from '../core/base/errors.ts'
 import { newPassword } from '../core/base/ids.ts'
-import { startBroker } from '../core/broker/broker.ts'
-import type { Config } from '../core/config/load.ts'
+import { version } from '../core/base/version.ts'
+import { type Broker, startBroker } from '../core/broker/broker.ts'
+import { type Config, hostName } from '../core/config/load.ts'
 import { places } from '../core/config/places.ts'
-import type { Runtime } from './runtime.ts'
+import { broker as contract } from '../core/contracts/broker.ts'
+import { served } from '../core/rpc/bus.ts'
+import type { Api } from '../core/rpc/contract.ts'
+import { joinBus, type Runtime } from './runtime.ts'
 
 /** What the kernel takes as the path of a socket, in bytes. */
 const socketPathMax = 107
 
-/** Starts the embedded broker on its socket in the state directory, and on the addresses that the configuration names. */
-export async function startEmbeddedBroker({ config, log, onStop }: Runtime): Promise<void> {
+/** Questions to the broker's keeper that are worked on at once. */
+const slots = 8
+
+/** The virtual host that everybody uses. */
+const vhost = '/'
+
+/**
+ * Starts the embedded broker on its socket in the state directory, and on the addresses that the configuration names. Then it
+ * joins its own bus and answers there what may be asked of a broker's keeper.
+ */
+export async function startEmbeddedBroker(runtime: Runtime): Promise<void> {
+  const { config, log, onStop } = runtime
   const { run, busSocket } = places(config.stateDir)
   if (Buffer.byteLength(busSocket) > socketPathMax) {
     const allowed = `too long: its sockets' paths may have ${socketPathMax} bytes, ${busSocket} has more`
@@ -26,6 +40,41 @@ export async function startEmbeddedBroker({ config, log, onStop }: Runtime): Pro
     log: log.child({ part: 'broker' }),
   })
   onStop(() => broker.close())
+  const bus = await joinBus(runtime, 'broker')
+  onStop(await bus.serve([served(contract, brokerManager(broker))], { server: hostName(config), slots }))
+}
+
+/** What may be asked of the embedded broker's keeper. */
+function brokerManager(running: Broker): Api<typeof contract> {
+  return {
+    async queueList() {
+      const { connections, messageBytes, messageBytesMax, blocked, queues } = running.stats()
+      return {
+        broker: {
+          product: 'embedded',
+          version,
+          blocked: blocked ? ['memory alarm'] : [],
+          connections,
+          memoryBytes: messageBytes,
+          memoryLimitBytes: messageBytesMax,
+        },
+        queues: queues
+          .filter((queue) => queue.vhost === vhost)
+          .map(({ name, depth, unacked, consumers }) => ({
+            name,
+            messages: depth + unacked,
+            ready: depth,
+            unacked,
+            consumers,
+          })),
+      }
+    },
+    async queuePurge(_ctx, { queue }) {
+      const messages = running.purge(vhost, queue)
+      if (messages === undefined) throw new Failure('QueueNotFound', { id: queue })
+      return { messages }
+    },
+  }
 }
 
 /** The broker's password: made at first start, kept in a file that only its owner may read. */

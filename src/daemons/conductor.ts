@@ -12,6 +12,7 @@ import { scheduler } from '../core/contracts/scheduler.ts'
 import { syncDatabase } from '../core/db/migrate.ts'
 import { type Db, openDatabase } from '../core/db/open.ts'
 import { type Bus, served } from '../core/rpc/bus.ts'
+import { brokerOf } from './broker-keeper.ts'
 import { joinBus, type Runtime } from './runtime.ts'
 
 /** Opens the database and brings it up to date; conductor and scheduler share it where they share a process. */
@@ -37,6 +38,7 @@ export async function startConductor({ config, log, clock, ids, onStop }: Runtim
     incarnation: ids.uuid(),
     computeOn: (host) => bus.client(compute, { server: host }),
     scheduler: bus.client(scheduler),
+    broker: brokerOf(config, clock, bus, db),
     publish: (key, body) => void bus.publish(key, body),
     imageDir,
     options: {

@@ -13,6 +13,10 @@ const run = promisify(execFile)
 /** A RabbitMQ node of the test's own, which may be killed and wiped without harm to the machine's. */
 export type PrivateRabbit = {
   readonly url: string
+  /** Of its management API, where that was asked for. */
+  readonly managementUrl: string
+  /** Runs rabbitmqctl on it; what that printed. */
+  ctl(...args: string[]): Promise<string>
   /** SIGKILL to the whole node. */
   kill(): Promise<void>
   /** Starts it again on the same port, with what its disk kept. */
@@ -22,13 +26,16 @@ export type PrivateRabbit = {
   stop(): Promise<void>
 }
 
-/** Starts a node on free ports; undefined, and said, where RabbitMQ is not installed. */
-export async function privateRabbit(): Promise<PrivateRabbit | undefined> {
+/** Starts a node on free ports, with its management API where wanted; undefined, and said, where RabbitMQ is not installed. */
+export async function privateRabbit({ management = false } = {}): Promise<PrivateRabbit | undefined> {
   if (!existsSync(`${bin}/rabbitmq-server`))
     return missing('rabbitmq', 'RabbitMQ is not installed (apt-get install rabbitmq-server)')
   const dir = mkdtempSync(join(tmpdir(), 'nv-rabbit-'))
-  writeFileSync(join(dir, 'plugins'), '[].\n')
-  const [port, distPort] = [await freePort(), await freePort()]
+  writeFileSync(join(dir, 'plugins'), management ? '[rabbitmq_management].\n' : '[].\n')
+  const [port, distPort, managementPort] = [await freePort(), await freePort(), await freePort()]
+  const settings = ['collect_statistics_interval = 1000']
+  if (management) settings.push('management.tcp.ip = 127.0.0.1', `management.tcp.port = ${managementPort}`)
+  writeFileSync(join(dir, 'rabbitmq.conf'), `${settings.join('\n')}\n`)
   const env = {
     ...process.env,
     HOME: dir,
@@ -40,7 +47,7 @@ export async function privateRabbit(): Promise<PrivateRabbit | undefined> {
     RABBITMQ_LOG_BASE: join(dir, 'log'),
     RABBITMQ_LOGS: '-',
     RABBITMQ_ENABLED_PLUGINS_FILE: join(dir, 'plugins'),
-    RABBITMQ_CONFIG_FILE: join(dir, 'none'),
+    RABBITMQ_CONFIG_FILE: join(dir, 'rabbitmq'),
     RABBITMQ_PID_FILE: join(dir, 'pid'),
   }
   let node: ReturnType<typeof spawn> | undefined
@@ -70,14 +77,17 @@ export async function privateRabbit(): Promise<PrivateRabbit | undefined> {
     process.kill(-(node.pid ?? 0), 'SIGKILL')
     await ended
   }
+  const ctl = async (...args: string[]) =>
+    (await run(`${bin}/rabbitmqctl`, ['-q', ...args], { env, cwd: dir, maxBuffer: 64 << 20 })).stdout
   await start()
   return {
+    managementUrl: `http://guest:guest@127.0.0.1:${managementPort}`,
+    ctl,
     url: `amqp://guest:guest@127.0.0.1:${port}/`,
     kill,
     start,
     async wipe() {
-      for (const verb of ['stop_app', 'reset', 'start_app'])
-        await run(`${bin}/rabbitmqctl`, ['-q', verb], { env, cwd: dir })
+      for (const verb of ['stop_app', 'reset', 'start_app']) await ctl(verb)
     },
     async stop() {
       await kill()

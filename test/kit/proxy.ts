@@ -9,12 +9,15 @@ export type Line = {
   /** Lets nothing through any more, in either direction, while everything stays connected. */
   freeze(): void
   readonly connections: number
+  /** Bytes that clients have sent. */
+  readonly sent: number
   close(): Promise<void>
 }
 
 export async function startProxy(to: { host: string; port: number }): Promise<Line> {
   const pairs = new Set<[Socket, Socket]>()
   let refusing = false
+  let sent = 0
   const server = createServer({ noDelay: true }, (near) => {
     near.on('error', () => undefined)
     if (refusing) return void near.destroy()
@@ -27,6 +30,9 @@ export async function startProxy(to: { host: string; port: number }): Promise<Li
       far.destroy()
     })
     far.on('close', () => near.destroy())
+    near.on('data', (chunk) => {
+      sent += chunk.length
+    })
     near.pipe(far).pipe(near)
   })
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
@@ -52,6 +58,9 @@ export async function startProxy(to: { host: string; port: number }): Promise<Li
     },
     get connections() {
       return pairs.size
+    },
+    get sent() {
+      return sent
     },
     async close() {
       cut()

@@ -11,6 +11,7 @@ import type { ConductorDeps } from '../../src/core/conductor/deps.ts'
 import { agentManager, conductorManager } from '../../src/core/conductor/manager.ts'
 import { sweep } from '../../src/core/conductor/operations/sweep.ts'
 import type { agent } from '../../src/core/contracts/agent.ts'
+import type { broker } from '../../src/core/contracts/broker.ts'
 import type { compute } from '../../src/core/contracts/compute.ts'
 import type { conductor } from '../../src/core/contracts/conductor.ts'
 import type { scheduler } from '../../src/core/contracts/scheduler.ts'
@@ -183,6 +184,7 @@ export class World {
       incarnation: systemIds.uuid(),
       computeOn: (host) => this.#client(() => this.#hosts.get(host)?.api as unknown as Methods, life, true),
       scheduler: this.#client<Api<typeof scheduler>>(() => this.#pick(this.#schedulers)?.api, life, true),
+      broker: this.#client<Api<typeof broker>>(() => undefined, life, true),
       publish: () => {},
       imageDir: this.#dir,
       options: conductorOptions,

@@ -53,6 +53,12 @@ export const failures = {
     text: (p) => `No service "${p.id}".`,
     hint: (p) => near(p.near) ?? 'See them all: nova service list',
   }),
+  QueueNotFound: row<Named>({
+    http: 404,
+    python: 'NotFound',
+    text: (p) => `No queue "${p.id}".`,
+    hint: (p) => near(p.near) ?? 'See them all: nova bus status',
+  }),
   OperationNotFound: row<Named>({
     http: 404,
     python: 'InstanceActionNotFound',
@@ -193,11 +199,24 @@ export const failures = {
     text: (p) => `The bus at ${p.url} cannot be reached: ${p.why}.`,
     hint: () => 'Start a cloud on this machine: nova up; or name another bus: NOVA_BUS_URL=amqp://…',
   }),
+  BusBlocked: row<{ url: string; why: string; seconds: number }>({
+    http: 503,
+    python: 'MessageDeliveryFailure',
+    text: (p) => `The bus at ${p.url} takes no messages (waited ${p.seconds} s): ${p.why}.`,
+    hint: () =>
+      'Nothing is lost: operations go on when it does. Make room on the broker: rabbitmqctl list_queues name messages memory; nova doctor says more.',
+  }),
   BusRefused: row<{ url: string; why: string }>({
     http: 403,
     python: 'MessageDeliveryFailure',
     text: (p) => `The bus at ${p.url} refused the login: ${p.why.replace(/\.$/, '')}.`,
     hint: () => 'Check user and password in NOVA_BUS_URL or the configuration: nova config show',
+  }),
+  ManagementFailed: row<{ url: string; why: string; hint: string; status?: number }>({
+    http: 503,
+    python: 'ServiceUnavailable',
+    text: (p) => `The broker's management (${p.url}) did not do it: ${p.why}.`,
+    hint: (p) => p.hint,
   }),
   ListenFailed: row<{ address: string; why: string }>({
     http: 500,

@@ -30,13 +30,21 @@ export type BrokerOptions = {
 
 /** A queue as people want to see it. */
 type QueueStats = { name: string; vhost: string; depth: number; unacked: number; consumers: number }
-type BrokerStats = { connections: number; messageBytes: number; blocked: boolean; queues: QueueStats[] }
+type BrokerStats = {
+  connections: number
+  messageBytes: number
+  messageBytesMax: number
+  blocked: boolean
+  queues: QueueStats[]
+}
 
 /** A broker that runs, until it is closed. */
 export type Broker = {
   /** Where it listens, with the real port where port 0 was asked for. */
   addresses(): ReadonlyArray<Listener['address']>
   stats(): BrokerStats
+  /** Drops what waits in a queue and returns how many messages that were; undefined where there is no such queue. */
+  purge(vhost: string, queue: string): number | undefined
   /** Closes every connection with 320 and stops listening; resolves when nothing is left. */
   close(): Promise<void>
 }
@@ -96,9 +104,11 @@ export async function startBroker(options: BrokerOptions): Promise<Broker> {
     stats: () => ({
       connections: connections.size,
       messageBytes: memory.held,
+      messageBytesMax: memory.bound,
       blocked: memory.alarmed,
       queues: [...vhosts.values()].flatMap(queueStats),
     }),
+    purge: (vhost, queue) => vhosts.get(vhost)?.queues.get(queue)?.purge(),
     close: () => {
       stopped ??= stop()
       return stopped

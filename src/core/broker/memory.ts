@@ -1,13 +1,13 @@
 /** Bytes of messages in the whole broker, and the alarm over a bound of them. */
 export class Memory {
-  readonly #bound: number
+  readonly bound: number
   readonly #onChange: (alarmed: boolean) => void
   #held = 0
   #alarmed = false
 
   /** The alarm goes off over `bound` bytes, and ends under nine tenths of it. */
   constructor(bound: number, onChange: (alarmed: boolean) => void) {
-    this.#bound = bound
+    this.bound = bound
     this.#onChange = onChange
   }
 
@@ -21,12 +21,12 @@ export class Memory {
 
   grow(bytes: number): void {
     this.#held += bytes
-    if (!this.#alarmed && this.#held > this.#bound) this.#set(true)
+    if (!this.#alarmed && this.#held > this.bound) this.#set(true)
   }
 
   shrink(bytes: number): void {
     this.#held -= bytes
-    if (this.#alarmed && this.#held < this.#bound * 0.9) this.#set(false)
+    if (this.#alarmed && this.#held < this.bound * 0.9) this.#set(false)
   }
 
   #set(alarmed: boolean): void {

@@ -3,7 +3,7 @@ import type { Clock } from '../base/clock.ts'
 import { type Code, isFailure } from '../base/errors.ts'
 import type { Ids } from '../base/ids.ts'
 
-const awayCodes: readonly Code[] = ['HostUnreachable', 'BusDown', 'CallTimeout', 'DatabaseDown']
+const awayCodes: readonly Code[] = ['HostUnreachable', 'BusDown', 'BusBlocked', 'CallTimeout', 'DatabaseDown']
 
 /** Whether the other side could not be heard, as against having said no. What was asked may still have been done. */
 export const isAway = (e: unknown): boolean => isFailure(e) && awayCodes.includes(e.code)

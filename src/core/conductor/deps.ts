@@ -1,6 +1,7 @@
 import type { Clock } from '../base/clock.ts'
 import type { Ids } from '../base/ids.ts'
 import type { Log } from '../base/log.ts'
+import type { broker } from '../contracts/broker.ts'
 import type { compute } from '../contracts/compute.ts'
 import type { scheduler } from '../contracts/scheduler.ts'
 import type { Db } from '../db/open.ts'
@@ -39,6 +40,8 @@ export type ConductorDeps = {
   /** The compute service of one host. */
   readonly computeOn: (host: string) => Api<typeof compute>
   readonly scheduler: Api<typeof scheduler>
+  /** Whoever keeps the broker: the embedded one itself, or RabbitMQ's management. */
+  readonly broker: Api<typeof broker>
   /** Sends an event on its way; never waits for a reader. */
   readonly publish: (key: string, body: unknown) => void
   /** Where image files are kept. */

@@ -3,6 +3,7 @@ import type { conductor } from '../contracts/conductor.ts'
 import type { Api } from '../rpc/contract.ts'
 import { bye, heartbeat, hello } from './actions/agents.ts'
 import { bootDryRun } from './actions/boot.ts'
+import { busPurge, busStatus } from './actions/bus.ts'
 import { flavorCreate, flavorDelete, flavorList, flavorShow } from './actions/flavors.ts'
 import { imageCreate, imageDelete, imageList, imageRead, imageShow, imageWrite } from './actions/images.ts'
 import { consoleLog, explain, instanceList, instanceRename, instanceShow, type Relays } from './actions/instances.ts'
@@ -47,6 +48,9 @@ export const conductorManager = (deps: ConductorDeps): Api<typeof conductor> => 
     serviceSet: (ctx, args) => serviceSet(deps, ctx, args),
     hostList: (ctx) => hostList(deps, ctx),
     hostShow: (ctx, args) => hostShow(deps, ctx, args),
+
+    busStatus: (ctx) => busStatus(deps, ctx),
+    busPurge: (ctx, args) => busPurge(deps, ctx, args),
 
     operationList: (ctx, args) => operationList(deps, ctx, args),
     operationShow: (ctx, args) => operationShow(deps, ctx, args),

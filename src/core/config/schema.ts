@@ -18,6 +18,12 @@ export const schema = z.strictObject({
       'Where the bus is: amqp://user:password@host:port/vhost, several with commas. Empty: the embedded broker of this machine.',
       { secret: true },
     ),
+    managementUrl: option(
+      z.string(),
+      '',
+      "RabbitMQ's management API, for nova bus and for the bounds of queues: http://user:password@host:15672. Empty: none. The embedded broker needs none.",
+      { secret: true },
+    ),
     callTimeoutSeconds: option(seconds, 60, 'How long a call waits for its answer.', { unit: 's' }),
     connectTimeoutSeconds: option(seconds, 5, 'How long a command waits for the bus before it gives up.', {
       unit: 's',

@@ -2,6 +2,7 @@ import * as z from 'zod'
 import { instanceStates } from '../model/instance.ts'
 import { beginnable, operationStates } from '../model/operation.ts'
 import { call, contract } from '../rpc/contract.ts'
+import { BusBroker, BusQueue } from './broker.ts'
 import {
   Decision,
   diskFormats,
@@ -184,6 +185,27 @@ export const conductor = contract('conductor', '1.0', {
     }),
     z.object({ events: z.array(Event) }),
   ),
+
+  /** The broker and all its queues, each with the service that it belongs to (administrators). `ManagementFailed`. */
+  busStatus: call(
+    z.object({}),
+    z.object({
+      broker: BusBroker,
+      queues: z.array(
+        BusQueue.extend({
+          /** Whose it is, in words: "compute on host1". */
+          owner: z.string(),
+          /** What to do about it; absent where nothing is wrong. */
+          advice: z.string().optional(),
+        }),
+      ),
+    }),
+  ),
+  /**
+   * Throws away what waits in a queue (administrators). Operations are not lost by it: their messages are sent again.
+   * `QueueNotFound`, `InvalidRequest` for queues of answers and of events, `ManagementFailed`.
+   */
+  busPurge: call(z.object({ queue: z.string().min(1).max(255) }), z.object({ messages: z.int().nonnegative() })),
 
   /** Counts and versions for `nova status`. */
   status: call(

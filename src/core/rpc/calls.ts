@@ -22,27 +22,39 @@ const ackMs = 100
 
 const replyOptions: Options.Publish = { ...properties, mandatory: true }
 
+/** False where the channel has no room for another; an answer that its channel loses is lost. */
+function publishReply(channel: Channel, queue: string, body: Buffer): boolean {
+  try {
+    return channel.publish('', queue, body, replyOptions)
+  } catch {
+    return true
+  }
+}
+
 /** A process's questions under way, and the way back for its answers to others: one channel and one reply queue. */
 export class Calls {
   readonly #link: Link
   readonly #flags: QueueFlags
   readonly #queue: ReturnType<typeof replyQueue>
   readonly #waiters: Waiters
+  /** How long an answer waits for a broker that takes no messages. */
+  readonly #patienceMs: number
   #kept!: KeptChannel
   #unacked: { channel: Channel; last: ConsumeMessage; count: number; cancel: () => void } | undefined
   #consumer: Consumer | undefined
   #askOptions: Options.Publish = {}
   #askTimeoutMs = -1
 
-  private constructor(link: Link, flags: QueueFlags) {
+  private constructor(link: Link, flags: QueueFlags, patienceMs: number) {
+    this.#patienceMs = patienceMs
     this.#link = link
     this.#flags = flags
     this.#queue = replyQueue(link.ids.hex())
     this.#waiters = new Waiters(link.clock)
   }
 
-  static async open(link: Link, flags: QueueFlags): Promise<Calls> {
-    const calls = new Calls(link, flags)
+  static async open(link: Link, flags: QueueFlags, patienceMs: number): Promise<Calls> {
+    const calls = new Calls(link, flags, patienceMs)
     calls.#kept = await link.keep({
       name: 'calls',
       setup: (channel) => calls.#setup(channel),
@@ -53,31 +65,44 @@ export class Calls {
 
   /**
    * Sends a question, `message` being its JSON without ids and closing brace, and waits for the answer. `HostUnreachable`,
-   * `CallTimeout`, `BusDown`, or what the other side failed with.
+   * `CallTimeout`, `BusDown`, `BusBlocked`, or what the other side failed with.
    */
   async ask(message: string, asked: Asked): Promise<unknown> {
-    const channel = this.#kept.channel ?? (await this.#kept.ready())
     const { ids } = this.#link
     const id = ids.hex()
     const tail = `,"_msg_id":"${id}","_reply_q":"${this.#queue.name}","_timeout":null,"_unique_id":"${ids.hex()}"}`
     const body = fits(wrap(message + tail), asked.method)
-    const answer = this.#waiters.wait(id, asked)
-    try {
-      channel.publish(exchange, asked.target, body, this.#optionsFor(asked.timeoutMs))
-    } catch {
-      this.#waiters.fail(id, this.#link.down())
-    }
+    let answer: Promise<unknown> | undefined
+    const turn = this.#kept.senders.send(body.length, asked.timeoutMs, (channel, waitedMs) => {
+      const left = waitedMs === 0 ? asked : { ...asked, timeoutMs: Math.max(asked.timeoutMs - waitedMs, 1) }
+      answer = this.#waiters.wait(id, left)
+      try {
+        return channel.publish(exchange, asked.target, body, this.#optionsFor(left.timeoutMs))
+      } catch {
+        this.#waiters.fail(id, this.#link.down())
+        return true
+      }
+    })
+    if (turn !== undefined) await turn
     return answer
   }
 
-  /** Sends an answer to a peer's reply queue. Nobody is told where it is lost: the caller has given up, or will. */
+  /**
+   * Sends an answer to a peer's reply queue, and waits while the broker takes no messages. Nobody is told where it is lost:
+   * the caller has given up, or will.
+   */
   async reply(queue: string, body: Buffer): Promise<void> {
     try {
-      const channel = this.#kept.channel ?? (await this.#kept.ready())
-      channel.publish('', queue, body, replyOptions)
+      await this.#kept.senders.send(body.length, this.#patienceMs, (channel) => publishReply(channel, queue, body))
     } catch (e) {
       this.#link.log.warn({ queue, why: reason(e) }, 'an answer could not be sent')
     }
+  }
+
+  /** Sends a sign of life to a peer's reply queue, or none where it could not leave now. */
+  beat(queue: string, body: Buffer): void {
+    const { senders } = this.#kept
+    if (senders.clear) void senders.send(body.length, 0, (channel) => publishReply(channel, queue, body))
   }
 
   /** Fails what is still under way and gives the reply queue back. */

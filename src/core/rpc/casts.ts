@@ -32,7 +32,7 @@ export class Casts {
     this.#confirmMs = confirmMs
   }
 
-  /** Resolves when the message is in a queue. `HostUnreachable` where there is none, `BusDown`. */
+  /** Resolves when the message is in a queue. `HostUnreachable` where there is none, `BusDown`, `BusBlocked`. */
   send(target: string, method: string, message: string): Promise<void> {
     this.#casts ??= this.#link.keepSoon({
       name: 'casts',
@@ -43,8 +43,8 @@ export class Casts {
       },
     })
     const kept = this.#casts
-    return this.#deliver(target, method, message, async (body, id) =>
-      this.#publish(kept.channel ?? (await kept.ready()), exchange, target, body, id, castOptions),
+    return this.#deliver(target, method, message, (body, id) =>
+      this.#publish(kept, exchange, target, body, id, castOptions),
     )
   }
 
@@ -53,20 +53,21 @@ export class Casts {
     this.#fanouts ??= this.#link.keepSoon({ name: 'fanouts', confirm: true, setup: async () => undefined })
     const kept = this.#fanouts
     return this.#deliver(topic, method, message, async (body, id) => {
-      const channel = kept.channel ?? (await kept.ready())
+      const channel = await this.#turn(kept)
       try {
         // The exchange goes with its last queue, so that its having been there says nothing.
         await declareFanout(channel, topic)
       } catch {
         return 'lost'
       }
-      return this.#publish(channel, fanoutExchange(topic), '', body, id, fanoutOptions)
+      return this.#publish(kept, fanoutExchange(topic), '', body, id, fanoutOptions)
     })
   }
 
   /** Waits for what is not confirmed yet. */
   async close(): Promise<void> {
-    await Promise.allSettled([...this.#pending])
+    const confirmed = Promise.allSettled([...this.#pending])
+    await (this.#link.blocked === undefined ? confirmed : Promise.race([confirmed, this.#link.patienceOver()]))
     for (const kept of [this.#casts, this.#fanouts]) if (kept !== undefined) await this.#link.drop(kept)
   }
 
@@ -93,24 +94,40 @@ export class Casts {
     return done
   }
 
+  /** The channel, when the broker takes messages on it. */
+  #turn(kept: KeptChannel): Promise<Channel> {
+    return new Promise((resolve, reject) => {
+      const pass = (channel: Channel): boolean => {
+        resolve(channel)
+        return true
+      }
+      kept.senders.send(0, this.#confirmMs, pass)?.catch(reject)
+    })
+  }
+
   #unconfirmed(): Failure {
+    const { blocked } = this.#link
+    if (blocked !== undefined) {
+      const { url } = this.#link.down().params
+      return new Failure('BusBlocked', { url, why: blocked, seconds: this.#confirmMs / 1000 })
+    }
     const why = `it did not confirm the message within ${this.#confirmMs / 1000} s`
     return new Failure('BusDown', { url: this.#link.down().params.url, why })
   }
 
   #publish(
-    channel: Channel,
+    kept: KeptChannel,
     to: string,
     key: string,
     body: Buffer,
     id: string,
     options: Options.Publish,
   ): Promise<Outcome> {
-    return new Promise((resolve) => {
+    const publish = (channel: Channel, ended: (outcome: Outcome) => void): boolean => {
       const end = (outcome: Outcome) => {
         this.#open.delete(id)
         cancel()
-        resolve(outcome)
+        ended(outcome)
       }
       // A broker that is short of memory reads nothing, and confirms nothing.
       const cancel = this.#link.clock.after(this.#confirmMs, () => end('silent'))
@@ -118,10 +135,14 @@ export class Casts {
       try {
         // What had no queue is returned before it is confirmed.
         const confirming = channel as ConfirmChannel
-        confirming.publish(to, key, body, options, (e) => end(e ? 'lost' : 'confirmed'))
+        return confirming.publish(to, key, body, options, (e) => end(e ? 'lost' : 'confirmed'))
       } catch {
         end('lost')
+        return true
       }
+    }
+    return new Promise((resolve, reject) => {
+      kept.senders.send(body.length, this.#confirmMs, (channel) => publish(channel, resolve))?.catch(reject)
     })
   }
 

@@ -19,7 +19,7 @@ export async function connectBus(options: BusOptions): Promise<Bus> {
   const link = await Link.open(options)
   const flags = options.queues ?? ownFlags
   const callTimeoutMs = options.callTimeoutMs ?? defaultTimeoutMs
-  const calls = await Calls.open(link, flags).catch(async (e: unknown) => {
+  const calls = await Calls.open(link, flags, callTimeoutMs).catch(async (e: unknown) => {
     await link.close()
     throw e
   })
@@ -39,6 +39,7 @@ export async function connectBus(options: BusOptions): Promise<Bus> {
   }
   let closing: Promise<void> | undefined
   const close = async (): Promise<void> => {
+    link.hasten()
     await Promise.all([...running].map((stop) => stop()))
     await casts.close()
     await events.close()

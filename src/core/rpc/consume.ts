@@ -1,6 +1,6 @@
 import type { Channel, ConsumeMessage } from 'amqplib'
 import { reason } from '../base/errors.ts'
-import type { Holder } from './kept-channel.ts'
+import type { Holder } from './holder.ts'
 import type { QueuePlan } from './topology.ts'
 
 /** A consumer on a channel, until it is cancelled. */

@@ -21,24 +21,29 @@ const bufferLimit = 1_000
 export function openEvents(link: Link): Events {
   const buffer: Array<{ key: string; body: Buffer }> = []
   let kept: KeptChannel | undefined
-  let open: Channel | undefined
-  let stalled = false
   let dropped = 0
 
   const flush = (): void => {
-    if (dropped > 0 && open !== undefined) {
+    const senders = kept?.senders
+    if (!senders?.clear) return
+    if (dropped > 0) {
       link.log.warn({ dropped }, 'events were dropped while the bus was down or slow')
       dropped = 0
     }
-    while (open !== undefined && !stalled) {
+    while (senders.clear) {
       const event = buffer.shift()
       if (event === undefined) return
-      try {
-        stalled = !open.publish(eventsExchange, event.key, event.body, properties)
-      } catch {
-        buffer.unshift(event)
-        return
-      }
+      void senders.send(event.body.length, 0, (channel) => tell(channel, event))
+    }
+  }
+
+  /** A channel that is just closing has no room, and the event waits for the next one. */
+  const tell = (channel: Channel, event: { key: string; body: Buffer }): boolean => {
+    try {
+      return channel.publish(eventsExchange, event.key, event.body, properties)
+    } catch {
+      buffer.unshift(event)
+      return false
     }
   }
 
@@ -46,17 +51,8 @@ export function openEvents(link: Link): Events {
     name: 'events',
     async setup(channel: Channel) {
       await declareEvents(channel)
-      channel.on('drain', () => {
-        stalled = false
-        flush()
-      })
-      open = channel
-      stalled = false
-      flush()
     },
-    lost() {
-      open = undefined
-    },
+    room: flush,
   }
 
   return {

@@ -1,9 +1,8 @@
 import type { Channel, ChannelModel } from 'amqplib'
 import { backoffMs } from '../base/backoff.ts'
-import type { Clock } from '../base/clock.ts'
-import { type Failure, reason } from '../base/errors.ts'
-import type { Ids } from '../base/ids.ts'
-import type { Log } from '../base/log.ts'
+import { reason } from '../base/errors.ts'
+import type { Holder } from './holder.ts'
+import { Senders } from './senders.ts'
 
 /** What a channel is for: how to make it ready, and what to do when it is gone. */
 export type Station = {
@@ -13,26 +12,10 @@ export type Station = {
   readonly confirm?: boolean
   /** Declares and consumes, on a channel that was just opened; every time anew. */
   setup(channel: Channel): Promise<void>
+  /** The broker takes messages, after a time in which it did not. */
+  room?(): void
   /** The channel is gone, and with it what was under way on it. */
   lost?(): void
-}
-
-/** What a kept channel needs of its link. */
-export type Holder = {
-  readonly clock: Clock
-  readonly ids: Ids
-  readonly log: Log
-  readonly graceMs: number
-  /** Aborted when the link is closed. */
-  readonly stopped: AbortSignal
-  /** The connection of now. */
-  readonly model: ChannelModel | undefined
-  /** Resolves after the grace, and does not keep the process alive. */
-  limit(): Promise<void>
-  /** Why nothing can be sent. */
-  down(): Failure<'BusDown'>
-  /** Tells the listeners that something came or went. */
-  changed(renewed: boolean): void
 }
 
 /** Closes a channel, whatever state it is in. */
@@ -44,6 +27,8 @@ const closeQuietly = async (channel: Channel): Promise<void> => {
 export class KeptChannel {
   /** Undefined while there is none. */
   channel: Channel | undefined
+  /** By which messages are published on it. */
+  readonly senders: Senders
   readonly #station: Station
   readonly #holder: Holder
   readonly #waiting = new Set<(channel: Channel) => void>()
@@ -52,6 +37,7 @@ export class KeptChannel {
   constructor(station: Station, holder: Holder) {
     this.#station = station
     this.#holder = holder
+    this.senders = new Senders(holder)
   }
 
   /** The channel, as soon as there is one; `BusDown` where there is none for the link's grace. */
@@ -95,6 +81,19 @@ export class KeptChannel {
     if (this.#left) return closeQuietly(channel)
     this.channel = channel
     for (const take of [...this.#waiting]) take(channel)
+    this.senders.opened(channel)
+    channel.on('drain', () => {
+      if (this.channel !== channel) return
+      this.senders.drained()
+      this.room()
+    })
+    this.room()
+  }
+
+  /** The broker takes messages again. */
+  room(): void {
+    this.senders.go()
+    if (this.senders.clear) this.#station.room?.()
   }
 
   /** Tries again and again while the connection stands. For the link only. */
@@ -118,6 +117,7 @@ export class KeptChannel {
   /** Sends what is buffered, closes the channel and lets it go. For the link only. */
   async leave(): Promise<void> {
     this.#left = true
+    this.senders.leave()
     const { channel } = this
     if (channel !== undefined) await Promise.race([closeQuietly(channel), this.#holder.limit()])
     this.channel = undefined
@@ -125,6 +125,7 @@ export class KeptChannel {
 
   #gone(model: ChannelModel, why: string): void {
     this.channel = undefined
+    this.senders.lost()
     this.#station.lost?.()
     if (this.#left) return
     this.#holder.log.debug({ channel: this.#station.name, why }, 'channel lost')

@@ -7,7 +7,11 @@ import type { Log } from '../base/log.ts'
 import { type Address, parseAddresses } from './address.ts'
 import type { BusOptions } from './bus.ts'
 import { cut, type Dialled, dial, hangUp } from './dial.ts'
-import { type Holder, KeptChannel, type Station } from './kept-channel.ts'
+import type { Holder } from './holder.ts'
+import { KeptChannel, type Station } from './kept-channel.ts'
+
+/** How long a goodbye may take where the broker is blocked. */
+const blockedLimitMs = 250
 
 /** A process's connection to the broker, with the channels that live on it; it comes back by itself. */
 export class Link implements Holder {
@@ -17,6 +21,7 @@ export class Link implements Holder {
   readonly graceMs: number
   readonly stopped: AbortSignal
   model: ChannelModel | undefined
+  blocked: string | undefined
   readonly #name: string
   readonly #addresses: readonly Address[]
   readonly #connectTimeoutMs: number
@@ -27,6 +32,7 @@ export class Link implements Holder {
   #why = 'the connection was lost'
   #shown = ''
   #told = true
+  #leaving = Number.POSITIVE_INFINITY
 
   private constructor(options: BusOptions) {
     this.clock = options.clock
@@ -52,7 +58,25 @@ export class Link implements Holder {
   }
 
   limit(): Promise<void> {
-    return new Promise((resolve) => void this.clock.after(this.graceMs, resolve))
+    // A broker that is blocked answers nothing that it is asked.
+    const ms = this.blocked === undefined ? this.graceMs : Math.min(this.graceMs, blockedLimitMs)
+    return new Promise((resolve) => void this.clock.after(ms, resolve))
+  }
+
+  patience(ms: number): number {
+    return Math.max(0, Math.min(ms, this.#leaving - this.clock.now()))
+  }
+
+  /** Resolves when {@link patience} is over. */
+  patienceOver(): Promise<void> {
+    return new Promise((resolve) => void this.clock.after(this.patience(this.graceMs), resolve))
+  }
+
+  /** This side is about to hang up: from now on nobody waits longer than the grace for a broker that takes no messages. */
+  hasten(): void {
+    if (this.#leaving !== Number.POSITIVE_INFINITY) return
+    this.#leaving = this.clock.now() + this.graceMs
+    for (const kept of this.#channels) kept.senders.hurry(this.graceMs)
   }
 
   down(): Failure<'BusDown'> {
@@ -141,14 +165,24 @@ export class Link implements Holder {
       last = reason(e)
     })
     model.on('close', (e) => this.#fall(model, e ? reason(e) : last))
-    model.on('blocked', (why) => this.log.warn({ bus, why }, 'the broker takes no more messages'))
-    model.on('unblocked', () => this.log.info({ bus }, 'the broker takes messages again'))
+    model.on('blocked', (why) => {
+      if (this.model !== model) return
+      this.blocked = `the broker is ${why}`
+      this.log.warn({ bus, why }, 'the broker takes no more messages')
+    })
+    model.on('unblocked', () => {
+      if (this.model !== model) return
+      this.blocked = undefined
+      this.log.info({ bus }, 'the broker takes messages again')
+      for (const kept of this.#channels) kept.room()
+    })
     await Promise.all([...this.#channels].map((kept) => kept.open(model).catch(() => void kept.reopen(model))))
   }
 
   #fall(model: ChannelModel, why: string): void {
     if (this.model !== model) return
     this.model = undefined
+    this.blocked = undefined
     this.#why = why
     // After a moment for the goodbye to go out.
     this.clock.after(1_000, () => cut(model))

@@ -44,6 +44,7 @@ export async function startServer(
     },
   })
   return async () => {
+    link.hasten()
     for (const consumer of consumers) consumer.letGo()
     if (flags.autoDelete)
       await Promise.race([Promise.all(addressed.map((plan) => retireQueue(link, plan.name))), link.limit()])
@@ -156,7 +157,7 @@ function startBeats(link: Link, calls: Calls, to: ReturnPath, everyMs: number | 
   if (everyMs === undefined) return () => undefined
   const beat = () => {
     const inner = { result: null, failure: null, ending: false, _msg_id: to.id, _unique_id: link.ids.hex() }
-    void calls.reply(to.queue, wrap(JSON.stringify(inner)))
+    calls.beat(to.queue, wrap(JSON.stringify(inner)))
     cancel = link.clock.after(everyMs, beat)
   }
   let cancel = link.clock.after(everyMs, beat)

@@ -8,6 +8,7 @@ import { silentLog } from '../../../src/core/base/log.ts'
 import type { ConductorDeps, ConductorOptions } from '../../../src/core/conductor/deps.ts'
 import { agentManager, conductorManager } from '../../../src/core/conductor/manager.ts'
 import type { agent } from '../../../src/core/contracts/agent.ts'
+import type { BusQueue } from '../../../src/core/contracts/broker.ts'
 import type { BootWish } from '../../../src/core/contracts/conductor.ts'
 import type { Published } from '../../../src/core/contracts/shapes.ts'
 import { syncDatabase } from '../../../src/core/db/migrate.ts'
@@ -85,6 +86,8 @@ export class Rig {
   readonly sent: Sent[] = []
   readonly published: Array<{ key: string; body: Published }> = []
   readonly listens = new Set(['scheduler'])
+  /** What the broker's keeper tells. */
+  queues: BusQueue[] = []
   /** Plays the scheduler at once, inside the cast. */
   placeAtOnce = true
   readonly #undo: Array<() => Promise<void> | void>
@@ -131,6 +134,14 @@ export class Rig {
           hosts: [],
         }),
         ping: async () => ({ version: '1' }),
+      },
+      broker: {
+        queueList: async () => ({ broker: { product: 'test' }, queues: this.queues }),
+        queuePurge: async (_ctx, { queue }) => {
+          const [purged] = this.queues.filter(({ name }) => name === queue)
+          this.queues = this.queues.filter(({ name }) => name !== queue)
+          return { messages: purged?.messages ?? 0 }
+        },
       },
       publish: (key, body) => this.published.push({ key, body: body as Published }),
       imageDir,

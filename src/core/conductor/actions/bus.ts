@@ -1,0 +1,69 @@
+import { fail } from '../../base/errors.ts'
+import { nearest } from '../../base/near.ts'
+import type { BusQueue } from '../../contracts/broker.ts'
+import type { conductor } from '../../contracts/conductor.ts'
+import type { Context } from '../../model/context.ts'
+import type { Args, Result } from '../../rpc/contract.ts'
+import type { ConductorDeps } from '../deps.ts'
+import { onlyAdmins } from './access.ts'
+
+type Deps = Pick<ConductorDeps, 'broker'>
+type Status = Result<typeof conductor, 'busStatus'>
+
+/** The broker and its queues, each with whose it is. Administrators only. */
+export async function busStatus({ broker }: Deps, ctx: Context): Promise<Status> {
+  onlyAdmins(ctx, 'see the queues')
+  const listed = await broker.queueList(ctx, {})
+  return {
+    broker: listed.broker,
+    queues: listed.queues.map((queue) => {
+      const advice = adviceFor(queue)
+      return { ...queue, owner: ownerOf(queue.name), ...(advice === undefined ? {} : { advice }) }
+    }),
+  }
+}
+
+/** Throws away what waits in a queue. Administrators only; `QueueNotFound`, `InvalidRequest`. */
+export async function busPurge(
+  { broker }: Deps,
+  ctx: Context,
+  { queue }: Args<typeof conductor, 'busPurge'>,
+): Promise<Result<typeof conductor, 'busPurge'>> {
+  onlyAdmins(ctx, 'purge queues')
+  if (/^reply_/.test(queue))
+    fail('InvalidRequest', {
+      what: `${queue} holds answers that a process waits for; without them its calls end in timeouts.`,
+      hint: 'Such a queue goes half an hour after its process by itself.',
+    })
+  if (/^nova_events_/.test(queue))
+    fail('InvalidRequest', { what: `${queue} is one reader's own: it is bounded, and goes when its reader does.` })
+  const { queues } = await broker.queueList(ctx, {})
+  const names = queues.map(({ name }) => name)
+  if (!names.includes(queue)) fail('QueueNotFound', { id: queue, near: nearest(queue, names) })
+  return broker.queuePurge(ctx, { queue })
+}
+
+/** Whose a queue is, by its name as the topology gives it. */
+function ownerOf(name: string): string {
+  if (/^reply_[0-9a-f]+$/.test(name)) return 'answers to one process'
+  if (/^nova_events_[0-9a-f]+$/.test(name)) return 'one reader of events'
+  const [, crowd] = /^(.+)_fanout_[0-9a-f]+$/.exec(name) ?? []
+  if (crowd !== undefined) return `one ${crowd}, for messages to all of them`
+  if (/^(versioned_)?notifications\./.test(name)) return 'readers of notifications'
+  const [, topic, host] = /^([a-z]+)\.(.+)$/.exec(name) ?? []
+  if (topic !== undefined && services.has(topic)) return `${topic} on ${host}`
+  return services.has(name) ? `any ${name}` : 'not of this cloud'
+}
+
+const services = new Set(['conductor', 'agent', 'scheduler', 'compute', 'broker'])
+
+/** What waits where nobody takes it is a service that is gone, or a reader. */
+function adviceFor({ name, messages, consumers }: BusQueue): string | undefined {
+  if (messages === 0 || consumers > 0) return undefined
+  const [topic = ''] = name.split('.')
+  if (services.has(topic)) {
+    const daemon = topic === 'agent' ? 'conductor' : topic
+    return `Nobody takes these messages: start the service (nova daemon ${daemon}), or throw them away: nova bus purge ${name}`
+  }
+  return `Nobody takes these messages: start their reader, or throw them away: nova bus purge ${name}`
+}

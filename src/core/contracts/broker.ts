@@ -1,0 +1,44 @@
+import * as z from 'zod'
+import { call, contract } from '../rpc/contract.ts'
+
+/** A queue as the broker's keeper sees it; what it does not know is left out. Rates are messages a second. */
+export const BusQueue = z.object({
+  name: z.string(),
+  /** All that it holds: what waits (`ready`) and what is out with consumers and not acknowledged (`unacked`). */
+  messages: z.int().nonnegative(),
+  ready: z.int().nonnegative().optional(),
+  unacked: z.int().nonnegative().optional(),
+  consumers: z.int().nonnegative(),
+  memoryBytes: z.int().nonnegative().optional(),
+  publishRate: z.number().nonnegative().optional(),
+  deliverRate: z.number().nonnegative().optional(),
+  ackRate: z.number().nonnegative().optional(),
+  /** The policy that bounds it. */
+  policy: z.string().optional(),
+})
+export type BusQueue = z.infer<typeof BusQueue>
+
+/** The broker itself. */
+export const BusBroker = z.object({
+  product: z.string(),
+  version: z.string().optional(),
+  /** Why publishers are held back, as "memory alarm on rabbit@host"; empty: they are not; absent: it is not known. */
+  blocked: z.array(z.string()).optional(),
+  connections: z.int().nonnegative().optional(),
+  memoryBytes: z.int().nonnegative().optional(),
+  memoryLimitBytes: z.int().nonnegative().optional(),
+  /** What is missing in this answer, and which option brings it. */
+  partial: z.string().optional(),
+})
+export type BusBroker = z.infer<typeof BusBroker>
+
+/**
+ * What may be asked of whoever keeps the broker: the embedded broker answers it on the bus; for RabbitMQ the conductor has
+ * the same functions over its management API (`core/rabbitmq`).
+ */
+export const broker = contract('broker', '1.0', {
+  /** The broker and every queue in the cloud's virtual host. `ManagementFailed`. */
+  queueList: call(z.object({}), z.object({ broker: BusBroker, queues: z.array(BusQueue) })),
+  /** Throws away what waits in a queue and says how many messages that were. `QueueNotFound`, `ManagementFailed`. */
+  queuePurge: call(z.object({ queue: z.string().min(1).max(255) }), z.object({ messages: z.int().nonnegative() })),
+})

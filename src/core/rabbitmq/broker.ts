@@ -1,0 +1,117 @@
+import * as z from 'zod'
+import { Failure, isFailure } from '../base/errors.ts'
+import type { BusQueue, broker } from '../contracts/broker.ts'
+import type { QueueDepth } from '../rpc/bus.ts'
+import type { Api } from '../rpc/contract.ts'
+import { isMissing, type Management } from './management.ts'
+
+type Deps = {
+  readonly management: Management
+  readonly vhost: string
+  /** What AMQP tells of queues: exact at this moment, where the management's counts are some seconds old. */
+  readonly depths: (names: readonly string[]) => Promise<QueueDepth[]>
+}
+
+const count = z.int().nonnegative().optional()
+const rate = z.object({ rate: z.number() }).optional()
+const Queue = z.object({
+  name: z.string(),
+  messages: count,
+  messages_ready: count,
+  messages_unacknowledged: count,
+  consumers: count,
+  memory: count,
+  policy: z.string().nullish(),
+  message_stats: z.object({ publish_details: rate, deliver_get_details: rate, ack_details: rate }).optional(),
+})
+const Overview = z.object({
+  product_name: z.string().optional(),
+  rabbitmq_version: z.string(),
+  object_totals: z.object({ connections: count }).optional(),
+})
+const Node = z.object({
+  name: z.string(),
+  mem_used: count,
+  mem_limit: count,
+  mem_alarm: z.boolean().optional(),
+  disk_free_alarm: z.boolean().optional(),
+})
+
+/** RabbitMQ's management API as the broker's keeper, for one virtual host. */
+export function rabbitmqBroker({ management, vhost, depths }: Deps): Api<typeof broker> {
+  /** Only users with the tag `monitoring` may see nodes; the rest is told without. */
+  const nodes = async () => {
+    try {
+      return z.array(Node).parse(await management('GET', ['nodes']))
+    } catch (e) {
+      if (isFailure(e, 'ManagementFailed') && (e.params.status === 401 || e.params.status === 403)) return undefined
+      throw e
+    }
+  }
+
+  return {
+    async queueList() {
+      const [overview, members, queues] = await Promise.all([
+        management('GET', ['overview']).then((answer) => Overview.parse(answer)),
+        nodes(),
+        management('GET', ['queues', vhost]).then((answer) => z.array(Queue).parse(answer)),
+      ])
+      const { connections } = overview.object_totals ?? {}
+      return {
+        broker: {
+          product: overview.product_name ?? 'RabbitMQ',
+          version: overview.rabbitmq_version,
+          ...(connections === undefined ? {} : { connections }),
+          ...(members === undefined
+            ? { partial: 'Memory and alarms are for management users with the tag "monitoring" (docs/rabbitmq.md).' }
+            : health(members)),
+        },
+        queues: queues.map(shown),
+      }
+    },
+
+    async queuePurge(_ctx, { queue }) {
+      const [before] = await depths([queue])
+      try {
+        await management('DELETE', ['queues', vhost, queue, 'contents'])
+      } catch (e) {
+        if (isMissing(e)) throw new Failure('QueueNotFound', { id: queue }, e)
+        throw e
+      }
+      return { messages: before?.messages ?? 0 }
+    },
+  }
+}
+
+function health(members: ReadonlyArray<z.infer<typeof Node>>) {
+  const sum = (of: (node: z.infer<typeof Node>) => number | undefined) =>
+    members.reduce((total, node) => total + (of(node) ?? 0), 0)
+  return {
+    blocked: members.flatMap(({ name, mem_alarm, disk_free_alarm }) => [
+      ...(mem_alarm ? [`memory alarm on ${name}`] : []),
+      ...(disk_free_alarm ? [`disk alarm on ${name}`] : []),
+    ]),
+    memoryBytes: sum((node) => node.mem_used),
+    memoryLimitBytes: sum((node) => node.mem_limit),
+  }
+}
+
+/** A queue that was made a moment ago has no counts yet. */
+function shown(queue: z.infer<typeof Queue>): BusQueue {
+  const { publish_details, deliver_get_details, ack_details } = queue.message_stats ?? {}
+  const known = {
+    ready: queue.messages_ready,
+    unacked: queue.messages_unacknowledged,
+    memoryBytes: queue.memory,
+    publishRate: publish_details?.rate ?? 0,
+    deliverRate: deliver_get_details?.rate ?? 0,
+    ackRate: ack_details?.rate ?? 0,
+    policy: queue.policy || undefined,
+  }
+  return {
+    name: queue.name,
+    messages: queue.messages ?? 0,
+    consumers: queue.consumers ?? 0,
+    ...Object.fromEntries(Object.entries(known).filter(([, value]) => value !== undefined)),
+  }
+}

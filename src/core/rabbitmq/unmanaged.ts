@@ -1,0 +1,31 @@
+import { fail } from '../base/errors.ts'
+import type { broker } from '../contracts/broker.ts'
+import type { QueueDepth } from '../rpc/bus.ts'
+import type { Api } from '../rpc/contract.ts'
+
+const option = 'Set bus.management_url to http://user:password@host:15672 (docs/rabbitmq.md)'
+
+type Deps = {
+  readonly depths: (names: readonly string[]) => Promise<QueueDepth[]>
+  /** The queues that the cloud's services listen on. */
+  readonly names: () => Promise<string[]>
+}
+
+/** A RabbitMQ whose management nobody named: what AMQP itself tells of the queues that are known, and no more. */
+export function unmanagedBroker({ depths, names }: Deps): Api<typeof broker> {
+  return {
+    async queueList() {
+      const queues = await depths(await names())
+      return {
+        broker: {
+          product: 'RabbitMQ',
+          partial: `Only the services' own queues, without rates: RabbitMQ's management is not configured. ${option}`,
+        },
+        queues: queues.map(({ name, messages, consumers }) => ({ name, messages, ready: messages, consumers })),
+      }
+    },
+    async queuePurge() {
+      return fail('ManagementFailed', { url: 'RabbitMQ', why: 'its address is not configured', hint: option })
+    },
+  }
+}

@@ -1,0 +1,53 @@
+import type { Clock } from '../core/base/clock.ts'
+import { isFailure } from '../core/base/errors.ts'
+import type { Config } from '../core/config/load.ts'
+import { busIsEmbedded } from '../core/config/places.ts'
+import { agent } from '../core/contracts/agent.ts'
+import { broker } from '../core/contracts/broker.ts'
+import { conductor } from '../core/contracts/conductor.ts'
+import { scheduler } from '../core/contracts/scheduler.ts'
+import type { Db } from '../core/db/open.ts'
+import { rabbitmqBroker } from '../core/rabbitmq/broker.ts'
+import { openManagement } from '../core/rabbitmq/management.ts'
+import { unmanagedBroker } from '../core/rabbitmq/unmanaged.ts'
+import { parseAddresses } from '../core/rpc/address.ts'
+import type { Bus } from '../core/rpc/bus.ts'
+import type { Api } from '../core/rpc/contract.ts'
+import { listServices } from '../core/store/services.ts'
+
+/**
+ * How the conductor reaches whoever keeps the broker: RabbitMQ by its management API; an embedded broker, here or on another
+ * machine, by the bus.
+ */
+export function brokerOf(config: Config, clock: Clock, bus: Bus, db: Db): Api<typeof broker> {
+  const embedded = bus.client(broker)
+  if (busIsEmbedded(config)) return embedded
+  const depths = (names: readonly string[]) => bus.queues(names)
+  if (config.bus.managementUrl === '') {
+    const unmanaged = unmanagedBroker({ depths, names: () => serviceQueues(config, clock, db) })
+    return {
+      queueList: (ctx, args) => embedded.queueList(ctx, args).catch(otherwise(() => unmanaged.queueList(ctx, args))),
+      queuePurge: (ctx, args) => embedded.queuePurge(ctx, args).catch(otherwise(() => unmanaged.queuePurge(ctx, args))),
+    }
+  }
+  const [{ connect }] = parseAddresses(config.bus.url)
+  const vhost = decodeURIComponent(connect.vhost ?? '/')
+  return rabbitmqBroker({ management: openManagement(config.bus.managementUrl, clock), vhost, depths })
+}
+
+/** Where nobody answers for the broker on the bus, it is RabbitMQ. */
+const otherwise =
+  <T>(instead: () => Promise<T>) =>
+  (e: unknown): Promise<T> =>
+    isFailure(e, 'HostUnreachable') ? instead() : Promise.reject(e)
+
+/** The queues that the services listen on, as far as the database knows them. */
+async function serviceQueues(config: Config, clock: Clock, db: Db): Promise<string[]> {
+  const services = await listServices(db, { now: clock.now(), downMs: config.services.downSeconds * 1000 })
+  const topics = [conductor.topic, agent.topic, scheduler.topic]
+  const own = services.flatMap(({ binary, host }) => [
+    `${binary}.${host}`,
+    ...(binary === conductor.topic ? [`${agent.topic}.${host}`] : []),
+  ])
+  return [...new Set([...topics, ...own])]
+}
