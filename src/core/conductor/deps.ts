@@ -3,6 +3,7 @@ import type { Ids } from '../base/ids.ts'
 import type { Log } from '../base/log.ts'
 import type { compute } from '../contracts/compute.ts'
 import type { scheduler } from '../contracts/scheduler.ts'
+import type { Published } from '../contracts/shapes.ts'
 import type { Db } from '../db/open.ts'
 import type { Overcommit } from '../model/capacity.ts'
 import type { Api } from '../rpc/contract.ts'
@@ -40,7 +41,7 @@ export type ConductorDeps = {
   readonly computeOn: (host: string) => Api<typeof compute>
   readonly scheduler: Api<typeof scheduler>
   /** Sends an event on its way; never waits for a reader. */
-  readonly publish: (key: string, body: unknown) => void
+  readonly publish: (key: string, event: Published) => void
   /** Where image files are kept. */
   readonly imageDir: string
   readonly options: ConductorOptions

@@ -1,4 +1,4 @@
-import type { Channel, ConsumeMessage } from 'amqplib'
+import type { Channel, ConsumeMessage, Options } from 'amqplib'
 import { reason } from '../base/errors.ts'
 import type { Heard } from './bus.ts'
 import { type Consumer, consumeQueue } from './consume.ts'
@@ -7,18 +7,31 @@ import type { KeptChannel } from './kept-channel.ts'
 import type { Link } from './link.ts'
 import { declareEvents, eventsExchange, eventsQueue, properties } from './topology.ts'
 
-/** Publishes events; never waits, and drops the oldest beyond a limit while the bus is down or slow. */
-export type Events = {
-  publish(key: string, body: unknown): void
+/** Tells what has happened; never waits, and drops the oldest beyond a limit while the bus is down or slow. */
+export type Outlet = {
+  /** Under a routing key, a message as JSON text. */
+  publish(key: string, json: string): void
   /** Sends what is waiting, where the bus stands. */
   close(): Promise<void>
 }
 
-/** The most events that wait for a bus that is down or slow. */
+/** Whither an outlet tells, and as what. */
+export type Audience = {
+  /** What is told there, for the log. */
+  readonly name: string
+  readonly exchange: string
+  readonly properties: Options.Publish
+  declare(channel: Channel): Promise<unknown>
+}
+
+/** Our own events, for whoever waits or looks on. */
+export const readers: Audience = { name: 'events', exchange: eventsExchange, properties, declare: declareEvents }
+
+/** The most messages that wait for a bus that is down or slow. */
 const bufferLimit = 1_000
 
-/** The events of one link; its channel is opened with the first of them. */
-export function openEvents(link: Link): Events {
+/** Opens an outlet of a link; its channel is opened with the first message. */
+export function openOutlet(link: Link, audience: Audience): Outlet {
   const buffer: Array<{ key: string; body: Buffer }> = []
   let kept: KeptChannel | undefined
   let open: Channel | undefined
@@ -27,25 +40,25 @@ export function openEvents(link: Link): Events {
 
   const flush = (): void => {
     if (dropped > 0 && open !== undefined) {
-      link.log.warn({ dropped }, 'events were dropped while the bus was down or slow')
+      link.log.warn({ dropped }, `${audience.name} were dropped while the bus was down or slow`)
       dropped = 0
     }
     while (open !== undefined && !stalled) {
-      const event = buffer.shift()
-      if (event === undefined) return
+      const message = buffer.shift()
+      if (message === undefined) return
       try {
-        stalled = !open.publish(eventsExchange, event.key, event.body, properties)
+        stalled = !open.publish(audience.exchange, message.key, message.body, audience.properties)
       } catch {
-        buffer.unshift(event)
+        buffer.unshift(message)
         return
       }
     }
   }
 
   const station = {
-    name: 'events',
+    name: audience.name,
     async setup(channel: Channel) {
-      await declareEvents(channel)
+      await audience.declare(channel)
       channel.on('drain', () => {
         stalled = false
         flush()
@@ -60,9 +73,9 @@ export function openEvents(link: Link): Events {
   }
 
   return {
-    publish(key, body) {
+    publish(key, json) {
       kept ??= link.keepSoon(station)
-      buffer.push({ key, body: wrap(JSON.stringify(body ?? null)) })
+      buffer.push({ key, body: wrap(json) })
       if (buffer.length > bufferLimit) {
         buffer.shift()
         dropped++
