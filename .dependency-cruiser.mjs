@@ -12,6 +12,7 @@ const floors = {
   'core/contracts': ['core/rpc', 'core/model', 'core/base'],
   'core/rabbitmq': ['core/contracts', 'core/rpc', 'core/model', 'core/base'],
   'core/store': ['core/db', 'core/contracts', 'core/model', 'core/base'],
+  'core/notify': ['core/contracts', 'core/rpc', 'core/model', 'core/base'],
   'core/virt': ['core/model', 'core/base'],
   // Root or database, never both: a host agent has no store and no db.
   'core/compute': [...vocabulary, 'core/virt'],

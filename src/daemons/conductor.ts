@@ -14,6 +14,7 @@ import { type Db, openDatabase } from '../core/db/open.ts'
 import { type Bus, served } from '../core/rpc/bus.ts'
 import { brokerOf } from './broker-keeper.ts'
 import { joinBus, type Runtime } from './runtime.ts'
+import { openWorld } from './world.ts'
 
 /** Opens the database and brings it up to date; conductor and scheduler share it where they share a process. */
 export async function openState({ config, log, clock, onStop }: Runtime): Promise<Db> {
@@ -25,7 +26,8 @@ export async function openState({ config, log, clock, onStop }: Runtime): Promis
 }
 
 /** The conductor: keeps the database, begins operations and sees that each one ends. */
-export async function startConductor({ config, log, clock, ids, onStop }: Runtime, bus: Bus, db: Db): Promise<void> {
+export async function startConductor(runtime: Runtime, bus: Bus, db: Db): Promise<void> {
+  const { config, log, clock, ids, onStop } = runtime
   const imageDir = imageDirectory(config)
   mkdirSync(imageDir, { recursive: true, mode: 0o700 })
   const deps: ConductorDeps = {
@@ -39,7 +41,7 @@ export async function startConductor({ config, log, clock, ids, onStop }: Runtim
     computeOn: (host) => bus.client(compute, { server: host }),
     scheduler: bus.client(scheduler),
     broker: brokerOf(config, clock, bus, db),
-    publish: (key, body) => void bus.publish(key, body),
+    publish: openWorld(runtime, 'conductor', bus, db),
     imageDir,
     options: {
       ...config.operations,

@@ -85,6 +85,7 @@ export async function joinBus({ config, log, clock, ids, onStop }: Runtime, name
         ids,
         callTimeoutMs: config.bus.callTimeoutSeconds * 1000,
         connectTimeoutMs: config.bus.connectTimeoutSeconds * 1000,
+        notificationTtlMs: config.notifications.ttlSeconds * 1000,
       })
       onStop(() => bus.close())
       return bus

@@ -8,9 +8,11 @@ import { schedulerManager } from '../core/scheduler/manager.ts'
 import { startPeriodic } from '../core/scheduler/periodic.ts'
 import { openState } from './conductor.ts'
 import { joinBus, type Runtime } from './runtime.ts'
+import { openWorld } from './world.ts'
 
 /** The scheduler: finds a host for each new instance and claims room there. As many as wanted may run. */
-export async function startScheduler({ config, log, clock, ids, onStop }: Runtime, bus: Bus, db: Db): Promise<void> {
+export async function startScheduler(runtime: Runtime, bus: Bus, db: Db): Promise<void> {
+  const { config, log, clock, ids, onStop } = runtime
   const deps = {
     db,
     clock,
@@ -20,7 +22,7 @@ export async function startScheduler({ config, log, clock, ids, onStop }: Runtim
     hostName: hostName(config),
     incarnation: ids.uuid(),
     computeOn: (host: string) => bus.client(compute, { server: host }),
-    publish: (key: string, body: unknown) => void bus.publish(key, body),
+    publish: openWorld(runtime, 'scheduler', bus, db),
     options: {
       ...config.scheduler,
       serviceDownSeconds: config.services.downSeconds,

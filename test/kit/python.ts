@@ -1,8 +1,11 @@
 import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { resolve } from 'node:path'
+import { readFileSync } from 'node:fs'
+import { type AddressInfo, createServer } from 'node:net'
+import { join, resolve } from 'node:path'
 import { createInterface } from 'node:readline'
 import { exec } from '../../src/core/base/exec.ts'
+import { type Backend, Cloud } from './cloud.ts'
 import { missing } from './missing.ts'
 
 /** Debian's packages belong to Debian's interpreter, which need not be the first on the path. */
@@ -88,4 +91,30 @@ export class PythonPeer {
     this.#child.stdin?.end()
     await this.#ended
   }
+}
+
+/** A port that nobody listens on: oslo.messaging knows no sockets of files. */
+async function freePort(): Promise<number> {
+  const server = createServer().listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  const { port } = server.address() as AddressInfo
+  server.close()
+  await once(server, 'close')
+  return port
+}
+
+/** A cloud of one pretended host whose bus may be reached by TCP, and the URL of that bus. */
+export async function cloudWithPort(
+  backend: Backend,
+  settings: Record<string, string>,
+): Promise<{ cloud: Cloud; url: string }> {
+  const port = await freePort()
+  const cloud = await Cloud.open(backend, {
+    NOVA_BROKER_LISTEN: `127.0.0.1:${port}`,
+    ...settings,
+  })
+  await cloud.up('--driver', 'fake')
+  if (cloud.env.NOVA_BUS_URL !== undefined) return { cloud, url: cloud.env.NOVA_BUS_URL }
+  const password = readFileSync(join(cloud.stateDir, 'run', 'bus.password'), 'utf8').trim()
+  return { cloud, url: `amqp://nova:${password}@127.0.0.1:${port}/` }
 }

@@ -1,47 +1,19 @@
 import { createHash } from 'node:crypto'
-import { once } from 'node:events'
-import { readFileSync } from 'node:fs'
-import { type AddressInfo, createServer } from 'node:net'
-import { join as joinPath } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { type Code, Failure, failures, RemoteError } from '../../src/core/base/errors.ts'
 import { systemIds } from '../../src/core/base/ids.ts'
 import type { Context } from '../../src/core/model/context.ts'
 import { type Bus, served } from '../../src/core/rpc/bus.ts'
 import { context, join, later, plain, refusal, Secret, Toys, toys } from '../core/rpc/kit.ts'
-import { type Backend, backends, Cloud } from '../kit/cloud.ts'
+import { backends, type Cloud } from '../kit/cloud.ts'
 import { persist } from '../kit/patience.ts'
-import { PythonPeer, python } from '../kit/python.ts'
+import { cloudWithPort, PythonPeer, python } from '../kit/python.ts'
 
 /**
  * Python's oslo.messaging and Nova, unmodified, on the bus of a running cloud: what its programs ask of our daemons and
  * what ours ask of them. `python/client.py` and `python/server.py` are the peers.
  */
 const interpreter = await python()
-
-/** A port that nobody listens on: oslo.messaging knows no sockets of files. */
-async function freePort(): Promise<number> {
-  const server = createServer().listen(0, '127.0.0.1')
-  await once(server, 'listening')
-  const { port } = server.address() as AddressInfo
-  server.close()
-  await once(server, 'close')
-  return port
-}
-
-/** A cloud of one pretended host whose bus may be reached by TCP, and the URL of that bus. */
-async function cloudWithPort(backend: Backend): Promise<{ cloud: Cloud; url: string }> {
-  const port = await freePort()
-  const cloud = await Cloud.open(backend, {
-    NOVA_BROKER_LISTEN: `127.0.0.1:${port}`,
-    NOVA_QUOTA_INSTANCES: '3',
-    NOVA_LOG_LEVEL: 'debug',
-  })
-  await cloud.up('--driver', 'fake')
-  if (cloud.env.NOVA_BUS_URL !== undefined) return { cloud, url: cloud.env.NOVA_BUS_URL }
-  const password = readFileSync(joinPath(cloud.stateDir, 'run', 'bus.password'), 'utf8').trim()
-  return { cloud, url: `amqp://nova:${password}@127.0.0.1:${port}/` }
-}
 
 /** The context as Nova's RequestContext has it. */
 const inPython = (ctx: Context) => ({
@@ -76,7 +48,7 @@ if (interpreter) {
     let client: PythonPeer
     let server: PythonPeer
     beforeAll(async () => {
-      ;({ cloud, url } = await cloudWithPort(backend))
+      ;({ cloud, url } = await cloudWithPort(backend, { NOVA_QUOTA_INSTANCES: '3', NOVA_LOG_LEVEL: 'debug' }))
       bus = await join(url)
       const theirs = url.replace(/^amqp:/, 'rabbit:')
       ;[client, server] = await Promise.all([

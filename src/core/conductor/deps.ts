@@ -4,6 +4,7 @@ import type { Log } from '../base/log.ts'
 import type { broker } from '../contracts/broker.ts'
 import type { compute } from '../contracts/compute.ts'
 import type { scheduler } from '../contracts/scheduler.ts'
+import type { Published } from '../contracts/shapes.ts'
 import type { Db } from '../db/open.ts'
 import type { Overcommit } from '../model/capacity.ts'
 import type { Api } from '../rpc/contract.ts'
@@ -43,7 +44,7 @@ export type ConductorDeps = {
   /** Whoever keeps the broker: the embedded one itself, or RabbitMQ's management. */
   readonly broker: Api<typeof broker>
   /** Sends an event on its way; never waits for a reader. */
-  readonly publish: (key: string, body: unknown) => void
+  readonly publish: (key: string, event: Published) => void
   /** Where image files are kept. */
   readonly imageDir: string
   readonly options: ConductorOptions

@@ -81,6 +81,19 @@ export const schema = z.strictObject({
     ),
     maxAttempts: option(z.int().positive(), 3, 'Hosts that a boot is tried on before it fails.'),
   }),
+  notifications: z.strictObject({
+    format: option(
+      z.enum(['none', 'unversioned', 'versioned', 'both']),
+      'both',
+      'Which of the two formats of Nova the notifications on the bus have: see docs/notifications.md.',
+    ),
+    ttlSeconds: option(
+      seconds,
+      3600,
+      'How long a notification waits for a listener who has declared its queue and gone away.',
+      { unit: 's' },
+    ),
+  }),
   services: z.strictObject({
     heartbeatSeconds: option(seconds, 10, 'How often each daemon says that it is alive.', { unit: 's' }),
     downSeconds: option(seconds, 30, 'A daemon that has said nothing for this long is down.', { unit: 's' }),

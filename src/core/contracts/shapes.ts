@@ -203,6 +203,13 @@ export const Published = Event.extend({
     .optional(),
   /** The state in which the instance is now; absent where the event does not change it, or has removed it. */
   status: z.enum(instanceStates).optional(),
+  /** What the event has changed, as it was before. */
+  before: z.object({ status: z.enum(instanceStates).optional(), name: z.string().optional() }).optional(),
+  /** Who asked for it. */
+  userId: z.string().optional(),
+  /** What an event of a service or a flavor is about. */
+  service: Service.optional(),
+  flavor: Flavor.optional(),
 })
 export type Published = z.infer<typeof Published>
 

@@ -2,6 +2,7 @@ import type { Clock } from '../base/clock.ts'
 import type { Ids } from '../base/ids.ts'
 import type { Log } from '../base/log.ts'
 import type { Api, Contract } from './contract.ts'
+import type { Notification } from './notifications.ts'
 import type { QueueFlags } from './topology.ts'
 
 /** How to reach the bus, and what the process lends it. */
@@ -25,6 +26,8 @@ export type BusOptions = {
    * was asked before it went waits for the answer. 5 s.
    */
   readonly graceMs?: number
+  /** How long a notification waits in the queues of its listeners before the broker drops it; one hour. */
+  readonly notificationTtlMs?: number
   /** Flags of exchange and queues, where they are shared with another make; see {@link QueueFlags}. */
   readonly queues?: QueueFlags
 }
@@ -70,6 +73,11 @@ export type Bus = {
   serve(services: readonly Served[], options: ServeOptions): Promise<() => Promise<void>>
   /** Publishes a body on the events exchange (topic). Never waits for a reader. */
   publish(key: string, body: unknown): Promise<void>
+  /**
+   * Notifies the listeners of oslo.messaging, be there any; never waits, and drops the oldest beyond a limit while the bus is
+   * down or slow.
+   */
+  notify(notification: Notification): void
   /** Hears what is published under the patterns (`*` one word, `#` any) until the returned function is called. */
   subscribe(patterns: readonly string[], hear: (event: Heard) => void): Promise<() => Promise<void>>
   /**

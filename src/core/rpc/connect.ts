@@ -3,13 +3,15 @@ import { Calls } from './calls.ts'
 import { Casts } from './casts.ts'
 import { type ClientDeps, makeClient, makeFanout } from './client.ts'
 import { queueDepths } from './depths.ts'
-import { openEvents, startHearing } from './events.ts'
+import { openOutlet, readers, startHearing } from './events.ts'
 import { Link } from './link.ts'
+import { listeners, notificationWriter } from './notifications.ts'
 import { contextWriter } from './request-context.ts'
 import { startServer } from './server.ts'
 import { ownFlags } from './topology.ts'
 
 const defaultTimeoutMs = 60_000
+const defaultNotificationTtlMs = 3_600_000
 
 /**
  * Connects a process to the bus. `ConfigInvalid` for a URL that cannot be read, `BusDown` or `BusRefused` where the first
@@ -24,8 +26,11 @@ export async function connectBus(options: BusOptions): Promise<Bus> {
     throw e
   })
   const casts = new Casts(link, flags, callTimeoutMs)
-  const events = openEvents(link)
-  const deps: ClientDeps = { calls, casts, writeContext: contextWriter(options.clock), callTimeoutMs }
+  const events = openOutlet(link, readers)
+  const notifications = openOutlet(link, listeners(flags, options.notificationTtlMs ?? defaultNotificationTtlMs))
+  const writeContext = contextWriter(options.clock)
+  const writeNotification = notificationWriter(options.ids, writeContext)
+  const deps: ClientDeps = { calls, casts, writeContext, callTimeoutMs }
   /** What ends serving or hearing, for those who close the bus without having done so. */
   const running = new Set<() => Promise<void>>()
   const once = (stop: () => Promise<void>): (() => Promise<void>) => {
@@ -42,7 +47,7 @@ export async function connectBus(options: BusOptions): Promise<Bus> {
     link.hasten()
     await Promise.all([...running].map((stop) => stop()))
     await casts.close()
-    await events.close()
+    await Promise.all([events.close(), notifications.close()])
     await calls.close()
     await link.close()
   }
@@ -56,7 +61,8 @@ export async function connectBus(options: BusOptions): Promise<Bus> {
       ),
     fanout: (contract) => makeFanout(deps, contract),
     serve: async (services, serveOptions) => once(await startServer(link, calls, flags, services, serveOptions)),
-    publish: async (key, body) => events.publish(key, body),
+    publish: async (key, body) => events.publish(key, JSON.stringify(body ?? null)),
+    notify: (notification) => notifications.publish(...writeNotification(notification)),
     subscribe: async (patterns, hear) => once(await startHearing(link, patterns, hear)),
     queues: (names) => queueDepths(link, names),
     onLink: (listener) => link.onChange(listener),

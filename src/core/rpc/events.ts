@@ -1,4 +1,4 @@
-import type { Channel, ConsumeMessage } from 'amqplib'
+import type { Channel, ConsumeMessage, Options } from 'amqplib'
 import { reason } from '../base/errors.ts'
 import type { Heard } from './bus.ts'
 import { type Consumer, consumeQueue } from './consume.ts'
@@ -7,18 +7,31 @@ import type { KeptChannel } from './kept-channel.ts'
 import type { Link } from './link.ts'
 import { declareEvents, eventsExchange, eventsQueue, properties } from './topology.ts'
 
-/** Publishes events; never waits, and drops the oldest beyond a limit while the bus is down or slow. */
-export type Events = {
-  publish(key: string, body: unknown): void
+/** Tells what has happened; never waits, and drops the oldest beyond a limit while the bus is down or slow. */
+export type Outlet = {
+  /** Under a routing key, a message as JSON text. */
+  publish(key: string, json: string): void
   /** Sends what is waiting, where the bus stands. */
   close(): Promise<void>
 }
 
-/** The most events that wait for a bus that is down or slow. */
+/** Whither an outlet tells, and as what. */
+export type Audience = {
+  /** What is told there, for the log. */
+  readonly name: string
+  readonly exchange: string
+  readonly properties: Options.Publish
+  declare(channel: Channel): Promise<unknown>
+}
+
+/** Our own events, for whoever waits or looks on. */
+export const readers: Audience = { name: 'events', exchange: eventsExchange, properties, declare: declareEvents }
+
+/** The most messages that wait for a bus that is down or slow. */
 const bufferLimit = 1_000
 
-/** The events of one link; its channel is opened with the first of them. */
-export function openEvents(link: Link): Events {
+/** Opens an outlet of a link; its channel is opened with the first message. */
+export function openOutlet(link: Link, audience: Audience): Outlet {
   const buffer: Array<{ key: string; body: Buffer }> = []
   let kept: KeptChannel | undefined
   let dropped = 0
@@ -27,38 +40,38 @@ export function openEvents(link: Link): Events {
     const senders = kept?.senders
     if (!senders?.clear) return
     if (dropped > 0) {
-      link.log.warn({ dropped }, 'events were dropped while the bus was down or slow')
+      link.log.warn({ dropped }, `${audience.name} were dropped while the bus was down or slow`)
       dropped = 0
     }
     while (senders.clear) {
-      const event = buffer.shift()
-      if (event === undefined) return
-      void senders.send(event.body.length, 0, (channel) => tell(channel, event))
+      const message = buffer.shift()
+      if (message === undefined) return
+      void senders.send(message.body.length, 0, (channel) => tell(channel, message))
     }
   }
 
-  /** A channel that is just closing has no room, and the event waits for the next one. */
-  const tell = (channel: Channel, event: { key: string; body: Buffer }): boolean => {
+  /** A channel that is just closing has no room, and the message waits for the next one. */
+  const tell = (channel: Channel, message: { key: string; body: Buffer }): boolean => {
     try {
-      return channel.publish(eventsExchange, event.key, event.body, properties)
+      return channel.publish(audience.exchange, message.key, message.body, audience.properties)
     } catch {
-      buffer.unshift(event)
+      buffer.unshift(message)
       return false
     }
   }
 
   const station = {
-    name: 'events',
+    name: audience.name,
     async setup(channel: Channel) {
-      await declareEvents(channel)
+      await audience.declare(channel)
     },
     room: flush,
   }
 
   return {
-    publish(key, body) {
+    publish(key, json) {
       kept ??= link.keepSoon(station)
-      buffer.push({ key, body: wrap(JSON.stringify(body ?? null)) })
+      buffer.push({ key, body: wrap(json) })
       if (buffer.length > bufferLimit) {
         buffer.shift()
         dropped++

@@ -2,6 +2,7 @@ import type { Clock } from '../base/clock.ts'
 import type { Ids } from '../base/ids.ts'
 import type { Log } from '../base/log.ts'
 import type { compute } from '../contracts/compute.ts'
+import type { Published } from '../contracts/shapes.ts'
 import type { Db } from '../db/handle.ts'
 import type { Api } from '../rpc/contract.ts'
 import type { SchedulerOptions } from './options.ts'
@@ -19,6 +20,6 @@ export type SchedulerDeps = {
   /** The compute service of one host. */
   readonly computeOn: (host: string) => Pick<Api<typeof compute>, 'run'>
   /** Sends an event on its way; never waits for a reader. */
-  readonly publish: (key: string, body: unknown) => void
+  readonly publish: (key: string, event: Published) => void
   readonly options: SchedulerOptions
 }

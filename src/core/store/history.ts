@@ -1,6 +1,6 @@
 import type { Instance, InstanceSummary } from '../contracts/shapes.ts'
 import type { Db } from '../db/handle.ts'
-import { type InstanceFilter, summaryOf } from './instances.ts'
+import { findInstances, type InstanceFilter, summaryOf } from './instances.ts'
 import { type Marker, markerOf } from './paging.ts'
 import { freeRoom } from './placement.ts'
 
@@ -32,6 +32,16 @@ export async function buryInstance(db: Db, instance: Instance, now: number): Pro
 
 /** How many records are read at a time where most may not fit. */
 const searchPage = 500
+
+/** The instances of these ids, by id; a deleted one as it was last. What has left no record is not among them. */
+export async function instancesEver(db: Db, ids: readonly string[]): Promise<Map<string, Instance>> {
+  const found = new Map((await findInstances(db, ids)).map((instance) => [instance.id, instance]))
+  const missing = ids.filter((id) => !found.has(id))
+  if (missing.length === 0) return found
+  const rows = await db.selectFrom('instance_history').select(['id', 'record']).where('id', 'in', missing).execute()
+  for (const { id, record } of rows) found.set(id, JSON.parse(record) as Instance)
+  return found
+}
 
 /** Deleted instances, the last deleted first, as they were then. */
 export async function listDeleted(db: Db, asked: InstanceFilter): Promise<InstanceSummary[]> {

@@ -142,7 +142,14 @@ export async function lockInstance(db: Db, id: string): Promise<Instance | undef
   return row && toInstance(row)
 }
 
-/** The same for several, in the order of their ids. */
+/** Those that there are of these ids, as they are now. */
+export async function findInstances(db: Db, ids: readonly string[]): Promise<Instance[]> {
+  if (ids.length === 0) return []
+  const rows = await selectInstance(db).where('id', 'in', ids).execute()
+  return rows.map((row) => toInstance(row))
+}
+
+/** As {@link lockInstance} for several, in the order of their ids. */
 export async function lockInstances(db: Db, ids: readonly string[]): Promise<Instance[]> {
   const rows = await locked(db, selectInstance(db).where('id', 'in', ids).orderBy('id')).execute()
   return rows.map((row) => toInstance(row))

@@ -4,6 +4,7 @@ import type { Context } from '../../model/context.ts'
 import type { Args, Result } from '../../rpc/contract.ts'
 import { addFlavors, flavorCalled, listFlavors, removeFlavor } from '../../store/flavors.ts'
 import type { ConductorDeps } from '../deps.ts'
+import { change, type Note } from '../operations/change.ts'
 import { onlyAdmins } from './access.ts'
 
 /** Every flavor. */
@@ -19,24 +20,40 @@ export const flavorShow = (
 
 /** Makes a flavor. Administrators only; `FlavorExists`. */
 export async function flavorCreate(
-  { db, ids, clock }: Pick<ConductorDeps, 'db' | 'ids' | 'clock'>,
+  deps: Pick<ConductorDeps, 'db' | 'ids' | 'clock' | 'publish'>,
   ctx: Context,
   { name, vcpus, memoryMb, diskGb }: Args<typeof conductor, 'flavorCreate'>,
 ): Promise<Flavor> {
   onlyAdmins(ctx, 'make flavors')
-  const flavor = { id: ids.uuid(), name, vcpus, memoryMb, diskGb, createdAt: clock.now() }
-  await addFlavors(db, [flavor])
+  const flavor = { id: deps.ids.uuid(), name, vcpus, memoryMb, diskGb, createdAt: deps.clock.now() }
+  await change(deps, async (db, note) => {
+    await addFlavors(db, [flavor])
+    note(told(deps, ctx, 'flavor.create', flavor))
+  })
   return flavor
 }
 
 /** Instances keep the size that they were made with. */
 export async function flavorDelete(
-  { db }: Pick<ConductorDeps, 'db'>,
+  deps: Pick<ConductorDeps, 'db' | 'clock' | 'publish'>,
   ctx: Context,
   { flavor: ref }: Args<typeof conductor, 'flavorDelete'>,
 ): Promise<Result<typeof conductor, 'flavorDelete'>> {
   onlyAdmins(ctx, 'delete flavors')
-  const { id, name } = await flavorCalled(db, ref)
-  await removeFlavor(db, id)
-  return { id, name }
+  const flavor = await flavorCalled(deps.db, ref)
+  await change(deps, async (db, note) => {
+    await removeFlavor(db, flavor.id)
+    note(told(deps, ctx, 'flavor.delete', flavor))
+  })
+  return { id: flavor.id, name: flavor.name }
 }
+
+const told = ({ clock }: Pick<ConductorDeps, 'clock'>, ctx: Context, type: string, flavor: Flavor): Note => ({
+  at: clock.now(),
+  type,
+  requestId: ctx.requestId,
+  projectId: ctx.projectId,
+  userId: ctx.userId,
+  message: flavor.name,
+  flavor,
+})

@@ -57,6 +57,8 @@ export async function instanceRename(
       requestId: ctx.requestId,
       projectId: before.projectId,
       message: `${before.name} → ${name}`,
+      before: { name: before.name },
+      userId: ctx.userId,
     })
   })
   return instanceShow(deps, ctx, { instance: id })

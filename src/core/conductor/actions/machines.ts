@@ -30,19 +30,21 @@ export async function serviceSet(
 ): Promise<Service> {
   onlyAdmins(ctx, 'enable and disable services')
   const id = serviceId(binary, host)
-  const set = await change(deps, async (db, note) => {
-    if (!(await setService(db, id, { enabled, reason }))) return false
+  const service = await change(deps, async (db, note) => {
+    if (!(await setService(db, id, { enabled, reason }))) return undefined
+    const service = await findService(db, id, alive(deps))
     note({
       at: deps.clock.now(),
       type: enabled ? 'service.enable' : 'service.disable',
       host,
       requestId: ctx.requestId,
       projectId: ctx.projectId,
+      userId: ctx.userId,
       message: reason === undefined || enabled ? id : `${id}: ${reason}`,
+      ...(service === undefined ? {} : { service }),
     })
-    return true
+    return service
   })
-  const service = set && (await findService(deps.db, id, alive(deps)))
   if (service) return service
   const known = await listServices(deps.db, alive(deps))
   return fail('ServiceNotFound', {

@@ -33,17 +33,27 @@ export function announce({ publish }: Pick<ConductorDeps, 'publish'>, event: Pub
   publish(eventKey(event), event)
 }
 
+type About = Pick<Note, 'at' | 'instanceId' | 'instanceName' | 'operationId' | 'requestId' | 'projectId' | 'userId'>
+
 /** What any event of an operation says. */
 export const about = (
-  operation: { id: string; instanceId: string; instanceName: string; requestId: string; projectId: string },
+  operation: {
+    id: string
+    instanceId: string
+    instanceName: string
+    requestId: string
+    projectId: string
+    userId?: string
+  },
   at: number,
-): Pick<Note, 'at' | 'instanceId' | 'instanceName' | 'operationId' | 'requestId' | 'projectId'> => ({
+): About => ({
   at,
   instanceId: operation.instanceId,
   instanceName: operation.instanceName,
   operationId: operation.id,
   requestId: operation.requestId,
   projectId: operation.projectId,
+  ...(operation.userId === undefined ? {} : { userId: operation.userId }),
 })
 
 /** The host an event names, where there is one. */

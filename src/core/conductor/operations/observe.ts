@@ -43,6 +43,7 @@ export async function observe(
         projectId: instance.projectId,
         message: `${instance.status} → ${state}: the guest is ${power}`,
         status: state,
+        before: { status: instance.status },
       })
     }
   })

@@ -1,0 +1,64 @@
+import type { Instance, Published } from '../contracts/shapes.ts'
+import type { Context } from '../model/context.ts'
+import type { Notification } from '../rpc/notifications.ts'
+import { momentOf } from './moment.ts'
+import { table } from './table.ts'
+import { plainPayload } from './unversioned.ts'
+import { flavorPayload, instancePayload, servicePayload } from './versioned.ts'
+
+/** The two formats of Nova's notifications. */
+export type Format = 'versioned' | 'unversioned'
+
+/** A daemon that tells. */
+export type Teller = { readonly binary: string; readonly host: string }
+
+/**
+ * What listeners are told of an event: a message in each format that Nova has for it. An event of an instance needs the
+ * instance; none is told where that is not known any more.
+ */
+export function notificationsOf(
+  event: Published,
+  { instance, formats, teller }: { instance: Instance | undefined; formats: readonly Format[]; teller: Teller },
+): Notification[] {
+  const row = table.get(event.type)
+  if (!row) return []
+  // Nova's hosts tell of their instances themselves. What happens before there is a host is the teller's own word.
+  const { binary, host } = event.host === undefined ? teller : { binary: 'compute', host: event.host }
+  const shared = {
+    priority: event.type.endsWith('.error') ? 'error' : 'info',
+    at: event.at,
+    context: contextOf(event, instance),
+  } as const
+  const versioned = (payload: unknown): Notification => ({
+    ...shared,
+    topic: 'versioned_notifications',
+    publisher: `nova-${binary}:${host}`,
+    eventType: row.versioned,
+    payload,
+  })
+  if (row.about === 'flavor')
+    return event.flavor && formats.includes('versioned') ? [versioned(flavorPayload(event.flavor))] : []
+  if (row.about === 'service')
+    return event.service && formats.includes('versioned') ? [versioned(servicePayload(event.service))] : []
+  if (!instance) return []
+  const moment = momentOf(event, instance)
+  return formats.map((format) =>
+    format === 'versioned' || row.unversioned === undefined
+      ? versioned(instancePayload(row.payload, moment))
+      : {
+          ...shared,
+          topic: 'notifications',
+          publisher: `${binary}.${host}`,
+          eventType: row.unversioned,
+          payload: plainPayload(row.payload, moment),
+        },
+  )
+}
+
+const contextOf = ({ requestId, userId, projectId }: Published, instance: Instance | undefined): Context => ({
+  requestId,
+  userId: userId ?? instance?.userId ?? '',
+  projectId,
+  roles: [],
+  isAdmin: false,
+})

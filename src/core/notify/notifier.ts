@@ -1,0 +1,106 @@
+import type { Clock } from '../base/clock.ts'
+import { reason } from '../base/errors.ts'
+import type { Log } from '../base/log.ts'
+import type { Instance, Published } from '../contracts/shapes.ts'
+import type { Notification } from '../rpc/notifications.ts'
+import { type Format, notificationsOf, type Teller } from './messages.ts'
+import { table } from './table.ts'
+
+/** What a notifier leans on. */
+export type NotifierDeps = {
+  readonly clock: Clock
+  readonly log: Log
+  readonly teller: Teller
+  readonly formats: readonly Format[]
+  /** The instances of these ids, the deleted ones too, as they are now. */
+  readonly instances: (ids: readonly string[]) => Promise<ReadonlyMap<string, Instance>>
+  readonly notify: (notification: Notification) => void
+}
+
+/** Turns events into notifications, off the path of whoever made them. */
+export type Notifier = {
+  /** Takes an event note; never waits. */
+  hear(event: Published): void
+  /** Sends what waits. */
+  close(): Promise<void>
+}
+
+/** Events wait this long for others: one question to the database serves them all. */
+const gatherMs = 100
+/** Events that one question serves at most. */
+const batch = 500
+/** The most events that wait while the database does not answer. */
+const bufferLimit = 10_000
+const againMs = 2_000
+
+/** Opens a notifier. Where it has no formats, it does nothing. */
+export function openNotifier({ clock, log, teller, formats, instances, notify }: NotifierDeps): Notifier {
+  const waiting: Published[] = []
+  let dropped = 0
+  let ending = false
+  let cancel: (() => void) | undefined
+  let running: Promise<void> | undefined
+
+  const soon = (ms: number) => {
+    if (cancel !== undefined || ending) return
+    cancel = clock.after(ms, () => {
+      cancel = undefined
+      void flush()
+    })
+  }
+
+  const send = async (events: readonly Published[]): Promise<void> => {
+    const ids = new Set(events.flatMap(({ instanceId }) => instanceId ?? []))
+    const found = ids.size === 0 ? new Map<string, Instance>() : await instances([...ids])
+    for (const event of events)
+      for (const notification of notificationsOf(event, {
+        instance: found.get(event.instanceId ?? ''),
+        formats,
+        teller,
+      }))
+        notify(notification)
+  }
+
+  const work = async (): Promise<void> => {
+    if (dropped > 0) log.warn({ dropped }, 'notifications were dropped while the database did not answer')
+    dropped = 0
+    while (waiting.length > 0) {
+      const events = waiting.slice(0, batch)
+      try {
+        await send(events)
+      } catch (e) {
+        log.warn({ err: e, waiting: waiting.length }, `notifications wait for the database: ${reason(e)}`)
+        return soon(againMs)
+      }
+      // Those that were dropped meanwhile are the oldest, and were among the ones just sent.
+      const last = events.at(-1)
+      waiting.splice(0, waiting.indexOf(last as Published) + 1)
+    }
+  }
+
+  const flush = (): Promise<void> => {
+    running ??= work().finally(() => {
+      running = undefined
+      if (waiting.length > 0) soon(gatherMs)
+    })
+    return running
+  }
+
+  return {
+    hear(event) {
+      if (formats.length === 0 || !table.has(event.type)) return
+      waiting.push(event)
+      if (waiting.length > bufferLimit) {
+        waiting.shift()
+        dropped++
+      }
+      soon(gatherMs)
+    },
+    async close() {
+      ending = true
+      cancel?.()
+      await running
+      await flush()
+    },
+  }
+}

@@ -1,0 +1,37 @@
+import { hostName } from '../core/config/load.ts'
+import type { Published } from '../core/contracts/shapes.ts'
+import type { Db } from '../core/db/open.ts'
+import type { Format } from '../core/notify/messages.ts'
+import { openNotifier } from '../core/notify/notifier.ts'
+import type { Bus } from '../core/rpc/bus.ts'
+import { instancesEver } from '../core/store/history.ts'
+import type { Runtime } from './runtime.ts'
+
+const formatsOf = {
+  none: [],
+  unversioned: ['unversioned'],
+  versioned: ['versioned'],
+  both: ['unversioned', 'versioned'],
+} as const satisfies Record<string, readonly Format[]>
+
+/** Tells the world what happens: our own readers by events, those of oslo.messaging by notifications. */
+export function openWorld(
+  { config, clock, log, onStop }: Runtime,
+  binary: string,
+  bus: Bus,
+  db: Db,
+): (key: string, event: Published) => void {
+  const notifier = openNotifier({
+    clock,
+    log,
+    teller: { binary, host: hostName(config) },
+    formats: formatsOf[config.notifications.format],
+    instances: (ids) => instancesEver(db, ids),
+    notify: (notification) => bus.notify(notification),
+  })
+  onStop(() => notifier.close())
+  return (key, event) => {
+    void bus.publish(key, event)
+    notifier.hear(event)
+  }
+}
