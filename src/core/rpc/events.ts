@@ -5,7 +5,15 @@ import { type Consumer, consumeQueue } from './consume.ts'
 import { unwrap, wrap } from './envelope.ts'
 import type { KeptChannel } from './kept-channel.ts'
 import type { Link } from './link.ts'
-import { declareEvents, eventsExchange, eventsQueue, properties } from './topology.ts'
+import {
+  declareEvents,
+  declareExchange,
+  eventsExchange,
+  eventsQueue,
+  exchange,
+  properties,
+  type QueueFlags,
+} from './topology.ts'
 
 /** Tells what has happened; never waits, and drops the oldest beyond a limit while the bus is down or slow. */
 export type Outlet = {
@@ -26,6 +34,17 @@ export type Audience = {
 
 /** Our own events, for whoever waits or looks on. */
 export const readers: Audience = { name: 'events', exchange: eventsExchange, properties, declare: declareEvents }
+
+/**
+ * Who listens to notifications declares the queues himself: one that nobody declared does not fill up. What lies in a queue
+ * whose listener has gone is dropped after `ttlMs`.
+ */
+export const listeners = (flags: QueueFlags, ttlMs: number): Audience => ({
+  name: 'notifications',
+  exchange,
+  properties: { ...properties, expiration: String(Math.ceil(ttlMs)) },
+  declare: (channel) => declareExchange(channel, flags),
+})
 
 /** The most messages that wait for a bus that is down or slow. */
 const bufferLimit = 1_000

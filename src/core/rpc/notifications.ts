@@ -1,7 +1,5 @@
 import type { Ids } from '../base/ids.ts'
 import type { Context } from '../model/context.ts'
-import type { Audience } from './events.ts'
-import { declareExchange, exchange, properties, type QueueFlags } from './topology.ts'
 
 /** Something that has happened, as listeners of oslo.messaging's notifications are told of it. */
 export type Notification = {
@@ -17,17 +15,6 @@ export type Notification = {
   readonly context: Context
   readonly payload: unknown
 }
-
-/**
- * Who listens to notifications declares the queues himself: one that nobody declared does not fill up. What lies in a queue
- * whose listener has gone is dropped after `ttlMs`.
- */
-export const listeners = (flags: QueueFlags, ttlMs: number): Audience => ({
-  name: 'notifications',
-  exchange,
-  properties: { ...properties, expiration: String(Math.ceil(ttlMs)) },
-  declare: (channel) => declareExchange(channel, flags),
-})
 
 /** Writes a notification as JSON text, under its routing key; without a token, as every message of ours. */
 export const notificationWriter =
