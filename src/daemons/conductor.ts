@@ -57,7 +57,7 @@ export async function startConductor(runtime: Runtime, bus: Bus, db: Db): Promis
   const as = { server: deps.hostName, slots: config.conductor.slots }
   // Apart, so that neither faces nor hosts take the other's slots.
   onStop(await bus.serve([served(conductor, conductorManager(deps))], as))
-  onStop(await bus.serve([served(agent, agentManager(deps))], as))
+  onStop(await bus.serve([served(agent, agentManager(deps))], { ...as, forHosts: true }))
   onStop(await startPeriodic(deps))
 }
 

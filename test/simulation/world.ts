@@ -17,6 +17,8 @@ import type { conductor } from '../../src/core/contracts/conductor.ts'
 import type { scheduler } from '../../src/core/contracts/scheduler.ts'
 import { syncDatabase } from '../../src/core/db/migrate.ts'
 import { type Db, openDatabase } from '../../src/core/db/open.ts'
+import { busUserOf } from '../../src/core/model/bus-user.ts'
+import type { Context } from '../../src/core/model/context.ts'
 import type { Served } from '../../src/core/rpc/bus.ts'
 import type { Api } from '../../src/core/rpc/contract.ts'
 import { schedulerManager } from '../../src/core/scheduler/manager.ts'
@@ -138,8 +140,8 @@ export class World {
     return this.pick(among.filter(({ life }) => life.alive))
   }
 
-  /** Asks over the bus. A caller that was killed sends nothing more and hears nothing more. */
-  #client<A>(target: () => Methods | undefined, caller: Life = { alive: true }, isCast = false): A {
+  /** Asks over the bus, logged in as `busUser`. A caller that was killed sends nothing more and hears nothing more. */
+  #client<A>(target: () => Methods | undefined, caller: Life = { alive: true }, isCast = false, busUser = 'nova'): A {
     const send = async (method: string, ctx: unknown, args: unknown): Promise<unknown> => {
       if (!caller.alive) return never
       const lot = this.wild ? this.random() : 1
@@ -147,7 +149,7 @@ export class World {
       const api = target()
       if (!caller.alive) return never
       if (!api) throw new Failure('HostUnreachable', { target: method })
-      const run = (): Promise<unknown> => api[method]!(ctx, args)
+      const run = (): Promise<unknown> => api[method]!({ ...(ctx as Context), busUser }, args)
       if (lot < 0.08) return isCast ? undefined : this.#timeout(method)
       const first = run()
       first.catch((e) => isFailure(e) || this.bugs.push(e))
@@ -185,7 +187,8 @@ export class World {
       computeOn: (host) => this.#client(() => this.#hosts.get(host)?.api as unknown as Methods, life, true),
       scheduler: this.#client<Api<typeof scheduler>>(() => this.#pick(this.#schedulers)?.api, life, true),
       broker: this.#client<Api<typeof broker>>(() => undefined, life, true),
-      publish: () => {},
+      // No host of this world speaks of what is not its own.
+      publish: (key, event) => void (key.startsWith('audit.') && this.bugs.push(event)),
       imageDir: this.#dir,
       options: conductorOptions,
     }
@@ -238,7 +241,7 @@ export class World {
       availabilityZone: 'nova',
       version: '1',
       driver: this.#driverOf(name, life),
-      agent: this.#client<Api<typeof agent>>(() => this.#pick(this.#conductors)?.agents, life),
+      agent: this.#client<Api<typeof agent>>(() => this.#pick(this.#conductors)?.agents, life, false, busUserOf(name)),
       clock: {
         ...clock,
         sleep: (ms, signal) => clock.sleep(ms, signal).then(mine),

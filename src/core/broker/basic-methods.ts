@@ -35,6 +35,7 @@ export function consume(channel: Channel, args: Args<'basic.consume'>): void {
 }
 
 function consumeQueue(channel: Channel, args: Args<'basic.consume'>): void {
+  channel.check('read', 'queue', channel.queueName(args.queue))
   const queue = channel.queue(args.queue)
   const tag = newTag(channel, args.consumerTag)
   const priority = consumerPriority(args)
@@ -75,6 +76,7 @@ export function cancel(channel: Channel, args: Args<'basic.cancel'>): void {
 }
 
 export function get(channel: Channel, args: Args<'basic.get'>): void {
+  channel.check('read', 'queue', channel.queueName(args.queue))
   const queue = channel.queue(args.queue)
   checkExclusive(channel, queue, false)
   const entry = queue.get(args.noAck)

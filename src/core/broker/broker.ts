@@ -1,20 +1,23 @@
 import { type Clock, systemClock } from '../base/clock.ts'
 import { type Ids, systemIds } from '../base/ids.ts'
 import type { Log } from '../base/log.ts'
+import type { Permissions } from './access.ts'
 import { AmqpError } from './amqp-error.ts'
 import { Connection, type ConnectionDeps } from './connection.ts'
 import { type ListenAddress, type Listener, listen } from './listener.ts'
-import type { Users } from './login.ts'
 import { Memory } from './memory.ts'
 import { Flusher } from './outbox.ts'
+import { Users } from './users.ts'
 import { Vhost } from './vhost.ts'
 
 /** Where a broker listens, whom it lets in, and what it bears. */
 export type BrokerOptions = {
   /** Where to listen; a TCP address without a host means loopback. */
   listen: readonly ListenAddress[]
-  /** Passwords by user name. Every user may do everything in every virtual host. */
-  users: Users
+  /** Passwords by user name. Each of these may do everything in every virtual host. */
+  users: Readonly<Record<string, string>>
+  /** The file that keeps the users who may do less, see {@link Broker.putUser}; without it they go with the broker. */
+  usersFile?: string
   /** Virtual hosts by name; `/` alone unless told otherwise. */
   vhosts?: readonly string[]
   /** The heartbeat interval offered to clients, in seconds; 0 for none. */
@@ -45,6 +48,13 @@ export type Broker = {
   stats(): BrokerStats
   /** Drops what waits in a queue and returns how many messages that were; undefined where there is no such queue. */
   purge(vhost: string, queue: string): number | undefined
+  /**
+   * Lets a user in who may do what the permissions say in every virtual host; one that is there gets this password instead
+   * of its own, and its connections are closed. True where it was there.
+   */
+  putUser(name: string, password: string, permissions: Permissions): Promise<boolean>
+  /** Lets a user in no more, and closes its connections; false where there is none. */
+  deleteUser(name: string): boolean
   /** Closes every connection with 320 and stops listening; resolves when nothing is left. */
   close(): Promise<void>
 }
@@ -60,6 +70,7 @@ const farewellMs = 1_000
 export async function startBroker(options: BrokerOptions): Promise<Broker> {
   const clock = options.clock ?? systemClock
   const connections = new Set<Connection>()
+  const users = new Users(options.users, options.usersFile)
   const memory = new Memory(options.memoryBytes ?? 256 << 20, (alarmed) => {
     options.log.warn({ messageBytes: memory.held }, alarmed ? 'full: publishers are held back' : 'room again')
     if (!alarmed) for (const connection of connections) connection.unblock()
@@ -71,7 +82,7 @@ export async function startBroker(options: BrokerOptions): Promise<Broker> {
     log: options.log,
     memory,
     flusher: new Flusher(),
-    users: options.users,
+    users,
     vhosts,
     offer: {
       channelMax: 2047,
@@ -98,6 +109,10 @@ export async function startBroker(options: BrokerOptions): Promise<Broker> {
     await stop()
     throw e
   }
+  const dismiss = (user: string) => {
+    const why = new AmqpError('CONNECTION_FORCED', `user '${user}' has another password, or is gone`)
+    for (const each of [...connections]) if (each.user === user) each.close(why)
+  }
   let stopped: Promise<void> | undefined
   return {
     addresses: () => listeners.map((each) => each.address),
@@ -109,6 +124,16 @@ export async function startBroker(options: BrokerOptions): Promise<Broker> {
       queues: [...vhosts.values()].flatMap(queueStats),
     }),
     purge: (vhost, queue) => vhosts.get(vhost)?.queues.get(queue)?.purge(),
+    putUser: async (name, password, permissions) => {
+      const known = await users.put(name, password, permissions)
+      dismiss(name)
+      return known
+    },
+    deleteUser: (name) => {
+      const known = users.remove(name)
+      dismiss(name)
+      return known
+    },
     close: () => {
       stopped ??= stop()
       return stopped

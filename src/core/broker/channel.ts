@@ -1,5 +1,6 @@
 import type { Clock } from '../base/clock.ts'
 import type { Ids } from '../base/ids.ts'
+import type { Access } from './access.ts'
 import { refuse } from './amqp-error.ts'
 import { Confirms } from './confirms.ts'
 import { type Consumer, type ConsumerChannel, type Delivery, deliverFields } from './consumer.ts'
@@ -18,6 +19,8 @@ export type Peer = {
   readonly outbox: Outbox
   readonly vhost: Vhost
   readonly user: string
+  /** What its user may do; undefined for everything. */
+  readonly access: Access | undefined
   readonly clock: Clock
   readonly ids: Ids
   readonly memory: Memory
@@ -110,6 +113,17 @@ export class Channel implements ConsumerChannel {
   queueName(name: string): string {
     if (name !== '') return name
     return this.lastQueue ?? refuse('NOT_FOUND', 'no previously declared queue')
+  }
+
+  /** 403 where the user may not do that to a queue or an exchange. */
+  check(deed: 'configure' | 'write' | 'read', kind: 'queue' | 'exchange', name: string): void {
+    this.peer.access?.check(deed, kind, name, this.vhost.name)
+  }
+
+  /** 403 where the user may not publish with, or bind, these keys on an exchange that goes by topics. */
+  checkTopics(deed: 'write' | 'read', { name, declared }: Exchange, keys: readonly string[]): void {
+    if (declared.type !== 'topic') return
+    for (const key of keys) this.peer.access?.checkTopic(deed, name, key, this.vhost.name)
   }
 
   checkOwner(queue: Queue): void {

@@ -2,18 +2,21 @@ import type { Socket } from 'node:net'
 import type { Clock } from '../base/clock.ts'
 import type { Ids } from '../base/ids.ts'
 import type { Log } from '../base/log.ts'
+import type { Access } from './access.ts'
 import { AmqpError, refuse } from './amqp-error.ts'
 import { Channel, type Peer } from './channel.ts'
 import { handleMethod } from './channel-methods.ts'
+import type { Table } from './field-table.ts'
 import { Flow } from './flow.ts'
 import { FrameReader, frame } from './frames.ts'
 import { capable, protocolHeader, startArgs, type Tuning, tune } from './handshake.ts'
 import { startHeartbeat } from './heartbeat.ts'
-import { authenticate, type Users } from './login.ts'
+import { authenticate } from './login.ts'
 import type { Memory } from './memory.ts'
 import { type Args, type Method, type MethodName, readMethod, writeMethod } from './methods.ts'
 import { type Flusher, Outbox } from './outbox.ts'
 import { takeBody, takeHeader } from './publish.ts'
+import type { User, Users } from './users.ts'
 import type { Vhost } from './vhost.ts'
 
 /** What all connections of a broker share. */
@@ -31,7 +34,7 @@ export type ConnectionDeps = {
 /** How long a peer may take for the handshake, and for its answer to a close. */
 const patienceMs = 10_000
 
-type Phase = 'header' | 'start' | 'tune' | 'open' | 'running' | 'closing' | 'closed'
+type Phase = 'header' | 'start' | 'login' | 'tune' | 'open' | 'running' | 'closing' | 'closed'
 
 /** One peer: handshake, channels, heartbeat, flow, and the end of all that. */
 export class Connection implements Peer {
@@ -44,7 +47,7 @@ export class Connection implements Peer {
   #phase: Phase = 'header'
   #header = Buffer.alloc(0)
   #vhost: Vhost | undefined
-  #user = ''
+  #user: User = { name: '', access: undefined }
   #tuning: Tuning
   #wantsCancel = false
   readonly #flow: Flow
@@ -81,7 +84,10 @@ export class Connection implements Peer {
     return this.#vhost!
   }
   get user(): string {
-    return this.#user
+    return this.#user.name
+  }
+  get access(): Access | undefined {
+    return this.#user.access
   }
   get clock(): Clock {
     return this.#deps.clock
@@ -189,7 +195,14 @@ export class Connection implements Peer {
     }
     this.#wantsCancel = capable(clientProperties, 'consumer_cancel_notify')
     this.#flow.wantsBlocked = capable(clientProperties, 'connection.blocked')
-    const user = authenticate(this.#deps.users, mechanism, response)
+    this.#phase = 'login'
+    const onLogin = (user: User | undefined) => this.#onLogin(user, mechanism, clientProperties)
+    authenticate(this.#deps.users, mechanism, response)
+      .then((user) => this.#phase === 'login' && onLogin(user))
+      .catch((e) => this.#fail(e))
+  }
+
+  #onLogin(user: User | undefined, mechanism: string, clientProperties: Table): void {
     if (user === undefined) {
       this.#deps.log.warn({ mechanism, from: this.#socket.remoteAddress }, 'login refused')
       // Older clients know a refused login by the socket that closes without a word.
@@ -267,7 +280,7 @@ export class Connection implements Peer {
 
   /** Closes a channel for its client's mistake; the other channels live on. */
   #failChannel(channel: Channel, e: AmqpError): void {
-    this.#deps.log.debug({ user: this.#user, channel: channel.number, why: e.message }, 'channel closed')
+    this.#deps.log.debug({ user: this.user, channel: channel.number, why: e.message }, 'channel closed')
     channel.flushConfirms()
     channel.closing = true
     this.#giveUp(channel)
@@ -336,8 +349,8 @@ export class Connection implements Peer {
   #fail(e: unknown): void {
     const known = e instanceof AmqpError
     const error = known ? e : new AmqpError('INTERNAL_ERROR', 'internal error')
-    if (known) this.#deps.log.warn({ user: this.#user, why: e.message }, 'connection closed for a protocol error')
-    else this.#deps.log.error({ err: e, user: this.#user }, 'bug: connection closed')
+    if (known) this.#deps.log.warn({ user: this.user, why: e.message }, 'connection closed for a protocol error')
+    else this.#deps.log.error({ err: e, user: this.user }, 'bug: connection closed')
     this.close(error)
   }
 
@@ -365,7 +378,7 @@ export class Connection implements Peer {
   }
 
   #drop(why: string): void {
-    this.#deps.log.info({ user: this.#user, why }, 'connection dropped')
+    this.#deps.log.info({ user: this.user, why }, 'connection dropped')
     this.#socket.destroy()
     this.#end()
   }

@@ -31,6 +31,7 @@ function difference(exchange: Exchange, args: Declare, where: string): string | 
 function assertExchange(channel: Channel, args: Declare): void {
   const { vhost } = channel
   const where = `exchange '${args.exchange}' in vhost '${vhost.name}'`
+  channel.check('configure', 'exchange', args.exchange)
   const type = exchangeTypes.find((each) => each === args.type)
   if (!type) refuse('COMMAND_INVALID', `unknown exchange type '${args.type}'`)
   const there = vhost.exchanges.get(args.exchange)
@@ -46,6 +47,11 @@ function assertExchange(channel: Channel, args: Declare): void {
   if (alternate !== undefined && textOf(alternate) === undefined) {
     refuse('PRECONDITION_FAILED', `invalid arg 'alternate-exchange' for ${where}: not a string`)
   }
+  const alternateName = textOf(alternate)
+  if (alternateName !== undefined) {
+    channel.check('read', 'exchange', args.exchange)
+    channel.check('write', 'exchange', alternateName)
+  }
   vhost.addExchange({
     name: args.exchange,
     type,
@@ -53,7 +59,7 @@ function assertExchange(channel: Channel, args: Declare): void {
     autoDelete: args.autoDelete,
     internal: args.internal,
     table: args.arguments,
-    alternate: textOf(alternate),
+    alternate: alternateName,
   })
 }
 
@@ -69,6 +75,7 @@ export function deleteExchange(channel: Channel, args: Args<'exchange.delete'>):
   if (args.exchange.startsWith('amq.')) {
     refuse('ACCESS_REFUSED', `exchange name '${args.exchange}' contains reserved prefix 'amq.*'`)
   }
+  channel.check('configure', 'exchange', args.exchange)
   const exchange = channel.vhost.exchanges.get(args.exchange)
   if (exchange) {
     if (args.ifUnused && exchange.bindings.size > 0) {
@@ -79,11 +86,18 @@ export function deleteExchange(channel: Channel, args: Args<'exchange.delete'>):
   if (!args.nowait) channel.reply('exchange.delete-ok', {})
 }
 
+function checkEnds(channel: Channel, { source, destination }: { source: string; destination: string }): void {
+  channel.check('write', 'exchange', destination)
+  channel.check('read', 'exchange', source)
+}
+
 export function bindExchange(channel: Channel, args: Args<'exchange.bind'>): void {
   refuseDefault(args.source)
   refuseDefault(args.destination)
+  checkEnds(channel, args)
   const destination = channel.exchange(args.destination)
   const source = channel.exchange(args.source)
+  channel.checkTopics('read', source, [args.routingKey])
   channel.vhost.bind({ source, destination, routingKey: args.routingKey, args: args.arguments })
   if (!args.nowait) channel.reply('exchange.bind-ok', {})
 }
@@ -91,9 +105,11 @@ export function bindExchange(channel: Channel, args: Args<'exchange.bind'>): voi
 export function unbindExchange(channel: Channel, args: Args<'exchange.unbind'>): void {
   refuseDefault(args.source)
   refuseDefault(args.destination)
+  checkEnds(channel, args)
   const { exchanges } = channel.vhost
   const [source, destination] = [exchanges.get(args.source), exchanges.get(args.destination)]
   if (source && destination) {
+    channel.checkTopics('read', source, [args.routingKey])
     channel.vhost.unbind({ source, destination, routingKey: args.routingKey, args: args.arguments })
   }
   if (!args.nowait) channel.reply('exchange.unbind-ok', {})

@@ -1,14 +1,9 @@
-import { createHash, timingSafeEqual } from 'node:crypto'
 import { readTable, textOf } from './field-table.ts'
+import type { User, Users } from './users.ts'
 import { Reader, Writer } from './wire.ts'
-
-/** Who may log in, and with which password. */
-export type Users = Readonly<Record<string, string>>
 
 /** The mechanisms offered, in the order of preference. */
 export const mechanisms = 'PLAIN AMQPLAIN'
-
-const digest = (text: string): Buffer => createHash('sha256').update(text).digest()
 
 function credentials(mechanism: string, response: Buffer): { user: string; password: string } | undefined {
   if (mechanism === 'PLAIN') {
@@ -24,11 +19,8 @@ function credentials(mechanism: string, response: Buffer): { user: string; passw
   return user === undefined || password === undefined ? undefined : { user, password }
 }
 
-/** The name of the user that a SASL response proves; undefined where it proves none. Takes equally long for any password. */
-export function authenticate(users: Users, mechanism: string, response: Buffer): string | undefined {
+/** The user that a SASL response proves; undefined where it proves none. */
+export async function authenticate(users: Users, mechanism: string, response: Buffer): Promise<User | undefined> {
   const given = credentials(mechanism, response)
-  if (!given) return undefined
-  const known = Object.hasOwn(users, given.user) ? users[given.user] : undefined
-  const same = timingSafeEqual(digest(given.password), digest(known ?? ''))
-  return same && known !== undefined ? given.user : undefined
+  return given && users.login(given.user, given.password)
 }

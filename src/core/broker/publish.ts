@@ -93,6 +93,7 @@ function prepare(channel: Channel, incoming: Incoming): Outgoing {
 
 function checked(channel: Channel, incoming: Incoming): Outgoing {
   if (incoming.immediate) refuse('NOT_IMPLEMENTED', 'immediate=true')
+  channel.check('write', 'exchange', incoming.exchange)
   const exchange = channel.exchange(incoming.exchange)
   const { vhost, peer } = channel
   if (exchange.declared.internal) {
@@ -116,6 +117,7 @@ function checked(channel: Channel, incoming: Incoming): Outgoing {
     routingKeys = [incoming.routingKey, ...keysIn(headers, 'CC'), ...keysIn(headers, 'BCC')]
     header = withoutBcc(header, headers, incoming.size)
   }
+  channel.checkTopics('write', exchange, routingKeys)
   const message: Message = {
     exchange: incoming.exchange,
     routingKey: incoming.routingKey,

@@ -33,11 +33,19 @@ function assertQueue(channel: Channel, args: Declare): Queue {
   if (args.queue.startsWith('amq.')) {
     refuse('ACCESS_REFUSED', `queue name '${name}' contains reserved prefix 'amq.*'`)
   }
+  channel.check('configure', 'queue', name)
   const there = vhost.queues.get(name)
   if (there) {
     channel.checkOwner(there)
     checkSame(there, args, where)
     return there
+  }
+  const read = readQueueArguments(args.arguments, where)
+  const { deadLetterExchange } = read
+  if (deadLetterExchange !== undefined) {
+    // Otherwise a queue would be a way around what its owner may publish.
+    channel.check('read', 'queue', name)
+    channel.check('write', 'exchange', deadLetterExchange)
   }
   return vhost.addQueue({
     name,
@@ -45,7 +53,7 @@ function assertQueue(channel: Channel, args: Declare): Queue {
     autoDelete: args.autoDelete,
     owner: args.exclusive ? peer : undefined,
     table: args.arguments,
-    args: readQueueArguments(args.arguments, where),
+    args: read,
   })
 }
 
@@ -78,18 +86,25 @@ const keyFor = (args: { queue: string; routingKey: string }, queue: Queue): stri
   args.queue === '' && args.routingKey === '' ? queue.name : args.routingKey
 
 export function bindQueue(channel: Channel, args: Args<'queue.bind'>): void {
-  const queue = channel.queue(args.queue)
   if (args.exchange === '') refuse('ACCESS_REFUSED', 'operation not permitted on the default exchange')
+  channel.check('write', 'queue', channel.queueName(args.queue))
+  channel.check('read', 'exchange', args.exchange)
+  const queue = channel.queue(args.queue)
   const source = channel.exchange(args.exchange)
+  channel.checkTopics('read', source, [keyFor(args, queue)])
   channel.vhost.bind({ source, destination: queue, routingKey: keyFor(args, queue), args: args.arguments })
   if (!args.nowait) channel.reply('queue.bind-ok', {})
 }
 
 export function unbindQueue(channel: Channel, args: Args<'queue.unbind'>): void {
   if (args.exchange === '') refuse('ACCESS_REFUSED', 'operation not permitted on the default exchange')
-  const queue = channel.vhost.queues.get(channel.queueName(args.queue))
+  const name = channel.queueName(args.queue)
+  channel.check('write', 'queue', name)
+  channel.check('read', 'exchange', args.exchange)
+  const queue = channel.vhost.queues.get(name)
   const source = channel.vhost.exchanges.get(args.exchange)
   if (queue) channel.checkOwner(queue)
+  if (queue && source) channel.checkTopics('read', source, [keyFor(args, queue)])
   if (queue && source) {
     channel.vhost.unbind({ source, destination: queue, routingKey: keyFor(args, queue), args: args.arguments })
   }
@@ -97,12 +112,14 @@ export function unbindQueue(channel: Channel, args: Args<'queue.unbind'>): void 
 }
 
 export function purgeQueue(channel: Channel, args: Args<'queue.purge'>): void {
+  channel.check('read', 'queue', channel.queueName(args.queue))
   const messageCount = channel.queue(args.queue).purge()
   if (!args.nowait) channel.reply('queue.purge-ok', { messageCount })
 }
 
 export function deleteQueue(channel: Channel, args: Args<'queue.delete'>): void {
   const name = channel.queueName(args.queue)
+  channel.check('configure', 'queue', name)
   const queue = channel.vhost.queues.get(name)
   let messageCount = 0
   if (queue) {

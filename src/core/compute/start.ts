@@ -37,6 +37,8 @@ export async function startCompute(deps: StartDeps): Promise<() => Promise<void>
   const stopServing = await bus.serve([served(compute, computeManager(deps, engine))], {
     server: host,
     slots: options.slots,
+    // Nobody asks just any host; and a host's own login may listen on nothing else.
+    shared: false,
   })
   try {
     await join(deps, engine, power, stopped.signal)

@@ -10,6 +10,7 @@ import { consoleLog, explain, instanceList, instanceRename, instanceShow, type R
 import { hostList, hostShow, serviceList, serviceSet, status } from './actions/machines.ts'
 import { eventList, operationList, operationShow } from './actions/records.ts'
 import type { ConductorDeps } from './deps.ts'
+import { guarded } from './guard.ts'
 import { beginOn } from './operations/begin.ts'
 import { boot } from './operations/boot.ts'
 import { cancel } from './operations/cancel.ts'
@@ -63,17 +64,18 @@ export const conductorManager = (deps: ConductorDeps): Api<typeof conductor> => 
   }
 }
 
-/** What compute hosts may say, and where it is done. */
-export const agentManager = (deps: ConductorDeps): Api<typeof agent> => ({
-  hello: (ctx, args) => hello(deps, ctx, args),
-  heartbeat: (ctx, args) => heartbeat(deps, ctx, args),
-  claim: (ctx, args) => claim(deps, ctx, args),
-  step: (ctx, args) => step(deps, ctx, args),
-  finish: (ctx, args) => finish(deps, ctx, args),
-  power: async (ctx, args) => {
-    await observe(deps, ctx, args)
-    return {}
-  },
-  imageRead: (_ctx, args) => imageRead(deps, args),
-  bye: (ctx, args) => bye(deps, ctx, args),
-})
+/** What compute hosts may say, each of its own things only, and where it is done. */
+export const agentManager = (deps: ConductorDeps): Api<typeof agent> =>
+  guarded(deps, {
+    hello: (ctx, args) => hello(deps, ctx, args),
+    heartbeat: (ctx, args) => heartbeat(deps, ctx, args),
+    claim: (ctx, args) => claim(deps, ctx, args),
+    step: (ctx, args) => step(deps, ctx, args),
+    finish: (ctx, args) => finish(deps, ctx, args),
+    power: async (ctx, args) => {
+      await observe(deps, ctx, args)
+      return {}
+    },
+    imageRead: (_ctx, args) => imageRead(deps, args),
+    bye: (ctx, args) => bye(deps, ctx, args),
+  })

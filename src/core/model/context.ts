@@ -6,6 +6,8 @@ export type Context = {
   readonly projectId: string
   readonly roles: readonly string[]
   readonly isAdmin: boolean
+  /** Who has sent the message to the broker, as the broker vouches for it; never from the message's body. Absent where it does not say. */
+  readonly busUser?: string
 }
 
 /** The context of work that a daemon does on its own account. */

@@ -2,7 +2,11 @@ import type { Options, SocketOptions } from 'amqplib'
 import { fail } from '../base/errors.ts'
 
 /** Where a broker listens and as whom we log in. `shown` is the URL without its password: the only form for people. */
-export type Address = { readonly shown: string; readonly connect: Options.Connect; readonly socket: SocketOptions }
+export type Address = {
+  readonly shown: string
+  readonly connect: Options.Connect & { readonly username: string }
+  readonly socket: SocketOptions
+}
 
 /** The form that `bus.url` may take, for messages to people. */
 const addressForm =

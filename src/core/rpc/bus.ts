@@ -47,6 +47,11 @@ export type ServeOptions = {
   slots: number
   /** `false`: listen on `<topic>.<server>` and fanout only, not on the shared `<topic>`. */
   shared?: boolean
+  /**
+   * Compute hosts with logins of their own may send to `<topic>`, and `Context.busUser` says which. Every other server
+   * refuses them with `Forbidden`.
+   */
+  forHosts?: boolean
 }
 
 /** A contract and what carries it out. */

@@ -5,7 +5,7 @@ import { bodyLimitBytes, idOf, unwrapRecord, wrap } from './envelope.ts'
 import { readFailure } from './failure.ts'
 import type { KeptChannel } from './kept-channel.ts'
 import type { Link } from './link.ts'
-import { declareExchange, exchange, properties, type QueueFlags, replyQueue } from './topology.ts'
+import type { QueueFlags, QueuePlan } from './topology.ts'
 import { type Asked, Waiters } from './waiters.ts'
 
 /** `InvalidRequest` for a message that no broker would take. */
@@ -20,22 +20,11 @@ export function fits(body: Buffer, what: string): Buffer {
 const ackEvery = 64
 const ackMs = 100
 
-const replyOptions: Options.Publish = { ...properties, mandatory: true }
-
-/** False where the channel has no room for another; an answer that its channel loses is lost. */
-function publishReply(channel: Channel, queue: string, body: Buffer): boolean {
-  try {
-    return channel.publish('', queue, body, replyOptions)
-  } catch {
-    return true
-  }
-}
-
 /** A process's questions under way, and the way back for its answers to others: one channel and one reply queue. */
 export class Calls {
   readonly #link: Link
   readonly #flags: QueueFlags
-  readonly #queue: ReturnType<typeof replyQueue>
+  readonly #queue: QueuePlan
   readonly #waiters: Waiters
   /** How long an answer waits for a broker that takes no messages. */
   readonly #patienceMs: number
@@ -49,7 +38,7 @@ export class Calls {
     this.#patienceMs = patienceMs
     this.#link = link
     this.#flags = flags
-    this.#queue = replyQueue(link.ids.hex())
+    this.#queue = link.reach.replyQueue(link.ids.hex())
     this.#waiters = new Waiters(link.clock)
   }
 
@@ -77,7 +66,7 @@ export class Calls {
       const left = waitedMs === 0 ? asked : { ...asked, timeoutMs: Math.max(asked.timeoutMs - waitedMs, 1) }
       answer = this.#waiters.wait(id, left)
       try {
-        return channel.publish(exchange, asked.target, body, this.#optionsFor(left.timeoutMs))
+        return channel.publish(this.#link.reach.exchange, asked.target, body, this.#optionsFor(left.timeoutMs))
       } catch {
         this.#waiters.fail(id, this.#link.down())
         return true
@@ -93,7 +82,9 @@ export class Calls {
    */
   async reply(queue: string, body: Buffer): Promise<void> {
     try {
-      await this.#kept.senders.send(body.length, this.#patienceMs, (channel) => publishReply(channel, queue, body))
+      await this.#kept.senders.send(body.length, this.#patienceMs, (channel) =>
+        this.#publishReply(channel, queue, body),
+      )
     } catch (e) {
       this.#link.log.warn({ queue, why: reason(e) }, 'an answer could not be sent')
     }
@@ -102,7 +93,17 @@ export class Calls {
   /** Sends a sign of life to a peer's reply queue, or none where it could not leave now. */
   beat(queue: string, body: Buffer): void {
     const { senders } = this.#kept
-    if (senders.clear) void senders.send(body.length, 0, (channel) => publishReply(channel, queue, body))
+    if (senders.clear) void senders.send(body.length, 0, (channel) => this.#publishReply(channel, queue, body))
+  }
+
+  /** False where the channel has no room for another; an answer that its channel loses is lost. */
+  #publishReply(channel: Channel, queue: string, body: Buffer): boolean {
+    const { reach, properties } = this.#link
+    try {
+      return channel.publish(reach.replyExchange, queue, body, { ...properties, mandatory: true })
+    } catch {
+      return true
+    }
   }
 
   /** Fails what is still under way and gives the reply queue back. */
@@ -119,7 +120,7 @@ export class Calls {
 
   async #setup(channel: Channel): Promise<void> {
     channel.on('return', (message) => this.#onReturn(message))
-    await declareExchange(channel, this.#flags)
+    await this.#link.reach.declare(channel, this.#flags)
     this.#consumer = await consumeQueue(this.#link, channel, this.#queue, (message) => {
       this.#onReply(message)
       this.#ackSoon(channel, message)
@@ -154,9 +155,10 @@ export class Calls {
     }
   }
 
-  /** The options of the last timeout are kept: nearly all calls have the same. */
+  /** The options of the last call are kept: nearly all have the same. */
   #optionsFor(timeoutMs: number): Options.Publish {
-    if (timeoutMs !== this.#askTimeoutMs) {
+    const { properties } = this.#link
+    if (timeoutMs !== this.#askTimeoutMs || properties.userId !== this.#askOptions.userId) {
       this.#askTimeoutMs = timeoutMs
       this.#askOptions = { ...properties, mandatory: true, expiration: String(Math.ceil(timeoutMs)) }
     }
@@ -186,7 +188,7 @@ export class Calls {
   }
 
   #onReturn({ fields, content }: Message): void {
-    if (fields.exchange !== exchange) {
+    if (fields.exchange !== this.#link.reach.exchange) {
       this.#link.log.debug({ queue: fields.routingKey }, 'an answer that nobody waits for')
       return
     }

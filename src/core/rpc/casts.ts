@@ -1,18 +1,15 @@
-import type { Channel, ConfirmChannel, Message, Options } from 'amqplib'
+import type { Channel, ConfirmChannel, Message } from 'amqplib'
 import { Failure } from '../base/errors.ts'
 import { fits } from './calls.ts'
 import { idOf, wrap } from './envelope.ts'
 import type { KeptChannel } from './kept-channel.ts'
 import type { Link } from './link.ts'
-import { declareExchange, declareFanout, exchange, fanoutExchange, properties, type QueueFlags } from './topology.ts'
+import { declareFanout, fanoutExchange, type QueueFlags } from './topology.ts'
 
 type Outcome = 'confirmed' | 'returned' | 'lost' | 'silent'
 
 /** A message that was not confirmed when the channel went is sent again under the same id: its receiver ignores the second. */
 const attempts = 3
-
-const castOptions: Options.Publish = { ...properties, mandatory: true }
-const fanoutOptions: Options.Publish = { ...properties }
 
 /** Sends what has no answer, and knows that the broker has it. Messages are JSON without id and closing brace. */
 export class Casts {
@@ -39,13 +36,12 @@ export class Casts {
       confirm: true,
       setup: async (channel) => {
         channel.on('return', (returned) => this.#onReturn(returned))
-        await declareExchange(channel, this.#flags)
+        await this.#link.reach.declare(channel, this.#flags)
       },
     })
     const kept = this.#casts
-    return this.#deliver(target, method, message, (body, id) =>
-      this.#publish(kept, exchange, target, body, id, castOptions),
-    )
+    const { exchange } = this.#link.reach
+    return this.#deliver(target, method, message, (body, id) => this.#publish(kept, exchange, target, body, id, true))
   }
 
   /** Resolves when the message is in the queue of every server of the topic, be they none. */
@@ -60,7 +56,7 @@ export class Casts {
       } catch {
         return 'lost'
       }
-      return this.#publish(kept, fanoutExchange(topic), '', body, id, fanoutOptions)
+      return this.#publish(kept, fanoutExchange(topic), '', body, id, false)
     })
   }
 
@@ -115,14 +111,7 @@ export class Casts {
     return new Failure('BusDown', { url: this.#link.down().params.url, why })
   }
 
-  #publish(
-    kept: KeptChannel,
-    to: string,
-    key: string,
-    body: Buffer,
-    id: string,
-    options: Options.Publish,
-  ): Promise<Outcome> {
+  #publish(kept: KeptChannel, to: string, key: string, body: Buffer, id: string, mandatory: boolean): Promise<Outcome> {
     const publish = (channel: Channel, ended: (outcome: Outcome) => void): boolean => {
       const end = (outcome: Outcome) => {
         this.#open.delete(id)
@@ -135,7 +124,9 @@ export class Casts {
       try {
         // What had no queue is returned before it is confirmed.
         const confirming = channel as ConfirmChannel
-        return confirming.publish(to, key, body, options, (e) => end(e ? 'lost' : 'confirmed'))
+        return confirming.publish(to, key, body, { ...this.#link.properties, mandatory }, (e) =>
+          end(e ? 'lost' : 'confirmed'),
+        )
       } catch {
         end('lost')
         return true

@@ -1,19 +1,12 @@
 import type { Channel, ConsumeMessage, Options } from 'amqplib'
 import { reason } from '../base/errors.ts'
+import { mainExchange } from '../model/bus-user.ts'
 import type { Heard } from './bus.ts'
 import { type Consumer, consumeQueue } from './consume.ts'
 import { unwrap, wrap } from './envelope.ts'
 import type { KeptChannel } from './kept-channel.ts'
 import type { Link } from './link.ts'
-import {
-  declareEvents,
-  declareExchange,
-  eventsExchange,
-  eventsQueue,
-  exchange,
-  properties,
-  type QueueFlags,
-} from './topology.ts'
+import { declareEvents, declareExchange, eventsExchange, eventsQueue, properties, type QueueFlags } from './topology.ts'
 
 /** Tells what has happened; never waits, and drops the oldest beyond a limit while the bus is down or slow. */
 export type Outlet = {
@@ -41,7 +34,7 @@ export const readers: Audience = { name: 'events', exchange: eventsExchange, pro
  */
 export const listeners = (flags: QueueFlags, ttlMs: number): Audience => ({
   name: 'notifications',
-  exchange,
+  exchange: mainExchange,
   properties: { ...properties, expiration: String(Math.ceil(ttlMs)) },
   declare: (channel) => declareExchange(channel, flags),
 })
@@ -72,7 +65,10 @@ export function openOutlet(link: Link, audience: Audience): Outlet {
   /** A channel that is just closing has no room, and the message waits for the next one. */
   const tell = (channel: Channel, message: { key: string; body: Buffer }): boolean => {
     try {
-      return channel.publish(audience.exchange, message.key, message.body, audience.properties)
+      return channel.publish(audience.exchange, message.key, message.body, {
+        ...audience.properties,
+        userId: link.properties.userId,
+      })
     } catch {
       buffer.unshift(message)
       return false

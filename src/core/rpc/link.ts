@@ -9,6 +9,8 @@ import type { BusOptions } from './bus.ts'
 import { cut, type Dialled, dial, hangUp } from './dial.ts'
 import type { Holder } from './holder.ts'
 import { KeptChannel, type Station } from './kept-channel.ts'
+import { type Reach, reachOf } from './reach.ts'
+import { properties } from './topology.ts'
 
 /** How long a goodbye may take where the broker is blocked. */
 const blockedLimitMs = 250
@@ -20,6 +22,9 @@ export class Link implements Holder {
   readonly log: Log
   readonly graceMs: number
   readonly stopped: AbortSignal
+  readonly reach: Reach
+  /** What every message carries: the login too, which the broker lets nobody forge. */
+  properties: typeof properties & { readonly userId: string }
   model: ChannelModel | undefined
   blocked: string | undefined
   readonly #name: string
@@ -41,7 +46,11 @@ export class Link implements Holder {
     this.graceMs = options.graceMs ?? 5_000
     this.stopped = this.#stop.signal
     this.#name = options.name
-    this.#addresses = parseAddresses(options.url)
+    const addresses = parseAddresses(options.url)
+    const { username } = addresses[0].connect
+    this.#addresses = addresses
+    this.reach = reachOf(username)
+    this.properties = { ...properties, userId: username }
     this.#connectTimeoutMs = options.connectTimeoutMs ?? 5_000
   }
 
@@ -159,6 +168,7 @@ export class Link implements Holder {
   async #rise({ address, model }: Dialled): Promise<void> {
     this.model = model
     this.#shown = address.shown
+    this.properties = { ...properties, userId: address.connect.username }
     const bus = address.shown
     let last = 'the connection was closed'
     model.on('error', (e) => {

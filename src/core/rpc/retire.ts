@@ -1,6 +1,6 @@
 import type { Channel } from 'amqplib'
 import type { Link } from './link.ts'
-import { exchange } from './topology.ts'
+import type { BoundQueue } from './topology.ts'
 
 /** How often a queue is looked at that is not empty yet. */
 const lookMs = 20
@@ -14,15 +14,15 @@ const notFound = 404
  * takes with it what waits there and what is on its way, and its callers wait in vain. A queue that others consume as well is
  * left alone. Gives up after the link's grace.
  */
-export async function retireQueue(link: Link, name: string): Promise<void> {
+export async function retireQueue(link: Link, { name, exchanges }: BoundQueue): Promise<void> {
   const until = link.clock.now() + link.graceMs
   const expired = () => link.clock.now() >= until || link.stopped.aborted
   let unbound = false
 
   const retire = async (channel: Channel): Promise<void> => {
     if ((await channel.checkQueue(name)).consumerCount !== 1) return
-    await channel.unbindQueue(name, exchange, name)
     unbound = true
+    for (const exchange of exchanges) await channel.unbindQueue(name, exchange, name)
     while ((await channel.checkQueue(name)).messageCount > 0) {
       if (expired()) return
       await link.clock.sleep(lookMs, link.stopped)
@@ -38,7 +38,7 @@ export async function retireQueue(link: Link, name: string): Promise<void> {
       const channel = await link.model.createChannel()
       channel.on('error', () => undefined)
       await retire(channel)
-      if (unbound) await channel.bindQueue(name, exchange, name)
+      if (unbound) for (const exchange of exchanges) await channel.bindQueue(name, exchange, name)
       return await channel.close()
     } catch (e) {
       if ((e as { code?: unknown }).code === notFound) return

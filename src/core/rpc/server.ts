@@ -1,5 +1,6 @@
 import type { Channel, ConsumeMessage } from 'amqplib'
-import { isFailure, reason } from '../base/errors.ts'
+import { fail, isFailure, reason } from '../base/errors.ts'
+import { hostOfBusUser, hostsExchange, mainExchange } from '../model/bus-user.ts'
 import type { Served, ServeOptions } from './bus.ts'
 import { type Calls, fits } from './calls.ts'
 import { type Consumer, consumeQueue } from './consume.ts'
@@ -10,12 +11,18 @@ import { writeFailure } from './failure.ts'
 import type { Link } from './link.ts'
 import { beatMs, type ReturnPath, readRequest, returnPath, uniqueId } from './request.ts'
 import { retireQueue } from './retire.ts'
-import { declareExchange, fanoutQueue, type QueueFlags, topicQueue } from './topology.ts'
+import { fanoutQueue, type QueueFlags, topicQueue } from './topology.ts'
 
 /** How many finished messages a server remembers, to know their duplicates. */
 const remembered = 10_000
 
-type Deps = { readonly link: Link; readonly calls: Calls; readonly dispatch: Dispatch; readonly topic: string }
+type Deps = {
+  readonly link: Link
+  readonly calls: Calls
+  readonly dispatch: Dispatch
+  readonly topic: string
+  readonly forHosts: boolean
+}
 
 /** Serves contracts of one topic until the returned function is called. */
 export async function startServer(
@@ -26,31 +33,34 @@ export async function startServer(
   options: ServeOptions,
 ): Promise<() => Promise<void>> {
   const { topic, dispatch } = makeDispatch(services)
-  const work = makeWork({ link, calls, dispatch, topic })
+  const work = makeWork({ link, calls, dispatch, topic, forHosts: options.forHosts ?? false })
   const slots = makeSlots(options.slots)
   const fanout = fanoutQueue(topic, link.ids.hex())
   const own = topicQueue(`${topic}.${options.server}`, flags)
-  const addressed = options.shared === false ? [own] : [topicQueue(topic, flags), own]
+  const exchanges = [mainExchange, ...(options.forHosts ? [hostsExchange] : [])]
+  const addressed = options.shared === false ? [own] : [topicQueue(topic, flags, exchanges), own]
+  // A host's login may not have one.
+  const plans = link.reach.host === undefined ? [...addressed, fanout] : addressed
   let consumers: Consumer[] = []
 
   const kept = await link.keep({
     name: `${topic}.${options.server}`,
     async setup(channel) {
-      await declareExchange(channel, flags)
+      await link.reach.declare(channel, flags)
       await channel.prefetch(options.slots)
       const take = (message: ConsumeMessage) => slots.take(() => work(channel, message))
       consumers = []
-      for (const plan of [...addressed, fanout]) consumers.push(await consumeQueue(link, channel, plan, take))
+      for (const plan of plans) consumers.push(await consumeQueue(link, channel, plan, take))
     },
   })
   return async () => {
     link.hasten()
     for (const consumer of consumers) consumer.letGo()
     if (flags.autoDelete)
-      await Promise.race([Promise.all(addressed.map((plan) => retireQueue(link, plan.name))), link.limit()])
+      await Promise.race([Promise.all(addressed.map((plan) => retireQueue(link, plan))), link.limit()])
     await Promise.race([Promise.all(consumers.map((consumer) => consumer.cancel())), link.limit()])
     await slots.idle()
-    const gone = kept.channel?.deleteQueue(fanout.name).catch(() => undefined)
+    const gone = plans.includes(fanout) ? kept.channel?.deleteQueue(fanout.name).catch(() => undefined) : undefined
     await Promise.race([gone, link.limit()])
     await link.drop(kept)
   }
@@ -85,6 +95,7 @@ function makeWork({
   calls,
   dispatch,
   topic,
+  forHosts,
 }: Deps): (channel: Channel, message: ConsumeMessage) => Promise<void> {
   const { ids, log } = link
   const done = rememberLast(remembered)
@@ -103,7 +114,14 @@ function makeWork({
     if (to !== undefined) await answer(to, what, 'null', JSON.stringify(failureText(e, requestId)))
   }
 
-  const carryOut = async (raw: Record<string, unknown>): Promise<void> => {
+  /** The broker has seen to it that nobody else than `busUser` has sent it. */
+  const admit = (busUser: string | undefined): void => {
+    const host = busUser === undefined ? undefined : hostOfBusUser(busUser)
+    if (forHosts || host === undefined || host === link.reach.host) return
+    fail('Forbidden', { what: `The bus user ${busUser} may not ask anything of ${topic}.` })
+  }
+
+  const carryOut = async (raw: Record<string, unknown>, busUser: string | undefined): Promise<void> => {
     const to = returnPath(raw)
     const stopBeats = to === undefined ? undefined : startBeats(link, calls, to, beatMs(raw))
     let what = 'a message'
@@ -112,7 +130,9 @@ function makeWork({
       const request = readRequest(raw, ids)
       what = request.method
       requestId = request.context.requestId
-      const result = (await dispatch(request)) ?? null
+      admit(busUser)
+      const context = busUser === undefined ? request.context : { ...request.context, busUser }
+      const result = (await dispatch({ ...request, context })) ?? null
       stopBeats?.()
       if (to !== undefined) await answer(to, what, JSON.stringify(result), 'null')
     } catch (e) {
@@ -122,13 +142,13 @@ function makeWork({
   }
 
   /** Runs a message once, however often it comes; its duplicate waits for the one that is under way. */
-  const once = async (raw: Record<string, unknown>): Promise<void> => {
+  const once = async (raw: Record<string, unknown>, busUser: string | undefined): Promise<void> => {
     const id = uniqueId(raw)
-    if (id === undefined) return carryOut(raw)
+    if (id === undefined) return carryOut(raw, busUser)
     if (done.has(id)) return log.debug({ topic, id }, 'a duplicate is ignored')
     const other = underWay.get(id)
     if (other !== undefined) return other
-    const run = carryOut(raw)
+    const run = carryOut(raw, busUser)
     underWay.set(id, run)
     try {
       await run
@@ -140,7 +160,7 @@ function makeWork({
 
   return async (channel, message) => {
     try {
-      await once(unwrapRecord(message.content))
+      await once(unwrapRecord(message.content), message.properties.userId)
     } catch (e) {
       log.warn({ topic, why: reason(e) }, 'a message that cannot be read is dropped')
     }

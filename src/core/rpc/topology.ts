@@ -1,9 +1,8 @@
 import type { Channel } from 'amqplib'
+import { busUserOf, hostsExchange, mainExchange } from '../model/bus-user.ts'
 
 /** Names and flags of exchanges and queues, as oslo.messaging and Nova have them. */
 
-/** The topic exchange of all calls and casts; `control_exchange` to oslo.messaging. */
-export const exchange = 'nova'
 /** The topic exchange on which events are told. */
 export const eventsExchange = 'nova_events'
 /** The exchange of casts to every server of a topic. */
@@ -21,9 +20,14 @@ export const ownFlags: QueueFlags = { durable: false, autoDelete: true }
 
 /** A queue to consume from, and how to declare it. */
 export type QueuePlan = { readonly name: string; declare(channel: Channel): Promise<unknown> }
+/** A queue that is bound under its own name to these exchanges. */
+export type BoundQueue = QueuePlan & { readonly exchanges: readonly string[] }
 
 export const declareExchange = (channel: Channel, flags: QueueFlags): Promise<unknown> =>
-  channel.assertExchange(exchange, 'topic', { durable: flags.durable })
+  channel.assertExchange(mainExchange, 'topic', { durable: flags.durable })
+
+export const declareHostsExchange = (channel: Channel, flags: QueueFlags): Promise<unknown> =>
+  channel.assertExchange(hostsExchange, 'topic', { durable: flags.durable })
 
 export const declareEvents = (channel: Channel): Promise<unknown> =>
   channel.assertExchange(eventsExchange, 'topic', { durable: false })
@@ -32,11 +36,12 @@ export const declareFanout = (channel: Channel, topic: string): Promise<unknown>
   channel.assertExchange(fanoutExchange(topic), 'fanout', { durable: false, autoDelete: true })
 
 /** `<topic>` or `<topic>.<server>`: name and routing key are one. */
-export const topicQueue = (name: string, flags: QueueFlags): QueuePlan => ({
+export const topicQueue = (name: string, flags: QueueFlags, exchanges = [mainExchange]): BoundQueue => ({
   name,
+  exchanges,
   async declare(channel) {
     await channel.assertQueue(name, { durable: flags.durable, autoDelete: flags.autoDelete })
-    await channel.bindQueue(name, exchange, name)
+    for (const exchange of exchanges) await channel.bindQueue(name, exchange, name)
   },
 })
 
@@ -53,11 +58,25 @@ export const fanoutQueue = (topic: string, hex: string): QueuePlan => {
   }
 }
 
-/** A process's queue for answers, reached through the default exchange. */
+const answersQueue = (name: string): QueuePlan => ({
+  name,
+  declare: (channel) => channel.assertQueue(name, { durable: false, expires: transientMs }),
+})
+
+/** A process's queue for answers, reached through the default exchange, and by hosts through theirs. */
 export const replyQueue = (hex: string): QueuePlan => {
-  const name = `reply_${hex}`
-  return { name, declare: (channel) => channel.assertQueue(name, { durable: false, expires: transientMs }) }
+  const queue = answersQueue(`reply_${hex}`)
+  return {
+    name: queue.name,
+    async declare(channel) {
+      await queue.declare(channel)
+      await channel.bindQueue(queue.name, hostsExchange, queue.name)
+    },
+  }
 }
+
+/** A host's queue for answers, reached through the default exchange. */
+export const hostReplyQueue = (host: string, hex: string): QueuePlan => answersQueue(`reply_${busUserOf(host)}.${hex}`)
 
 /** What a reader has not heard yet; it holds 10,000 events at most and forgets the oldest first. */
 export const eventsQueue = (hex: string, patterns: readonly string[]): QueuePlan => {

@@ -48,6 +48,7 @@ export const admin: Context = {
   projectId: 'p1',
   roles: ['admin'],
   isAdmin: true,
+  busUser: 'nova',
 }
 export const member = (projectId: string): Context => ({
   requestId: 'req-member',

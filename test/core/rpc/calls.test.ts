@@ -53,7 +53,7 @@ describe.each(brokers)('call and cast on %s', (_name, open) => {
     await server.serve([served(Toys, api)], { server: 'h', slots: 1 })
     const ctx = context({ roles: ['admin', 'reader'], isAdmin: true })
     expect(await caller.client(Toys).nothing(ctx, {})).toBeUndefined()
-    expect(await seen.promise).toEqual(ctx)
+    expect(await seen.promise).toEqual({ ...ctx, busUser: new URL(broker.url).username })
     expect(await caller.client(Toys).maybe(ctx, {})).toBeNull()
   })
 

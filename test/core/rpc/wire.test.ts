@@ -71,6 +71,7 @@ describe.each(brokers)('what oslo.messaging sees on %s', (_name, open) => {
       priority: 0,
       headers: {},
       expiration: '2500',
+      userId: new URL(broker.url).username,
     })
     expect(message.properties.replyTo ?? message.properties.correlationId).toBeUndefined()
     const sent = inner(message)

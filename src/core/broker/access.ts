@@ -1,0 +1,46 @@
+import { refuse } from './amqp-error.ts'
+
+/**
+ * What a user may do, as RabbitMQ has it: regular expressions over the names of queues and exchanges alike, and, for topic
+ * exchanges that are named, over routing keys. An exchange that is not named there takes any key.
+ * @see https://www.rabbitmq.com/docs/access-control
+ */
+export type Permissions = {
+  readonly configure: string
+  readonly write: string
+  readonly read: string
+  readonly topics: ReadonlyArray<{ readonly exchange: string; readonly write: string; readonly read: string }>
+}
+
+type Deed = 'configure' | 'write' | 'read'
+
+/** The permissions of one user, ready to be asked. Each question ends with 403 where the answer is no. */
+export class Access {
+  readonly #user: string
+  readonly #may: Readonly<Record<Deed, RegExp>>
+  readonly #topics: ReadonlyMap<string, Readonly<Record<'write' | 'read', RegExp>>>
+
+  constructor(user: string, { configure, write, read, topics }: Permissions) {
+    this.#user = user
+    this.#may = { configure: new RegExp(configure), write: new RegExp(write), read: new RegExp(read) }
+    this.#topics = new Map(
+      topics.map((topic) => [topic.exchange, { write: new RegExp(topic.write), read: new RegExp(topic.read) }]),
+    )
+  }
+
+  /** Whether the deed may be done to a queue or an exchange; the default exchange goes by the name `amq.default`. */
+  check(deed: Deed, kind: 'queue' | 'exchange', name: string, vhost: string): void {
+    const known = kind === 'exchange' && name === '' ? 'amq.default' : name
+    if (this.#may[deed].test(known)) return
+    refuse('ACCESS_REFUSED', `access to ${kind} '${known}' in vhost '${vhost}' refused for user '${this.#user}'`)
+  }
+
+  /** Whether a key may be published with on a topic exchange, or bound to it. */
+  checkTopic(deed: 'write' | 'read', exchange: string, key: string, vhost: string): void {
+    if (this.#topics.get(exchange)?.[deed].test(key) ?? true) return
+    refuse(
+      'ACCESS_REFUSED',
+      `access to topic '${key}' in exchange '${exchange}' in vhost '${vhost}' refused for user '${this.#user}'`,
+    )
+  }
+}

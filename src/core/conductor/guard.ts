@@ -1,0 +1,118 @@
+import { Failure } from '../base/errors.ts'
+import type { agent } from '../contracts/agent.ts'
+import { hostOfBusUser } from '../model/bus-user.ts'
+import type { Context } from '../model/context.ts'
+import type { Api, Args } from '../rpc/contract.ts'
+import { type Foreign, foreignInstance, foreignOperation, hasInstanceOf } from '../store/belongings.ts'
+import type { ConductorDeps } from './deps.ts'
+import { change } from './operations/change.ts'
+
+type Agent = typeof agent
+type Method = keyof Agent['methods']
+
+/** For whom a message speaks, and what of the cloud's it names. */
+type Claims = {
+  readonly host?: string
+  readonly operations?: readonly string[]
+  readonly instances?: readonly string[]
+  readonly image?: string
+}
+
+const speaker = ({ host }: { host: string }): Claims => ({ host })
+const ofOne = ({ host, operation }: { host: string; operation: string }): Claims => ({ host, operations: [operation] })
+
+/** What each message names that must be the speaker's own. A method without a row does not compile. */
+const claims: { readonly [M in Method]: (args: Args<Agent, M>) => Claims } = {
+  hello: speaker,
+  heartbeat: ({ host, operations }) => ({ host, operations }),
+  claim: ofOne,
+  step: ofOne,
+  finish: ofOne,
+  power: ({ host, changes }) => ({ host, instances: changes.map(({ id }) => id) }),
+  imageRead: ({ image }) => ({ image }),
+  bye: speaker,
+}
+
+/**
+ * What hosts may say, each for itself: one with a login of its own is refused with `Forbidden` where it speaks for another
+ * host, or of an operation, an instance or an image that is not its own, and the refusal is told as an event. A message that
+ * does not say who sent it is refused as well. The cloud's own login may speak for any host.
+ */
+export function guarded(deps: ConductorDeps, api: Api<Agent>): Api<Agent> {
+  const record = recorder(deps)
+  const wrap =
+    <M extends Method>(method: M) =>
+    async (ctx: Context, args: Args<Agent, M>): Promise<unknown> => {
+      const wrong = await wrongWith(deps, ctx.busUser, claims[method](args))
+      if (wrong) {
+        await record(ctx, method, wrong)
+        throw new Failure('Forbidden', {
+          what: `${ctx.busUser ?? 'A sender without a name'} may not ${method}: ${told(wrong)}.`,
+        })
+      }
+      return (api[method] as (ctx: Context, args: Args<Agent, M>) => Promise<unknown>)(ctx, args)
+    }
+  const methods = Object.keys(claims) as Method[]
+  return Object.fromEntries(methods.map((method) => [method, wrap(method)])) as unknown as Api<Agent>
+}
+
+const told = ({ what, of }: Foreign): string => `${what} belongs to ${of}`
+
+/** What a message names that is not its sender's; undefined where all is in order. One small query, none for the cloud's own login. */
+async function wrongWith(
+  { db }: Pick<ConductorDeps, 'db'>,
+  busUser: string | undefined,
+  { host, operations = [], instances = [], image }: Claims,
+): Promise<Foreign | undefined> {
+  if (busUser === undefined)
+    return { what: host === undefined ? 'a question of a host' : `host ${host}`, of: 'a named login' }
+  const self = hostOfBusUser(busUser)
+  if (self === undefined) return undefined
+  if (host !== undefined && host !== self) return { what: `host ${host}`, of: 'its own login' }
+  if (operations.length > 0) return foreignOperation(db, self, operations)
+  if (instances.length > 0) return foreignInstance(db, self, instances)
+  if (image !== undefined && !(await hasInstanceOf(db, self, image)))
+    return { what: `image ${image}`, of: 'other hosts' }
+  return undefined
+}
+
+const quietMs = 60_000
+/** The most refusals of one login that are kept as events within {@link quietMs}: a thief must not push out the history. */
+const most = 20
+
+/** Tells of refusals: each in the log, and as an event once in a while. */
+function recorder(deps: ConductorDeps): (ctx: Context, method: Method, wrong: Foreign) => Promise<void> {
+  let began = 0
+  let recent = new Map<string, Set<string>>()
+
+  const isNews = (user: string, about: string, now: number): boolean => {
+    if (now - began >= quietMs) {
+      began = now
+      recent = new Map()
+    }
+    const known = recent.get(user) ?? new Set()
+    recent.set(user, known)
+    if (known.has(about) || known.size >= most) return false
+    known.add(about)
+    return true
+  }
+
+  return async ({ busUser, requestId }, method, wrong) => {
+    const user = busUser ?? '-'
+    const now = deps.clock.now()
+    deps.log.warn({ busUser: user, method, requestId, ...wrong }, 'a host spoke of what is not its own: refused')
+    if (!isNews(user, `${method} ${wrong.what}`, now)) return
+    const host = busUser === undefined ? undefined : hostOfBusUser(busUser)
+    await change(deps, async (_db, note) =>
+      note({
+        at: now,
+        type: 'audit.refused',
+        ...(host === undefined ? {} : { host }),
+        ...(wrong.instanceId === undefined ? {} : { instanceId: wrong.instanceId }),
+        requestId,
+        projectId: 'service',
+        message: `${user} may not ${method}: ${told(wrong)}`,
+      }),
+    )
+  }
+}
