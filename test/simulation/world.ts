@@ -189,6 +189,7 @@ export class World {
       broker: this.#client<Api<typeof broker>>(() => undefined, life, true),
       // No host of this world speaks of what is not its own.
       publish: (key, event) => void (key.startsWith('audit.') && this.bugs.push(event)),
+      broker: this.#client<Api<typeof broker>>(() => undefined, life, true),
       imageDir: this.#dir,
       options: conductorOptions,
     }

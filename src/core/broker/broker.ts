@@ -55,6 +55,8 @@ export type Broker = {
   putUser(name: string, password: string, permissions: Permissions): Promise<boolean>
   /** Lets a user in no more, and closes its connections; false where there is none. */
   deleteUser(name: string): boolean
+  /** Drops what waits in a queue and returns how many messages that were; undefined where there is no such queue. */
+  purge(vhost: string, queue: string): number | undefined
   /** Closes every connection with 320 and stops listening; resolves when nothing is left. */
   close(): Promise<void>
 }
@@ -134,6 +136,7 @@ export async function startBroker(options: BrokerOptions): Promise<Broker> {
       dismiss(name)
       return known
     },
+    purge: (vhost, queue) => vhosts.get(vhost)?.queues.get(queue)?.purge(),
     close: () => {
       stopped ??= stop()
       return stopped
