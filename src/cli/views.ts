@@ -1,4 +1,4 @@
-import type { Begun } from '../core/contracts/conductor.ts'
+import type { Begun, conductor } from '../core/contracts/conductor.ts'
 import type {
   Decision,
   Event,
@@ -13,8 +13,11 @@ import type {
   OperationSummary,
   Service,
 } from '../core/contracts/shapes.ts'
+import type { Result } from '../core/rpc/contract.ts'
 import { type Cell, iso, view } from './view.ts'
 
+type HostGone = Result<typeof conductor, 'hostDelete'>
+type HostLogin = Result<typeof conductor, 'hostAdd'>
 type Size = { vcpus: number; memoryMb: number; diskGb: number }
 const size = (s: Size): Cell => ({ vcpus: s.vcpus, memory_mb: s.memoryMb, disk_gb: s.diskGb })
 const fault = (f: Fault | undefined): Cell | undefined =>
@@ -103,6 +106,21 @@ export const imageRows = view<Image, typeof imageFields>(imageFields, [
   'min_disk_gb',
 ])
 export const imageView = view<Image, typeof imageFields>(imageFields)
+
+/** A host's new login. */
+export const hostLoginView = view<HostLogin, Record<string, (login: HostLogin) => Cell | undefined>>({
+  host: (login) => login.host,
+  user: (login) => login.user,
+  password: (login) => login.password,
+  url: (login) => login.url,
+  known: (login) => login.known,
+})
+
+/** A host that is forgotten, and the login that went with it. */
+export const hostGoneView = view<HostGone, Record<string, (gone: HostGone) => Cell | undefined>>({
+  host: (gone) => gone.host,
+  user: (gone) => gone.user,
+})
 
 export const serviceView = view<Service, Record<string, (s: Service) => Cell | undefined>>(
   {

@@ -10,7 +10,7 @@ import type { Db } from '../core/db/open.ts'
 import { rabbitmqBroker } from '../core/rabbitmq/broker.ts'
 import { openManagement } from '../core/rabbitmq/management.ts'
 import { unmanagedBroker } from '../core/rabbitmq/unmanaged.ts'
-import { parseAddresses } from '../core/rpc/address.ts'
+import { parseAddresses, withLogin } from '../core/rpc/address.ts'
 import type { Bus } from '../core/rpc/bus.ts'
 import type { Api } from '../core/rpc/contract.ts'
 import { listServices } from '../core/store/services.ts'
@@ -28,11 +28,14 @@ export function brokerOf(config: Config, clock: Clock, bus: Bus, db: Db): Api<ty
     return {
       queueList: (ctx, args) => embedded.queueList(ctx, args).catch(otherwise(() => unmanaged.queueList(ctx, args))),
       queuePurge: (ctx, args) => embedded.queuePurge(ctx, args).catch(otherwise(() => unmanaged.queuePurge(ctx, args))),
+      userPut: (ctx, args) => embedded.userPut(ctx, args).catch(otherwise(() => unmanaged.userPut(ctx, args))),
+      userDelete: (ctx, args) => embedded.userDelete(ctx, args).catch(otherwise(() => unmanaged.userDelete(ctx, args))),
     }
   }
   const [{ connect }] = parseAddresses(config.bus.url)
+  const urlOf = (user: string, password: string) => withLogin(config.bus.url, user, password)
   const vhost = decodeURIComponent(connect.vhost ?? '/')
-  return rabbitmqBroker({ management: openManagement(config.bus.managementUrl, clock), vhost, depths })
+  return rabbitmqBroker({ management: openManagement(config.bus.managementUrl, clock), vhost, urlOf, depths })
 }
 
 /** Where nobody answers for the broker on the bus, it is RabbitMQ. */

@@ -1,4 +1,5 @@
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { hostname } from 'node:os'
 import { Failure, fail } from '../core/base/errors.ts'
 import { newPassword } from '../core/base/ids.ts'
 import { version } from '../core/base/version.ts'
@@ -6,6 +7,7 @@ import { type Broker, startBroker } from '../core/broker/broker.ts'
 import { type Config, hostName } from '../core/config/load.ts'
 import { places } from '../core/config/places.ts'
 import { broker as contract } from '../core/contracts/broker.ts'
+import { withLogin } from '../core/rpc/address.ts'
 import { served } from '../core/rpc/bus.ts'
 import type { Api } from '../core/rpc/contract.ts'
 import { joinBus, type Runtime } from './runtime.ts'
@@ -36,16 +38,22 @@ export async function startEmbeddedBroker(runtime: Runtime): Promise<void> {
   const broker = await startBroker({
     listen,
     users: { [config.broker.user]: busPassword(config) },
+    usersFile: places(config.stateDir).busUsers,
     heartbeatSeconds: config.broker.heartbeatSeconds,
     log: log.child({ part: 'broker' }),
   })
   onStop(() => broker.close())
   const bus = await joinBus(runtime, 'broker')
-  onStop(await bus.serve([served(contract, brokerManager(broker))], { server: hostName(config), slots }))
+  onStop(
+    await bus.serve([served(contract, brokerManager(broker, urlFor(config)))], { server: hostName(config), slots }),
+  )
 }
 
 /** What may be asked of the embedded broker's keeper. */
-function brokerManager(running: Broker): Api<typeof contract> {
+function brokerManager(
+  running: Broker,
+  urlOf: ((user: string, password: string) => string) | undefined,
+): Api<typeof contract> {
   return {
     async queueList() {
       const { connections, messageBytes, messageBytesMax, blocked, queues } = running.stats()
@@ -74,7 +82,21 @@ function brokerManager(running: Broker): Api<typeof contract> {
       if (messages === undefined) throw new Failure('QueueNotFound', { id: queue })
       return { messages }
     },
+    async userPut(_ctx, { user, permissions }) {
+      const password = newPassword()
+      const known = await running.putUser(user, password, permissions)
+      return { known, password, ...(urlOf && { url: urlOf(user, password) }) }
+    },
+    userDelete: async (_ctx, { user }) => ({ known: running.deleteUser(user) }),
   }
+}
+
+/** How another machine reaches this broker: by the first TCP address that it is told to listen on; undefined where there is none. */
+function urlFor({ broker }: Config): ((user: string, password: string) => string) | undefined {
+  const tcp = broker.listen.map(address).find((at) => 'host' in at)
+  if (!tcp) return undefined
+  const host = ['0.0.0.0', '[::]', '::'].includes(tcp.host) ? hostname() : tcp.host
+  return (user, password) => withLogin(`amqp://${host.includes(':') ? `[${host}]` : host}:${tcp.port}`, user, password)
 }
 
 /** The broker's password: made at first start, kept in a file that only its owner may read. */

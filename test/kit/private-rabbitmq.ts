@@ -13,9 +13,10 @@ const run = promisify(execFile)
 /** A RabbitMQ node of the test's own, which may be killed and wiped without harm to the machine's. */
 export type PrivateRabbit = {
   readonly url: string
-  /** Of its management API, where that was asked for. */
+  /** Its management API, where that was asked for. */
   readonly managementUrl: string
-  /** Runs rabbitmqctl on it; what that printed. */
+  /** The same by TLS, where that was asked for. */
+  readonly tlsUrl: string
   ctl(...args: string[]): Promise<string>
   /** SIGKILL to the whole node. */
   kill(): Promise<void>
@@ -26,15 +27,35 @@ export type PrivateRabbit = {
   stop(): Promise<void>
 }
 
-/** Starts a node on free ports, with its management API where wanted; undefined, and said, where RabbitMQ is not installed. */
-export async function privateRabbit({ management = false } = {}): Promise<PrivateRabbit | undefined> {
+/** What a node has besides AMQP: the management plugin, and a listener with TLS (paths of PEM files). */
+export type RabbitParts = { management?: boolean; tls?: { ca: string; cert: string; key: string } }
+
+/** Starts a node on free ports; undefined, and said, where RabbitMQ is not installed. */
+export async function privateRabbit({ management = false, tls }: RabbitParts = {}): Promise<PrivateRabbit | undefined> {
   if (!existsSync(`${bin}/rabbitmq-server`))
     return missing('rabbitmq', 'RabbitMQ is not installed (apt-get install rabbitmq-server)')
   const dir = mkdtempSync(join(tmpdir(), 'nv-rabbit-'))
   writeFileSync(join(dir, 'plugins'), management ? '[rabbitmq_management].\n' : '[].\n')
-  const [port, distPort, managementPort] = [await freePort(), await freePort(), await freePort()]
-  const settings = ['collect_statistics_interval = 1000']
-  if (management) settings.push('management.tcp.ip = 127.0.0.1', `management.tcp.port = ${managementPort}`)
+  const [port, distPort, managementPort, tlsPort] = [
+    await freePort(),
+    await freePort(),
+    await freePort(),
+    await freePort(),
+  ]
+  const settings = [
+    'collect_statistics_interval = 1000',
+    ...(management ? ['management.tcp.ip = 127.0.0.1', `management.tcp.port = ${managementPort}`] : []),
+    ...(tls
+      ? [
+          `listeners.ssl.1 = 127.0.0.1:${tlsPort}`,
+          `ssl_options.cacertfile = ${tls.ca}`,
+          `ssl_options.certfile = ${tls.cert}`,
+          `ssl_options.keyfile = ${tls.key}`,
+          'ssl_options.verify = verify_peer',
+          'ssl_options.fail_if_no_peer_cert = false',
+        ]
+      : []),
+  ]
   writeFileSync(join(dir, 'rabbitmq.conf'), `${settings.join('\n')}\n`)
   const env = {
     ...process.env,
@@ -47,7 +68,7 @@ export async function privateRabbit({ management = false } = {}): Promise<Privat
     RABBITMQ_LOG_BASE: join(dir, 'log'),
     RABBITMQ_LOGS: '-',
     RABBITMQ_ENABLED_PLUGINS_FILE: join(dir, 'plugins'),
-    RABBITMQ_CONFIG_FILE: join(dir, 'rabbitmq'),
+    RABBITMQ_CONFIG_FILE: join(dir, 'rabbitmq.conf'),
     RABBITMQ_PID_FILE: join(dir, 'pid'),
   }
   let node: ReturnType<typeof spawn> | undefined
@@ -81,9 +102,10 @@ export async function privateRabbit({ management = false } = {}): Promise<Privat
     (await run(`${bin}/rabbitmqctl`, ['-q', ...args], { env, cwd: dir, maxBuffer: 64 << 20 })).stdout
   await start()
   return {
-    managementUrl: `http://guest:guest@127.0.0.1:${managementPort}`,
-    ctl,
     url: `amqp://guest:guest@127.0.0.1:${port}/`,
+    managementUrl: `http://guest:guest@127.0.0.1:${managementPort}`,
+    tlsUrl: `amqps://guest:guest@127.0.0.1:${tlsPort}/`,
+    ctl,
     kill,
     start,
     async wipe() {
@@ -96,7 +118,8 @@ export async function privateRabbit({ management = false } = {}): Promise<Privat
   }
 }
 
-async function freePort(): Promise<number> {
+/** A TCP port of loopback that nobody listens on. */
+export async function freePort(): Promise<number> {
   const server = createServer().listen(0, '127.0.0.1')
   await once(server, 'listening')
   const { port } = server.address() as { port: number }

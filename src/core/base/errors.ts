@@ -159,6 +159,12 @@ export const failures = {
     text: (p) => `Host name ${p.host} belongs to another machine (host id ${p.known}, this one is ${p.presented}).`,
     hint: () => 'Give this host another name (compute.host), or bring back its state directory.',
   }),
+  HostInUse: row<{ host: string; why: string; hint: string }>({
+    http: 409,
+    python: 'Invalid',
+    text: (p) => `Host ${p.host} cannot be deleted: ${p.why}.`,
+    hint: (p) => p.hint,
+  }),
   DriverFailed: row<{ deed: string; why: string }>({
     http: 500,
     python: 'HypervisorUnavailable',

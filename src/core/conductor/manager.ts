@@ -7,6 +7,7 @@ import { busPurge, busStatus } from './actions/bus.ts'
 import { flavorCreate, flavorDelete, flavorList, flavorShow } from './actions/flavors.ts'
 import { imageCreate, imageDelete, imageList, imageRead, imageShow, imageWrite } from './actions/images.ts'
 import { consoleLog, explain, instanceList, instanceRename, instanceShow, type Relays } from './actions/instances.ts'
+import { hostAdd, hostDelete } from './actions/logins.ts'
 import { hostList, hostShow, serviceList, serviceSet, status } from './actions/machines.ts'
 import { eventList, operationList, operationShow } from './actions/records.ts'
 import type { ConductorDeps } from './deps.ts'
@@ -49,6 +50,8 @@ export const conductorManager = (deps: ConductorDeps): Api<typeof conductor> => 
     serviceSet: (ctx, args) => serviceSet(deps, ctx, args),
     hostList: (ctx) => hostList(deps, ctx),
     hostShow: (ctx, args) => hostShow(deps, ctx, args),
+    hostAdd: (ctx, args) => hostAdd(deps, ctx, args),
+    hostDelete: (ctx, args) => hostDelete(deps, ctx, args),
 
     busStatus: (ctx) => busStatus(deps, ctx),
     busPurge: (ctx, args) => busPurge(deps, ctx, args),

@@ -8,6 +8,8 @@ export const places = (stateDir: string) => ({
   run: join(stateDir, 'run'),
   busSocket: join(stateDir, 'run', 'bus.sock'),
   busPassword: join(stateDir, 'run', 'bus.password'),
+  /** The users of the embedded broker that hosts were given. */
+  busUsers: join(stateDir, 'bus-users.json'),
   pid: join(stateDir, 'run', 'nova.pid'),
   database: join(stateDir, 'nova.sqlite'),
   images: join(stateDir, 'images'),

@@ -32,6 +32,16 @@ export const BusBroker = z.object({
 })
 export type BusBroker = z.infer<typeof BusBroker>
 
+const Pattern = z.string().max(2000)
+/** What a user may do, as `core/model/bus-user.ts` has it. */
+const Permissions = z.object({
+  configure: Pattern,
+  write: Pattern,
+  read: Pattern,
+  topics: z.array(z.object({ exchange: z.string(), write: Pattern, read: Pattern })),
+})
+const User = z.string().min(1).max(255)
+
 /**
  * What may be asked of whoever keeps the broker: the embedded broker answers it on the bus; for RabbitMQ the conductor has
  * the same functions over its management API (`core/rabbitmq`).
@@ -41,4 +51,15 @@ export const broker = contract('broker', '1.0', {
   queueList: call(z.object({}), z.object({ broker: BusBroker, queues: z.array(BusQueue) })),
   /** Throws away what waits in a queue and says how many messages that were. `QueueNotFound`, `ManagementFailed`. */
   queuePurge: call(z.object({ queue: z.string().min(1).max(255) }), z.object({ messages: z.int().nonnegative() })),
+  /**
+   * Makes a user with a new password and these permissions. One that is there (`known`) gets them instead of its own, and its
+   * connections are closed. `url`: how another machine reaches the broker as this user; absent where it listens for none.
+   * `ManagementFailed`.
+   */
+  userPut: call(
+    z.object({ user: User, permissions: Permissions }),
+    z.object({ known: z.boolean(), password: z.string(), url: z.string().optional() }),
+  ),
+  /** Removes a user and closes its connections; one that is not there is no failure. `ManagementFailed`. */
+  userDelete: call(z.object({ user: User }), z.object({ known: z.boolean() })),
 })

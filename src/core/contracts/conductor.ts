@@ -154,6 +154,22 @@ export const conductor = contract('conductor', '1.0', {
   hostList: call(z.object({}), z.object({ hosts: z.array(Host) })),
   /** One host and the instances on it (administrators). */
   hostShow: call(z.object({ host: HostName }), z.object({ host: Host, instances: z.array(InstanceSummary) })),
+  /**
+   * Gives a host a login of its own on the bus (administrators); one that it had (`known`) counts no more. `url` is absent
+   * where the broker listens for no other machine. `ManagementFailed`.
+   */
+  hostAdd: call(
+    z.object({ host: HostName }),
+    z.object({
+      host: z.string(),
+      user: z.string(),
+      password: z.string(),
+      url: z.string().optional(),
+      known: z.boolean(),
+    }),
+  ),
+  /** Takes a host's login away and forgets the host (administrators). `HostInUse` where it is up or has instances, `HostNotFound`. */
+  hostDelete: call(z.object({ host: HostName }), z.object({ host: z.string(), user: z.string().optional() })),
 
   /** The caller's operations, newest first; everybody's for administrators. */
   operationList: call(

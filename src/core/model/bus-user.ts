@@ -7,7 +7,7 @@ export type BusPermissions = {
   readonly configure: string
   readonly write: string
   readonly read: string
-  readonly topics: ReadonlyArray<{ readonly exchange: string; readonly write: string; readonly read: string }>
+  readonly topics: Array<{ readonly exchange: string; readonly write: string; readonly read: string }>
 }
 
 /** The topic exchange of all calls and casts; `control_exchange` to oslo.messaging. A host's user may not publish there. */

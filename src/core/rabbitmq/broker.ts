@@ -1,5 +1,6 @@
 import * as z from 'zod'
 import { Failure, isFailure } from '../base/errors.ts'
+import { newPassword } from '../base/ids.ts'
 import type { BusQueue, broker } from '../contracts/broker.ts'
 import type { QueueDepth } from '../rpc/bus.ts'
 import type { Api } from '../rpc/contract.ts'
@@ -8,6 +9,8 @@ import { isMissing, type Management } from './management.ts'
 type Deps = {
   readonly management: Management
   readonly vhost: string
+  /** The bus's URL with another login. */
+  readonly urlOf: (user: string, password: string) => string
   /** What AMQP tells of queues: exact at this moment, where the management's counts are some seconds old. */
   readonly depths: (names: readonly string[]) => Promise<QueueDepth[]>
 }
@@ -38,7 +41,7 @@ const Node = z.object({
 })
 
 /** RabbitMQ's management API as the broker's keeper, for one virtual host. */
-export function rabbitmqBroker({ management, vhost, depths }: Deps): Api<typeof broker> {
+export function rabbitmqBroker({ management, vhost, urlOf, depths }: Deps): Api<typeof broker> {
   /** Only users with the tag `monitoring` may see nodes; the rest is told without. */
   const nodes = async () => {
     try {
@@ -80,6 +83,31 @@ export function rabbitmqBroker({ management, vhost, depths }: Deps): Api<typeof 
       }
       return { messages: before?.messages ?? 0 }
     },
+
+    async userPut(_ctx, { user, permissions: { configure, write, read, topics } }) {
+      const known = await found(management('GET', ['users', user]))
+      const password = newPassword()
+      await management('PUT', ['users', user], { password, tags: '' })
+      // Topics first: a user without permissions can do nothing at all.
+      for (const topic of topics) await management('PUT', ['topic-permissions', vhost, user], topic)
+      await management('PUT', ['permissions', vhost, user], { configure, write, read })
+      if (known) await found(management('DELETE', ['connections', 'username', user]))
+      return { known, password, url: urlOf(user, password) }
+    },
+
+    // RabbitMQ closes the connections of a user that is deleted.
+    userDelete: async (_ctx, { user }) => ({ known: await found(management('DELETE', ['users', user])) }),
+  }
+}
+
+/** Whether what a request is about was there. */
+async function found(request: Promise<unknown>): Promise<boolean> {
+  try {
+    await request
+    return true
+  } catch (e) {
+    if (isMissing(e)) return false
+    throw e
   }
 }
 

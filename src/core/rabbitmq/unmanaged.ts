@@ -5,6 +5,9 @@ import type { Api } from '../rpc/contract.ts'
 
 const option = 'Set bus.management_url to http://user:password@host:15672 (docs/rabbitmq.md)'
 
+const unknown = (): never =>
+  fail('ManagementFailed', { url: 'RabbitMQ', why: 'its address is not configured', hint: option })
+
 type Deps = {
   readonly depths: (names: readonly string[]) => Promise<QueueDepth[]>
   /** The queues that the cloud's services listen on. */
@@ -25,7 +28,12 @@ export function unmanagedBroker({ depths, names }: Deps): Api<typeof broker> {
       }
     },
     async queuePurge() {
-      return fail('ManagementFailed', { url: 'RabbitMQ', why: 'its address is not configured', hint: option })
+      return unknown()
     },
+    async userPut() {
+      return unknown()
+    },
+    // None was made for this cloud in this way.
+    userDelete: async () => ({ known: false }),
   }
 }

@@ -29,6 +29,12 @@ export const redact = (urls: string): string =>
     )
     .join(',')
 
+/** A bus URL, or several, with another user and password in each. */
+export const withLogin = (urls: string, user: string, password: string): string =>
+  split(urls)
+    .map((url) => url.replace(/:\/\/(.*@)?/s, `://${encodeURIComponent(user)}:${encodeURIComponent(password)}@`))
+    .join(',')
+
 /** Reads a bus URL, or several separated by commas. `ConfigInvalid` where one cannot be understood. */
 export function parseAddresses(urls: string): [Address, ...Address[]] {
   const [first, ...rest] = split(urls).map(parseAddress)

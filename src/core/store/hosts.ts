@@ -71,6 +71,12 @@ export async function noteHostFailure(db: Db, name: string, now: number): Promis
   await db.updateTable('hosts').set({ failed_at: now }).where('name', '=', name).execute()
 }
 
+/** Forgets a host and its services; nothing may be on it. Part of a transaction that has locked it. */
+export async function removeHost(db: Db, name: string): Promise<void> {
+  await db.deleteFrom('services').where('host', '=', name).where('binary', '=', 'compute').execute()
+  await db.deleteFrom('hosts').where('name', '=', name).execute()
+}
+
 /** The life of this host's daemon that counts; undefined for a host never heard of. */
 export async function hostIncarnation(db: Db, name: string): Promise<string | undefined> {
   return (await db.selectFrom('hosts').select('incarnation').where('name', '=', name).executeTakeFirst())?.incarnation

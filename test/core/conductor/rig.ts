@@ -89,6 +89,8 @@ export class Rig {
   readonly listens = new Set(['scheduler'])
   /** What the broker's keeper tells. */
   queues: BusQueue[] = []
+  /** Users of the broker, with what they may do. */
+  readonly users = new Map<string, unknown>()
   /** Plays the scheduler at once, inside the cast. */
   placeAtOnce = true
   readonly #undo: Array<() => Promise<void> | void>
@@ -143,6 +145,12 @@ export class Rig {
           this.queues = this.queues.filter(({ name }) => name !== queue)
           return { messages: purged?.messages ?? 0 }
         },
+        userPut: async (_ctx, { user, permissions }) => {
+          const known = this.users.has(user)
+          this.users.set(user, permissions)
+          return { known, password: 'new', url: `amqp://${user}:new@bus` }
+        },
+        userDelete: async (_ctx, { user }) => ({ known: this.users.delete(user) }),
       },
       publish: (key, body) => this.published.push({ key, body: body as Published }),
       imageDir,

@@ -46,6 +46,7 @@ export async function busPurge(
 /** Whose a queue is, by its name as the topology gives it. */
 function ownerOf(name: string): string {
   if (/^reply_[0-9a-f]+$/.test(name)) return 'answers to one process'
+  if (/^reply_compute\./.test(name)) return 'answers to one host'
   if (/^nova_events_[0-9a-f]+$/.test(name)) return 'one reader of events'
   const [, crowd] = /^(.+)_fanout_[0-9a-f]+$/.exec(name) ?? []
   if (crowd !== undefined) return `one ${crowd}, for messages to all of them`

@@ -1,0 +1,68 @@
+import { fail } from '../../base/errors.ts'
+import type { conductor } from '../../contracts/conductor.ts'
+import { busUserOf, hostPermissions } from '../../model/bus-user.ts'
+import type { Context } from '../../model/context.ts'
+import type { Args, Result } from '../../rpc/contract.ts'
+import { checkHost, lockHost, removeHost } from '../../store/hosts.ts'
+import { isServiceUp } from '../../store/services.ts'
+import type { ConductorDeps } from '../deps.ts'
+import { change } from '../operations/change.ts'
+import { alive, onlyAdmins } from './access.ts'
+
+/** `reply_compute.<host>.` and 32 digits are a queue's name, which has 255 bytes at most. */
+const hostNameMax = 200
+
+/** Gives a host a login of its own on the bus, or a new password where it has one. Administrators only. `ManagementFailed`. */
+export async function hostAdd(
+  deps: ConductorDeps,
+  ctx: Context,
+  { host }: Args<typeof conductor, 'hostAdd'>,
+): Promise<Result<typeof conductor, 'hostAdd'>> {
+  onlyAdmins(ctx, 'add hosts')
+  if (host.length > hostNameMax)
+    fail('InvalidRequest', { what: `A host with a login of its own has a name of ${hostNameMax} characters at most.` })
+  const user = busUserOf(host)
+  const made = await deps.broker.userPut(ctx, { user, permissions: hostPermissions(host) })
+  await change(deps, async (_db, note) =>
+    note({
+      at: deps.clock.now(),
+      type: 'host.add',
+      host,
+      requestId: ctx.requestId,
+      projectId: ctx.projectId,
+      message: made.known ? `${user} has a new password` : `${user} may log in`,
+    }),
+  )
+  return { host, user, ...made }
+}
+
+/**
+ * Takes a host's login away and forgets the host. Administrators only. `HostInUse` where it is up or has instances,
+ * `HostNotFound` where there is neither host nor login.
+ */
+export async function hostDelete(
+  deps: ConductorDeps,
+  ctx: Context,
+  { host }: Args<typeof conductor, 'hostDelete'>,
+): Promise<Result<typeof conductor, 'hostDelete'>> {
+  onlyAdmins(ctx, 'delete hosts')
+  const refuse = (why: string, hint: string) => fail('HostInUse', { host, why, hint })
+  const user = busUserOf(host)
+  const wasThere = await change(deps, async (db, note) => {
+    const row = await lockHost(db, host)
+    if (!row) return false
+    if (row.instances > 0)
+      refuse(
+        `${row.instances} instance${row.instances > 1 ? 's are' : ' is'} on it`,
+        `See them: nova list --host ${host}`,
+      )
+    if (await isServiceUp(db, 'compute', host, alive(deps)))
+      refuse('it is up', `Stop its daemon first. To lock it out now, give it a new password: nova host add ${host}`)
+    await removeHost(db, host)
+    note({ at: deps.clock.now(), type: 'host.delete', host, requestId: ctx.requestId, projectId: ctx.projectId })
+    return true
+  })
+  const { known } = await deps.broker.userDelete(ctx, { user })
+  if (!wasThere && !known) await checkHost(deps.db, host)
+  return { host, ...(known ? { user } : {}) }
+}
