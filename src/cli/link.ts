@@ -19,14 +19,16 @@ const quietLog = {
 
 /** Joins the bus for one command. `BusDown`, `BusRefused`, or `Forbidden` where the cloud here is another user's. */
 export async function openBus(config: Config, timeoutMs: number | undefined, debug: boolean): Promise<Bus> {
-  const [{ connectBus }, { busUrl }] = await Promise.all([
+  const [{ connectBus }, { certificatesOf }, { busUrl }] = await Promise.all([
     import('../core/rpc/connect.ts'),
+    import('../core/config/certificates.ts'),
     import('../core/config/places.ts'),
   ])
   const log = debug ? (await import('../core/base/log.ts')).openLog('debug') : quietLog
   const patienceMs = config.bus.connectTimeoutSeconds * 1000
   return connectBus({
     url: busUrl(config),
+    tls: certificatesOf(config, 'bus'),
     name: 'nova-cli',
     log,
     clock: systemClock,

@@ -2,8 +2,10 @@ import { mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { hostname } from 'node:os'
 import { Failure, fail } from '../core/base/errors.ts'
 import { newPassword } from '../core/base/ids.ts'
+import type { Tls } from '../core/base/tls.ts'
 import { version } from '../core/base/version.ts'
 import { type Broker, startBroker } from '../core/broker/broker.ts'
+import { certificatesOf } from '../core/config/certificates.ts'
 import { type Config, hostName } from '../core/config/load.ts'
 import { places } from '../core/config/places.ts'
 import { broker as contract } from '../core/contracts/broker.ts'
@@ -37,6 +39,7 @@ export async function startEmbeddedBroker(runtime: Runtime): Promise<void> {
   const listen = [{ path: busSocket }, ...config.broker.listen.map(address)]
   const broker = await startBroker({
     listen,
+    tls: certificatesFor(config),
     users: { [config.broker.user]: busPassword(config) },
     usersFile: places(config.stateDir).busUsers,
     heartbeatSeconds: config.broker.heartbeatSeconds,
@@ -96,7 +99,8 @@ function urlFor({ broker }: Config): ((user: string, password: string) => string
   const tcp = broker.listen.map(address).find((at) => 'host' in at)
   if (!tcp) return undefined
   const host = ['0.0.0.0', '[::]', '::'].includes(tcp.host) ? hostname() : tcp.host
-  return (user, password) => withLogin(`amqp://${host.includes(':') ? `[${host}]` : host}:${tcp.port}`, user, password)
+  return (user, password) =>
+    withLogin(`${tcp.tls ? 'amqps' : 'amqp'}://${host.includes(':') ? `[${host}]` : host}:${tcp.port}`, user, password)
 }
 
 /** The broker's password: made at first start, kept in a file that only its owner may read. */
@@ -110,9 +114,24 @@ function busPassword(config: Config): string {
   return readFileSync(path, 'utf8').trim()
 }
 
-/** `unix:/path`, `host:port` or `[v6]:port`. */
-function address(text: string): { path: string } | { host: string; port: number } {
+/** What the addresses with `tls:` show; there must be a certificate where there is such an address. */
+function certificatesFor(config: Config): Tls | undefined {
+  const tls = certificatesOf(config, 'broker')
+  const secure = config.broker.listen.find((at) => at.startsWith('tls:'))
+  if (secure !== undefined && !tls?.cert)
+    fail('ConfigInvalid', {
+      key: 'broker.cert_file',
+      value: config.broker.certFile || '(nothing)',
+      allowed: `broker.listen has ${secure}, which needs a certificate and its key`,
+      source: config.sources['broker.cert_file'] ?? 'default',
+    })
+  return tls
+}
+
+/** `unix:/path`, `host:port` or `[v6]:port`, and the last two with `tls:` before them. */
+function address(text: string): { path: string } | { host: string; port: number; tls: boolean } {
   if (text.startsWith('unix:')) return { path: text.slice('unix:'.length) }
-  const { hostname, port } = new URL(`tcp://${text}`)
-  return { host: hostname.replace(/^\[|\]$/g, ''), port: Number(port || 5672) }
+  const tls = text.startsWith('tls:')
+  const { hostname, port } = new URL(`tcp://${tls ? text.slice('tls:'.length) : text}`)
+  return { host: hostname.replace(/^\[|\]$/g, ''), port: Number(port || (tls ? 5671 : 5672)), tls }
 }

@@ -3,6 +3,7 @@ import { version } from '../core/base/version.ts'
 import type { ConductorDeps } from '../core/conductor/deps.ts'
 import { agentManager, conductorManager } from '../core/conductor/manager.ts'
 import { startPeriodic } from '../core/conductor/periodic.ts'
+import { certificatesOf } from '../core/config/certificates.ts'
 import { hostName } from '../core/config/load.ts'
 import { databaseUrl, imageDirectory } from '../core/config/places.ts'
 import { agent } from '../core/contracts/agent.ts'
@@ -19,7 +20,7 @@ import { openWorld } from './world.ts'
 /** Opens the database and brings it up to date; conductor and scheduler share it where they share a process. */
 export async function openState({ config, log, clock, onStop }: Runtime): Promise<Db> {
   if (config.database.url === '') mkdirSync(config.stateDir, { recursive: true, mode: 0o700 })
-  const db = await openDatabase(databaseUrl(config), { log, clock })
+  const db = await openDatabase(databaseUrl(config), { tls: certificatesOf(config, 'database'), log, clock })
   onStop(() => db.destroy())
   await syncDatabase(db)
   return db

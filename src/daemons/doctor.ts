@@ -5,6 +5,7 @@ import { systemClock } from '../core/base/clock.ts'
 import { isFailure, reason } from '../core/base/errors.ts'
 import { systemIds } from '../core/base/ids.ts'
 import { silentLog } from '../core/base/log.ts'
+import { certificatesOf } from '../core/config/certificates.ts'
 import type { Config } from '../core/config/load.ts'
 import { busUrl, databaseUrl } from '../core/config/places.ts'
 import { conductor } from '../core/contracts/conductor.ts'
@@ -45,6 +46,7 @@ async function checkBus(config: Config): Promise<Check[]> {
   try {
     const bus = await connectBus({
       url: busUrl(config),
+      tls: certificatesOf(config, 'bus'),
       name: 'doctor',
       log: silentLog,
       clock: systemClock,
@@ -86,7 +88,7 @@ async function checkDatabase(config: Config): Promise<Check> {
   if (url.startsWith('sqlite:') && !existsSync(url.slice('sqlite:'.length)))
     return warning('database', 'not there yet', 'nova up makes it; on a compute host none is needed.')
   try {
-    const db = await openDatabase(url, { log: silentLog, clock: systemClock })
+    const db = await openDatabase(url, { tls: certificatesOf(config, 'database'), log: silentLog, clock: systemClock })
     try {
       const version = await databaseVersion(db)
       return version === newestVersion()

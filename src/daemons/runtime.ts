@@ -6,6 +6,7 @@ import { exec } from '../core/base/exec.ts'
 import { type Ids, systemIds } from '../core/base/ids.ts'
 import { type Log, openLog } from '../core/base/log.ts'
 import { version } from '../core/base/version.ts'
+import { certificatesOf } from '../core/config/certificates.ts'
 import { type Config, systemdWaits } from '../core/config/load.ts'
 import { busUrl } from '../core/config/places.ts'
 import type { Bus } from '../core/rpc/bus.ts'
@@ -79,6 +80,7 @@ export async function joinBus({ config, log, clock, ids, onStop }: Runtime, name
     try {
       const bus = await connectBus({
         url: busUrl(config),
+        tls: certificatesOf(config, 'bus'),
         name,
         log,
         clock,

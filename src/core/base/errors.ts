@@ -218,6 +218,13 @@ export const failures = {
     text: (p) => `The bus at ${p.url} refused the login: ${p.why.replace(/\.$/, '')}.`,
     hint: () => 'Check user and password in NOVA_BUS_URL or the configuration: nova config show',
   }),
+  BusUntrusted: row<{ url: string; why: string }>({
+    http: 503,
+    python: 'MessageDeliveryFailure',
+    text: (p) => `The bus at ${p.url} is not to be trusted: ${p.why}.`,
+    hint: () =>
+      'Name the authority that it has its certificate from in bus.ca_file, and the name in the certificate in bus.url.',
+  }),
   ManagementFailed: row<{ url: string; why: string; hint: string; status?: number }>({
     http: 503,
     python: 'ServiceUnavailable',

@@ -1,6 +1,7 @@
 import { type Clock, systemClock } from '../base/clock.ts'
 import { type Ids, systemIds } from '../base/ids.ts'
 import type { Log } from '../base/log.ts'
+import type { Tls } from '../base/tls.ts'
 import type { Permissions } from './access.ts'
 import { AmqpError } from './amqp-error.ts'
 import { Connection, type ConnectionDeps } from './connection.ts'
@@ -14,6 +15,8 @@ import { Vhost } from './vhost.ts'
 export type BrokerOptions = {
   /** Where to listen; a TCP address without a host means loopback. */
   listen: readonly ListenAddress[]
+  /** What addresses with TLS show; with an authority, their clients must show a certificate from it. */
+  tls?: Tls | undefined
   /** Passwords by user name. Each of these may do everything in every virtual host. */
   users: Readonly<Record<string, string>>
   /** The file that keeps the users who may do less, see {@link Broker.putUser}; without it they go with the broker. */
@@ -106,7 +109,7 @@ export async function startBroker(options: BrokerOptions): Promise<Broker> {
     giveUp()
   }
   try {
-    for (const at of options.listen) listeners.push(await listen(at, accept))
+    for (const at of options.listen) listeners.push(await listen(at, accept, options.tls))
   } catch (e) {
     await stop()
     throw e

@@ -1,9 +1,11 @@
 import { chmodSync, unlinkSync } from 'node:fs'
 import { type AddressInfo, connect, createServer, type Server, type Socket } from 'node:net'
+import { createServer as createSecureServer } from 'node:tls'
 import { fail } from '../base/errors.ts'
+import type { Tls } from '../base/tls.ts'
 
-/** Where a broker listens: a TCP port (0 for any free one; loopback without a host), or a unix socket. */
-export type ListenAddress = { host?: string; port: number } | { path: string }
+/** Where a broker listens: a TCP port (0 for any free one; loopback without a host), with TLS or without, or a unix socket. */
+export type ListenAddress = { host?: string; port: number; tls?: boolean } | { path: string }
 
 export type Listener = {
   /** Where it really listens. */
@@ -15,16 +17,19 @@ export type Listener = {
 /** What `sun_path` of unix(7) holds, less its end; Node.js would cut a longer one without a word. */
 const socketPathBytes = 107
 
+/** How long a peer may take to agree on TLS. */
+const handshakeMs = 10_000
+
 const shown = (at: ListenAddress): string => ('path' in at ? at.path : `${at.host ?? '127.0.0.1'}:${at.port}`)
 
 /** Listens on an address; a unix socket is for its owner only. Fails with `ListenFailed` where something else does. */
-export async function listen(at: ListenAddress, onSocket: (socket: Socket) => void): Promise<Listener> {
+export async function listen(at: ListenAddress, onSocket: (socket: Socket) => void, tls?: Tls): Promise<Listener> {
   if ('path' in at && Buffer.byteLength(at.path) > socketPathBytes)
     fail('ListenFailed', {
       address: at.path,
       why: `a socket's path has ${socketPathBytes} bytes at most, and this one ${Buffer.byteLength(at.path)}; choose a shorter directory (NOVA_STATE_DIR)`,
     })
-  const server = createServer({ noDelay: true }, onSocket)
+  const server = 'tls' in at && at.tls ? secureServer(tls, onSocket) : createServer({ noDelay: true }, onSocket)
   try {
     await bind(server, at)
   } catch (e) {
@@ -38,6 +43,13 @@ export async function listen(at: ListenAddress, onSocket: (socket: Socket) => vo
     address: typeof bound === 'string' ? { path: bound } : { host: bound.address, port: bound.port },
     close: () => new Promise((resolve) => server.close(() => resolve())),
   }
+}
+
+/** A server that shows its certificate and, where it knows an authority, asks for one from there. */
+function secureServer(tls: Tls | undefined, onSocket: (socket: Socket) => void): Server {
+  const asks = tls?.ca !== undefined
+  const options = { ...tls, noDelay: true, requestCert: asks, rejectUnauthorized: asks, handshakeTimeout: handshakeMs }
+  return createSecureServer(options, onSocket)
 }
 
 function failed(at: ListenAddress, e: unknown): never {

@@ -24,6 +24,13 @@ export const schema = z.strictObject({
       "RabbitMQ's management API, for nova bus and for the bounds of queues: http://user:password@host:15672. Empty: none. The embedded broker needs none.",
       { secret: true },
     ),
+    caFile: option(
+      z.string(),
+      '',
+      'The authority (PEM) that a broker behind amqps:// must have its certificate from. Empty: those that this machine trusts.',
+    ),
+    certFile: option(z.string(), '', 'A certificate (PEM) to show to the broker, where it asks for one.'),
+    keyFile: option(z.string(), '', 'The key (PEM) to bus.cert_file.'),
     callTimeoutSeconds: option(seconds, 60, 'How long a call waits for its answer.', { unit: 's' }),
     connectTimeoutSeconds: option(seconds, 5, 'How long a command waits for the bus before it gives up.', {
       unit: 's',
@@ -36,18 +43,32 @@ export const schema = z.strictObject({
       'Where the database is: mysql://user:password@host/name or sqlite:/path. Empty: an SQLite file in the state directory. Only conductor and scheduler read it.',
       { secret: true },
     ),
+    caFile: option(
+      z.string(),
+      '',
+      'The authority (PEM) that the MySQL server must have its certificate from; with it nothing goes there but by TLS. Empty: no TLS.',
+    ),
+    certFile: option(z.string(), '', 'A certificate (PEM) to show to the MySQL server, where it asks for one.'),
+    keyFile: option(z.string(), '', 'The key (PEM) to database.cert_file.'),
   }),
   broker: z.strictObject({
     listen: option(
       z.array(z.string().min(1)),
       [],
-      'More addresses of the embedded broker, host:port or unix:/path, besides its socket in the state directory.',
+      'More addresses of the embedded broker, besides its socket in the state directory: host:port, tls:host:port or unix:/path.',
     ),
     user: option(
       z.string().min(1),
       'nova',
       'The user that the embedded broker lets in; its password is made at first start.',
     ),
+    caFile: option(
+      z.string(),
+      '',
+      'Whoever comes by tls: must show a certificate from this authority (PEM). Empty: none is asked for.',
+    ),
+    certFile: option(z.string(), '', 'The certificate (PEM) of the addresses with tls:.'),
+    keyFile: option(z.string(), '', 'The key (PEM) to broker.cert_file.'),
     heartbeatSeconds: option(whole, 60, 'A peer that is silent for two of these is dropped; 0 for never.', {
       unit: 's',
     }),

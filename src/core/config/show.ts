@@ -1,3 +1,4 @@
+import { redact } from '../base/redact.ts'
 import type { Config } from './load.ts'
 import { camel, optionRows } from './schema.ts'
 
@@ -11,16 +12,9 @@ export function shownOptions(config: Config): Array<{ key: string; value: unknow
       const value = (config as unknown as Record<string, Record<string, unknown>>)[section]?.[camel(name)]
       return {
         key: row.key,
-        value: row.secret ? hidden(String(value)) : value,
+        value: row.secret ? redact(String(value)) : value,
         source: config.sources[row.key] ?? 'default',
       }
     }),
   ]
 }
-
-/** A URL, or several with commas, without passwords. One that was not encoded may itself have commas and at signs. */
-const hidden = (urls: string): string =>
-  urls
-    .split(/,(?=\s*[a-z+]+:\/\/)/)
-    .map((url) => url.replace(/(:\/\/[^:/@]*):.*@/s, '$1:***@'))
-    .join(',')

@@ -1,3 +1,4 @@
+import { isIP } from 'node:net'
 import {
   CompiledQuery,
   type DatabaseConnection,
@@ -7,10 +8,11 @@ import {
   MysqlDriver,
 } from 'kysely'
 import { Failure, reason } from '../base/errors.ts'
+import type { Tls } from '../base/tls.ts'
 import { isConnectionLoss, MysqlTablesCompiler } from './dialect.ts'
 
 /** Opens a pool of connections to a MySQL or MariaDB server: `mysql://user:password@host:port/database[?socketPath=…]`. */
-export async function mysqlDialect(url: string, poolSize: number): Promise<Dialect> {
+export async function mysqlDialect(url: string, poolSize: number, tls: Tls | undefined): Promise<Dialect> {
   const { createPool } = await import('mysql2')
   const { hostname, port, username, password, pathname, searchParams } = new URL(url)
   const socketPath = searchParams.get('socketPath')
@@ -20,6 +22,8 @@ export async function mysqlDialect(url: string, poolSize: number): Promise<Diale
     password: decodeURIComponent(password),
     database: decodeURIComponent(pathname.slice(1)),
     charset: 'utf8mb4_bin',
+    // An address without a name has nothing that could stand in a certificate; then the authority alone must do.
+    ...(tls && { ssl: { ...tls, rejectUnauthorized: true, verifyIdentity: isIP(hostname) === 0 } }),
     connectionLimit: poolSize,
     connectTimeout: 5000,
     // Sums are DECIMAL to MySQL; all of ours are far below 2^53.
@@ -63,6 +67,11 @@ class GuardedDriver extends MysqlDriver {
   }
 
   #tell(e: unknown): never {
+    // mysql2 keeps the words of OpenSSL, not its code.
+    if ((e as { code?: unknown }).code === 'HANDSHAKE_SSL_ERROR') {
+      const why = `${this.#where}: its certificate was not accepted (${reason(e)}; database.ca_file names the authority)`
+      throw new Failure('DatabaseDown', { why }, e)
+    }
     if (isConnectionLoss(e)) throw new Failure('DatabaseDown', { why: `${this.#where}: ${reason(e)}` }, e)
     throw e
   }

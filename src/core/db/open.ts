@@ -2,6 +2,8 @@ import { type Dialect, Kysely } from 'kysely'
 import type { Clock } from '../base/clock.ts'
 import { fail, isFailure } from '../base/errors.ts'
 import type { Log } from '../base/log.ts'
+import { redact } from '../base/redact.ts'
+import type { Tls } from '../base/tls.ts'
 import { serverVersion } from './dialect.ts'
 import { type Db, type DialectName, withSetting } from './handle.ts'
 import type { Database } from './schema.ts'
@@ -10,14 +12,14 @@ export type { Db } from './handle.ts'
 
 /**
  * Opens the database that a URL names: `sqlite:/path/to/file`, `sqlite::memory:`, `mysql://user:password@host:port/name`
- * (with `?socketPath=…` for a local socket). It has been spoken to when this returns. Fails with `DatabaseDown`, or
+ * (with `?socketPath=…` for a local socket), the last by TLS and no other way where `tls` is given. It has been spoken to when this returns. Fails with `DatabaseDown`, or
  * `ConfigInvalid` where the URL is of no kind we know. Only the library that is needed is loaded.
  */
 export async function openDatabase(
   url: string,
-  { log, clock, poolSize = 10 }: { log: Log; clock: Clock; poolSize?: number },
+  { log, clock, tls, poolSize = 10 }: { log: Log; clock: Clock; tls?: Tls | undefined; poolSize?: number },
 ): Promise<Db> {
-  const { name, dialect } = await dialectOf(url, clock, poolSize)
+  const { name, dialect } = await dialectOf(url, { clock, poolSize, tls })
   const db = withSetting(new Kysely<Database>({ dialect }), { dialect: name, clock, log })
   try {
     await serverVersion(db)
@@ -30,8 +32,7 @@ export async function openDatabase(
 
 async function dialectOf(
   url: string,
-  clock: Clock,
-  poolSize: number,
+  { clock, poolSize, tls }: { clock: Clock; poolSize: number; tls: Tls | undefined },
 ): Promise<{ name: DialectName; dialect: Dialect }> {
   if (url.startsWith('sqlite:')) {
     const { sqliteDialect } = await import('./sqlite.ts')
@@ -40,11 +41,11 @@ async function dialectOf(
   }
   if (/^(mysql|mariadb):/.test(url) && URL.canParse(url)) {
     const { mysqlDialect } = await import('./mysql.ts')
-    return { name: 'mysql', dialect: await mysqlDialect(url, poolSize) }
+    return { name: 'mysql', dialect: await mysqlDialect(url, poolSize, tls) }
   }
   fail('ConfigInvalid', {
     key: 'database.url',
-    value: url.replace(/\/\/.*@/, '//…@'),
+    value: redact(url),
     source: 'database',
     allowed: 'sqlite:/path/to/file or mysql://user:password@host:port/database',
   })

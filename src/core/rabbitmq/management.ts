@@ -1,5 +1,6 @@
 import type { Clock } from '../base/clock.ts'
 import { Failure, fail, isFailure, reason } from '../base/errors.ts'
+import { redact } from '../base/redact.ts'
 
 /**
  * One request to RabbitMQ's management API; `path` is what follows `/api/`, piece by piece and not encoded. Gives the
@@ -54,7 +55,7 @@ export const isMissing = (e: unknown): boolean => isFailure(e, 'ManagementFailed
 function parse(text: string): { shown: string; base: string; authorization: string } {
   const url = URL.canParse(text) ? new URL(text) : undefined
   if (url === undefined || !['http:', 'https:'].includes(url.protocol)) {
-    const value = text.replace(/\/\/.*@/s, '//***@')
+    const value = redact(text)
     const allowed = 'it must be http://user:password@host:15672 (or https://)'
     return fail('ConfigInvalid', { key: 'bus.management_url', value, allowed, source: 'as given' })
   }

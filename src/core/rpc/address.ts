@@ -1,5 +1,6 @@
 import type { Options, SocketOptions } from 'amqplib'
 import { fail } from '../base/errors.ts'
+import { redact, splitUrls } from '../base/redact.ts'
 
 /** Where a broker listens and as whom we log in. `shown` is the URL without its password: the only form for people. */
 export type Address = {
@@ -16,28 +17,15 @@ const addressForm =
 /** Seconds between heartbeats; a silent broker is given up after two to three of them. `?heartbeat=` overrides it. */
 const heartbeatS = 10
 
-/** Several URLs stand in one text, separated by commas; a comma inside of one (a password, say) does not split it. */
-const split = (urls: string): string[] => urls.split(/,(?=\s*amqps?(?:\+unix)?:\/\/)/).map((url) => url.trim())
-
-/** A bus URL, or several, with every password blanked out. Safe for texts that are not URLs at all. */
-export const redact = (urls: string): string =>
-  split(urls)
-    .map((url) =>
-      url.includes('://')
-        ? url.replace(/^([^/]*:\/\/[^:/@]*):.*@/s, '$1:***@')
-        : url.replace(/^([^:@]*):.*@/s, '$1:***@'),
-    )
-    .join(',')
-
 /** A bus URL, or several, with another user and password in each. */
 export const withLogin = (urls: string, user: string, password: string): string =>
-  split(urls)
+  splitUrls(urls)
     .map((url) => url.replace(/:\/\/(.*@)?/s, `://${encodeURIComponent(user)}:${encodeURIComponent(password)}@`))
     .join(',')
 
 /** Reads a bus URL, or several separated by commas. `ConfigInvalid` where one cannot be understood. */
 export function parseAddresses(urls: string): [Address, ...Address[]] {
-  const [first, ...rest] = split(urls).map(parseAddress)
+  const [first, ...rest] = splitUrls(urls).map(parseAddress)
   return [first!, ...rest]
 }
 

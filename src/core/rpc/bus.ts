@@ -1,6 +1,7 @@
 import type { Clock } from '../base/clock.ts'
 import type { Ids } from '../base/ids.ts'
 import type { Log } from '../base/log.ts'
+import type { Tls } from '../base/tls.ts'
 import type { Api, Contract } from './contract.ts'
 import type { Notification } from './notifications.ts'
 import type { QueueFlags } from './topology.ts'
@@ -12,6 +13,8 @@ export type BusOptions = {
    * separated by commas, are tried in turn.
    */
   readonly url: string
+  /** Whom to trust behind `amqps://`, and what to show there. */
+  readonly tls?: Tls | undefined
   /** What the broker's lists call this connection. */
   readonly name: string
   readonly log: Log

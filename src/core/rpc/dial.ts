@@ -1,6 +1,7 @@
 import { Socket } from 'node:net'
 import { type ChannelModel, connect } from 'amqplib'
 import { Failure, isFailure, reason } from '../base/errors.ts'
+import { certificateTrouble, type Tls } from '../base/tls.ts'
 import type { Address } from './address.ts'
 
 /** A connection that was made, and where to. */
@@ -8,9 +9,12 @@ export type Dialled = { readonly address: Address; readonly model: ChannelModel 
 
 /**
  * Connects and logs in at the first of the addresses that takes us. `name` is what the broker's lists call the connection.
- * `BusRefused` where a broker is there and does not let us in, else `BusDown`.
+ * `BusRefused` where a broker is there and does not let us in, `BusUntrusted` where it cannot show who it is, else `BusDown`.
  */
-export async function dial(addresses: readonly Address[], name: string, timeoutMs: number): Promise<Dialled> {
+export async function dial(
+  addresses: readonly Address[],
+  { name, timeoutMs, tls }: { name: string; timeoutMs: number; tls: Tls | undefined },
+): Promise<Dialled> {
   const refusals: Failure[] = []
   for (const address of addresses) {
     try {
@@ -20,6 +24,7 @@ export async function dial(addresses: readonly Address[], name: string, timeoutM
         timeout: timeoutMs,
         clientProperties: { connection_name: name },
         ...address.socket,
+        ...tls,
       })
       gatherWrites(model)
       return { address, model }
@@ -27,8 +32,9 @@ export async function dial(addresses: readonly Address[], name: string, timeoutM
       refusals.push(explain(address, e, timeoutMs))
     }
   }
-  const first = refusals.find((failure) => isFailure(failure, 'BusRefused')) ?? refusals[0]!
-  if (refusals.length === 1 || isFailure(first, 'BusRefused')) throw first
+  const final = refusals.find((failure) => !isFailure(failure, 'BusDown'))
+  if (final !== undefined) throw final
+  if (refusals.length === 1) throw refusals[0]
   const whys = refusals.map((failure) => (isFailure(failure, 'BusDown') ? failure.params.why : failure.message))
   throw new Failure('BusDown', { url: addresses.map((a) => a.shown).join(','), why: [...new Set(whys)].join('; ') })
 }
@@ -45,6 +51,8 @@ function explain(address: Address, e: unknown, timeoutMs: number): Failure {
     const why = `virtual host "${decodeURIComponent(vhost)}" is not there, or user "${username}" may not use it`
     return new Failure('BusRefused', { url: address.shown, why }, e)
   }
+  const trouble = certificateTrouble(e)
+  if (trouble !== undefined) return new Failure('BusUntrusted', { url: address.shown, why: trouble }, e)
   if (refused.test(text)) return new Failure('BusRefused', { url: address.shown, why: text }, e)
   return new Failure('BusDown', { url: address.shown, why: inWords(e, text, timeoutMs) }, e)
 }
@@ -55,6 +63,8 @@ const said = (text: string): string =>
 
 function inWords(e: unknown, text: string, timeoutMs: number): string {
   const code = (e as { code?: unknown }).code
+  if (code === 'ERR_SSL_WRONG_VERSION_NUMBER' || code === 'ERR_SSL_PACKET_LENGTH_TOO_LONG')
+    return 'it does not speak TLS there'
   if (code === 'ECONNREFUSED') return 'nothing listens there (ECONNREFUSED)'
   if (code === 'ENOENT') return 'there is no such socket (ENOENT)'
   if (code === 'EACCES') return 'this user may not use that socket (EACCES)'

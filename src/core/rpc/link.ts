@@ -4,6 +4,7 @@ import type { Clock } from '../base/clock.ts'
 import { Failure, isFailure, reason } from '../base/errors.ts'
 import type { Ids } from '../base/ids.ts'
 import type { Log } from '../base/log.ts'
+import type { Tls } from '../base/tls.ts'
 import { type Address, parseAddresses } from './address.ts'
 import type { BusOptions } from './bus.ts'
 import { cut, type Dialled, dial, hangUp } from './dial.ts'
@@ -30,6 +31,7 @@ export class Link implements Holder {
   readonly #name: string
   readonly #addresses: readonly Address[]
   readonly #connectTimeoutMs: number
+  readonly #tls: Tls | undefined
   readonly #channels = new Set<KeptChannel>()
   readonly #listeners = new Set<(up: boolean) => void>()
   readonly #stop = new AbortController()
@@ -51,10 +53,11 @@ export class Link implements Holder {
     this.#addresses = addresses
     this.reach = reachOf(username)
     this.properties = { ...properties, userId: username }
+    this.#tls = options.tls
     this.#connectTimeoutMs = options.connectTimeoutMs ?? 5_000
   }
 
-  /** Connects; later losses are mended in the background. `ConfigInvalid`, `BusDown` or `BusRefused` where the first attempt fails. */
+  /** Connects; later losses are mended in the background. `ConfigInvalid`, `BusDown`, `BusRefused` or `BusUntrusted` where the first attempt fails. */
   static async open(options: BusOptions): Promise<Link> {
     const link = new Link(options)
     await link.#rise(await link.#dial())
@@ -162,7 +165,7 @@ export class Link implements Holder {
   }
 
   #dial(): Promise<Dialled> {
-    return dial(this.#addresses, this.#name, this.#connectTimeoutMs)
+    return dial(this.#addresses, { name: this.#name, timeoutMs: this.#connectTimeoutMs, tls: this.#tls })
   }
 
   async #rise({ address, model }: Dialled): Promise<void> {

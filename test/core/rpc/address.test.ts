@@ -1,5 +1,6 @@
 import { describe, expect, test } from 'vitest'
-import { parseAddresses, redact } from '../../../src/core/rpc/address.ts'
+import { redact } from '../../../src/core/base/redact.ts'
+import { parseAddresses } from '../../../src/core/rpc/address.ts'
 
 describe('bus URLs', () => {
   test('say where, as whom and in which virtual host', () => {

@@ -1,0 +1,48 @@
+import { createPrivateKey, X509Certificate } from 'node:crypto'
+import { readFileSync } from 'node:fs'
+import { fail, reason } from '../base/errors.ts'
+import type { Tls } from '../base/tls.ts'
+import type { Config } from './load.ts'
+
+type Section = 'bus' | 'database' | 'broker'
+type Part = 'ca' | 'cert' | 'key'
+
+/** The certificates that a section names, read; undefined where it names none. `ConfigInvalid` for what cannot be used. */
+export function certificatesOf(config: Config, section: Section): Tls | undefined {
+  const { caFile, certFile, keyFile } = config[section]
+  if (!caFile && !certFile && !keyFile) return undefined
+  const refuse = (part: Part, allowed: string): never => {
+    const key = `${section}.${part}_file`
+    const value = config[section][`${part}File`] || '(nothing)'
+    return fail('ConfigInvalid', { key, value, allowed, source: config.sources[key] ?? 'default' })
+  }
+  if (certFile && !keyFile) refuse('key', `the key to ${section}.cert_file is needed, too`)
+  if (keyFile && !certFile) refuse('cert', `the certificate to ${section}.key_file is needed, too`)
+  const read = (part: Part, path: string): Buffer => {
+    try {
+      return readFileSync(path)
+    } catch (e) {
+      return refuse(part, (e as { code?: unknown }).code === 'ENOENT' ? 'there is no such file' : reason(e))
+    }
+  }
+  const certificate = (part: 'ca' | 'cert', path: string): { pem: Buffer; first: X509Certificate } => {
+    const pem = read(part, path)
+    try {
+      return { pem, first: new X509Certificate(pem) }
+    } catch {
+      return refuse(part, 'it must be a certificate in PEM (-----BEGIN CERTIFICATE-----)')
+    }
+  }
+  const ca = caFile ? { ca: certificate('ca', caFile).pem } : {}
+  if (!certFile) return ca
+  const { pem: cert, first } = certificate('cert', certFile)
+  const key = read('key', keyFile)
+  let fits = false
+  try {
+    fits = first.checkPrivateKey(createPrivateKey(key))
+  } catch {
+    refuse('key', 'it must be a private key in PEM, without a passphrase')
+  }
+  if (!fits) refuse('key', `it is not the key to ${certFile}`)
+  return { ...ca, cert, key }
+}
