@@ -186,7 +186,6 @@ export class World {
       incarnation: systemIds.uuid(),
       computeOn: (host) => this.#client(() => this.#hosts.get(host)?.api as unknown as Methods, life, true),
       scheduler: this.#client<Api<typeof scheduler>>(() => this.#pick(this.#schedulers)?.api, life, true),
-      broker: this.#client<Api<typeof broker>>(() => undefined, life, true),
       // No host of this world speaks of what is not its own.
       publish: (key, event) => void (key.startsWith('audit.') && this.bugs.push(event)),
       broker: this.#client<Api<typeof broker>>(() => undefined, life, true),

@@ -49,8 +49,6 @@ export type Broker = {
   /** Where it listens, with the real port where port 0 was asked for. */
   addresses(): ReadonlyArray<Listener['address']>
   stats(): BrokerStats
-  /** Drops what waits in a queue and returns how many messages that were; undefined where there is no such queue. */
-  purge(vhost: string, queue: string): number | undefined
   /**
    * Lets a user in who may do what the permissions say in every virtual host; one that is there gets this password instead
    * of its own, and its connections are closed. True where it was there.
@@ -128,7 +126,6 @@ export async function startBroker(options: BrokerOptions): Promise<Broker> {
       blocked: memory.alarmed,
       queues: [...vhosts.values()].flatMap(queueStats),
     }),
-    purge: (vhost, queue) => vhosts.get(vhost)?.queues.get(queue)?.purge(),
     putUser: async (name, password, permissions) => {
       const known = await users.put(name, password, permissions)
       dismiss(name)
