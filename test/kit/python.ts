@@ -11,14 +11,18 @@ import { missing } from './missing.ts'
 /** Debian's packages belong to Debian's interpreter, which need not be the first on the path. */
 const interpreters = ['/usr/bin/python3', 'python3']
 
-/** An interpreter that has oslo.messaging and Nova; undefined where there is none (a failure where it is required). */
-export async function python(): Promise<string | undefined> {
+/** An interpreter that has these modules of Debian's packages; undefined where there is none (a failure where it is required). */
+export async function withModules(modules: string, packages: string): Promise<string | undefined> {
   for (const interpreter of interpreters) {
-    const { code } = await exec(interpreter, ['-c', 'import oslo_messaging, nova.exception, nova.context, nova.rpc'])
+    const { code } = await exec(interpreter, ['-c', `import ${modules}`])
     if (code === 0) return interpreter
   }
-  return missing('python', 'no interpreter has oslo.messaging and Nova (Debian: python3-oslo.messaging python3-nova)')
+  return missing('python', `no interpreter has ${modules} (Debian: ${packages})`)
 }
+
+/** An interpreter that has oslo.messaging and Nova. */
+export const python = (): Promise<string | undefined> =>
+  withModules('oslo_messaging, nova.exception, nova.context, nova.rpc', 'python3-oslo.messaging python3-nova')
 
 type Line = Readonly<Record<string, unknown>>
 

@@ -61,14 +61,14 @@ export class RawPeer {
   }
 
   /** The handshake up to an open connection, and channel 1. */
-  async open(heartbeat = 0, clientProperties = emptyTable): Promise<void> {
+  async open(heartbeat = 0, clientProperties = emptyTable, virtualHost = '/'): Promise<void> {
     this.write(protocolHeader)
     await this.hears('connection.start')
     const response = Buffer.from('\0guest\0guest')
     this.send(0, 'connection.start-ok', { clientProperties, mechanism: 'PLAIN', response, locale: 'en_US' })
     const { channelMax, frameMax } = await this.hears('connection.tune')
     this.send(0, 'connection.tune-ok', { channelMax, frameMax, heartbeat })
-    this.send(0, 'connection.open', { virtualHost: '/', capabilities: '', insist: false })
+    this.send(0, 'connection.open', { virtualHost, capabilities: '', insist: false })
     this.send(1, 'channel.open', { outOfBand: '' })
     await this.hears('channel.open-ok')
   }
