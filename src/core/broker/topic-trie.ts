@@ -1,5 +1,8 @@
 type Node<T> = { children: Map<string, Node<T>>; values: T[] }
 
+/** The words of a pattern or a key. An empty text has none, as in RabbitMQ, where `split` would see an empty one. */
+const wordsOf = (text: string): string[] => (text === '' ? [] : text.split('.'))
+
 const newNode = <T>(): Node<T> => ({ children: new Map(), values: [] })
 
 /**
@@ -11,7 +14,7 @@ export class TopicTrie<T> {
 
   add(pattern: string, value: T): void {
     let node = this.#root
-    for (const word of pattern.split('.')) {
+    for (const word of wordsOf(pattern)) {
       let child = node.children.get(word)
       if (!child) {
         child = newNode()
@@ -23,7 +26,7 @@ export class TopicTrie<T> {
   }
 
   remove(pattern: string, value: T): void {
-    this.#prune(this.#root, pattern.split('.'), 0, value)
+    this.#prune(this.#root, wordsOf(pattern), 0, value)
   }
 
   /** Removes a value and every node that holds nothing any more; true where the node itself is empty now. */
@@ -42,7 +45,7 @@ export class TopicTrie<T> {
     // A node behind `#` is entered from each of several words at most once, which keeps `#.#.#` from exploding.
     const covered = new Map<Node<T>, number>()
     const reported = new Set<Node<T>>()
-    const words = routingKey.split('.')
+    const words = wordsOf(routingKey)
     const visit = (node: Node<T>, at: number): void => {
       if (at === words.length) {
         if (!reported.has(node)) {

@@ -89,6 +89,7 @@ def got(channel, queue):
 def lifecycle(channel, queue):
     """Exchanges and queues: declared, bound, found, unbound, purged, deleted; and what is refused."""
     exchange = queue + '.x'
+    channel.confirm_delivery()
     channel.exchange_declare(exchange, 'topic', durable=True)
     channel.exchange_declare(exchange + '.2', 'fanout', auto_delete=True)
     channel.exchange_bind(exchange + '.2', exchange, 'a.#')

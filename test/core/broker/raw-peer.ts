@@ -1,4 +1,3 @@
-import { once } from 'node:events'
 import { connect, type Socket } from 'node:net'
 import { emptyTable } from '../../../src/core/broker/field-table.ts'
 import { FrameReader, frame } from '../../../src/core/broker/frames.ts'
@@ -28,7 +27,7 @@ export class RawPeer {
   constructor(port: number) {
     this.socket = connect(port, '127.0.0.1')
     this.socket.on('error', () => {})
-    this.closed = once(this.socket, 'close').then(() => undefined)
+    this.closed = new Promise((resolve) => this.socket.once('close', () => resolve()))
     const frames = new FrameReader(1 << 20, (type, _channel, payload) => {
       if (type === frame.method) this.heard.push(readMethod(payload))
       else this.heard.push(type === frame.heartbeat ? 'heartbeat' : 'content')
