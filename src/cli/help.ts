@@ -6,6 +6,7 @@ import { usageLine } from './usage.ts'
 
 /** What the words before a command's last one stand for. */
 const topics: Readonly<Record<string, string>> = {
+  bus: 'The broker and its queues.',
   config: 'What this installation is set to, and what could be set.',
   daemon: 'Run one service of the cloud by itself, as systemd does.',
   db: 'The database: bring it up to date, see its version.',
@@ -29,7 +30,7 @@ const groups: ReadonlyArray<readonly [string, readonly string[]]> = [
   ],
   ['WHAT THEY ARE MADE OF', ['image', 'flavor']],
   ['WHAT HAPPENS', ['operation', 'event']],
-  ['HOSTS AND DAEMONS', ['host', 'service', 'daemon', 'db', 'config']],
+  ['HOSTS AND DAEMONS', ['host', 'service', 'bus', 'daemon', 'db', 'config']],
 ]
 
 /** It stands on top already. */

@@ -11,6 +11,20 @@ export function outputTerminal(): Pick<Look, 'width' | 'color'> {
 /** Whether standard error is a terminal on which a line can be drawn over. */
 export const errorTerminal = (): boolean => process.stderr.isTTY === true && process.stderr.hasColors()
 
+/** Whether a person can be asked. */
+export const inputTerminal = (): boolean => process.stdin.isTTY === true && process.stderr.isTTY === true
+
+/** Asks a person; anything but yes is no. */
+export async function confirm(question: string): Promise<boolean> {
+  const { createInterface } = await import('node:readline/promises')
+  const lines = createInterface({ input: process.stdin, output: process.stderr })
+  // Ctrl-D, or Ctrl-C.
+  const left = new Promise<string>((resolve) => lines.once('close', () => resolve('')))
+  const answer = await Promise.race([lines.question(`${question} [y/N] `), left])
+  lines.close()
+  return /^y(es)?$/i.test(answer.trim())
+}
+
 /** Columns of the terminal behind standard error. */
 export const errorWidth = (): number => process.stderr.columns || 80
 

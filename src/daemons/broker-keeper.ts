@@ -1,19 +1,37 @@
-import type { Clock } from '../core/base/clock.ts'
-import { isFailure } from '../core/base/errors.ts'
+import { type Clock, every } from '../core/base/clock.ts'
+import { isFailure, reason } from '../core/base/errors.ts'
 import type { Config } from '../core/config/load.ts'
 import { busIsEmbedded } from '../core/config/places.ts'
 import { agent } from '../core/contracts/agent.ts'
-import { broker } from '../core/contracts/broker.ts'
+import { broker, notificationsPolicy } from '../core/contracts/broker.ts'
 import { conductor } from '../core/contracts/conductor.ts'
 import { scheduler } from '../core/contracts/scheduler.ts'
 import type { Db } from '../core/db/open.ts'
 import { rabbitmqBroker } from '../core/rabbitmq/broker.ts'
 import { openManagement } from '../core/rabbitmq/management.ts'
+import { keepNotificationsPolicy } from '../core/rabbitmq/policies.ts'
 import { unmanagedBroker } from '../core/rabbitmq/unmanaged.ts'
 import { parseAddresses, withLogin } from '../core/rpc/address.ts'
 import type { Bus } from '../core/rpc/bus.ts'
 import type { Api } from '../core/rpc/contract.ts'
 import { listServices } from '../core/store/services.ts'
+import type { Runtime } from './runtime.ts'
+
+/** How often the policy is looked at: somebody may have removed it, or the broker been wiped. */
+const policyMs = 60_000
+
+/** Sees that queues which only people read stay bounded on RabbitMQ; the embedded broker bounds them itself. */
+export function keepPolicies({ config, clock, log, onStop }: Runtime): void {
+  if (busIsEmbedded(config) || config.bus.managementUrl === '') return
+  const management = openManagement(config.bus.managementUrl, clock)
+  const keep = async () => {
+    if (await keepNotificationsPolicy(management, vhostOf(config), config.notifications))
+      log.info({ policy: notificationsPolicy.name }, 'the bounds of queues of notifications were set')
+  }
+  onStop(every(clock, policyMs, keep, (e) => log.warn({ err: e }, `queues are not bounded: ${reason(e)}`)))
+}
+
+const vhostOf = (config: Config): string => decodeURIComponent(parseAddresses(config.bus.url)[0].connect.vhost ?? '/')
 
 /**
  * How the conductor reaches whoever keeps the broker: RabbitMQ by its management API; an embedded broker, here or on another
@@ -32,10 +50,9 @@ export function brokerOf(config: Config, clock: Clock, bus: Bus, db: Db): Api<ty
       userDelete: (ctx, args) => embedded.userDelete(ctx, args).catch(otherwise(() => unmanaged.userDelete(ctx, args))),
     }
   }
-  const [{ connect }] = parseAddresses(config.bus.url)
   const urlOf = (user: string, password: string) => withLogin(config.bus.url, user, password)
-  const vhost = decodeURIComponent(connect.vhost ?? '/')
-  return rabbitmqBroker({ management: openManagement(config.bus.managementUrl, clock), vhost, urlOf, depths })
+  const management = openManagement(config.bus.managementUrl, clock)
+  return rabbitmqBroker({ management, vhost: vhostOf(config), urlOf, depths })
 }
 
 /** Where nobody answers for the broker on the bus, it is RabbitMQ. */

@@ -8,7 +8,7 @@ import { type Broker, startBroker } from '../core/broker/broker.ts'
 import { certificatesOf } from '../core/config/certificates.ts'
 import { type Config, hostName } from '../core/config/load.ts'
 import { places } from '../core/config/places.ts'
-import { broker as contract } from '../core/contracts/broker.ts'
+import { broker as contract, notificationsPolicy } from '../core/contracts/broker.ts'
 import { withLogin } from '../core/rpc/address.ts'
 import { served } from '../core/rpc/bus.ts'
 import type { Api } from '../core/rpc/contract.ts'
@@ -42,6 +42,13 @@ export async function startEmbeddedBroker(runtime: Runtime): Promise<void> {
     tls: certificatesFor(config),
     users: { [config.broker.user]: busPassword(config) },
     usersFile: places(config.stateDir).busUsers,
+    policies: [
+      {
+        ...notificationsPolicy,
+        maxLength: config.notifications.maxLength,
+        messageTtlMs: Math.ceil(config.notifications.ttlSeconds * 1000),
+      },
+    ],
     heartbeatSeconds: config.broker.heartbeatSeconds,
     log: log.child({ part: 'broker' }),
   })
@@ -68,15 +75,21 @@ function brokerManager(
           connections,
           memoryBytes: messageBytes,
           memoryLimitBytes: messageBytesMax,
+          policies: [notificationsPolicy.name],
         },
         queues: queues
           .filter((queue) => queue.vhost === vhost)
-          .map(({ name, depth, unacked, consumers }) => ({
+          .map(({ name, depth, unacked, consumers, bytes, policy, ...rates }) => ({
             name,
             messages: depth + unacked,
             ready: depth,
             unacked,
             consumers,
+            memoryBytes: bytes,
+            publishRate: rates.publishRate,
+            deliverRate: rates.deliverRate,
+            ackRate: rates.ackRate,
+            ...(policy === undefined ? {} : { policy }),
           })),
       }
     },

@@ -13,7 +13,7 @@ import { scheduler } from '../core/contracts/scheduler.ts'
 import { syncDatabase } from '../core/db/migrate.ts'
 import { type Db, openDatabase } from '../core/db/open.ts'
 import { type Bus, served } from '../core/rpc/bus.ts'
-import { brokerOf } from './broker-keeper.ts'
+import { brokerOf, keepPolicies } from './broker-keeper.ts'
 import { joinBus, type Runtime } from './runtime.ts'
 import { openWorld } from './world.ts'
 
@@ -60,6 +60,7 @@ export async function startConductor(runtime: Runtime, bus: Bus, db: Db): Promis
   onStop(await bus.serve([served(conductor, conductorManager(deps))], as))
   onStop(await bus.serve([served(agent, agentManager(deps))], { ...as, forHosts: true }))
   onStop(await startPeriodic(deps))
+  keepPolicies(runtime)
 }
 
 /** `nova daemon conductor`. */

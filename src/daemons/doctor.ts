@@ -8,6 +8,7 @@ import { silentLog } from '../core/base/log.ts'
 import { certificatesOf } from '../core/config/certificates.ts'
 import type { Config } from '../core/config/load.ts'
 import { busUrl, databaseUrl } from '../core/config/places.ts'
+import { notificationsPolicy } from '../core/contracts/broker.ts'
 import { conductor } from '../core/contracts/conductor.ts'
 import { databaseVersion, newestVersion } from '../core/db/migrate.ts'
 import { openDatabase } from '../core/db/open.ts'
@@ -77,9 +78,36 @@ async function checkConductor(api: Api<typeof conductor>): Promise<Check[]> {
             `${offMs} ms from the conductor's`,
             'Leases need clocks that agree: run an NTP client (chrony) on both machines.',
           )
-    return [ok('conductor', `answers, version ${version}`), clock]
+    return [ok('conductor', `answers, version ${version}`), clock, await checkQueues(api)]
   } catch (e) {
     return [failed('conductor', e, 'Start one: nova daemon conductor')]
+  }
+}
+
+/** What the broker's keeper tells: whether it takes messages, whether its queues are bounded, whether somebody reads them. */
+async function checkQueues(api: Api<typeof conductor>): Promise<Check> {
+  const check = 'queues'
+  try {
+    const { broker, queues } = await api.busStatus(serviceContext('doctor', systemIds.requestId()), {})
+    const [alone] = queues.filter(({ advice }) => advice !== undefined)
+    if (broker.blocked?.length)
+      return {
+        check,
+        state: 'failed',
+        found: broker.blocked.join(', '),
+        mend: 'See which queue is full: nova bus status',
+      }
+    if (alone) return warning(check, `${alone.name}: ${alone.messages} messages`, alone.advice ?? '')
+    if (broker.policies && !broker.policies.includes(notificationsPolicy.name))
+      return warning(
+        check,
+        `no policy ${notificationsPolicy.name}: notifications that nobody reads fill the broker`,
+        'The conductor sets it where bus.management_url is for a user with the tag policymaker: docs/rabbitmq.md',
+      )
+    if (broker.partial !== undefined) return warning(check, 'RabbitMQ, seen in part', broker.partial)
+    return ok(check, `${queues.length} on ${broker.product}, none without a reader`)
+  } catch (e) {
+    return failed(check, e, 'docs/rabbitmq.md')
   }
 }
 

@@ -8,6 +8,9 @@ import { Connection, type ConnectionDeps } from './connection.ts'
 import { type ListenAddress, type Listener, listen } from './listener.ts'
 import { Memory } from './memory.ts'
 import { Flusher } from './outbox.ts'
+import type { Policy } from './policies.ts'
+import type { Queue } from './queue.ts'
+import { Meter, type Rates } from './rates.ts'
 import { Users } from './users.ts'
 import { Vhost } from './vhost.ts'
 
@@ -23,6 +26,8 @@ export type BrokerOptions = {
   usersFile?: string
   /** Virtual hosts by name; `/` alone unless told otherwise. */
   vhosts?: readonly string[]
+  /** Bounds for queues by their names; the first that fits a queue is its own. */
+  policies?: readonly Policy[]
   /** The heartbeat interval offered to clients, in seconds; 0 for none. */
   heartbeatSeconds?: number
   /** The largest frame offered to clients, in bytes. */
@@ -35,7 +40,15 @@ export type BrokerOptions = {
 }
 
 /** A queue as people want to see it. */
-type QueueStats = { name: string; vhost: string; depth: number; unacked: number; consumers: number }
+type QueueStats = Rates & {
+  name: string
+  vhost: string
+  depth: number
+  unacked: number
+  consumers: number
+  bytes: number
+  policy: string | undefined
+}
 type BrokerStats = {
   connections: number
   messageBytes: number
@@ -78,7 +91,15 @@ export async function startBroker(options: BrokerOptions): Promise<Broker> {
     options.log.warn({ messageBytes: memory.held }, alarmed ? 'full: publishers are held back' : 'room again')
     if (!alarmed) for (const connection of connections) connection.unblock()
   })
-  const vhosts = new Map((options.vhosts ?? ['/']).map((name) => [name, new Vhost(name, { clock, memory })]))
+  const vhosts = new Map(
+    (options.vhosts ?? ['/']).map((name) => [
+      name,
+      new Vhost(name, { clock, memory, policies: options.policies ?? [] }),
+    ]),
+  )
+  const meter = new Meter(clock, function* () {
+    for (const vhost of vhosts.values()) yield* vhost.queues.values()
+  })
   const deps: ConnectionDeps = {
     clock,
     ids: options.ids ?? systemIds,
@@ -98,6 +119,7 @@ export async function startBroker(options: BrokerOptions): Promise<Broker> {
   }
   const listeners: Listener[] = []
   const stop = async () => {
+    meter.stop()
     const closed = Promise.all(listeners.map((each) => each.close()))
     for (const each of connections) each.close(new AmqpError('CONNECTION_FORCED', 'broker forced connection closure'))
     const giveUp = clock.after(farewellMs, () => {
@@ -124,7 +146,9 @@ export async function startBroker(options: BrokerOptions): Promise<Broker> {
       messageBytes: memory.held,
       messageBytesMax: memory.bound,
       blocked: memory.alarmed,
-      queues: [...vhosts.values()].flatMap(queueStats),
+      queues: [...vhosts.values()].flatMap((vhost) =>
+        [...vhost.queues.values()].map((queue) => queueStats(vhost, queue, meter)),
+      ),
     }),
     putUser: async (name, password, permissions) => {
       const known = await users.put(name, password, permissions)
@@ -144,11 +168,13 @@ export async function startBroker(options: BrokerOptions): Promise<Broker> {
   }
 }
 
-const queueStats = (vhost: Vhost): QueueStats[] =>
-  [...vhost.queues.values()].map((queue) => ({
-    name: queue.name,
-    vhost: vhost.name,
-    depth: queue.depth,
-    unacked: queue.unacked,
-    consumers: queue.consumers,
-  }))
+const queueStats = (vhost: Vhost, queue: Queue, meter: Meter): QueueStats => ({
+  name: queue.name,
+  vhost: vhost.name,
+  depth: queue.depth,
+  unacked: queue.unacked,
+  consumers: queue.consumers,
+  bytes: queue.bytes,
+  policy: queue.declared.policy,
+  ...meter.ratesOf(queue),
+})

@@ -39,6 +39,8 @@ export type QueueDeclaration = {
   owner: object | undefined
   table: Table
   args: QueueArguments
+  /** The policy that it is under, whose bounds are among its `args`. */
+  policy?: string
 }
 
 /** One queue: messages that wait, messages that are out, and consumers that take turns. */
@@ -52,6 +54,10 @@ export class Queue {
   #active: Subscriber[] = []
   #lastPosition = 0
   #unacked = 0
+  /** How many messages have come in, gone out to somebody, and been settled: what rates are made of. */
+  published = 0
+  delivered = 0
+  acked = 0
   #deleted = false
   #lastUsedMs = 0
   #stopUnusedTimer: (() => void) | undefined
@@ -72,6 +78,11 @@ export class Queue {
 
   get depth(): number {
     return this.#ready.length
+  }
+
+  /** Bytes of the bodies that wait. */
+  get bytes(): number {
+    return this.#ready.bytes
   }
 
   get unacked(): number {
@@ -110,6 +121,7 @@ export class Queue {
 
   /** Takes a message in; false where the queue is full and was declared to refuse then. */
   enqueue(message: Message): boolean {
+    this.published++
     const { args } = this.declared
     if (args.overflow !== 'drop-head' && this.#over(1, message.body.length)) {
       if (args.overflow === 'reject-publish-dlx') this.#deps.onDead(this, message, 'maxlen')
@@ -177,6 +189,7 @@ export class Queue {
 
   #hand(subscriber: Subscriber, entry: Entry): void {
     this.#queueUp(subscriber)
+    this.delivered++
     if (subscriber.noAck) {
       subscriber.take(entry)
       this.#release(entry.message)
@@ -216,6 +229,7 @@ export class Queue {
     this.#dropExpired()
     const entry = this.#ready.shift()
     if (!entry) return undefined
+    this.delivered++
     if (noAck) this.#release(entry.message)
     else this.#unacked++
     return entry
@@ -224,6 +238,7 @@ export class Queue {
   // Messages that were out
 
   settle(entry: Entry): void {
+    this.acked++
     this.#unacked--
     this.#release(entry.message)
   }

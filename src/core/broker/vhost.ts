@@ -4,6 +4,7 @@ import { type Binding, Exchange, type ExchangeDeclaration, type ExchangeType } f
 import { emptyTable, sameField, type Table } from './field-table.ts'
 import type { Memory } from './memory.ts'
 import type { Message } from './message.ts'
+import { type Policy, underPolicy } from './policies.ts'
 import { Queue, type QueueDeclaration, type QueueDeps } from './queue.ts'
 
 /** Every reply queue of direct reply-to is called so, followed by a token of its channel. */
@@ -33,10 +34,12 @@ export class Vhost {
   readonly replyTakers = new Map<string, ReplyTaker>()
   readonly #clock: Clock
   readonly #queueDeps: QueueDeps
+  readonly #policies: readonly Policy[]
   /** The bindings that lead to a queue or an exchange. */
   readonly #inbound = new Map<Queue | Exchange, Set<Binding>>()
 
-  constructor(name: string, deps: { clock: Clock; memory: Memory }) {
+  constructor(name: string, deps: { clock: Clock; memory: Memory; policies: readonly Policy[] }) {
+    this.#policies = deps.policies
     this.name = name
     this.#clock = deps.clock
     this.#queueDeps = {
@@ -52,7 +55,7 @@ export class Vhost {
   }
 
   addQueue(declaration: QueueDeclaration): Queue {
-    const queue = new Queue(declaration, this.#queueDeps)
+    const queue = new Queue(underPolicy(declaration, this.#policies), this.#queueDeps)
     this.queues.set(declaration.name, queue)
     return queue
   }

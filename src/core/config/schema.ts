@@ -108,6 +108,11 @@ export const schema = z.strictObject({
       'both',
       'Which of the two formats of Nova the notifications on the bus have: see docs/notifications.md.',
     ),
+    maxLength: option(
+      z.int().positive(),
+      10_000,
+      'Notifications that wait in one queue at most; the oldest go first. A queue that nobody reads would grow for ever.',
+    ),
     ttlSeconds: option(
       seconds,
       3600,

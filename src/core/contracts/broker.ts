@@ -1,6 +1,12 @@
 import * as z from 'zod'
 import { call, contract } from '../rpc/contract.ts'
 
+/**
+ * The policy that bounds queues which only people read. Listeners declare those themselves, and without arguments, so that
+ * nothing but a policy can bound them.
+ */
+export const notificationsPolicy = { name: 'nova-notifications', pattern: '^(versioned_)?notifications\\.' }
+
 /** A queue as the broker's keeper sees it; what it does not know is left out. Rates are messages a second. */
 export const BusQueue = z.object({
   name: z.string(),
@@ -27,6 +33,8 @@ export const BusBroker = z.object({
   connections: z.int().nonnegative().optional(),
   memoryBytes: z.int().nonnegative().optional(),
   memoryLimitBytes: z.int().nonnegative().optional(),
+  /** Names of the policies in force; absent: not known. */
+  policies: z.array(z.string()).optional(),
   /** What is missing in this answer, and which option brings it. */
   partial: z.string().optional(),
 })

@@ -44,19 +44,22 @@ const Node = z.object({
 export function rabbitmqBroker({ management, vhost, urlOf, depths }: Deps): Api<typeof broker> {
   /** Only users with the tag `monitoring` may see nodes; the rest is told without. */
   const nodes = async () => {
-    try {
-      return z.array(Node).parse(await management('GET', ['nodes']))
-    } catch (e) {
-      if (isFailure(e, 'ManagementFailed') && (e.params.status === 401 || e.params.status === 403)) return undefined
-      throw e
-    }
+    const list = await management('GET', ['nodes']).catch(orRefused)
+    return list === undefined ? undefined : z.array(Node).parse(list)
+  }
+
+  /** Only users with the tag `policymaker` may see policies. */
+  const policies = async () => {
+    const list = await management('GET', ['policies', vhost]).catch(orRefused)
+    return list === undefined ? undefined : z.array(z.object({ name: z.string() })).parse(list)
   }
 
   return {
     async queueList() {
-      const [overview, members, queues] = await Promise.all([
+      const [overview, members, inForce, queues] = await Promise.all([
         management('GET', ['overview']).then((answer) => Overview.parse(answer)),
         nodes(),
+        policies(),
         management('GET', ['queues', vhost]).then((answer) => z.array(Queue).parse(answer)),
       ])
       const { connections } = overview.object_totals ?? {}
@@ -65,6 +68,7 @@ export function rabbitmqBroker({ management, vhost, urlOf, depths }: Deps): Api<
           product: overview.product_name ?? 'RabbitMQ',
           version: overview.rabbitmq_version,
           ...(connections === undefined ? {} : { connections }),
+          ...(inForce === undefined ? {} : { policies: inForce.map(({ name }) => name) }),
           ...(members === undefined
             ? { partial: 'Memory and alarms are for management users with the tag "monitoring" (docs/rabbitmq.md).' }
             : health(members)),
@@ -109,6 +113,12 @@ async function found(request: Promise<unknown>): Promise<boolean> {
     if (isMissing(e)) return false
     throw e
   }
+}
+
+/** Nothing, where the management's user may not see it. */
+function orRefused(e: unknown): undefined {
+  if (isFailure(e, 'ManagementFailed') && (e.params.status === 401 || e.params.status === 403)) return undefined
+  throw e
 }
 
 function health(members: ReadonlyArray<z.infer<typeof Node>>) {

@@ -1,0 +1,34 @@
+import * as Flags from '@oclif/core/flags'
+import { brokerLine, busView, orders, queueView, sorted } from '../../cli/bus-view.ts'
+import { NovaCommand } from '../../cli/command.ts'
+import { plain } from '../../cli/plain.ts'
+
+export default class BusStatus extends NovaCommand {
+  static override summary = 'Show the broker and every queue: what waits, who takes it, how fast.'
+  static override description =
+    'In and out are messages a second. A queue with messages and nobody who takes them stands on top, with what to do about it below the table. On RabbitMQ this needs bus.management_url (docs/rabbitmq.md).'
+  static override examples = [
+    '<%= config.bin %> bus status',
+    '<%= config.bin %> bus status --sort in',
+    '<%= config.bin %> bus status -f value -c queue -c messages',
+  ]
+  static override flags = {
+    sort: Flags.option({ options: orders })({ summary: 'What to sort by: the most first, names from A to Z.' }),
+  }
+  static override readonly view = queueView
+
+  async run(): Promise<void> {
+    const { flags } = await this.parse(BusStatus)
+    const status = await this.ask('busStatus', {})
+    const queues = sorted(status.queues, flags.sort)
+    const { format, columns } = this.look
+    if (columns.length === 0 && (format === 'json' || format === 'yaml'))
+      return this.showOne(busView, { broker: status.broker, queues })
+    if (!this.forPeople) return this.showRows(queueView, queues)
+    this.write(`broker  ${plain(brokerLine(status.broker))}\n`)
+    await this.showRows(queueView, queues)
+    for (const { name, messages, advice } of queues)
+      if (advice !== undefined) this.write(`${plain(`${name}: ${messages} waiting. ${advice}`)}\n`)
+    if (status.broker.partial !== undefined) this.note(plain(status.broker.partial))
+  }
+}
