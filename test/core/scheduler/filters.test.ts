@@ -4,7 +4,7 @@ import { filters } from '../../../src/core/scheduler/filters/index.ts'
 import type { HostState } from '../../../src/core/scheduler/host-state.ts'
 import { host, now, question } from './samples.ts'
 
-const table = filters({ serviceDownSeconds: 30 })
+const table = filters({ serviceDownSeconds: 30, pingSeconds: 10 })
 const size = { vcpus: 1, memoryMb: 2048, diskGb: 10 }
 const used = { vcpus: 0, memoryMb: 0, diskGb: 0 }
 const service = { disabled: false, disabledReason: undefined, seenAt: now }
