@@ -7,8 +7,9 @@ import { contextWriter } from './request-context.ts'
 /** What oslo.messaging's operators ping a server with; the dispatcher answers it. */
 export const pingMethod = 'oslo_rpc_server_ping'
 
-/** Misses in a row after which the connection counts as deaf. */
-const patience = 2
+/** Misses in a row after which the connection counts as deaf; twice as many each time that a new one was deaf as well, up to a bound. */
+const firstPatience = 2
+const lastPatience = 16
 
 /** A server that is to hear itself. */
 type Ears = {
@@ -42,6 +43,7 @@ export function startSelfPing(link: Link, calls: Calls, ears: Ears): SelfPing {
   const writeContext = contextWriter(clock)
   let heardAt = clock.now()
   let misses = 0
+  let patience = firstPatience
   /** The connection that the misses were counted on. */
   let on = link.model
   let over = false
@@ -65,6 +67,7 @@ export function startSelfPing(link: Link, calls: Calls, ears: Ears): SelfPing {
     )
     if (misses < patience || on === undefined) return
     misses = 0
+    patience = Math.min(2 * patience, lastPatience)
     link.renew(`${target} has not heard itself for ${Math.round((clock.now() - heardAt) / 1000)} s`)
   }
 
@@ -76,6 +79,7 @@ export function startSelfPing(link: Link, calls: Calls, ears: Ears): SelfPing {
       await ask(id)
       if (misses > 0) log.info({ queue: target }, 'this server hears itself again')
       misses = 0
+      patience = firstPatience
       heardAt = clock.now()
     } catch (e) {
       const inLine =
