@@ -37,6 +37,13 @@ const cases: Case[] = [
     host: { service: { ...service, seenAt: now - 83_400 } },
     no: 'down: not heard of for 83 s (at most 30 s)',
   },
+  { filter: 'compute-up', when: 'it heard itself just in time', host: { service: { ...service, deafMs: 25_000 } } },
+  {
+    filter: 'compute-up',
+    when: 'it reported just now, and is deaf',
+    host: { service: { ...service, deafMs: 41_700 } },
+    no: 'degraded: has not heard itself on the bus for 41 s (at most 25 s)',
+  },
   {
     filter: 'compute-up',
     when: 'it is disabled with a reason',
