@@ -1,4 +1,5 @@
 import type { conductor } from '../core/contracts/conductor.ts'
+import { healthOf, troubles } from '../core/model/health.ts'
 import type { QueueDepth } from '../core/rpc/bus.ts'
 import type { Result } from '../core/rpc/contract.ts'
 import { type Cell, iso, view } from './view.ts'
@@ -12,6 +13,9 @@ const counts = (of: Readonly<Record<string, number>>): string =>
     .map(([name, count]) => `${count} ${name}`)
     .join(', ') || 'none'
 
+/** A conductor that knows nothing of deafness counts the deaf as up. */
+const hostCounts = ({ hosts }: Answer) => ({ ...hosts, degraded: hosts.degraded ?? 0 })
+
 /** `nova status`: a line for each kind of thing. */
 export const statusView = view<Status, Record<string, (s: Status) => Cell | undefined>>({
   version: (s) => s.version,
@@ -21,12 +25,14 @@ export const statusView = view<Status, Record<string, (s: Status) => Cell | unde
       binary: service.binary,
       host: service.host,
       version: service.version,
-      state: service.state,
+      state: healthOf(service),
       status: service.status,
       seen_at: iso(service.seenAt),
+      heard_at: iso(service.heardAt),
+      contracts: service.contracts ?? null,
     })),
   queues: (s) => s.queues.map((queue) => ({ name: queue.name, messages: queue.messages, consumers: queue.consumers })),
-  hosts: (s) => s.hosts,
+  hosts: (s) => hostCounts(s),
   instances: (s) => s.instances,
   operations: (s) => s.operations,
 })
@@ -43,13 +49,14 @@ export const statusLines = (s: Answer): string =>
   [
     `version     ${s.version}`,
     `database    ${s.database.dialect} ${s.database.version}, at ${s.database.migration}`,
-    `hosts       ${counts(s.hosts)}`,
+    `hosts       ${counts(hostCounts(s))}`,
     `instances   ${counts(s.instances)}`,
     `operations  ${counts(s.operations)}`,
   ]
+    .concat(troubles(s.services).map(({ found, mend }) => `${found}. ${mend}`))
     .map((line) => `${line}\n`)
     .join('')
 
 /** The same in one line, for the end of `nova up`. */
 export const oneLineStatus = (s: Answer): string =>
-  `nova ${s.version}; database ${s.database.dialect}; hosts ${counts(s.hosts)}; instances ${counts(s.instances)}`
+  `nova ${s.version}; database ${s.database.dialect}; hosts ${counts(hostCounts(s))}; instances ${counts(s.instances)}`

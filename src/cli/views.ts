@@ -13,6 +13,7 @@ import type {
   OperationSummary,
   Service,
 } from '../core/contracts/shapes.ts'
+import { healthOf } from '../core/model/health.ts'
 import type { Result } from '../core/rpc/contract.ts'
 import { type Cell, iso, view } from './view.ts'
 
@@ -128,18 +129,20 @@ export const serviceView = view<Service, Record<string, (s: Service) => Cell | u
     binary: (s) => s.binary,
     host: (s) => s.host,
     status: (s) => s.status,
-    state: (s) => s.state,
+    state: (s) => healthOf(s),
     version: (s) => s.version,
     disabled_reason: (s) => s.disabledReason,
     seen_at: (s) => iso(s.seenAt),
+    heard_at: (s) => iso(s.heardAt),
     started_at: (s) => iso(s.startedAt),
+    contracts: (s) => s.contracts,
   },
-  ['binary', 'host', 'status', 'state', 'version', 'disabled_reason', 'seen_at'],
+  ['binary', 'host', 'status', 'state', 'version', 'disabled_reason', 'seen_at', 'heard_at'],
 )
 
 const hostFields = {
   name: (h: Host) => h.name,
-  state: (h: Host) => h.state,
+  state: (h: Host) => healthOf(h),
   status: (h: Host) => h.status,
   disabled_reason: (h: Host) => h.disabledReason,
   availability_zone: (h: Host) => h.availabilityZone,
@@ -154,6 +157,7 @@ const hostFields = {
   used: (h: Host) => size(h.used),
   limit: (h: Host) => size(h.limit),
   seen_at: (h: Host) => iso(h.seenAt),
+  heard_at: (h: Host) => iso(h.heardAt),
 }
 /** Hosts; `vcpus`, `memory_mb` and `disk_gb` are used/limit, `total`, `used` and `limit` the same numbers for programs. */
 export const hostRows = view<Host, typeof hostFields>(hostFields, [

@@ -54,9 +54,9 @@ export async function startEmbeddedBroker(runtime: Runtime): Promise<void> {
   })
   onStop(() => broker.close())
   const bus = await joinBus(runtime, 'broker')
-  onStop(
-    await bus.serve([served(contract, brokerManager(broker, urlFor(config)))], { server: hostName(config), slots }),
-  )
+  const manager = brokerManager(broker, urlFor(config))
+  const serving = await bus.serve([served(contract, manager)], { server: hostName(config), slots })
+  onStop(() => serving.stop())
 }
 
 /** What may be asked of the embedded broker's keeper. */

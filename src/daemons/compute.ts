@@ -7,6 +7,7 @@ import { type Config, hostName } from '../core/config/load.ts'
 import { places } from '../core/config/places.ts'
 import { agent } from '../core/contracts/agent.ts'
 import type { Bus } from '../core/rpc/bus.ts'
+import { SpokenBy } from '../core/rpc/versions.ts'
 import { type DriverOptions, openDriver } from '../core/virt/open.ts'
 import { joinBus, type Runtime } from './runtime.ts'
 
@@ -34,6 +35,7 @@ async function startComputeHost(
   const identity = await hostIdentity(stateDir, ids)
   onStop(() => identity.release())
   const part = log.child({ part: 'compute', host })
+  const conductors = new SpokenBy()
   const stop = await startCompute({
     bus,
     host,
@@ -43,12 +45,20 @@ async function startComputeHost(
     version,
     driver: await openDriver(driverOptions(config, driver, stateDir), { log: part, clock, ids }),
     // A conductor that dies takes the question with it: asked again well before the lease is over.
-    agent: bus.client(agent, { timeoutMs: Math.round((config.operations.leaseSeconds * 1000) / 3) }),
+    agent: bus.client(agent, {
+      timeoutMs: Math.round((config.operations.leaseSeconds * 1000) / 3),
+      cap: conductors.cap(agent),
+    }),
+    conductors,
     clock,
     ids,
     log: part,
     imageDir: join(stateDir, 'images'),
-    options: { ...config.compute, heartbeatSeconds: config.services.heartbeatSeconds },
+    options: {
+      ...config.compute,
+      heartbeatSeconds: config.services.heartbeatSeconds,
+      pingSeconds: config.services.pingSeconds,
+    },
   })
   onStop(stop)
 }

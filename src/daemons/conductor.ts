@@ -13,6 +13,7 @@ import { scheduler } from '../core/contracts/scheduler.ts'
 import { syncDatabase } from '../core/db/migrate.ts'
 import { type Db, openDatabase } from '../core/db/open.ts'
 import { type Bus, served } from '../core/rpc/bus.ts'
+import { Speakers } from '../core/rpc/speakers.ts'
 import { brokerOf, keepPolicies } from './broker-keeper.ts'
 import { joinBus, type Runtime } from './runtime.ts'
 import { openWorld } from './world.ts'
@@ -31,6 +32,7 @@ export async function startConductor(runtime: Runtime, bus: Bus, db: Db): Promis
   const { config, log, clock, ids, onStop } = runtime
   const imageDir = imageDirectory(config)
   mkdirSync(imageDir, { recursive: true, mode: 0o700 })
+  const speakers = new Speakers()
   const deps: ConductorDeps = {
     db,
     clock,
@@ -39,8 +41,9 @@ export async function startConductor(runtime: Runtime, bus: Bus, db: Db): Promis
     version,
     hostName: hostName(config),
     incarnation: ids.uuid(),
-    computeOn: (host) => bus.client(compute, { server: host }),
-    scheduler: bus.client(scheduler),
+    computeOn: (host) => bus.client(compute, { server: host, cap: speakers.on(compute, 'compute', host) }),
+    scheduler: bus.client(scheduler, { cap: speakers.everywhere(scheduler, 'scheduler') }),
+    speakers,
     broker: brokerOf(config, clock, bus, db),
     publish: openWorld(runtime, 'conductor', bus, db),
     imageDir,
@@ -48,6 +51,7 @@ export async function startConductor(runtime: Runtime, bus: Bus, db: Db): Promis
       ...config.operations,
       heartbeatSeconds: config.services.heartbeatSeconds,
       serviceDownSeconds: config.services.downSeconds,
+      pingSeconds: config.services.pingSeconds,
       eventsMax: config.conductor.eventsMax,
       historyDays: config.conductor.historyDays,
       operationsDays: config.conductor.operationsDays,
@@ -55,11 +59,19 @@ export async function startConductor(runtime: Runtime, bus: Bus, db: Db): Promis
       placement: config.scheduler,
     },
   }
-  const as = { server: deps.hostName, slots: config.conductor.slots }
+  const pingMs = config.services.pingSeconds * 1000
+  const as = { server: deps.hostName, slots: config.conductor.slots, pingMs }
   // Apart, so that neither faces nor hosts take the other's slots.
-  onStop(await bus.serve([served(conductor, conductorManager(deps))], as))
-  onStop(await bus.serve([served(agent, agentManager(deps))], { ...as, forHosts: true }))
-  onStop(await startPeriodic(deps))
+  const faces = await bus.serve([served(conductor, conductorManager(deps))], as)
+  onStop(() => faces.stop())
+  const hosts = await bus.serve([served(agent, agentManager(deps))], { ...as, forHosts: true })
+  onStop(() => hosts.stop())
+  const ears = {
+    get heardAt() {
+      return Math.min(faces.heardAt ?? clock.now(), hosts.heardAt ?? clock.now())
+    },
+  }
+  onStop(await startPeriodic(deps, ears))
   keepPolicies(runtime)
 }
 

@@ -13,6 +13,7 @@ import { conductor } from '../core/contracts/conductor.ts'
 import { databaseVersion, newestVersion } from '../core/db/migrate.ts'
 import { openDatabase } from '../core/db/open.ts'
 import { serviceContext } from '../core/model/context.ts'
+import { troubles } from '../core/model/health.ts'
 import { connectBus } from '../core/rpc/connect.ts'
 import type { Api } from '../core/rpc/contract.ts'
 import { probeQemu } from '../core/virt/qemu/probe.ts'
@@ -78,7 +79,18 @@ async function checkConductor(api: Api<typeof conductor>): Promise<Check[]> {
             `${offMs} ms from the conductor's`,
             'Leases need clocks that agree: run an NTP client (chrony) on both machines.',
           )
-    return [ok('conductor', `answers, version ${version}`), clock, await checkQueues(api)]
+    const { services } = await api.status(serviceContext('doctor', systemIds.requestId()), {})
+    const amiss = troubles(services).map(({ found, mend }) => warning('services', found, mend))
+    const well = ok(
+      'services',
+      `${services.filter((service) => service.state === 'up').length} up, and all hear themselves`,
+    )
+    return [
+      ok('conductor', `answers, version ${version}`),
+      clock,
+      ...(amiss.length > 0 ? amiss : [well]),
+      await checkQueues(api),
+    ]
   } catch (e) {
     return [failed('conductor', e, 'Start one: nova daemon conductor')]
   }

@@ -4,6 +4,7 @@ import { compute } from '../core/contracts/compute.ts'
 import { scheduler } from '../core/contracts/scheduler.ts'
 import type { Db } from '../core/db/open.ts'
 import { type Bus, served } from '../core/rpc/bus.ts'
+import { Speakers } from '../core/rpc/speakers.ts'
 import { schedulerManager } from '../core/scheduler/manager.ts'
 import { startPeriodic } from '../core/scheduler/periodic.ts'
 import { openState } from './conductor.ts'
@@ -13,6 +14,7 @@ import { openWorld } from './world.ts'
 /** The scheduler: finds a host for each new instance and claims room there. As many as wanted may run. */
 export async function startScheduler(runtime: Runtime, bus: Bus, db: Db): Promise<void> {
   const { config, log, clock, ids, onStop } = runtime
+  const speakers = new Speakers()
   const deps = {
     db,
     clock,
@@ -21,21 +23,23 @@ export async function startScheduler(runtime: Runtime, bus: Bus, db: Db): Promis
     version,
     hostName: hostName(config),
     incarnation: ids.uuid(),
-    computeOn: (host: string) => bus.client(compute, { server: host }),
+    computeOn: (host: string) => bus.client(compute, { server: host, cap: speakers.on(compute, 'compute', host) }),
+    speakers,
     publish: openWorld(runtime, 'scheduler', bus, db),
     options: {
       ...config.scheduler,
       serviceDownSeconds: config.services.downSeconds,
       heartbeatSeconds: config.services.heartbeatSeconds,
+      pingSeconds: config.services.pingSeconds,
     },
   }
-  onStop(
-    await bus.serve([served(scheduler, schedulerManager(deps))], {
-      server: deps.hostName,
-      slots: config.scheduler.slots,
-    }),
-  )
-  onStop(await startPeriodic(deps))
+  const serving = await bus.serve([served(scheduler, schedulerManager(deps))], {
+    server: deps.hostName,
+    slots: config.scheduler.slots,
+    pingMs: config.services.pingSeconds * 1000,
+  })
+  onStop(() => serving.stop())
+  onStop(await startPeriodic(deps, serving))
 }
 
 /** `nova daemon scheduler`. */

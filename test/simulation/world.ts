@@ -21,6 +21,8 @@ import { busUserOf } from '../../src/core/model/bus-user.ts'
 import type { Context } from '../../src/core/model/context.ts'
 import type { Served } from '../../src/core/rpc/bus.ts'
 import type { Api } from '../../src/core/rpc/contract.ts'
+import { Speakers } from '../../src/core/rpc/speakers.ts'
+import { SpokenBy } from '../../src/core/rpc/versions.ts'
 import { schedulerManager } from '../../src/core/scheduler/manager.ts'
 import { addFlavors } from '../../src/core/store/flavors.ts'
 import { addImage } from '../../src/core/store/images.ts'
@@ -185,6 +187,7 @@ export class World {
       hostName: `c${i}`,
       incarnation: systemIds.uuid(),
       computeOn: (host) => this.#client(() => this.#hosts.get(host)?.api as unknown as Methods, life, true),
+      speakers: new Speakers(),
       scheduler: this.#client<Api<typeof scheduler>>(() => this.#pick(this.#schedulers)?.api, life, true),
       // No host of this world speaks of what is not its own.
       publish: (key, event) => void (key.startsWith('audit.') && this.bugs.push(event)),
@@ -215,6 +218,7 @@ export class World {
       hostName: `s${i}`,
       incarnation: systemIds.uuid(),
       computeOn: (host) => this.#client(() => this.#hosts.get(host)?.api as unknown as Methods, life, true),
+      speakers: new Speakers(),
       publish: () => {},
       options: schedulerOptions(),
     })
@@ -232,7 +236,7 @@ export class World {
     const mine = <T>(value: T): T | Promise<never> => (life.alive ? value : never)
     const serve = async ([service]: readonly Served[]) => {
       if (life.alive) host.api = service!.api as unknown as Api<typeof compute>
-      return async () => {}
+      return { stop: async () => {}, heardAt: undefined }
     }
     startCompute({
       host: name,
@@ -242,6 +246,7 @@ export class World {
       version: '1',
       driver: this.#driverOf(name, life),
       agent: this.#client<Api<typeof agent>>(() => this.#pick(this.#conductors)?.agents, life, false, busUserOf(name)),
+      conductors: new SpokenBy(),
       clock: {
         ...clock,
         sleep: (ms, signal) => clock.sleep(ms, signal).then(mine),
@@ -250,7 +255,14 @@ export class World {
       ids: this.#ids,
       log: silentLog,
       imageDir: join(this.#dir, name),
-      options: { heartbeatSeconds: 10, reportSeconds: 60, graceSeconds: 10, slots: 4, minFreeDiskGb: 0 },
+      options: {
+        heartbeatSeconds: 10,
+        pingSeconds: 10,
+        reportSeconds: 60,
+        graceSeconds: 10,
+        slots: 4,
+        minFreeDiskGb: 0,
+      },
       bus: { serve, onLink: () => () => {} },
     }).catch((e) => life.alive && this.bugs.push(e))
   }

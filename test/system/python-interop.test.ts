@@ -151,7 +151,7 @@ if (interpreter) {
           drop: async (ctx, { what }) => next.resolve({ ctx, what }),
         })
         const secret = served(Secret, { whisper: async () => 'hush' })
-        stop = await bus.serve([served(Toys, api), secret], { server: 'ours', slots: 8, shared: false })
+        ;({ stop } = await bus.serve([served(Toys, api), secret], { server: 'ours', slots: 8, shared: false }))
       })
       afterAll(() => stop?.())
       const ask = (method: string, args: object = {}, more: object = {}) =>
@@ -293,7 +293,7 @@ if (interpreter) {
       const other = await join(url, { queues: { durable: false, autoDelete: false } })
       const next = later<string>()
       const api = toys({ paint: async () => 'in TypeScript', drop: async (_ctx, { what }) => next.resolve(what) })
-      const stop = await other.serve([served(Toys, api)], { server: 'shared', slots: 8 })
+      const { stop } = await other.serve([served(Toys, api)], { server: 'shared', slots: 8 })
       try {
         const painted = new Set<unknown>()
         for (let i = 0; i < 4; i++) {

@@ -3,10 +3,13 @@ import type { Ids } from '../base/ids.ts'
 import type { Log } from '../base/log.ts'
 import type { agent } from '../contracts/agent.ts'
 import type { Api } from '../rpc/contract.ts'
+import type { SpokenBy } from '../rpc/versions.ts'
 import type { Driver } from '../virt/driver.ts'
 
 type ComputeOptions = {
   readonly heartbeatSeconds: number
+  /** How often it calls itself through the bus. */
+  readonly pingSeconds: number
   /** How often resources and power states are told. */
   readonly reportSeconds: number
   /** How long a guest may take to shut down before its power is cut. */
@@ -31,6 +34,8 @@ export type ComputeDeps = {
   readonly driver: Driver
   /** What a host may say to the conductor. */
   readonly agent: Api<typeof agent>
+  /** What the conductors understand, as they last said; what `agent` sends heeds it. */
+  readonly conductors: Pick<SpokenBy, 'learn'>
   readonly clock: Clock
   readonly ids: Ids
   readonly log: Log

@@ -1,5 +1,7 @@
-import { reason } from '../base/errors.ts'
+import { isFailure, reason } from '../base/errors.ts'
+import { compute } from '../contracts/compute.ts'
 import { serviceContext } from '../model/context.ts'
+import type { Serving } from '../rpc/bus.ts'
 import { type ComputeDeps, selfOf } from './deps.ts'
 import type { Engine } from './engine.ts'
 import { hostReport } from './join.ts'
@@ -7,14 +9,23 @@ import { isAway } from './patience.ts'
 
 type HeartbeatDeps = Pick<
   ComputeDeps,
-  'agent' | 'clock' | 'driver' | 'host' | 'ids' | 'incarnation' | 'log' | 'options'
+  'agent' | 'clock' | 'conductors' | 'driver' | 'host' | 'ids' | 'incarnation' | 'log' | 'options'
 >
+
+/** What this host understands. */
+const spoken = { [compute.topic]: compute.version }
 
 /**
  * One heartbeat a call: renews the leases of what is in hand, lets go of what the conductor says, and now and then tells
- * what the host has to give. `onStranger` is called where the conductor does not know this life of the host.
+ * what the host has to give, and each time how long it has not heard itself: its word gets through where it is deaf, too.
+ * `onStranger` is called where the conductor does not know this life of the host, or not these words.
  */
-export function heartbeats(deps: HeartbeatDeps, engine: Engine, onStranger: (e: unknown) => void): () => Promise<void> {
+export function heartbeats(
+  deps: HeartbeatDeps,
+  engine: Engine,
+  serving: Pick<Serving, 'heardAt'>,
+  onStranger: (e: unknown) => void,
+): () => Promise<void> {
   const { agent, clock, driver, ids, log, options } = deps
   // A lost answer must not cost more than one beat, or leases would lapse.
   const timeoutMs = options.heartbeatSeconds * 1000
@@ -26,13 +37,23 @@ export function heartbeats(deps: HeartbeatDeps, engine: Engine, onStranger: (e: 
   return async () => {
     const due = clock.now() - reportedAt >= options.reportSeconds * 1000
     const report = due ? await hostReport(driver).catch(unknown) : undefined
-    const said = { ...selfOf(deps), operations: engine.inHand(), ...(report ? { report } : {}) }
+    const { heardAt } = serving
+    const said = {
+      ...selfOf(deps),
+      operations: engine.inHand(),
+      contracts: spoken,
+      ...(heardAt === undefined ? {} : { deafMs: Math.max(0, Math.round(clock.now() - heardAt)) }),
+      ...(report ? { report } : {}),
+    }
     try {
       const ctx = serviceContext('compute', ids.requestId())
-      const { lost, cancelled } = await agent.heartbeat(ctx, said, { timeoutMs })
+      const { lost, cancelled, contracts } = await agent.heartbeat(ctx, said, { timeoutMs })
+      deps.conductors.learn(contracts)
       for (const operation of lost) engine.lose(operation)
       for (const operation of cancelled) engine.cancel(operation)
     } catch (e) {
+      // A conductor that is older than the last one: what it understands is to be heard anew.
+      if (isFailure(e, 'UnsupportedVersion')) deps.conductors.learn(undefined)
       if (!isAway(e)) return onStranger(e)
       log[away ? 'debug' : 'warn']({ why: reason(e) }, 'no conductor hears this host')
       away = true

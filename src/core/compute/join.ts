@@ -9,7 +9,17 @@ import type { PowerReports } from './power.ts'
 
 type JoinDeps = Pick<
   ComputeDeps,
-  'agent' | 'availabilityZone' | 'clock' | 'driver' | 'host' | 'hostId' | 'ids' | 'incarnation' | 'log' | 'version'
+  | 'agent'
+  | 'availabilityZone'
+  | 'conductors'
+  | 'clock'
+  | 'driver'
+  | 'host'
+  | 'hostId'
+  | 'ids'
+  | 'incarnation'
+  | 'log'
+  | 'version'
 >
 
 /** What this host has to give, as the conductor is told. */
@@ -39,7 +49,8 @@ async function joinOnce(deps: JoinDeps, engine: Engine, power: PowerReports): Pr
   const ctx = serviceContext('compute', ids.requestId())
   const report = await hostReport(driver)
   const said = { ...selfOf(deps), hostId, version, availabilityZone, report }
-  const { operations, instances } = await agent.hello(ctx, said)
+  const { operations, instances, contracts } = await agent.hello(ctx, said)
+  deps.conductors.learn(contracts)
   log.info({ instances: instances.length, operations: operations.length }, 'joined')
 
   const known = new Set(instances.map(({ id }) => id))

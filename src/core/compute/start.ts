@@ -2,7 +2,7 @@ import { every } from '../base/clock.ts'
 import { reason } from '../base/errors.ts'
 import { compute } from '../contracts/compute.ts'
 import { serviceContext } from '../model/context.ts'
-import { type Bus, served } from '../rpc/bus.ts'
+import { type Bus, type Serving, served } from '../rpc/bus.ts'
 import { type ComputeDeps, selfOf } from './deps.ts'
 import { type Engine, openEngine } from './engine.ts'
 import { heartbeats } from './heartbeat.ts'
@@ -34,25 +34,26 @@ export async function startCompute(deps: StartDeps): Promise<() => Promise<void>
   const stopped = new AbortController()
   const power = powerReports(deps, turns, stopped.signal)
   // Served before the conductor knows the host: what it sends from then on arrives. The engine lets it in after that.
-  const stopServing = await bus.serve([served(compute, computeManager(deps, engine))], {
+  const serving = await bus.serve([served(compute, computeManager(deps, engine))], {
     server: host,
     slots: options.slots,
     // Nobody asks just any host; and a host's own login may listen on nothing else.
     shared: false,
+    pingMs: options.pingSeconds * 1000,
   })
   try {
     await join(deps, engine, power, stopped.signal)
   } catch (e) {
-    await Promise.all([engine.stop(), stopServing()])
+    await Promise.all([engine.stop(), serving.stop()])
     await driver.close()
     throw e
   }
-  const stopPeriodic = startPeriodic(deps, { engine, images, power, stopped: stopped.signal })
+  const stopPeriodic = startPeriodic(deps, { serving, engine, images, power, stopped: stopped.signal })
   log.info({ driver: driver.name }, 'compute host is up')
 
   return async () => {
     stopped.abort()
-    const quiet = Promise.all([stopServing(), stopPeriodic()])
+    const quiet = Promise.all([serving.stop(), stopPeriodic()])
     await engine.stop()
     // A heartbeat that is still under way must not come after the farewell, but may not hold up the end either.
     await Promise.race([quiet, deps.clock.sleep(byeTimeoutMs)])
@@ -63,10 +64,10 @@ export async function startCompute(deps: StartDeps): Promise<() => Promise<void>
   }
 }
 
-type Parts = { engine: Engine; images: Images; power: PowerReports; stopped: AbortSignal }
+type Parts = { serving: Serving; engine: Engine; images: Images; power: PowerReports; stopped: AbortSignal }
 
 /** What a compute host does by itself from time to time, and when the bus or a guest changes. */
-function startPeriodic(deps: StartDeps, { engine, images, power, stopped }: Parts): () => Promise<unknown> {
+function startPeriodic(deps: StartDeps, { serving, engine, images, power, stopped }: Parts): () => Promise<unknown> {
   const { bus, clock, driver, log, options } = deps
   const die = deps.fatal ?? ((e: unknown) => void Promise.reject(e))
   let joining = false
@@ -82,7 +83,7 @@ function startPeriodic(deps: StartDeps, { engine, images, power, stopped }: Part
         joining = false
       })
   }
-  const beat = heartbeats(deps, engine, (e) => {
+  const beat = heartbeats(deps, engine, serving, (e) => {
     log.error({ why: reason(e) }, 'the conductor refuses the heartbeat; joining again')
     rejoin()
   })

@@ -8,6 +8,7 @@ import type { Published } from '../contracts/shapes.ts'
 import type { Db } from '../db/open.ts'
 import type { Overcommit } from '../model/capacity.ts'
 import type { Api } from '../rpc/contract.ts'
+import type { Speakers } from '../rpc/speakers.ts'
 
 /** What the conductor may be told; the configuration has the defaults and the reasons. */
 export type ConductorOptions = {
@@ -20,6 +21,8 @@ export type ConductorOptions = {
   readonly maxAttempts: number
   readonly heartbeatSeconds: number
   readonly serviceDownSeconds: number
+  /** How often a daemon calls itself through the bus. */
+  readonly pingSeconds: number
   readonly eventsMax: number
   readonly historyDays: number
   readonly operationsDays: number
@@ -43,6 +46,8 @@ export type ConductorDeps = {
   readonly scheduler: Api<typeof scheduler>
   /** Whoever keeps the broker: the embedded one itself, or RabbitMQ's management. */
   readonly broker: Api<typeof broker>
+  /** Which versions of the contracts the other daemons speak. */
+  readonly speakers: Speakers
   /** Sends an event on its way; never waits for a reader. */
   readonly publish: (key: string, event: Published) => void
   /** Where image files are kept. */

@@ -1,10 +1,12 @@
 import { every } from '../base/clock.ts'
 import { reason } from '../base/errors.ts'
+import { agent } from '../contracts/agent.ts'
+import { conductor } from '../contracts/conductor.ts'
 import { pruneEvents } from '../store/events.ts'
 import { pruneHistory } from '../store/history.ts'
 import { forgetKeys, pruneOperations } from '../store/operations.ts'
 import { capacityDrift } from '../store/placement.ts'
-import { dismissService, serviceHeartbeat } from '../store/services.ts'
+import { dismissService, serviceHeartbeat, spokenByServices } from '../store/services.ts'
 import { alive } from './actions/access.ts'
 import { ensureDefaults } from './defaults.ts'
 import type { ConductorDeps } from './deps.ts'
@@ -13,6 +15,9 @@ import { keyMs } from './operations/begin.ts'
 import { sweep } from './operations/sweep.ts'
 
 const binary = 'conductor'
+const spoken = { conductor: conductor.version, agent: agent.version }
+/** When this daemon last heard itself through the bus; undefined where it does not ask. */
+type Ears = { readonly heardAt: number | undefined }
 const upkeepMs = 60_000
 /** Rows that one round of upkeep removes from a table at most. */
 const pruneBatch = 500
@@ -24,13 +29,13 @@ const dayMs = 86_400_000
  * Starts what a conductor does by itself: its heartbeat, the sweep over open operations, and the upkeep of the tables.
  * The first heartbeat is written, and an empty cloud has its flavors, when this returns. The returned function stops it.
  */
-export async function startPeriodic(deps: ConductorDeps): Promise<() => Promise<void>> {
+export async function startPeriodic(deps: ConductorDeps, ears: Ears): Promise<() => Promise<void>> {
   const { db, clock, log, options } = deps
   await ensureDefaults(deps)
-  await beat(deps)
+  await beat(deps, ears)
   const complain = (what: string) => (e: unknown) => log.error({ err: e }, `${what} failed: ${reason(e)}`)
   const stops = [
-    every(clock, options.heartbeatSeconds * 1000, () => beat(deps), complain('heartbeat')),
+    every(clock, options.heartbeatSeconds * 1000, () => beat(deps, ears), complain('heartbeat')),
     every(clock, options.sweepSeconds * 1000, () => sweepAll(deps), complain('sweep')),
     every(clock, upkeepMs, () => upkeep(deps), complain('upkeep')),
   ]
@@ -42,8 +47,12 @@ export async function startPeriodic(deps: ConductorDeps): Promise<() => Promise<
   }
 }
 
-function beat({ db, clock, hostName: host, version, incarnation }: ConductorDeps): Promise<void> {
-  return serviceHeartbeat(db, { binary, host, version, incarnation }, clock.now())
+async function beat(deps: ConductorDeps, ears: Ears): Promise<void> {
+  const { db, clock, hostName: host, version, incarnation, speakers } = deps
+  const [now, heard] = [clock.now(), ears.heardAt]
+  const told = { deafMs: heard && Math.max(0, now - heard), contracts: spoken }
+  await serviceHeartbeat(db, { binary, host, version, incarnation, told }, now)
+  speakers.learn(await spokenByServices(db, alive(deps)))
 }
 
 /** After a great failure there is more than one round's work: goes on until a round finds less. */

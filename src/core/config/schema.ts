@@ -123,6 +123,12 @@ export const schema = z.strictObject({
   services: z.strictObject({
     heartbeatSeconds: option(seconds, 10, 'How often each daemon says that it is alive.', { unit: 's' }),
     downSeconds: option(seconds, 30, 'A daemon that has said nothing for this long is down.', { unit: 's' }),
+    pingSeconds: option(
+      seconds,
+      10,
+      'How often each daemon calls itself through the bus; after two misses it connects anew, after two and a half of these it is degraded.',
+      { unit: 's' },
+    ),
   }),
   scheduler: z.strictObject({
     slots: option(z.int().positive(), 16, 'Placements that one scheduler works on at once.'),

@@ -1,7 +1,7 @@
 import * as z from 'zod'
 import { powerStates } from '../model/instance.ts'
 import { kindNames } from '../model/operation.ts'
-import { call, contract } from '../rpc/contract.ts'
+import { call, contract, since } from '../rpc/contract.ts'
 import { diskFormats, Fault, HostName, Id, ImageFile, ImagePart, Metadata, Size } from './shapes.ts'
 
 /** Which process speaks: the host's name and one life of its daemon. A new life takes over what the old one held. */
@@ -48,8 +48,11 @@ const HostReport = z.object({
   total: Size,
 })
 
+/** The versions of contracts, by topic. */
+const Versions = z.record(z.string(), z.string())
+
 /** What a compute host may say to the conductors: on a topic of its own, the only one that a host's bus user may send to. */
-export const agent = contract('agent', '1.0', {
+export const agent = contract('agent', '1.1', {
   /**
    * A daemon has started: its host exists from now on. `hostId` is the identity kept in the host's state directory.
    * Answers with the instances that belong here and the open operations that it should take up. `HostMismatch` where
@@ -66,12 +69,23 @@ export const agent = contract('agent', '1.0', {
     z.object({
       operations: z.array(Id),
       instances: z.array(z.object({ id: Id, state: z.string(), power: z.enum(powerStates), generation: z.int() })),
+      /** What every conductor that is up understands: a host says nothing newer. */
+      contracts: Versions.optional(),
     }),
   ),
-  /** Alive, with fresh numbers; renews the leases of `operations`. Those not to go on with come back. */
+  /**
+   * Alive, with fresh numbers; renews the leases of `operations`. Those not to go on with come back. `deafMs`: how long ago
+   * the host last heard itself through the broker. `contracts`: what it understands itself.
+   */
   heartbeat: call(
-    z.object({ ...Self, report: HostReport.optional(), operations: z.array(Id) }),
-    z.object({ lost: z.array(Id), cancelled: z.array(Id), leaseUntil: z.int() }),
+    z.object({
+      ...Self,
+      report: HostReport.optional(),
+      operations: z.array(Id),
+      deafMs: since('1.1', z.int().nonnegative()),
+      contracts: since('1.1', Versions),
+    }),
+    z.object({ lost: z.array(Id), cancelled: z.array(Id), leaseUntil: z.int(), contracts: Versions.optional() }),
   ),
   /** Takes an operation for this host (compare and set). `OperationLost` where it is another's, or is over. */
   claim: call(z.object({ ...Self, operation: Id }), Work),

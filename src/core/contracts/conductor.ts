@@ -232,7 +232,7 @@ export const conductor = contract('conductor', '1.0', {
       services: z.array(Service),
       instances: z.record(z.string(), z.int()),
       operations: z.record(z.string(), z.int()),
-      hosts: z.object({ up: z.int(), down: z.int(), disabled: z.int() }),
+      hosts: z.object({ up: z.int(), degraded: z.int().optional(), down: z.int(), disabled: z.int() }),
     }),
   ),
   /** Answers as soon as a conductor with its database is there. */

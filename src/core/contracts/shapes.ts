@@ -2,6 +2,13 @@ import * as z from 'zod'
 import { instanceStates, powerStates } from '../model/instance.ts'
 import { kindNames, operationStates } from '../model/operation.ts'
 
+/**
+ * A set of words in an answer to which later versions may add: its reader takes any text, so that a new word spoils no
+ * answer. The type is that of the words known here, for those who write them; who reads does not count on there being no more.
+ */
+const growing = <T extends string>(words: readonly T[]): z.ZodType<T> =>
+  z.union([z.enum(words), z.string()]) as unknown as z.ZodType<T>
+
 /** What a person calls a thing: its name or its id; resolved on the server, so that a command is one round trip. */
 export const Ref = z.string().min(1, 'a name or id is needed').max(255)
 /** Milliseconds since the epoch. */
@@ -69,10 +76,10 @@ export type Image = z.infer<typeof Image>
 export const InstanceSummary = z.object({
   id: Id,
   name: z.string(),
-  status: z.enum(instanceStates),
+  status: growing(instanceStates),
   /** What its open operation is doing to it; absent at rest. */
   task: z.string().optional(),
-  power: z.enum(powerStates),
+  power: growing(powerStates),
   host: z.string().optional(),
   flavor: z.string(),
   image: z.string(),
@@ -90,8 +97,8 @@ export type Step = z.infer<typeof Step>
 /** An operation as lists show it. */
 export const OperationSummary = z.object({
   id: Id,
-  kind: z.enum(kindNames),
-  state: z.enum(operationStates),
+  kind: growing(kindNames),
+  state: growing(operationStates),
   instanceId: Id,
   instanceName: z.string(),
   /** The step it has reached; absent before the first. */
@@ -136,8 +143,10 @@ export const Instance = InstanceSummary.extend({
 })
 export type Instance = z.infer<typeof Instance>
 
-/** up: its heartbeat is fresh; down: it is not. */
+/** up: its heartbeat is fresh; down: it is not. Never another: who knows these two only would refuse the whole answer. */
 const serviceStates = ['up', 'down'] as const
+/** Of daemons that tell: when it last heard itself through the broker, and whether that is so long ago that it is deaf (degraded). */
+const Hearing = { heardAt: Time.optional(), deaf: z.boolean().optional() }
 /** A daemon of the cloud as it last reported; `status` is what an administrator has set. */
 export const Service = z.object({
   id: z.string(),
@@ -149,6 +158,9 @@ export const Service = z.object({
   disabledReason: z.string().optional(),
   seenAt: Time,
   startedAt: Time,
+  ...Hearing,
+  /** The versions of the contracts that it speaks, by topic. */
+  contracts: z.record(z.string(), z.string()).optional(),
 })
 export type Service = z.infer<typeof Service>
 
@@ -169,6 +181,7 @@ export const Host = z.object({
   limit: z.object({ vcpus: z.int(), memoryMb: z.int(), diskGb: z.int() }),
   instances: z.int().nonnegative(),
   seenAt: Time,
+  ...Hearing,
 })
 export type Host = z.infer<typeof Host>
 
@@ -194,17 +207,17 @@ export type Event = z.infer<typeof Event>
 export const Published = Event.extend({
   operation: z
     .object({
-      kind: z.enum(kindNames),
-      state: z.enum(operationStates),
+      kind: growing(kindNames),
+      state: growing(operationStates),
       step: z.string().optional(),
       attempt: z.int().nonnegative(),
       fault: Fault.optional(),
     })
     .optional(),
   /** The state in which the instance is now; absent where the event does not change it, or has removed it. */
-  status: z.enum(instanceStates).optional(),
+  status: growing(instanceStates).optional(),
   /** What the event has changed, as it was before. */
-  before: z.object({ status: z.enum(instanceStates).optional(), name: z.string().optional() }).optional(),
+  before: z.object({ status: growing(instanceStates).optional(), name: z.string().optional() }).optional(),
   /** Who asked for it. */
   userId: z.string().optional(),
   /** What an event of a service or a flavor is about. */

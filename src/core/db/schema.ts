@@ -49,6 +49,9 @@ export type Database = {
     disabled_reason: string | null
     seen_at: number
     started_at: number
+    told_by: string | null
+    deaf_ms: number | null
+    contracts: string | null
   }
   instances: {
     id: string

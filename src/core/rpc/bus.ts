@@ -5,6 +5,7 @@ import type { Tls } from '../base/tls.ts'
 import type { Api, Contract } from './contract.ts'
 import type { Notification } from './notifications.ts'
 import type { QueueFlags } from './topology.ts'
+import type { Cap } from './versions.ts'
 
 /** How to reach the bus, and what the process lends it. */
 export type BusOptions = {
@@ -40,6 +41,8 @@ type Target = {
   server?: string
   /** How long calls wait for their answer where a call says nothing else; the bus's own default otherwise. */
   timeoutMs?: number
+  /** What the other side speaks, where that is known: what it does not know is left out, or fails with `UnsupportedVersion`. */
+  cap?: Cap
 }
 
 /** As whom a server listens, and for how much at once. */
@@ -55,6 +58,22 @@ export type ServeOptions = {
    * refuses them with `Forbidden`.
    */
   forHosts?: boolean
+  /**
+   * How often it calls itself through the broker, in milliseconds; after two misses everything is declared anew on a new
+   * connection. Absent: never.
+   */
+  pingMs?: number
+}
+
+/** A server that runs. */
+export type Serving = {
+  /** Takes no more, then waits for what runs. */
+  stop(): Promise<void>
+  /**
+   * When it last heard itself, in milliseconds since the epoch; before the first time, when it began to serve. Undefined
+   * where it does not ask itself.
+   */
+  readonly heardAt: number | undefined
 }
 
 /** A contract and what carries it out. */
@@ -77,8 +96,8 @@ export type Bus = {
   client<C extends Contract>(contract: C, target?: Target): Api<C>
   /** Casts to every server of the topic. */
   fanout<C extends Contract>(contract: C): Api<C>
-  /** Serves contracts of one topic until the returned function is called (it stops taking, then waits for what runs). */
-  serve(services: readonly Served[], options: ServeOptions): Promise<() => Promise<void>>
+  /** Serves contracts of one topic until it is stopped. */
+  serve(services: readonly Served[], options: ServeOptions): Promise<Serving>
   /** Publishes a body on the events exchange (topic). Never waits for a reader. */
   publish(key: string, body: unknown): Promise<void>
   /**

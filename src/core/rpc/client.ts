@@ -4,6 +4,8 @@ import type { Calls } from './calls.ts'
 import type { Casts } from './casts.ts'
 import { check } from './check.ts'
 import type { Api, CallOptions, Contract, Methods } from './contract.ts'
+import { type Heading, headingOf } from './heading.ts'
+import type { Cap } from './versions.ts'
 
 /** What the functions of a contract send with. */
 export type ClientDeps = {
@@ -17,8 +19,7 @@ export type ClientDeps = {
 type Prepared = {
   readonly name: string
   readonly definition: Methods[string]
-  /** JSON of the message up to its arguments. */
-  readonly head: string
+  readonly heading: Heading
   readonly accept: ((topic: string) => (result: unknown) => unknown) | undefined
 }
 
@@ -27,11 +28,10 @@ const known = new WeakMap<Contract, readonly Prepared[]>()
 function prepare(contract: Contract): readonly Prepared[] {
   const before = known.get(contract)
   if (before !== undefined) return before
-  const { version, namespace } = contract
   const prepared = Object.entries(contract.methods).map(([name, definition]) => ({
     name,
     definition,
-    head: `${JSON.stringify({ method: name, ...(namespace === undefined ? {} : { namespace }), version }).slice(0, -1)},"args":`,
+    heading: headingOf(contract, name, definition),
     accept: definition.kind === 'call' ? answerReader(name, definition.result) : undefined,
   }))
   known.set(contract, prepared)
@@ -53,12 +53,17 @@ function answerReader(
     )
 }
 
-/** The functions of a contract, sending to a routing key. */
-export function makeClient<C extends Contract>(deps: ClientDeps, contract: C, target: string): Api<C> {
+/** The functions of a contract, sending to a routing key; what is newer than `cap` says is not sent. */
+export function makeClient<C extends Contract>(deps: ClientDeps, contract: C, target: string, cap?: Cap): Api<C> {
   const api: Record<string, (context: Context, args: unknown, options?: CallOptions) => Promise<unknown>> = {}
-  for (const { name, definition, head, accept } of prepare(contract)) {
-    const write = (context: Context, args: unknown): string =>
-      `${head}${JSON.stringify(check(definition.args, args, name))}${deps.writeContext(context)}`
+  for (const { name, definition, heading, accept } of prepare(contract)) {
+    const { plain, suit } = heading
+    const write = (context: Context, args: unknown): string => {
+      const checked = check(definition.args, args, name)
+      if (suit === undefined) return `${plain}${JSON.stringify(checked)}${deps.writeContext(context)}`
+      const fitted = suit(checked, cap?.())
+      return `${fitted.head}${JSON.stringify(fitted.args)}${deps.writeContext(context)}`
+    }
     if (accept === undefined) {
       api[name] = async (context, args) => deps.casts.send(target, name, write(context, args))
       continue
@@ -80,11 +85,12 @@ export function makeClient<C extends Contract>(deps: ClientDeps, contract: C, ta
 export function makeFanout<C extends Contract>(deps: ClientDeps, contract: C): Api<C> {
   const api: Record<string, (context: Context, args: unknown) => Promise<unknown>> = {}
   const target = contract.topic
-  for (const { name, definition, head } of prepare(contract)) {
+  for (const { name, definition, heading } of prepare(contract)) {
     api[name] = async (context, args) => {
       assert(definition.kind === 'cast', `${target}.${name} has an answer, and a fanout cannot gather answers`)
-      const message = `${head}${JSON.stringify(check(definition.args, args, name))}${deps.writeContext(context)}`
-      return deps.casts.fanout(target, name, message)
+      const checked = check(definition.args, args, name)
+      const { head, args: sent } = heading.suit?.(checked, undefined) ?? { head: heading.plain, args: checked }
+      return deps.casts.fanout(target, name, `${head}${JSON.stringify(sent)}${deps.writeContext(context)}`)
     }
   }
   return api as Api<C>

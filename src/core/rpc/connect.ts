@@ -58,9 +58,19 @@ export async function connectBus(options: BusOptions): Promise<Bus> {
         target?.timeoutMs === undefined ? deps : { ...deps, callTimeoutMs: target.timeoutMs },
         contract,
         target?.server === undefined ? contract.topic : `${contract.topic}.${target.server}`,
+        target?.cap,
       ),
     fanout: (contract) => makeFanout(deps, contract),
-    serve: async (services, serveOptions) => once(await startServer(link, calls, flags, services, serveOptions)),
+    async serve(services, serveOptions) {
+      const serving = await startServer(link, calls, flags, services, serveOptions)
+      const stop = once(() => serving.stop())
+      return {
+        stop,
+        get heardAt() {
+          return serving.heardAt
+        },
+      }
+    },
     publish: async (key, body) => events.publish(key, JSON.stringify(body ?? null)),
     notify: (notification) => notifications.publish(...writeNotification(notification)),
     subscribe: async (patterns, hear) => once(await startHearing(link, patterns, hear)),

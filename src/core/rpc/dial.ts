@@ -79,9 +79,9 @@ export async function hangUp(model: ChannelModel, limit: Promise<unknown>): Prom
   cut(model)
 }
 
-/** Ends the socket at once; a peer that is frozen would keep it, and our process, for long. */
-export function cut(model: ChannelModel): void {
-  socketOf(model)?.destroy()
+/** Ends the socket at once; a peer that is frozen would keep it, and our process, for long. With a reason, the connection fails of it. */
+export function cut(model: ChannelModel, why?: Error): void {
+  socketOf(model)?.destroy(why)
 }
 
 /**

@@ -4,6 +4,8 @@ import type { Served } from './bus.ts'
 import { check } from './check.ts'
 import type { Methods } from './contract.ts'
 import type { Request } from './request.ts'
+import { pingMethod } from './self-ping.ts'
+import { understands } from './versions.ts'
 
 type Handler = {
   readonly definition: Methods[string]
@@ -18,9 +20,6 @@ type Endpoint = {
 /** Carries out a request: `UnknownMethod`, `UnsupportedVersion`, `InvalidRequest`, or what the method fails with. */
 export type Dispatch = (request: Request) => Promise<unknown>
 
-/** What oslo.messaging's operators ping a server with. */
-const ping = 'oslo_rpc_server_ping'
-
 /** The contracts of one topic as one table, as oslo.messaging's dispatcher has its endpoints. */
 export function makeDispatch(services: readonly Served[]): { topic: string; dispatch: Dispatch } {
   const topic = services[0]?.contract.topic
@@ -29,7 +28,7 @@ export function makeDispatch(services: readonly Served[]): { topic: string; disp
   const endpoints = services.map(endpoint)
 
   const dispatch: Dispatch = async ({ method, namespace, version, args, context }) => {
-    if (method === ping) return 'pong'
+    if (method === pingMethod) return 'pong'
     const fit = endpoints.filter((e) => e.namespace === namespace)
     const full = namespace === undefined ? method : `${namespace}.${method}`
     if (fit.length === 0) fail('UnknownMethod', { topic, method: full })
@@ -52,16 +51,4 @@ function endpoint({ contract, api }: Served): Endpoint {
     handlers.set(name, { definition, run: async (context, args) => run.call(api, context, args) })
   }
   return { namespace: contract.namespace, version: contract.version, handlers }
-}
-
-/** Same major version, and a minor version that is not newer than ours. */
-function understands(own: string, asked: string): boolean {
-  const ours = parts(own)
-  const theirs = parts(asked)
-  return ours !== undefined && theirs !== undefined && ours[0] === theirs[0] && theirs[1] <= ours[1]
-}
-
-function parts(version: string): [number, number] | undefined {
-  const match = /^(\d{1,6})\.(\d{1,6})$/.exec(version)
-  return match === null ? undefined : [Number(match[1]), Number(match[2])]
 }

@@ -147,6 +147,11 @@ export class Link implements Holder {
     return kept
   }
 
+  /** Cuts the connection of now, where there is one: the next one declares everything anew. `why` is for the log. */
+  renew(why: string): void {
+    if (this.model !== undefined) cut(this.model, new Error(why))
+  }
+
   /** Lets a channel go. */
   async drop(kept: KeptChannel): Promise<void> {
     this.#channels.delete(kept)

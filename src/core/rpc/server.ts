@@ -1,7 +1,7 @@
 import type { Channel, ConsumeMessage } from 'amqplib'
 import { fail, isFailure, reason } from '../base/errors.ts'
 import { hostOfBusUser, hostsExchange, mainExchange } from '../model/bus-user.ts'
-import type { Served, ServeOptions } from './bus.ts'
+import type { Served, ServeOptions, Serving } from './bus.ts'
 import { type Calls, fits } from './calls.ts'
 import { type Consumer, consumeQueue } from './consume.ts'
 import { type Dispatch, makeDispatch } from './dispatch.ts'
@@ -11,6 +11,7 @@ import { writeFailure } from './failure.ts'
 import type { Link } from './link.ts'
 import { beatMs, type ReturnPath, readRequest, returnPath, uniqueId } from './request.ts'
 import { retireQueue } from './retire.ts'
+import { pingMethod, startSelfPing } from './self-ping.ts'
 import { fanoutQueue, type QueueFlags, topicQueue } from './topology.ts'
 
 /** How many finished messages a server remembers, to know their duplicates. */
@@ -24,16 +25,21 @@ type Deps = {
   readonly forHosts: boolean
 }
 
-/** Serves contracts of one topic until the returned function is called. */
+/** Serves contracts of one topic until it is stopped. */
 export async function startServer(
   link: Link,
   calls: Calls,
   flags: QueueFlags,
   services: readonly Served[],
   options: ServeOptions,
-): Promise<() => Promise<void>> {
+): Promise<Serving> {
   const { topic, dispatch } = makeDispatch(services)
-  const work = makeWork({ link, calls, dispatch, topic, forHosts: options.forHosts ?? false })
+  let lastPing: string | undefined
+  const hear: Dispatch = (request) => {
+    if (request.method === pingMethod) lastPing = request.context.requestId
+    return dispatch(request)
+  }
+  const work = makeWork({ link, calls, dispatch: hear, topic, forHosts: options.forHosts ?? false })
   const slots = makeSlots(options.slots)
   const fanout = fanoutQueue(topic, link.ids.hex())
   const own = topicQueue(`${topic}.${options.server}`, flags)
@@ -42,6 +48,7 @@ export async function startServer(
   // A host's login may not have one.
   const plans = link.reach.host === undefined ? [...addressed, fanout] : addressed
   let consumers: Consumer[] = []
+  let deliveries = 0
 
   const kept = await link.keep({
     name: `${topic}.${options.server}`,
@@ -50,10 +57,20 @@ export async function startServer(
       await channel.prefetch(options.slots)
       const take = (message: ConsumeMessage) => slots.take(() => work(channel, message))
       consumers = []
-      for (const plan of plans) consumers.push(await consumeQueue(link, channel, plan, take))
+      const takeOwn = (message: ConsumeMessage) => {
+        deliveries++
+        take(message)
+      }
+      for (const plan of plans) consumers.push(await consumeQueue(link, channel, plan, plan === own ? takeOwn : take))
     },
   })
-  return async () => {
+  const { pingMs } = options
+  const ears = { target: own.name, deliveries: () => deliveries, full: slots.full, lastPing: () => lastPing }
+  // A host's own login may not send to its own queue.
+  const asks = pingMs !== undefined && link.reach.host === undefined
+  const ping = asks ? startSelfPing(link, calls, { ...ears, everyMs: pingMs }) : undefined
+  const stop = async () => {
+    ping?.stop()
     link.hasten()
     for (const consumer of consumers) consumer.letGo()
     if (flags.autoDelete)
@@ -64,10 +81,18 @@ export async function startServer(
     await Promise.race([gone, link.limit()])
     await link.drop(kept)
   }
+  return {
+    stop,
+    get heardAt() {
+      return ping?.heardAt
+    },
+  }
 }
 
+type Slots = { take(work: () => Promise<void>): void; full(): boolean; idle(): Promise<void> }
+
 /** Lets at most `count` pieces of work run at once: prefetch counts for each queue alone. `work` must not fail. */
-function makeSlots(count: number): { take(work: () => Promise<void>): void; idle(): Promise<void> } {
+function makeSlots(count: number): Slots {
   const waiting: Array<() => Promise<void>> = []
   const idlers: Array<() => void> = []
   let running = 0
@@ -85,6 +110,7 @@ function makeSlots(count: number): { take(work: () => Promise<void>): void; idle
       if (running < count) void run(work)
       else waiting.push(work)
     },
+    full: () => running >= count,
     idle: () => (running === 0 ? Promise.resolve() : new Promise((resolve) => idlers.push(resolve))),
   }
 }

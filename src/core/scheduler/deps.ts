@@ -5,6 +5,7 @@ import type { compute } from '../contracts/compute.ts'
 import type { Published } from '../contracts/shapes.ts'
 import type { Db } from '../db/handle.ts'
 import type { Api } from '../rpc/contract.ts'
+import type { Speakers } from '../rpc/speakers.ts'
 import type { SchedulerOptions } from './options.ts'
 
 /** All that a scheduler leans on. It opens the database, and touches no host but by message. */
@@ -19,6 +20,8 @@ export type SchedulerDeps = {
   readonly incarnation: string
   /** The compute service of one host. */
   readonly computeOn: (host: string) => Pick<Api<typeof compute>, 'run'>
+  /** Which versions of the contracts the other daemons speak. */
+  readonly speakers: Speakers
   /** Sends an event on its way; never waits for a reader. */
   readonly publish: (key: string, event: Published) => void
   readonly options: SchedulerOptions

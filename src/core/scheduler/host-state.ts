@@ -19,4 +19,6 @@ type HostService = {
   readonly disabledReason: string | undefined
   /** Milliseconds since the epoch. */
   readonly seenAt: number
+  /** How long it had not heard itself then; undefined where it does not tell. */
+  readonly deafMs?: number | undefined
 }

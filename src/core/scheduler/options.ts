@@ -14,6 +14,8 @@ export type SchedulerOptions = Overcommit & {
   /** A compute service that was silent for longer counts as down. */
   readonly serviceDownSeconds: number
   readonly heartbeatSeconds: number
+  /** How often a daemon calls itself through the bus. */
+  readonly pingSeconds: number
 }
 
 type NamedFilter = { readonly name: string; readonly filter: Filter }

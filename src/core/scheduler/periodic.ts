@@ -1,21 +1,35 @@
 import { every } from '../base/clock.ts'
-import { dismissService, serviceHeartbeat } from '../store/services.ts'
+import { scheduler } from '../contracts/scheduler.ts'
+import { dismissService, serviceHeartbeat, spokenByServices } from '../store/services.ts'
 import type { SchedulerDeps } from './deps.ts'
 
-type PeriodicDeps = Pick<SchedulerDeps, 'db' | 'clock' | 'log' | 'version' | 'hostName' | 'incarnation' | 'options'>
+type PeriodicDeps = Pick<
+  SchedulerDeps,
+  'db' | 'clock' | 'log' | 'version' | 'hostName' | 'incarnation' | 'options' | 'speakers'
+>
+
+const spoken = { scheduler: scheduler.version }
+/** When this daemon last heard itself through the bus; undefined where it does not ask. */
+type Ears = { readonly heardAt: number | undefined }
 
 /**
  * Reports this scheduler as alive, for the first time before it returns. The answer ends that: the service is down from
  * then on.
  */
-export async function startPeriodic(deps: PeriodicDeps): Promise<() => Promise<void>> {
-  const { db, clock, log, version, hostName, incarnation, options } = deps
+export async function startPeriodic(deps: PeriodicDeps, ears: Ears): Promise<() => Promise<void>> {
+  const { db, clock, log, version, hostName, incarnation, options, speakers } = deps
   const life = { binary: 'scheduler', host: hostName, version, incarnation }
-  const beat = () => serviceHeartbeat(db, life, clock.now())
+  const alive = () => ({ now: clock.now(), downMs: options.serviceDownSeconds * 1000 })
+  const beat = async () => {
+    const [now, heard] = [clock.now(), ears.heardAt]
+    const told = { deafMs: heard && Math.max(0, now - heard), contracts: spoken }
+    await serviceHeartbeat(db, { ...life, told }, now)
+    speakers.learn(await spokenByServices(db, alive()))
+  }
   await beat()
   const stop = every(clock, options.heartbeatSeconds * 1000, beat, (e) => log.warn({ err: e }, 'heartbeat failed'))
   return async () => {
     await stop()
-    await dismissService(db, life, { now: clock.now(), downMs: options.serviceDownSeconds * 1000 })
+    await dismissService(db, life, alive())
   }
 }

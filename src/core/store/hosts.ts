@@ -8,7 +8,7 @@ import type { Database } from '../db/schema.ts'
 import type { Overcommit } from '../model/capacity.ts'
 import { limits } from '../model/capacity.ts'
 import type { Size } from '../model/instance.ts'
-import type { Liveness } from './services.ts'
+import { deafMsOf, type Healthy, hearing } from './services.ts'
 
 /** What a compute daemon says of its host when it starts. */
 export type HostSelf = {
@@ -85,13 +85,14 @@ export async function hostIncarnation(db: Db, name: string): Promise<string | un
 /** All hosts, or the one that is named. One query. */
 export async function listHosts(
   db: Db,
-  { alive, overcommit, name }: { alive: Liveness; overcommit: Overcommit; name?: string | undefined },
+  { alive, overcommit, name }: { alive: Healthy; overcommit: Overcommit; name?: string | undefined },
 ): Promise<Host[]> {
   const rows = await db
     .selectFrom('hosts as h')
     .leftJoin('services as s', (join) => join.onRef('s.host', '=', 'h.name').on('s.binary', '=', 'compute'))
     .selectAll('h')
-    .select(['s.seen_at', 's.disabled', 's.disabled_reason'])
+    .select(['s.seen_at', 's.disabled', 's.disabled_reason', 's.told_by', 's.deaf_ms'])
+    .select('s.incarnation as service_life')
     .$if(name !== undefined, (q) => q.where('h.name', '=', name as string))
     .orderBy('h.name')
     .execute()
@@ -102,7 +103,7 @@ export async function listHosts(
 export async function hostCalled(
   db: Db,
   name: string,
-  asked: { alive: Liveness; overcommit: Overcommit },
+  asked: { alive: Healthy; overcommit: Overcommit },
 ): Promise<Host> {
   const [host] = await listHosts(db, { ...asked, name })
   return host ?? failHostNotFound(db, name)
@@ -145,9 +146,12 @@ type HostRow = Selectable<Database['hosts']> & {
   seen_at: number | null
   disabled: number | null
   disabled_reason: string | null
+  told_by: string | null
+  deaf_ms: number | null
+  service_life: string | null
 }
 
-function toHost(row: HostRow, { now, downMs }: Liveness, overcommit: Overcommit): Host {
+function toHost(row: HostRow, { now, downMs, deafMs }: Healthy, overcommit: Overcommit): Host {
   const total = { vcpus: row.total_vcpus, memoryMb: row.total_memory_mb, diskGb: row.total_disk_gb }
   return {
     name: row.name,
@@ -163,5 +167,6 @@ function toHost(row: HostRow, { now, downMs }: Liveness, overcommit: Overcommit)
     limit: limits(total, overcommit),
     instances: row.instances,
     seenAt: row.seen_at ?? 0,
+    ...hearing(row.seen_at ?? 0, deafMsOf({ ...row, incarnation: row.service_life ?? '' }), deafMs),
   }
 }

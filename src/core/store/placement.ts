@@ -7,6 +7,7 @@ import { tx } from '../db/tx.ts'
 import type { Size } from '../model/instance.ts'
 import { saveDecision } from './decisions.ts'
 import { addEvents } from './events.ts'
+import { deafMsOf } from './services.ts'
 
 /** A host as placement sees it: `service` is absent where its compute daemon was never heard of. */
 export type HostRoom = {
@@ -16,7 +17,9 @@ export type HostRoom = {
   used: Size
   instances: number
   failedAt: number | undefined
-  service: { disabled: boolean; disabledReason: string | undefined; seenAt: number } | undefined
+  service:
+    | { disabled: boolean; disabledReason: string | undefined; seenAt: number; deafMs: number | undefined }
+    | undefined
 }
 
 /** A boot that waits for a host. */
@@ -60,6 +63,9 @@ export async function hostsForPlacement(db: Db): Promise<HostRoom[]> {
       's.disabled',
       's.disabled_reason',
       's.seen_at',
+      's.told_by',
+      's.deaf_ms',
+      's.incarnation',
     ])
     .orderBy('h.name')
     .execute()
@@ -73,7 +79,12 @@ export async function hostsForPlacement(db: Db): Promise<HostRoom[]> {
     service:
       row.seen_at === null
         ? undefined
-        : { disabled: row.disabled === 1, disabledReason: row.disabled_reason ?? undefined, seenAt: row.seen_at },
+        : {
+            disabled: row.disabled === 1,
+            disabledReason: row.disabled_reason ?? undefined,
+            seenAt: row.seen_at,
+            deafMs: deafMsOf({ ...row, incarnation: row.incarnation ?? '' }),
+          },
   }))
 }
 

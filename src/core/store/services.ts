@@ -7,8 +7,19 @@ import type { Database } from '../db/schema.ts'
 /** When a service counts as up: it was seen at `downMs` before `now` at the earliest. */
 export type Liveness = { now: number; downMs: number }
 
+/** And as hearing: when it was last seen, it had heard itself `deafMs` before at the earliest. */
+export type Healthy = Liveness & { deafMs: number }
+
+/** What a service tells of itself; who tells nothing is older than the question. */
+export type ServiceTold = {
+  /** How long it has not heard itself, in milliseconds. */
+  deafMs?: number | undefined
+  /** The versions of the contracts that it speaks, by topic. */
+  contracts?: Readonly<Record<string, string>> | undefined
+}
+
 /** One process of the cloud: a program's name, the host it runs on, one life of it. */
-export type ServiceLife = { binary: string; host: string; version: string; incarnation: string }
+export type ServiceLife = { binary: string; host: string; version: string; incarnation: string; told?: ServiceTold }
 
 /** What people call a service: `compute@host1`. */
 export const serviceId = (binary: string, host: string): string => `${binary}@${host}`
@@ -17,14 +28,23 @@ export const serviceId = (binary: string, host: string): string => `${binary}@${
 export async function serviceHeartbeat(db: Db, life: ServiceLife, now: number): Promise<void> {
   if (await seeService(db, life, now)) return
   const id = serviceId(life.binary, life.host)
-  const fresh = { version: life.version, incarnation: life.incarnation, seen_at: now, started_at: now }
+  const { version, incarnation } = life
+  const fresh = { version, incarnation, seen_at: now, started_at: now, ...toldColumns(life) }
   const update = () => db.updateTable('services').set(fresh).where('id', '=', id).executeTakeFirst()
   const { numUpdatedRows } = await update()
   if (numUpdatedRows === 1n) return
   try {
     await db
       .insertInto('services')
-      .values({ id, binary: life.binary, host: life.host, ...fresh, disabled: 0, disabled_reason: null })
+      .values({
+        id,
+        binary: life.binary,
+        host: life.host,
+        ...fresh,
+        disabled: 0,
+        disabled_reason: null,
+        ...toldColumns(life),
+      })
       .execute()
   } catch (e) {
     if (!isUniqueViolation(e)) throw e
@@ -35,12 +55,12 @@ export async function serviceHeartbeat(db: Db, life: ServiceLife, now: number): 
 /** Notes that this very life of a service is alive; false where another life has taken its place, or it is unknown. */
 export async function seeService(
   db: Db,
-  { binary, host, incarnation }: Pick<ServiceLife, 'binary' | 'host' | 'incarnation'>,
+  { binary, host, incarnation, told }: Omit<ServiceLife, 'version'>,
   now: number,
 ): Promise<boolean> {
   const { numUpdatedRows } = await db
     .updateTable('services')
-    .set({ seen_at: now })
+    .set({ seen_at: now, ...(told === undefined ? {} : toldColumns({ incarnation, told })) })
     .where('id', '=', serviceId(binary, host))
     .where('incarnation', '=', incarnation)
     .executeTakeFirst()
@@ -75,15 +95,28 @@ export async function heardSince(db: Db, alive: Liveness): Promise<number | unde
 }
 
 /** One service by its id. */
-export async function findService(db: Db, id: string, alive: Liveness): Promise<Service | undefined> {
+export async function findService(db: Db, id: string, alive: Healthy): Promise<Service | undefined> {
   const row = await db.selectFrom('services').selectAll().where('id', '=', id).executeTakeFirst()
   return row && toService(row, alive)
 }
 
 /** Every service that has ever reported. */
-export async function listServices(db: Db, alive: Liveness): Promise<Service[]> {
+export async function listServices(db: Db, alive: Healthy): Promise<Service[]> {
   const rows = await db.selectFrom('services').selectAll().orderBy('binary').orderBy('host').execute()
   return rows.map((row) => toService(row, alive))
+}
+
+/** What one service has told of the contracts that it speaks. */
+type Spoken = { binary: string; host: string; contracts: Readonly<Record<string, string>> | undefined }
+
+/** What all services that are up have told of the contracts that they speak. */
+export async function spokenByServices(db: Db, alive: Liveness): Promise<Spoken[]> {
+  const rows = await db
+    .selectFrom('services')
+    .select(['binary', 'host', 'incarnation', 'told_by', 'contracts'])
+    .where('seen_at', '>=', alive.now - alive.downMs)
+    .execute()
+  return rows.map((row) => ({ binary: row.binary, host: row.host, contracts: contractsOf(row) }))
 }
 
 /** Takes a service out of use, or back in; false where there is none of this id. */
@@ -115,7 +148,32 @@ export async function dismissService(
   return numUpdatedRows === 1n
 }
 
-function toService(row: Selectable<Database['services']>, { now, downMs }: Liveness): Service {
+type Row = Selectable<Database['services']>
+
+const toldColumns = ({ incarnation, told }: Pick<ServiceLife, 'incarnation' | 'told'>) => ({
+  told_by: told === undefined ? null : incarnation,
+  deaf_ms: told?.deafMs === undefined ? null : Math.round(told.deafMs),
+  contracts: told?.contracts === undefined ? null : JSON.stringify(told.contracts),
+})
+
+/** How long the service had not heard itself when it was last seen; undefined where this life has not told. */
+export const deafMsOf = (row: Pick<Row, 'incarnation' | 'told_by' | 'deaf_ms'>): number | undefined =>
+  row.told_by === row.incarnation ? (row.deaf_ms ?? undefined) : undefined
+
+const contractsOf = (row: Pick<Row, 'incarnation' | 'told_by' | 'contracts'>): Record<string, string> | undefined =>
+  row.told_by === row.incarnation && row.contracts !== null ? JSON.parse(row.contracts) : undefined
+
+/** When a service last heard itself, and whether that is too long ago. */
+export function hearing(
+  seenAt: number,
+  deafMs: number | undefined,
+  limitMs: number,
+): { heardAt?: number; deaf?: boolean } {
+  return deafMs === undefined ? {} : { heardAt: Math.max(0, seenAt - deafMs), deaf: deafMs > limitMs }
+}
+
+function toService(row: Row, { now, downMs, deafMs }: Healthy): Service {
+  const contracts = contractsOf(row)
   return {
     id: row.id,
     binary: row.binary,
@@ -126,5 +184,7 @@ function toService(row: Selectable<Database['services']>, { now, downMs }: Liven
     ...(row.disabled_reason === null ? {} : { disabledReason: row.disabled_reason }),
     seenAt: row.seen_at,
     startedAt: row.started_at,
+    ...hearing(row.seen_at, deafMsOf(row), deafMs),
+    ...(contracts === undefined ? {} : { contracts }),
   }
 }

@@ -10,6 +10,7 @@ import { type Engine, openEngine } from '../../../src/core/compute/engine.ts'
 import { openImages } from '../../../src/core/compute/images.ts'
 import { newTurns } from '../../../src/core/compute/turns.ts'
 import { serviceContext } from '../../../src/core/model/context.ts'
+import { SpokenBy } from '../../../src/core/rpc/versions.ts'
 import type { Driver, Guest } from '../../../src/core/virt/driver.ts'
 import { type FakeDriver, openFake } from '../../../src/core/virt/fake/driver.ts'
 import { StandIn } from './stand-in.ts'
@@ -115,11 +116,12 @@ export async function newRig() {
     version: '1',
     driver: stops.driver,
     agent: conductor.agent(),
+    conductors: new SpokenBy(),
     clock,
     ids: systemIds,
     log: silentLog,
     imageDir,
-    options: { heartbeatSeconds: 10, reportSeconds: 60, graceSeconds: 60, slots: 8, minFreeDiskGb: 0 },
+    options: { heartbeatSeconds: 10, pingSeconds: 10, reportSeconds: 60, graceSeconds: 60, slots: 8, minFreeDiskGb: 0 },
   })
   /** A daemon that has joined. */
   const life = async (): Promise<{ engine: Engine; deps: ComputeDeps }> => {

@@ -16,7 +16,7 @@ function newBus() {
   const bus: Pick<Bus, 'serve' | 'onLink'> = {
     async serve(services) {
       served.push(services[0]!.api as unknown as Api<typeof compute>)
-      return async () => void served.pop()
+      return { stop: async () => void served.pop(), heardAt: undefined }
     },
     onLink(listener) {
       links.add(listener)

@@ -16,6 +16,7 @@ import type { Db } from '../../../src/core/db/open.ts'
 import { limits } from '../../../src/core/model/capacity.ts'
 import type { Context } from '../../../src/core/model/context.ts'
 import type { Api, Args } from '../../../src/core/rpc/contract.ts'
+import { Speakers } from '../../../src/core/rpc/speakers.ts'
 import { addFlavors } from '../../../src/core/store/flavors.ts'
 import { addImage } from '../../../src/core/store/images.ts'
 import {
@@ -35,6 +36,7 @@ export const options: ConductorOptions = {
   maxAttempts: 3,
   heartbeatSeconds: 10,
   serviceDownSeconds: 30,
+  pingSeconds: 10,
   eventsMax: 1000,
   historyDays: 90,
   operationsDays: 30,
@@ -118,6 +120,7 @@ export class Rig {
       version: '1.2.3',
       hostName: 'control',
       incarnation: 'conductor-life',
+      speakers: new Speakers(),
       computeOn: (host) => ({
         run: async (_ctx, { operation }) => hear(host, operation),
         consoleLog: async (_ctx, { instance, lines }) => ({ text: `${host} ${instance} ${lines}` }),

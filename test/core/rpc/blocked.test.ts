@@ -202,7 +202,7 @@ describe.each(brokers)('a broker that takes no messages: %s', (_name, open) => {
     const [server, serverBlocked] = await bus(broker.url, { graceMs: 1_000 })
     const [caller, blocked] = await bus(broker.url, { graceMs: 1_000 })
     const hold = later()
-    const stop = await server.serve([served(Toys, toys({ slow: () => hold.promise.then(() => 'done') }))], {
+    const { stop } = await server.serve([served(Toys, toys({ slow: () => hold.promise.then(() => 'done') }))], {
       server: 'h',
       slots: 2,
     })

@@ -249,7 +249,7 @@ describe.each(brokers)('wrong messages on %s', (_name, open) => {
         return hold.promise
       },
     })
-    const stop = await server.serve([served(Toys, api)], { server: 'twice', slots: 4, shared: false })
+    const { stop } = await server.serve([served(Toys, api)], { server: 'twice', slots: 4, shared: false })
     const id = 'the-same-id'
     const answers: unknown[] = []
     const both = later()
@@ -271,7 +271,7 @@ describe.each(brokers)('wrong messages on %s', (_name, open) => {
 
   test('signs of life go out twice in each monitor interval, and a ping is answered', async () => {
     const hold = later<string>()
-    const stop = await server.serve([served(Toys, toys({ slow: () => hold.promise }))], {
+    const { stop } = await server.serve([served(Toys, toys({ slow: () => hold.promise }))], {
       server: 'beats',
       slots: 1,
       shared: false,

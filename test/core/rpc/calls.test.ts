@@ -113,7 +113,7 @@ describe.each(brokers)('call and cast on %s', (_name, open) => {
 
   test('a fanout after the last server has gone, and come again, still arrives', async () => {
     const [server, caller] = [await bus(), await bus()]
-    const stop = await server.serve([served(Toys, toys())], { server: 'a', slots: 1 })
+    const { stop } = await server.serve([served(Toys, toys())], { server: 'a', slots: 1 })
     await caller.fanout(Toys).drop(context(), { what: '1' })
     await stop()
     await caller.fanout(Toys).drop(context(), { what: '2' })
@@ -259,7 +259,7 @@ describe.each(brokers)('call and cast on %s', (_name, open) => {
         return hold.promise
       },
     })
-    const stop = await server.serve([served(Toys, api)], { server: 'h', slots: 2 })
+    const { stop } = await server.serve([served(Toys, api)], { server: 'h', slots: 2 })
     const client = caller.client(Toys, { server: 'h' })
     const answer = client.slow(context(), { ms: 0 })
     await begun.promise
@@ -291,7 +291,8 @@ describe.each(brokers)('call and cast on %s', (_name, open) => {
   test('versions: an older minor is served, a newer one and another major are not', async () => {
     const [server, caller] = [await bus(), await bus()]
     await server.serve([served(Toys, toys())], { server: 'h', slots: 1 })
-    const at = (version: string) => caller.client(contract('toys', version, { add: Toys.methods.add }))
+    const at = (version: string) =>
+      caller.client(contract('toys', version, { add: { ...Toys.methods.add, since: version } }))
     expect(await at('1.0').add(context(), { a: 1, b: 1 })).toEqual({ sum: 2 })
     for (const version of ['1.4', '2.0', '0.9', 'one']) {
       expect(await refusal(at(version).add(context(), { a: 1, b: 1 }))).toMatchObject({

@@ -259,7 +259,7 @@ describe.each(brokers)('a bus that is lost, on %s', (_name, open) => {
     expect(server.up).toBe(true)
     const python = await bus(at.url, { queues: { durable: false, autoDelete: false } })
     await peer.channel.assertQueue('toys', { durable: false, autoDelete: false })
-    const stop = await python.serve([served(Toys, toys())], { server: 'h', slots: 1 })
+    const { stop } = await python.serve([served(Toys, toys())], { server: 'h', slots: 1 })
     expect(await server.client(Toys, { server: 'h' }).add(context(), { a: 1, b: 1 })).toEqual({ sum: 2 })
     await stop()
     expect(await python.queues(['toys.h', 'toys.none'])).toEqual([

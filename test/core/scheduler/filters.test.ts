@@ -4,7 +4,7 @@ import { filters } from '../../../src/core/scheduler/filters/index.ts'
 import type { HostState } from '../../../src/core/scheduler/host-state.ts'
 import { host, now, question } from './samples.ts'
 
-const table = filters({ serviceDownSeconds: 30 })
+const table = filters({ serviceDownSeconds: 30, pingSeconds: 10 })
 const size = { vcpus: 1, memoryMb: 2048, diskGb: 10 }
 const used = { vcpus: 0, memoryMb: 0, diskGb: 0 }
 const service = { disabled: false, disabledReason: undefined, seenAt: now }
@@ -36,6 +36,13 @@ const cases: Case[] = [
     when: 'it went silent',
     host: { service: { ...service, seenAt: now - 83_400 } },
     no: 'down: not heard of for 83 s (at most 30 s)',
+  },
+  { filter: 'compute-up', when: 'it heard itself just in time', host: { service: { ...service, deafMs: 25_000 } } },
+  {
+    filter: 'compute-up',
+    when: 'it reported just now, and is deaf',
+    host: { service: { ...service, deafMs: 41_700 } },
+    no: 'degraded: has not heard itself on the bus for 41 s (at most 25 s)',
   },
   {
     filter: 'compute-up',

@@ -334,7 +334,7 @@ describe.each(found)('placing on $name', ({ open }) => {
   test('the scheduler shows as a service that is alive until it stops', async () => {
     const { deps } = rig(db)
     const service = () => db.selectFrom('services').selectAll().executeTakeFirstOrThrow()
-    const stop = await startPeriodic(deps)
+    const stop = await startPeriodic(deps, { heardAt: undefined })
     expect(await service()).toMatchObject({ id: 'scheduler@control', version: '1.2.3', disabled: 0 })
     const alive = Number((await service()).seen_at)
     await stop()

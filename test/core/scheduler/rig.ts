@@ -4,6 +4,7 @@ import { Failure } from '../../../src/core/base/errors.ts'
 import { systemIds } from '../../../src/core/base/ids.ts'
 import { silentLog } from '../../../src/core/base/log.ts'
 import type { Db } from '../../../src/core/db/handle.ts'
+import { Speakers } from '../../../src/core/rpc/speakers.ts'
 import type { SchedulerDeps } from '../../../src/core/scheduler/deps.ts'
 import type { SchedulerOptions } from '../../../src/core/scheduler/options.ts'
 import { options } from './samples.ts'
@@ -148,6 +149,7 @@ export function rig(db: Db, but: { options?: Partial<SchedulerOptions>; silent?:
     version: '1.2.3',
     hostName: 'control',
     incarnation: 'life',
+    speakers: new Speakers(),
     computeOn: (host) => ({
       async run(_ctx, { operation }) {
         if (silent.has(host)) throw new Failure('HostUnreachable', { target: `compute.${host}` })

@@ -52,6 +52,7 @@ export const options = (but: Partial<SchedulerOptions> = {}): SchedulerOptions =
   reservedMemoryMb: 0,
   reservedDiskGb: 0,
   serviceDownSeconds: 30,
+  pingSeconds: 10,
   heartbeatSeconds: 10,
   ...but,
 })

@@ -1,11 +1,20 @@
 import { fail } from '../../base/errors.ts'
-import type { agent } from '../../contracts/agent.ts'
+import { agent } from '../../contracts/agent.ts'
 import { isUniqueViolation } from '../../db/dialect.ts'
 import type { Context } from '../../model/context.ts'
+import { healthOf } from '../../model/health.ts'
 import type { Args, Result } from '../../rpc/contract.ts'
 import { addHost, type HostSelf, lockHost, updateHost, updateHostReport } from '../../store/hosts.ts'
 import { instancesOn } from '../../store/instances.ts'
-import { dismissService, isServiceUp, seeService, serviceHeartbeat } from '../../store/services.ts'
+import {
+  dismissService,
+  findService,
+  isServiceUp,
+  type ServiceTold,
+  seeService,
+  serviceHeartbeat,
+  serviceId,
+} from '../../store/services.ts'
 import { dropLeases, openOperationsOn, renewLeases } from '../../store/transitions.ts'
 import type { ConductorDeps } from '../deps.ts'
 import { change } from '../operations/change.ts'
@@ -28,7 +37,8 @@ export async function hello(
   const greet = () =>
     change(deps, async (db, note) => {
       const known = await lockHost(db, name)
-      const wasUp = await isServiceUp(db, binary, name, now)
+      const before = await findService(db, serviceId(binary, name), now)
+      const wasUp = before?.state === 'up'
       if (known && known.hostId !== hostId) {
         if (known.instances > 0 || wasUp) fail('HostMismatch', { host: name, known: known.hostId, presented: hostId })
       }
@@ -36,7 +46,7 @@ export async function hello(
       else await addHost(db, self, now.now)
       await serviceHeartbeat(db, { binary, host: name, version, incarnation }, now.now)
       // A daemon says it again each time that its link to the bus comes back.
-      if (!wasUp || known?.incarnation !== incarnation)
+      if (!before || healthOf(before) !== 'up' || known?.incarnation !== incarnation)
         note({
           at: now.now,
           type: 'host.up',
@@ -45,7 +55,11 @@ export async function hello(
           projectId: ctx.projectId,
           message: `${report.driver} (${report.accelerator}), version ${version}`,
         })
-      return { operations: await openOperationsOn(db, name), instances: await instancesOn(db, name) }
+      return {
+        operations: await openOperationsOn(db, name),
+        instances: await instancesOn(db, name),
+        contracts: understood(deps),
+      }
     })
   // The first word of a new host, said twice at the same moment: the second finds it known.
   return greet().catch((e) => (isUniqueViolation(e) ? greet() : Promise.reject(e)))
@@ -58,23 +72,55 @@ export async function hello(
  */
 export async function heartbeat(
   deps: ConductorDeps,
-  _ctx: Context,
-  { host, incarnation, report, operations }: Args<typeof agent, 'heartbeat'>,
+  ctx: Context,
+  { host, incarnation, report, operations, deafMs, contracts }: Args<typeof agent, 'heartbeat'>,
 ): Promise<Result<typeof agent, 'heartbeat'>> {
-  const { db, clock, options } = deps
-  const now = clock.now()
+  const { db, options, speakers } = deps
+  const limits = alive(deps)
+  const { now } = limits
   const leaseUntil = now + options.leaseSeconds * 1000
-  if (!(await seeService(db, { binary, host, incarnation }, now))) {
-    if (!(await isServiceUp(db, binary, host, alive(deps)))) return fail('HostNotFound', { id: host })
+  const told = { deafMs, contracts }
+  if (deafMs !== undefined && deafMs > limits.deafMs) await noteDeaf(deps, ctx, { host, incarnation, told })
+  if (!(await seeService(db, { binary, host, incarnation, told }, now))) {
+    if (!(await isServiceUp(db, binary, host, limits))) return fail('HostNotFound', { id: host })
     return { lost: operations, cancelled: [], leaseUntil }
   }
+  speakers.note({ binary, host, contracts })
   if (report) await updateHostReport(db, host, report)
   const held = await renewLeases(db, { host, incarnation }, operations, leaseUntil)
   return {
     lost: operations.filter((id) => !held.has(id)),
     cancelled: operations.filter((id) => held.get(id)),
     leaseUntil,
+    contracts: understood(deps),
   }
+}
+
+/** What a host may say: what every conductor that is up understands. */
+const understood = ({ speakers }: ConductorDeps): Record<string, string> => ({
+  [agent.topic]: speakers.everywhere(agent, 'conductor')() ?? agent.version,
+})
+
+/** A host that speaks and hears nothing gets an event when that begins; its `host.up` comes with the hello of its next link. */
+async function noteDeaf(
+  deps: ConductorDeps,
+  ctx: Context,
+  { host, incarnation, told }: { host: string; incarnation: string; told: ServiceTold },
+): Promise<void> {
+  const now = alive(deps)
+  await change(deps, async (db, note) => {
+    const before = await findService(db, serviceId(binary, host), now)
+    if (!before || before.deaf || !(await seeService(db, { binary, host, incarnation, told }, now.now))) return
+    const seconds = Math.round((told.deafMs ?? 0) / 1000)
+    note({
+      at: now.now,
+      type: 'host.degraded',
+      host,
+      requestId: ctx.requestId,
+      projectId: ctx.projectId,
+      message: `it has not heard itself on the bus for ${seconds} s`,
+    })
+  })
 }
 
 /** A clean stop: the service is down from now on, its leases are free. */

@@ -5,6 +5,7 @@ import type { Service } from '../../contracts/shapes.ts'
 import { serverVersion } from '../../db/dialect.ts'
 import { databaseVersion } from '../../db/migrate.ts'
 import type { Context } from '../../model/context.ts'
+import { healthOf } from '../../model/health.ts'
 import type { Args, Result } from '../../rpc/contract.ts'
 import { hostCalled, listHosts } from '../../store/hosts.ts'
 import { countInstances, listInstances } from '../../store/instances.ts'
@@ -92,8 +93,9 @@ export async function status(deps: Deps & Pick<ConductorDeps, 'version'>): Promi
     instances,
     operations,
     hosts: {
-      up: hosts.filter((h) => h.state === 'up').length,
-      down: hosts.filter((h) => h.state === 'down').length,
+      up: hosts.filter((h) => healthOf(h) === 'up').length,
+      degraded: hosts.filter((h) => healthOf(h) === 'degraded').length,
+      down: hosts.filter((h) => healthOf(h) === 'down').length,
       disabled: hosts.filter((h) => h.status === 'disabled').length,
     },
   }

@@ -1,8 +1,12 @@
+import { deafAfterMs } from '../../model/health.ts'
 import type { Filter } from '../filter.ts'
 
-/** Lets through the hosts whose compute service is enabled and was heard of within the last `downSeconds`. */
+/**
+ * Lets through the hosts whose compute service is enabled, was heard of within the last `downSeconds`, and had heard itself
+ * shortly before: a host that speaks and is deaf would not take the message.
+ */
 export const computeUp =
-  (downSeconds: number): Filter =>
+  (downSeconds: number, pingSeconds: number): Filter =>
   (host, { now }) => {
     const service = host.service
     if (!service) return { reason: 'its compute service has never reported', group: 'down' }
@@ -12,9 +16,15 @@ export const computeUp =
         group: 'disabled',
       }
     const silentMs = now - service.seenAt
-    if (silentMs <= downSeconds * 1000) return undefined
+    if (silentMs > downSeconds * 1000)
+      return {
+        reason: `down: not heard of for ${Math.floor(silentMs / 1000)} s (at most ${downSeconds} s)`,
+        group: 'down',
+      }
+    const limitMs = deafAfterMs(pingSeconds)
+    if (service.deafMs === undefined || service.deafMs <= limitMs) return undefined
     return {
-      reason: `down: not heard of for ${Math.floor(silentMs / 1000)} s (at most ${downSeconds} s)`,
-      group: 'down',
+      reason: `degraded: has not heard itself on the bus for ${Math.floor(service.deafMs / 1000)} s (at most ${limitMs / 1000} s)`,
+      group: 'degraded',
     }
   }

@@ -1,0 +1,51 @@
+/** How a daemon does: `up` it is heard and hears itself; `degraded` it is heard, and deaf; `down` it is not heard. */
+export type Health = 'up' | 'degraded' | 'down'
+
+/** What is told of a daemon or a host: `state` is what those know it by who have never heard of deafness. */
+type Told = { readonly state: 'up' | 'down'; readonly deaf?: boolean | undefined }
+
+/** The one word for how a daemon does. */
+export const healthOf = ({ state, deaf }: Told): Health => (state === 'up' && deaf === true ? 'degraded' : state)
+
+/** A daemon that has not heard itself for longer is deaf: one ping may be lost, and the next one be under way. */
+export const deafAfterMs = (pingSeconds: number): number => pingSeconds * 2_500
+
+/** What a daemon is known by where somebody looks over all of them. */
+type Daemon = Told & {
+  readonly id: string
+  readonly version: string
+  readonly seenAt: number
+  readonly heardAt?: number | undefined
+  readonly contracts?: Readonly<Record<string, string>> | undefined
+}
+
+/** What is amiss with the daemons that are alive, and what to do about it. */
+export function troubles(daemons: readonly Daemon[]): Array<{ found: string; mend: string }> {
+  const alive = daemons.filter(({ state }) => state === 'up')
+  const deaf = alive.filter((daemon) => healthOf(daemon) === 'degraded')
+  const found = deaf.map(({ id, seenAt, heardAt = 0 }) => ({
+    found: `${id} is degraded: it speaks, but has not heard itself on the bus for ${Math.round((seenAt - heardAt) / 1000)} s`,
+    mend: 'It connects anew by itself. If that does not help: is the broker short of memory or disk (rabbitmqctl status)? What does its log say?',
+  }))
+  const versions = groups(alive, ({ version }) => version)
+  if (versions.size > 1)
+    found.push({
+      found: `daemons of several versions: ${listed(versions)}`,
+      mend: 'They work together; what only the newer ones know waits until the older ones are updated: nova service list -c id -c version -c contracts',
+    })
+  return found
+}
+
+function groups(daemons: readonly Daemon[], of: (daemon: Daemon) => string): Map<string, string[]> {
+  const found = new Map<string, string[]>()
+  for (const daemon of daemons) found.set(of(daemon), [...(found.get(of(daemon)) ?? []), daemon.id])
+  return found
+}
+
+/** "0.1.0 (compute@h1, compute@h2 and 3 more), 0.2.0 (conductor@c)". */
+const listed = (of: ReadonlyMap<string, readonly string[]>): string =>
+  [...of]
+    .map(
+      ([name, ids]) => `${name} (${ids.slice(0, 2).join(', ')}${ids.length > 2 ? ` and ${ids.length - 2} more` : ''})`,
+    )
+    .join(', ')

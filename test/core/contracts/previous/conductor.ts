@@ -1,0 +1,201 @@
+import * as z from 'zod'
+import { call, contract } from '../../../../src/core/rpc/contract.ts'
+import {
+  Decision,
+  diskFormats,
+  Event,
+  Flavor,
+  Host,
+  HostName,
+  Id,
+  Image,
+  ImageFile,
+  ImagePart,
+  Instance,
+  InstanceSummary,
+  Metadata,
+  Name,
+  Operation,
+  OperationSummary,
+  Ref,
+  Service,
+  Size,
+} from './shapes.ts'
+import { beginnable, instanceStates, operationStates } from './words.ts'
+
+/** How many rows a list gives at most where nothing is said, and the most that may be asked for. */
+const Page = { limit: z.int().min(1).max(10_000).optional(), marker: z.string().optional() }
+
+/** What somebody wants to boot; what it leaves out the conductor chooses. */
+export const BootWish = z.object({
+  name: Name,
+  /** Absent: the built-in image / the smallest flavor that the image fits; the answer says which was taken. */
+  image: Ref.optional(),
+  flavor: Ref.optional(),
+  count: z.int().min(1, 'at least 1').max(1000, 'at most 1000').optional(),
+  metadata: Metadata.optional(),
+  /** Base64, at most 65,535 bytes of it, as the EC2 and OpenStack APIs have it. */
+  userData: z.string().max(65_535).optional(),
+  /** An OpenSSH public key line. */
+  key: z.string().max(16_384).optional(),
+  /** What the filters read; `same_host` and `different_host` name instances, by name or id, with commas between. */
+  hints: Metadata.optional(),
+  /** `zone`, or `zone:host` / `:host` to force the host (administrators). */
+  availabilityZone: z.string().max(511).optional(),
+  description: z.string().max(255).optional(),
+  /** The same key twice within a day is the same request: the first answer is given again. */
+  idempotencyKey: z.string().max(255).optional(),
+})
+export type BootWish = z.infer<typeof BootWish>
+
+/** An operation that was begun, and on what. */
+export const Begun = z.object({ operation: Id, instance: z.object({ id: Id, name: z.string() }) })
+export type Begun = z.infer<typeof Begun>
+
+/** Everything that the faces may ask of the cloud. Conductors answer; they keep the database. */
+export const conductor = contract('conductor', '1.0', {
+  /**
+   * Begins the life of one or `count` instances, all of them or none. `QuotaExceeded`; what the wish names and is not there;
+   * `HostUnreachable` where no scheduler listens: nothing is left behind then.
+   */
+  boot: call(BootWish, z.object({ begun: z.array(Begun), image: z.string(), flavor: z.string() })),
+  /** Where it would go and why; nothing is written. Refuses what `boot` would. */
+  bootDryRun: call(BootWish, z.object({ decision: Decision, image: z.string(), flavor: z.string() })),
+  /**
+   * Begins an operation on an instance: the row first, the message to its host second. `InstanceBusy`,
+   * `InstanceInvalidState`; `HostUnreachable` where its host does not listen, and the operation has failed then.
+   */
+  begin: call(
+    z.object({ instance: Ref, kind: z.enum(beginnable), idempotencyKey: z.string().max(255).optional() }),
+    Begun,
+  ),
+
+  /** The caller's instances, newest first; those of all projects for administrators. */
+  instanceList: call(
+    z.object({
+      ...Page,
+      name: z.string().optional(),
+      status: z.enum(instanceStates).optional(),
+      host: z.string().optional(),
+      flavor: z.string().optional(),
+      image: z.string().optional(),
+      allProjects: z.boolean().optional(),
+      /** Rows of instance_history instead: what was deleted. */
+      deleted: z.boolean().optional(),
+    }),
+    z.object({ instances: z.array(InstanceSummary) }),
+  ),
+  /** All that is known of one instance, with its open operation. */
+  instanceShow: call(z.object({ instance: Ref }), Instance),
+  /** Gives an instance another name; the guest's own host name stays. */
+  instanceRename: call(z.object({ instance: Ref, name: Name }), Instance),
+  /** What the guest wrote to its serial console, asked of its host. `HostUnreachable`. */
+  consoleLog: call(z.object({ instance: Ref, lines: z.int().positive().optional() }), z.object({ text: z.string() })),
+  /** The scheduler's record of how the instance came to its host, or why it did not. */
+  explain: call(
+    z.object({ instance: Ref }),
+    z.object({ instance: InstanceSummary, decision: Decision.optional(), operation: OperationSummary.optional() }),
+  ),
+
+  /** All flavors, the smallest first. */
+  flavorList: call(z.object({}), z.object({ flavors: z.array(Flavor) })),
+  /** One flavor, by name or id. */
+  flavorShow: call(z.object({ flavor: Ref }), Flavor),
+  /** Makes a flavor (administrators). `FlavorExists`. */
+  flavorCreate: call(z.object({ name: Name, ...Size.shape }), Flavor),
+  /** Removes a flavor (administrators); instances keep the size that they were made with. */
+  flavorDelete: call(z.object({ flavor: Ref }), z.object({ id: z.string(), name: z.string() })),
+
+  /** All images, those that are still coming in too. */
+  imageList: call(z.object({}), z.object({ images: z.array(Image) })),
+  /** One image, by name or id. */
+  imageShow: call(z.object({ image: Ref }), Image),
+  /**
+   * Announces an image and the checksums of its files; `missing` says which files the service does not have yet. Said again
+   * it goes on with what is begun. `ImageExists`.
+   */
+  imageCreate: call(
+    z.object({
+      name: Name,
+      diskFormat: z.enum(diskFormats).optional(),
+      files: z.partialRecord(ImagePart, ImageFile),
+      minMemoryMb: z.int().nonnegative().optional(),
+      minDiskGb: z.int().nonnegative().optional(),
+      metadata: Metadata.optional(),
+    }),
+    z.object({ image: Image, missing: z.array(ImagePart) }),
+  ),
+  /**
+   * Writes a piece of a file (base64) at an offset; repeating it is harmless. The last piece completes and
+   * checks the file. `ImageCorrupt`.
+   */
+  imageWrite: call(
+    z.object({ image: Id, part: ImagePart, offset: z.int().nonnegative(), data: z.base64() }),
+    z.object({ status: z.string() }),
+  ),
+  /** Removes an image (its project's, or administrators), and those of its files that no other image has. */
+  imageDelete: call(z.object({ image: Ref }), z.object({ id: Id, name: z.string() })),
+
+  /** All daemons and whether they are up (administrators). */
+  serviceList: call(z.object({}), z.object({ services: z.array(Service) })),
+  /** Takes a compute host out of scheduling, or back in (administrators). `ServiceNotFound`. */
+  serviceSet: call(
+    z.object({
+      host: HostName,
+      binary: z.string().optional(),
+      enabled: z.boolean(),
+      reason: z.string().max(255).optional(),
+    }),
+    Service,
+  ),
+  /** All hosts with what is used of them and what may be promised (administrators). */
+  hostList: call(z.object({}), z.object({ hosts: z.array(Host) })),
+  /** One host and the instances on it (administrators). */
+  hostShow: call(z.object({ host: HostName }), z.object({ host: Host, instances: z.array(InstanceSummary) })),
+
+  /** The caller's operations, newest first; everybody's for administrators. */
+  operationList: call(
+    z.object({
+      ...Page,
+      instance: Ref.optional(),
+      state: z.enum(operationStates).optional(),
+      open: z.boolean().optional(),
+    }),
+    z.object({ operations: z.array(OperationSummary) }),
+  ),
+  /** One operation with its steps. `OperationNotFound`. */
+  operationShow: call(z.object({ operation: Id }), Operation),
+  /** Ends an operation: one that waits at once, one that runs at its next step. `OperationNotOpen`. */
+  operationCancel: call(z.object({ operation: Id }), OperationSummary),
+  /** Does again, as a new operation, what failed or was cancelled. `OperationNotOpen` where it has succeeded. */
+  operationRetry: call(z.object({ operation: Id }), Begun),
+
+  /** What has happened, oldest first: the last `limit` events or, with `after`, the first ones after that number. */
+  /**
+   * The newest `limit` events, or the oldest after a number. Events are numbered before they are committed, so on MySQL one
+   * with a lower number may appear a moment later: who follows asks for some numbers before the last again, too.
+   */
+  eventList: call(
+    z.object({
+      limit: z.int().min(1).max(10_000).optional(),
+      after: z.int().nonnegative().optional(),
+      instance: Ref.optional(),
+    }),
+    z.object({ events: z.array(Event) }),
+  ),
+
+  /** Counts and versions for `nova status`. */
+  status: call(
+    z.object({}),
+    z.object({
+      version: z.string(),
+      database: z.object({ dialect: z.string(), version: z.string(), migration: z.string() }),
+      services: z.array(Service),
+      instances: z.record(z.string(), z.int()),
+      operations: z.record(z.string(), z.int()),
+      hosts: z.object({ up: z.int(), down: z.int(), disabled: z.int() }),
+    }),
+  ),
+  /** Answers as soon as a conductor with its database is there. */
+  ping: call(z.object({}), z.object({ version: z.string(), now: z.int() })),
+})

@@ -1,0 +1,229 @@
+import * as z from 'zod'
+import { instanceStates, kindNames, operationStates, powerStates } from './words.ts'
+
+/** What a person calls a thing: its name or its id; resolved on the server, so that a command is one round trip. */
+export const Ref = z.string().min(1, 'a name or id is needed').max(255)
+/** Milliseconds since the epoch. */
+const Time = z.int().nonnegative()
+/** The identity of a thing of ours: a UUID, given once and never again. */
+export const Id = z.uuid()
+/** Notes of a user's own, key to value, as Nova bounds them. */
+export const Metadata = z.record(z.string().min(1).max(255), z.string().max(255))
+/** Names of instances, flavors and images: printable, no blank at either end. */
+export const Name = z
+  .string()
+  .min(1, 'must not be empty')
+  .max(255, 'at most 255 characters')
+  // biome-ignore lint/suspicious/noControlCharactersInRegex: control characters are what this refuses.
+  .regex(/^(?!\s)[^\u0000-\u001f\u007f]*(?<!\s)$/u, 'no control characters, no blank at the start or end')
+/** A host name as DNS has it; it becomes part of a queue's name. */
+export const HostName = z
+  .string()
+  .max(255)
+  .regex(/^[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?$/, 'letters, digits, dots and hyphens')
+
+/** What an instance takes of a host; memory in MiB, disk in GiB (0: as much as its image has). */
+export const Size = z.object({ vcpus: z.int().positive(), memoryMb: z.int().positive(), diskGb: z.int().nonnegative() })
+
+/** A failure as it is kept in rows and shown to people; `code` is a row of base/errors.ts or the class of a bug. */
+export const Fault = z.object({
+  code: z.string(),
+  message: z.string(),
+  hint: z.string().optional(),
+  at: Time,
+  host: z.string().optional(),
+})
+export type Fault = z.infer<typeof Fault>
+
+/** A size with a name, that instances are made with. */
+export const Flavor = z.object({ id: z.string(), name: Name, ...Size.shape, createdAt: Time })
+export type Flavor = z.infer<typeof Flavor>
+
+const imageStatuses = ['queued', 'saving', 'active'] as const
+/** The files that an image may have: a disk, or a kernel with its ramdisk. */
+export const imageParts = ['disk', 'kernel', 'ramdisk'] as const
+/** What the disk file of an image may be. */
+export const diskFormats = ['qcow2', 'raw'] as const
+export const ImagePart = z.enum(imageParts)
+export type ImagePart = z.infer<typeof ImagePart>
+/** One file of an image; `sha256` is what the host checks its copy against and names it by. */
+export const ImageFile = z.object({ sizeBytes: z.int().nonnegative(), sha256: z.string().regex(/^[0-9a-f]{64}$/) })
+export type ImageFile = z.infer<typeof ImageFile>
+/** What instances start from; `active` once all of its files are here and checked. */
+export const Image = z.object({
+  id: Id,
+  name: Name,
+  status: z.enum(imageStatuses),
+  diskFormat: z.enum(diskFormats).optional(),
+  files: z.partialRecord(ImagePart, ImageFile),
+  minMemoryMb: z.int().nonnegative(),
+  minDiskGb: z.int().nonnegative(),
+  sizeBytes: z.int().nonnegative(),
+  metadata: Metadata,
+  createdAt: Time,
+})
+export type Image = z.infer<typeof Image>
+
+/** An instance as lists show it. */
+export const InstanceSummary = z.object({
+  id: Id,
+  name: z.string(),
+  status: z.enum(instanceStates),
+  /** What its open operation is doing to it; absent at rest. */
+  task: z.string().optional(),
+  power: z.enum(powerStates),
+  host: z.string().optional(),
+  flavor: z.string(),
+  image: z.string(),
+  projectId: z.string(),
+  createdAt: Time,
+  /** Of a deleted instance only: when it went. All else is then as it was last. */
+  deletedAt: Time.optional(),
+})
+export type InstanceSummary = z.infer<typeof InstanceSummary>
+
+/** A step that an operation has come to: when, at which attempt, on which host. */
+export const Step = z.object({ name: z.string(), at: Time, attempt: z.int().positive(), host: z.string().optional() })
+export type Step = z.infer<typeof Step>
+
+/** An operation as lists show it. */
+export const OperationSummary = z.object({
+  id: Id,
+  kind: z.enum(kindNames),
+  state: z.enum(operationStates),
+  instanceId: Id,
+  instanceName: z.string(),
+  /** The step it has reached; absent before the first. */
+  step: z.string().optional(),
+  host: z.string().optional(),
+  attempt: z.int().nonnegative(),
+  requestId: z.string(),
+  createdAt: Time,
+  finishedAt: Time.optional(),
+  fault: Fault.optional(),
+})
+export type OperationSummary = z.infer<typeof OperationSummary>
+
+/** An operation with all that is recorded of it. */
+export const Operation = OperationSummary.extend({
+  steps: z.array(Step),
+  deadline: Time,
+  leaseUntil: Time.optional(),
+  cancelRequested: z.boolean(),
+  userId: z.string(),
+  projectId: z.string(),
+  retryOf: Id.optional(),
+})
+export type Operation = z.infer<typeof Operation>
+
+/** An instance with all that its owner may know. */
+export const Instance = InstanceSummary.extend({
+  size: Size,
+  imageId: z.string(),
+  userId: z.string(),
+  description: z.string().optional(),
+  availabilityZone: z.string().optional(),
+  metadata: Metadata,
+  hints: Metadata,
+  key: z.string().optional(),
+  hasUserData: z.boolean(),
+  generation: z.int().nonnegative(),
+  updatedAt: Time,
+  launchedAt: Time.optional(),
+  fault: Fault.optional(),
+  operation: OperationSummary.optional(),
+})
+export type Instance = z.infer<typeof Instance>
+
+/** up: its heartbeat is fresh; down: it is not. */
+const serviceStates = ['up', 'down'] as const
+/** A daemon of the cloud as it last reported; `status` is what an administrator has set. */
+export const Service = z.object({
+  id: z.string(),
+  binary: z.string(),
+  host: z.string(),
+  version: z.string(),
+  state: z.enum(serviceStates),
+  status: z.enum(['enabled', 'disabled']),
+  disabledReason: z.string().optional(),
+  seenAt: Time,
+  startedAt: Time,
+})
+export type Service = z.infer<typeof Service>
+
+/** A compute host: what it has, what of it is used, and what may be promised. */
+export const Host = z.object({
+  name: HostName,
+  state: z.enum(serviceStates),
+  status: z.enum(['enabled', 'disabled']),
+  disabledReason: z.string().optional(),
+  availabilityZone: z.string(),
+  driver: z.string(),
+  hypervisor: z.string(),
+  accelerator: z.string(),
+  total: Size,
+  /** Sums over its instances; what the guarded update counts. */
+  used: z.object({ vcpus: z.int(), memoryMb: z.int(), diskGb: z.int() }),
+  /** What may be promised: total × ratio − reserved. */
+  limit: z.object({ vcpus: z.int(), memoryMb: z.int(), diskGb: z.int() }),
+  instances: z.int().nonnegative(),
+  seenAt: Time,
+})
+export type Host = z.infer<typeof Host>
+
+/** Something that has happened, as it is kept; `id` counts up. */
+export const Event = z.object({
+  id: z.int().nonnegative(),
+  at: Time,
+  type: z.string(),
+  instanceId: z.string().optional(),
+  instanceName: z.string().optional(),
+  operationId: z.string().optional(),
+  host: z.string().optional(),
+  requestId: z.string(),
+  projectId: z.string(),
+  message: z.string().optional(),
+})
+export type Event = z.infer<typeof Event>
+
+/**
+ * What goes out on the bus as `<type>.<instance id or ->.<operation id or ->`: an event as it is stored, or (number 0) a
+ * step that is only told, `operation.step`; with what became of operation and instance.
+ */
+export const Published = Event.extend({
+  operation: z
+    .object({
+      kind: z.enum(kindNames),
+      state: z.enum(operationStates),
+      step: z.string().optional(),
+      attempt: z.int().nonnegative(),
+      fault: Fault.optional(),
+    })
+    .optional(),
+  /** The state in which the instance is now; absent where the event does not change it, or has removed it. */
+  status: z.enum(instanceStates).optional(),
+})
+export type Published = z.infer<typeof Published>
+
+/** Why a host was let through or not: each filter's verdict, then the weights of those that passed. */
+export const HostVerdict = z.object({
+  host: z.string(),
+  passed: z.boolean(),
+  /** The first filter that said no, and its reason with numbers. */
+  filter: z.string().optional(),
+  reason: z.string().optional(),
+  weight: z.number().optional(),
+  weights: z.record(z.string(), z.number()).optional(),
+})
+export type HostVerdict = z.infer<typeof HostVerdict>
+/** A placement as it was decided, host by host: what `nova explain` shows. */
+export const Decision = z.object({
+  at: Time,
+  chosen: z.string().optional(),
+  /** One line: "12 hosts: 7 disabled, 4 too little RAM, 1 wrong zone", or why the chosen one won. */
+  summary: z.string(),
+  filters: z.array(z.string()),
+  weighers: z.array(z.string()),
+  hosts: z.array(HostVerdict),
+})
+export type Decision = z.infer<typeof Decision>

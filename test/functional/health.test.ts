@@ -1,0 +1,91 @@
+import type { Channel } from 'amqplib'
+import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
+import type { Published } from '../../src/core/contracts/shapes.ts'
+import { brokers, later, plain, type TestBroker } from '../core/rpc/kit.ts'
+import { admin, Cloud } from '../kit/cloud.ts'
+import { persist } from '../kit/patience.ts'
+
+const settings = {
+  NOVA_COMPUTE_DRIVER: 'fake',
+  NOVA_SERVICES_HEARTBEAT_SECONDS: '0.2',
+  NOVA_SERVICES_PING_SECONDS: '0.4',
+}
+
+/** Takes a host's queue away and keeps it: the host speaks, and whatever is said to it ends here. */
+async function takeQueue(channel: () => Promise<Channel>, name: string): Promise<Channel> {
+  return persist(async () => {
+    const mine = await channel()
+    mine.on('error', () => undefined)
+    // In one breath: its owner declares it anew as soon as it hears of it.
+    await Promise.all([mine.deleteQueue(name), mine.assertQueue(name, { durable: false, exclusive: true })])
+    await mine.bindQueue(name, 'nova', name)
+    return mine
+  })
+}
+
+describe.each(brokers)('a host that speaks and does not hear, on %s', (_name, open) => {
+  let at: TestBroker
+  let cloud: Cloud
+  beforeAll(async () => {
+    at = await open()
+  })
+  afterEach(() => cloud?.close())
+  afterAll(() => at.drop())
+
+  test('is degraded, gets no instances, and is up again by itself when it can be', { timeout: 60_000 }, async () => {
+    cloud = await Cloud.open('embedded', { ...settings, NOVA_BUS_URL: at.url })
+    for (const name of ['conductor', 'scheduler', 'compute']) await cloud.daemon(name)
+    const made = await cloud.nova('image', 'create', 'tiny', '--disk', import.meta.filename, '--disk-format', 'raw')
+    expect(made).toMatchObject({ code: 0 })
+    const bus = await cloud.bus()
+    const api = await cloud.conductor()
+    const [degraded, up] = [later<Published>(), later<Published>()]
+    await bus.subscribe(['host.#'], ({ body }) => {
+      const event = body as Published
+      if (event.type === 'host.degraded') degraded.resolve(event)
+      if (event.type === 'host.up') up.resolve(event)
+    })
+    const well = await cloud.json<Array<Record<string, unknown>>>('service', 'list')
+    expect(well.map(({ state }) => state)).toEqual(['up', 'up', 'up'])
+    for (const service of well) expect(service.heard_at).toEqual(expect.stringMatching(/^20\d\d-/))
+    expect(well.map(({ contracts }) => contracts)).toEqual([
+      { compute: '1.0' },
+      { agent: '1.1', conductor: '1.0' },
+      { scheduler: '1.0' },
+    ])
+
+    const stranger = await plain(at.url)
+    const holding = await takeQueue(() => stranger.connection.createChannel(), 'compute.host')
+    expect((await degraded.promise).message).toMatch(/^it has not heard itself on the bus for \d+ s$/)
+    const services = await cloud.json<Array<{ binary: string; state: string }>>('service', 'list')
+    expect(services).toContainEqual(expect.objectContaining({ binary: 'compute', state: 'degraded' }))
+    expect(await cloud.json('host', 'list')).toMatchObject([{ name: 'host', state: 'degraded' }])
+    expect((await cloud.nova('status')).stdout).toMatch(
+      /hosts +1 degraded\n[\s\S]*compute@host is degraded: .* It connects anew/,
+    )
+    const checks = await cloud.json<Array<Record<string, string>>>('doctor')
+    expect(checks).toContainEqual(
+      expect.objectContaining({
+        check: 'services',
+        state: 'warning',
+        found: expect.stringContaining('compute@host is degraded'),
+      }),
+    )
+    const { decision } = await api.bootDryRun(admin(), { name: 'x', image: 'tiny', flavor: 'm1.nano' })
+    expect(decision.hosts).toEqual([
+      expect.objectContaining({
+        host: 'host',
+        filter: 'compute-up',
+        reason: expect.stringMatching(/^degraded: has not heard itself on the bus for \d+ s \(at most 1 s\)$/),
+      }),
+    ])
+
+    await holding.deleteQueue('compute.host')
+    await up.promise
+    await persist(async () => expect(await cloud.json('host', 'list')).toMatchObject([{ state: 'up' }]))
+    expect(await cloud.nova('boot', 'web', '--image', 'tiny', '--flavor', 'm1.nano', '--wait')).toMatchObject({
+      code: 0,
+    })
+    await stranger.close()
+  })
+})
