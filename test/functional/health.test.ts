@@ -50,7 +50,7 @@ describe.each(brokers)('a host that speaks and does not hear, on %s', (_name, op
     for (const service of well) expect(service.heard_at).toEqual(expect.stringMatching(/^20\d\d-/))
     expect(well.map(({ contracts }) => contracts)).toEqual([
       { compute: '1.0' },
-      { agent: '1.1', conductor: '1.0' },
+      { agent: '1.1', conductor: '1.1' },
       { scheduler: '1.0' },
     ])
 

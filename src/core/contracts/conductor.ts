@@ -55,7 +55,7 @@ export const Begun = z.object({ operation: Id, instance: z.object({ id: Id, name
 export type Begun = z.infer<typeof Begun>
 
 /** Everything that the faces may ask of the cloud. Conductors answer; they keep the database. */
-export const conductor = contract('conductor', '1.0', {
+export const conductor = contract('conductor', '1.1', {
   /**
    * Begins the life of one or `count` instances, all of them or none. `QuotaExceeded`; what the wish names and is not there;
    * `HostUnreachable` where no scheduler listens: nothing is left behind then.
@@ -167,9 +167,10 @@ export const conductor = contract('conductor', '1.0', {
       url: z.string().optional(),
       known: z.boolean(),
     }),
+    '1.1',
   ),
   /** Takes a host's login away and forgets the host (administrators). `HostInUse` where it is up or has instances, `HostNotFound`. */
-  hostDelete: call(z.object({ host: HostName }), z.object({ host: z.string(), user: z.string().optional() })),
+  hostDelete: call(z.object({ host: HostName }), z.object({ host: z.string(), user: z.string().optional() }), '1.1'),
 
   /** The caller's operations, newest first; everybody's for administrators. */
   operationList: call(
@@ -216,12 +217,13 @@ export const conductor = contract('conductor', '1.0', {
         }),
       ),
     }),
+    '1.1',
   ),
   /**
    * Throws away what waits in a queue (administrators). Operations are not lost by it: their messages are sent again.
    * `QueueNotFound`, `InvalidRequest` for queues of answers and of events, `ManagementFailed`.
    */
-  busPurge: call(z.object({ queue: z.string().min(1).max(255) }), z.object({ messages: z.int().nonnegative() })),
+  busPurge: call(z.object({ queue: z.string().min(1).max(255) }), z.object({ messages: z.int().nonnegative() }), '1.1'),
 
   /** Counts and versions for `nova status`. */
   status: call(

@@ -7,7 +7,7 @@ import { kindNames, powerStates } from './words.ts'
 const Self = { host: HostName, incarnation: z.string().min(1) }
 
 /** Everything that a host needs to carry out an operation; it asks for nothing else. */
-export const Work = z.object({
+const Work = z.object({
   operation: z.object({
     id: Id,
     kind: z.enum(kindNames),
@@ -37,7 +37,6 @@ export const Work = z.object({
     })
     .optional(),
 })
-export type Work = z.infer<typeof Work>
 
 const HostReport = z.object({
   driver: z.string(),

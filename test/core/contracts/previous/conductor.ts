@@ -27,7 +27,7 @@ import { beginnable, instanceStates, operationStates } from './words.ts'
 const Page = { limit: z.int().min(1).max(10_000).optional(), marker: z.string().optional() }
 
 /** What somebody wants to boot; what it leaves out the conductor chooses. */
-export const BootWish = z.object({
+const BootWish = z.object({
   name: Name,
   /** Absent: the built-in image / the smallest flavor that the image fits; the answer says which was taken. */
   image: Ref.optional(),
@@ -46,11 +46,9 @@ export const BootWish = z.object({
   /** The same key twice within a day is the same request: the first answer is given again. */
   idempotencyKey: z.string().max(255).optional(),
 })
-export type BootWish = z.infer<typeof BootWish>
 
 /** An operation that was begun, and on what. */
-export const Begun = z.object({ operation: Id, instance: z.object({ id: Id, name: z.string() }) })
-export type Begun = z.infer<typeof Begun>
+const Begun = z.object({ operation: Id, instance: z.object({ id: Id, name: z.string() }) })
 
 /** Everything that the faces may ask of the cloud. Conductors answer; they keep the database. */
 export const conductor = contract('conductor', '1.0', {

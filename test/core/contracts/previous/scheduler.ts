@@ -3,7 +3,7 @@ import { call, cast, contract } from '../../../../src/core/rpc/contract.ts'
 import { Decision, Id, Metadata, Size } from './shapes.ts'
 
 /** What placement needs to know of an instance that is to be. */
-export const Wish = z.object({
+const Wish = z.object({
   projectId: z.string(),
   size: Size,
   hints: Metadata,
@@ -12,7 +12,6 @@ export const Wish = z.object({
   /** Hosts on which this boot has failed already. */
   excluded: z.array(z.string()),
 })
-export type Wish = z.infer<typeof Wish>
 
 /** Everything that may be asked of the schedulers; any one of them answers. */
 export const scheduler = contract('scheduler', '1.0', {

@@ -33,22 +33,18 @@ export const Fault = z.object({
   at: Time,
   host: z.string().optional(),
 })
-export type Fault = z.infer<typeof Fault>
 
 /** A size with a name, that instances are made with. */
 export const Flavor = z.object({ id: z.string(), name: Name, ...Size.shape, createdAt: Time })
-export type Flavor = z.infer<typeof Flavor>
 
 const imageStatuses = ['queued', 'saving', 'active'] as const
 /** The files that an image may have: a disk, or a kernel with its ramdisk. */
-export const imageParts = ['disk', 'kernel', 'ramdisk'] as const
+const imageParts = ['disk', 'kernel', 'ramdisk'] as const
 /** What the disk file of an image may be. */
 export const diskFormats = ['qcow2', 'raw'] as const
 export const ImagePart = z.enum(imageParts)
-export type ImagePart = z.infer<typeof ImagePart>
 /** One file of an image; `sha256` is what the host checks its copy against and names it by. */
 export const ImageFile = z.object({ sizeBytes: z.int().nonnegative(), sha256: z.string().regex(/^[0-9a-f]{64}$/) })
-export type ImageFile = z.infer<typeof ImageFile>
 /** What instances start from; `active` once all of its files are here and checked. */
 export const Image = z.object({
   id: Id,
@@ -62,7 +58,6 @@ export const Image = z.object({
   metadata: Metadata,
   createdAt: Time,
 })
-export type Image = z.infer<typeof Image>
 
 /** An instance as lists show it. */
 export const InstanceSummary = z.object({
@@ -80,11 +75,9 @@ export const InstanceSummary = z.object({
   /** Of a deleted instance only: when it went. All else is then as it was last. */
   deletedAt: Time.optional(),
 })
-export type InstanceSummary = z.infer<typeof InstanceSummary>
 
 /** A step that an operation has come to: when, at which attempt, on which host. */
-export const Step = z.object({ name: z.string(), at: Time, attempt: z.int().positive(), host: z.string().optional() })
-export type Step = z.infer<typeof Step>
+const Step = z.object({ name: z.string(), at: Time, attempt: z.int().positive(), host: z.string().optional() })
 
 /** An operation as lists show it. */
 export const OperationSummary = z.object({
@@ -102,7 +95,6 @@ export const OperationSummary = z.object({
   finishedAt: Time.optional(),
   fault: Fault.optional(),
 })
-export type OperationSummary = z.infer<typeof OperationSummary>
 
 /** An operation with all that is recorded of it. */
 export const Operation = OperationSummary.extend({
@@ -114,7 +106,6 @@ export const Operation = OperationSummary.extend({
   projectId: z.string(),
   retryOf: Id.optional(),
 })
-export type Operation = z.infer<typeof Operation>
 
 /** An instance with all that its owner may know. */
 export const Instance = InstanceSummary.extend({
@@ -133,7 +124,6 @@ export const Instance = InstanceSummary.extend({
   fault: Fault.optional(),
   operation: OperationSummary.optional(),
 })
-export type Instance = z.infer<typeof Instance>
 
 /** up: its heartbeat is fresh; down: it is not. */
 const serviceStates = ['up', 'down'] as const
@@ -149,7 +139,6 @@ export const Service = z.object({
   seenAt: Time,
   startedAt: Time,
 })
-export type Service = z.infer<typeof Service>
 
 /** A compute host: what it has, what of it is used, and what may be promised. */
 export const Host = z.object({
@@ -169,7 +158,6 @@ export const Host = z.object({
   instances: z.int().nonnegative(),
   seenAt: Time,
 })
-export type Host = z.infer<typeof Host>
 
 /** Something that has happened, as it is kept; `id` counts up. */
 export const Event = z.object({
@@ -184,29 +172,9 @@ export const Event = z.object({
   projectId: z.string(),
   message: z.string().optional(),
 })
-export type Event = z.infer<typeof Event>
-
-/**
- * What goes out on the bus as `<type>.<instance id or ->.<operation id or ->`: an event as it is stored, or (number 0) a
- * step that is only told, `operation.step`; with what became of operation and instance.
- */
-export const Published = Event.extend({
-  operation: z
-    .object({
-      kind: z.enum(kindNames),
-      state: z.enum(operationStates),
-      step: z.string().optional(),
-      attempt: z.int().nonnegative(),
-      fault: Fault.optional(),
-    })
-    .optional(),
-  /** The state in which the instance is now; absent where the event does not change it, or has removed it. */
-  status: z.enum(instanceStates).optional(),
-})
-export type Published = z.infer<typeof Published>
 
 /** Why a host was let through or not: each filter's verdict, then the weights of those that passed. */
-export const HostVerdict = z.object({
+const HostVerdict = z.object({
   host: z.string(),
   passed: z.boolean(),
   /** The first filter that said no, and its reason with numbers. */
@@ -215,7 +183,6 @@ export const HostVerdict = z.object({
   weight: z.number().optional(),
   weights: z.record(z.string(), z.number()).optional(),
 })
-export type HostVerdict = z.infer<typeof HostVerdict>
 /** A placement as it was decided, host by host: what `nova explain` shows. */
 export const Decision = z.object({
   at: Time,
@@ -226,4 +193,3 @@ export const Decision = z.object({
   weighers: z.array(z.string()),
   hosts: z.array(HostVerdict),
 })
-export type Decision = z.infer<typeof Decision>
