@@ -65,6 +65,8 @@ async function real(): Promise<Alarmed | undefined> {
 }
 
 const rabbit = await real()
+// Also where none of its tests was asked for.
+afterAll(() => rabbit?.drop())
 const brokers: Array<[string, () => Promise<Alarmed>]> = [['the embedded broker', embedded]]
 if (rabbit !== undefined) brokers.push(['RabbitMQ', async () => rabbit])
 
