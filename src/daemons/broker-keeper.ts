@@ -13,7 +13,7 @@ import { openManagement } from '../core/rabbitmq/management.ts'
 import { keepNotificationsPolicy } from '../core/rabbitmq/policies.ts'
 import { unmanagedBroker } from '../core/rabbitmq/unmanaged.ts'
 import { parseAddresses, withLogin } from '../core/rpc/address.ts'
-import type { Bus } from '../core/rpc/bus.ts'
+import type { Bus, QueueDepth } from '../core/rpc/bus.ts'
 import type { Api } from '../core/rpc/contract.ts'
 import { listServices } from '../core/store/services.ts'
 import type { Runtime } from './runtime.ts'
@@ -51,6 +51,15 @@ export function brokerOf(config: Config, clock: Clock, bus: Bus, db: Db): Api<ty
       userDelete: (ctx, args) => embedded.userDelete(ctx, args).catch(otherwise(() => unmanaged.userDelete(ctx, args))),
     }
   }
+  return brokerByManagement(config, clock, depths)
+}
+
+/** RabbitMQ's management as the broker's keeper: it answers even while the bus takes no messages. */
+export function brokerByManagement(
+  config: Config,
+  clock: Clock,
+  depths: (names: readonly string[]) => Promise<QueueDepth[]>,
+): Api<typeof broker> {
   const urlOf = (user: string, password: string) => withLogin(config.bus.url, user, password)
   const management = openManagement(config.bus.managementUrl, clock)
   return rabbitmqBroker({ management, vhost: vhostOf(config), urlOf, depths })

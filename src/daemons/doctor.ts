@@ -7,7 +7,7 @@ import { systemIds } from '../core/base/ids.ts'
 import { silentLog } from '../core/base/log.ts'
 import { certificatesOf } from '../core/config/certificates.ts'
 import type { Config } from '../core/config/load.ts'
-import { busUrl, databaseUrl } from '../core/config/places.ts'
+import { busIsEmbedded, busUrl, databaseUrl } from '../core/config/places.ts'
 import { notificationsPolicy } from '../core/contracts/broker.ts'
 import { conductor } from '../core/contracts/conductor.ts'
 import { databaseVersion, newestVersion } from '../core/db/migrate.ts'
@@ -15,8 +15,9 @@ import { openDatabase } from '../core/db/open.ts'
 import { serviceContext } from '../core/model/context.ts'
 import { troubles } from '../core/model/health.ts'
 import { connectBus } from '../core/rpc/connect.ts'
-import type { Api } from '../core/rpc/contract.ts'
+import type { Api, Result } from '../core/rpc/contract.ts'
 import { probeQemu } from '../core/virt/qemu/probe.ts'
+import { brokerByManagement } from './broker-keeper.ts'
 
 /** What was looked at, how it is, and what to do about it. */
 export type Check = { check: string; state: 'ok' | 'warning' | 'failed'; found: string; mend: string }
@@ -57,7 +58,16 @@ async function checkBus(config: Config): Promise<Check[]> {
       connectTimeoutMs: 5000,
     })
     try {
-      return [ok('bus', 'answers'), ...(await checkConductor(bus.client(conductor)))]
+      const api = bus.client(conductor)
+      const conductors = await checkConductor(api)
+      // Where no conductor answers, the broker may be why, and its management knows.
+      const heard = conductors.every(({ state }) => state !== 'failed')
+      if (!heard && (busIsEmbedded(config) || config.bus.managementUrl === ''))
+        return [ok('bus', 'answers'), ...conductors]
+      const list = heard
+        ? () => api.busStatus(serviceContext('doctor', systemIds.requestId()), {})
+        : () => listByManagement(config)
+      return [ok('bus', 'answers'), ...conductors, await checkQueues(list)]
     } finally {
       await bus.close()
     }
@@ -85,30 +95,37 @@ async function checkConductor(api: Api<typeof conductor>): Promise<Check[]> {
       'services',
       `${services.filter((service) => service.state === 'up').length} up, and all hear themselves`,
     )
-    return [
-      ok('conductor', `answers, version ${version}`),
-      clock,
-      ...(amiss.length > 0 ? amiss : [well]),
-      await checkQueues(api),
-    ]
+    return [ok('conductor', `answers, version ${version}`), clock, ...(amiss.length > 0 ? amiss : [well])]
   } catch (e) {
     return [failed('conductor', e, 'Start one: nova daemon conductor')]
   }
 }
 
+type Listed = {
+  broker: Result<typeof conductor, 'busStatus'>['broker']
+  queues: ReadonlyArray<{ name: string; messages: number; advice?: string | undefined }>
+}
+
+const listByManagement = (config: Config): Promise<Listed> =>
+  brokerByManagement(config, systemClock, async () => []).queueList(serviceContext('doctor', systemIds.requestId()), {})
+
 /** What the broker's keeper tells: whether it takes messages, whether its queues are bounded, whether somebody reads them. */
-async function checkQueues(api: Api<typeof conductor>): Promise<Check> {
+async function checkQueues(list: () => Promise<Listed>): Promise<Check> {
   const check = 'queues'
   try {
-    const { broker, queues } = await api.busStatus(serviceContext('doctor', systemIds.requestId()), {})
+    const { broker, queues } = await list()
     const [alone] = queues.filter(({ advice }) => advice !== undefined)
-    if (broker.blocked?.length)
+    if (broker.blocked?.length) {
+      const largest = [...queues].sort((a, b) => b.messages - a.messages).slice(0, 3)
+      const full = largest.map(({ name, messages }) => `${name} has ${messages} messages`).join(', ')
+      const found = `the broker takes no messages: ${broker.blocked.join(', ')}; ${full}`
       return {
         check,
         state: 'failed',
-        found: broker.blocked.join(', '),
-        mend: 'See which queue is full: nova bus status',
+        found,
+        mend: 'Empty what nobody reads, on the broker: rabbitmqctl purge_queue QUEUE',
       }
+    }
     if (alone) return warning(check, `${alone.name}: ${alone.messages} messages`, alone.advice ?? '')
     if (broker.policies && !broker.policies.includes(notificationsPolicy.name))
       return warning(

@@ -165,6 +165,38 @@ describe.each(kinds)('an operator looks at the bus: %s', (_name, rabbit) => {
   })
 })
 
+test('where RabbitMQ takes no messages, doctor says so and which queue is full, by its management', {
+  timeout: 90_000,
+}, async () => {
+  if (node === undefined) return
+  const cloud = await Cloud.open('embedded', {
+    ...settings,
+    NOVA_BUS_URL: node.url,
+    NOVA_BUS_MANAGEMENT_URL: node.managementUrl,
+  })
+  try {
+    const peer = await connect(node.url)
+    const channel = await peer.createConfirmChannel()
+    await channel.assertQueue('heap', { durable: false, autoDelete: false })
+    for (let i = 0; i < 500; i++) channel.sendToQueue('heap', Buffer.alloc(1_000))
+    await channel.waitForConfirms()
+    await peer.close()
+    await node.ctl('set_vm_memory_high_watermark', '0.00001')
+    await vi.waitFor(async () => {
+      const { code, stdout } = await cloud.nova('doctor', '-f', 'json')
+      expect(code).toBe(1)
+      const found = (JSON.parse(stdout) as Array<{ check: string }>).find(({ check }) => check === 'queues')
+      expect(found).toMatchObject({
+        state: 'failed',
+        found: expect.stringMatching(/takes no messages: memory alarm on nova.*; heap has 500 messages/),
+      })
+    }, 60_000)
+  } finally {
+    await node.ctl('set_vm_memory_high_watermark', '0.8')
+    await cloud.close()
+  }
+})
+
 test('a RabbitMQ without its management is shown in part, and says which option is missing', {
   timeout: 60_000,
 }, async () => {

@@ -210,7 +210,7 @@ export const failures = {
     python: 'MessageDeliveryFailure',
     text: (p) => `The bus at ${p.url} takes no messages (waited ${p.seconds} s): ${p.why}.`,
     hint: () =>
-      'Nothing is lost: operations go on when it does. Make room on the broker: rabbitmqctl list_queues name messages memory; nova doctor says more.',
+      'Operations go on when it takes them again. Where bus.management_url is set, nova doctor tells which queue is full; else on the broker: rabbitmqctl list_queues name messages memory',
   }),
   BusRefused: row<{ url: string; why: string }>({
     http: 403,

@@ -39,7 +39,7 @@ export class Calls {
     this.#link = link
     this.#flags = flags
     this.#queue = link.reach.replyQueue(link.ids.hex())
-    this.#waiters = new Waiters(link.clock)
+    this.#waiters = new Waiters(link.clock, (asked) => this.#blocked(asked))
   }
 
   static async open(link: Link, flags: QueueFlags, patienceMs: number): Promise<Calls> {
@@ -168,6 +168,14 @@ export class Calls {
       this.#askOptions = { ...properties, mandatory: true, expiration: String(Math.ceil(timeoutMs)) }
     }
     return this.#askOptions
+  }
+
+  /** What was sent just before the broker told that it takes no messages lies there half read. */
+  #blocked({ target, method, timeoutMs }: Asked): Failure | undefined {
+    const { blocked } = this.#link
+    if (blocked === undefined) return undefined
+    const why = `${blocked}; "${method}" for ${target} may still be done when it takes them again`
+    return new Failure('BusBlocked', { url: this.#link.down().params.url, why, seconds: Math.round(timeoutMs / 1000) })
   }
 
   #onReply(message: ConsumeMessage): void {

@@ -23,19 +23,22 @@ type Waiter = {
 /** The questions of a process that have no answer yet, by message id. */
 export class Waiters {
   readonly #clock: Clock
+  readonly #blocked: (asked: Asked) => Failure | undefined
   readonly #waiters = new Map<string, Waiter>()
 
-  constructor(clock: Clock) {
+  /** `blocked` tells why the broker takes no messages, where it does not: then that is why there is no answer. */
+  constructor(clock: Clock, blocked: (asked: Asked) => Failure | undefined) {
     this.#clock = clock
+    this.#blocked = blocked
   }
 
-  /** Waits for the answer; `CallTimeout` where there is none in time. */
+  /** Waits for the answer; `CallTimeout` or `BusBlocked` where there is none in time. */
   wait(id: string, asked: Asked): Promise<unknown> {
     const { target, method, timeoutMs } = asked
     return new Promise((resolve, reject) => {
       const cancel = this.#clock.after(timeoutMs, () => {
         this.#waiters.delete(id)
-        reject(new Failure('CallTimeout', { target, method, seconds: timeoutMs / 1000 }))
+        reject(this.#blocked(asked) ?? new Failure('CallTimeout', { target, method, seconds: timeoutMs / 1000 }))
       })
       const deadline = this.#clock.now() + timeoutMs
       this.#waiters.set(id, { asked, resolve, reject, partial: null, deadline, cancel })

@@ -237,6 +237,37 @@ describe.each(await databases())('on $name', (database) => {
       await expect(rig.conductor.hostList(member('p1'), {})).rejects.toMatchObject({ code: 'Forbidden' })
     })
 
+    test('queues have their owners, and advice where nobody takes what waits; members see and purge none', async () => {
+      const rig = await start()
+      rig.queues = [
+        { name: 'compute.h1', messages: 3, consumers: 0 },
+        { name: 'agent', messages: 2, consumers: 1 },
+        { name: 'conductor_fanout_0a', messages: 0, consumers: 1 },
+        { name: 'reply_0a', messages: 0, consumers: 1 },
+        { name: 'notifications.info', messages: 1, consumers: 0 },
+        { name: 'printer', messages: 0, consumers: 0 },
+      ]
+      const { queues } = await rig.conductor.busStatus(admin, {})
+      expect(queues.map(({ owner, advice }) => [owner, advice?.replace(/:.*/, '')])).toEqual([
+        ['compute on h1', 'Nobody takes these messages'],
+        ['any agent', undefined],
+        ['one conductor, for messages to all of them', undefined],
+        ['answers to one process', undefined],
+        ['readers of notifications', 'Nobody takes these messages'],
+        ['not of this cloud', undefined],
+      ])
+      expect(await rig.conductor.busPurge(admin, { queue: 'compute.h1' })).toEqual({ messages: 3 })
+      await expect(rig.conductor.busPurge(admin, { queue: 'compute.h1' })).rejects.toMatchObject({
+        code: 'QueueNotFound',
+      })
+      for (const queue of ['reply_0a', 'nova_events_0a'])
+        await expect(rig.conductor.busPurge(admin, { queue })).rejects.toMatchObject({ code: 'InvalidRequest' })
+      await expect(rig.conductor.busStatus(member('p1'), {})).rejects.toMatchObject({ code: 'Forbidden' })
+      await expect(rig.conductor.busPurge(member('p1'), { queue: 'agent' })).rejects.toMatchObject({
+        code: 'Forbidden',
+      })
+    })
+
     test('a host that reports is a host that exists, said twenty times at once', async () => {
       const rig = await start()
       await Promise.all(Array.from({ length: 20 }, () => rig.host('h1')))

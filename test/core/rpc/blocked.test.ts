@@ -65,6 +65,8 @@ async function real(): Promise<Alarmed | undefined> {
 }
 
 const rabbit = await real()
+// Also where none of its tests was asked for.
+afterAll(() => rabbit?.drop())
 const brokers: Array<[string, () => Promise<Alarmed>]> = [['the embedded broker', embedded]]
 if (rabbit !== undefined) brokers.push(['RabbitMQ', async () => rabbit])
 
@@ -146,7 +148,9 @@ describe.each(brokers)('a broker that takes no messages: %s', (_name, open) => {
     expect(new Set(dropped).size).toBe(501)
   })
 
-  test('who waits in vain is told why after its own time, and too many are told at once', async () => {
+  test('who waits in vain is told why after its own time, and too many are told at once', {
+    timeout: 90_000,
+  }, async () => {
     const [caller, blocked] = await bus()
     const [server] = await bus()
     await server.serve([served(Toys, toys())], { server: 'h', slots: 1 })
@@ -175,7 +179,7 @@ describe.each(brokers)('a broker that takes no messages: %s', (_name, open) => {
     await Promise.allSettled(more)
   })
 
-  test('answers wait with their slots, so that a blocked server takes no more work', async () => {
+  test('answers wait with their slots, so that a blocked server takes no more work', { timeout: 90_000 }, async () => {
     const [server, blocked] = await bus()
     const [caller] = await bus()
     const hold = later()
@@ -198,7 +202,9 @@ describe.each(brokers)('a broker that takes no messages: %s', (_name, open) => {
     expect(begun).toBe(10)
   })
 
-  test('closing takes no longer than the grace, for who waits to send as for who waits to answer', async () => {
+  test('closing takes no longer than the grace, for who waits to send as for who waits to answer', {
+    timeout: 90_000,
+  }, async () => {
     const [server, serverBlocked] = await bus(broker.url, { graceMs: 1_000 })
     const [caller, blocked] = await bus(broker.url, { graceMs: 1_000 })
     const hold = later()
