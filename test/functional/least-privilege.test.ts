@@ -4,8 +4,10 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { isFailure } from '../../src/core/base/errors.ts'
 import { systemIds } from '../../src/core/base/ids.ts'
 import { agent } from '../../src/core/contracts/agent.ts'
+import { compute } from '../../src/core/contracts/compute.ts'
 import type { Event } from '../../src/core/contracts/shapes.ts'
 import { serviceContext } from '../../src/core/model/context.ts'
+import { served } from '../../src/core/rpc/bus.ts'
 import type { Api, Args } from '../../src/core/rpc/contract.ts'
 import { join as joinBus } from '../core/rpc/kit.ts'
 import { admin, Cloud, type Daemon } from '../kit/cloud.ts'
@@ -73,7 +75,7 @@ const methods = Object.keys(thefts) as Array<keyof typeof thefts>
 const speaksForB = methods.filter((method) => method !== 'imageRead')
 
 const own = (name: string, options = {}) => [name, { durable: false, autoDelete: true, ...options }] as const
-const reply = (host: string) => `reply_compute.${host}.${'0'.repeat(32)}`
+const reply = (host: string, digit = '0') => `reply_compute.${host}.${digit.repeat(32)}`
 
 const answers = `reply_${'0'.repeat(32)}`
 
@@ -111,13 +113,13 @@ const breaks: Array<[string, (channel: ConfirmChannel) => unknown]> = [
   [
     'send on what an exchange of its own gets',
     async (ch) => {
-      await ch.assertExchange('compute.a', 'fanout', { durable: false, autoDelete: true })
-      await ch.bindExchange('nova', 'compute.a', '')
+      await ch.assertExchange(reply('a'), 'fanout', { durable: false, autoDelete: true })
+      await ch.bindExchange('nova', reply('a'), '')
     },
   ],
   [
     'have an alternate exchange',
-    (ch) => ch.assertExchange(reply('a'), 'fanout', { durable: false, alternateExchange: 'nova' }),
+    (ch) => ch.assertExchange(reply('a', '1'), 'fanout', { durable: false, alternateExchange: 'nova' }),
   ],
 ]
 
@@ -213,6 +215,23 @@ describe.each(clouds)('a host with a login of its own (%s)', (_name, open) => {
       return shown
     })
     expect(unpaused).toMatchObject({ status: 'ACTIVE' })
+  })
+
+  test('may ask itself, and its own queue is all that it serves', async () => {
+    const { url } = await cloud.json<Login>('host', 'add', 'c.d-1')
+    const self = await joinBus(url)
+    try {
+      const unused = () => Promise.reject(new Error('not asked'))
+      const api = { run: unused, consoleLog: unused, ping: async () => ({ host: 'c.d-1', incarnation: 'x' }) }
+      await self.serve([served(compute, api)], { server: 'c.d-1', slots: 1, shared: false })
+      const ping = self.client(compute, { server: 'c.d-1' }).ping(serviceContext('compute', 'req-x'), {})
+      expect(await ping).toEqual({ host: 'c.d-1', incarnation: 'x' })
+      await expect(
+        joinBus(url).then((bus) => bus.serve([served(compute, api)], { server: 'x', slots: 1 })),
+      ).rejects.toThrow(/ACCESS_REFUSED/)
+    } finally {
+      await self.close()
+    }
   })
 
   test('is nobody where the message does not say who has sent it', async () => {

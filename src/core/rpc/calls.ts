@@ -66,7 +66,12 @@ export class Calls {
       const left = waitedMs === 0 ? asked : { ...asked, timeoutMs: Math.max(asked.timeoutMs - waitedMs, 1) }
       answer = this.#waiters.wait(id, left)
       try {
-        return channel.publish(this.#link.reach.exchange, asked.target, body, this.#optionsFor(left.timeoutMs))
+        return channel.publish(
+          this.#link.reach.exchangeTo(asked.target),
+          asked.target,
+          body,
+          this.#optionsFor(left.timeoutMs),
+        )
       } catch {
         this.#waiters.fail(id, this.#link.down())
         return true
@@ -100,7 +105,7 @@ export class Calls {
   #publishReply(channel: Channel, queue: string, body: Buffer): boolean {
     const { reach, properties } = this.#link
     try {
-      return channel.publish(reach.replyExchange, queue, body, { ...properties, mandatory: true })
+      return channel.publish(reach.exchangeBack(queue), queue, body, { ...properties, mandatory: true })
     } catch {
       return true
     }
@@ -188,7 +193,7 @@ export class Calls {
   }
 
   #onReturn({ fields, content }: Message): void {
-    if (fields.exchange !== this.#link.reach.exchange) {
+    if (fields.exchange === '' || fields.routingKey.startsWith('reply_')) {
       this.#link.log.debug({ queue: fields.routingKey }, 'an answer that nobody waits for')
       return
     }

@@ -40,7 +40,7 @@ export class Casts {
       },
     })
     const kept = this.#casts
-    const { exchange } = this.#link.reach
+    const exchange = this.#link.reach.exchangeTo(target)
     return this.#deliver(target, method, message, (body, id) => this.#publish(kept, exchange, target, body, id, true))
   }
 

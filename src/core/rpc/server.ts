@@ -42,9 +42,9 @@ export async function startServer(
   const work = makeWork({ link, calls, dispatch: hear, topic, forHosts: options.forHosts ?? false })
   const slots = makeSlots(options.slots)
   const fanout = fanoutQueue(topic, link.ids.hex())
-  const own = topicQueue(`${topic}.${options.server}`, flags)
-  const exchanges = [mainExchange, ...(options.forHosts ? [hostsExchange] : [])]
-  const addressed = options.shared === false ? [own] : [topicQueue(topic, flags, exchanges), own]
+  const own = topicQueue(`${topic}.${options.server}`, flags, [mainExchange, ...link.reach.ownExchanges])
+  const anyOne = topicQueue(topic, flags, options.forHosts ? [mainExchange, hostsExchange] : [mainExchange])
+  const addressed = options.shared === false ? [own] : [anyOne, own]
   // A host's login may not have one.
   const plans = link.reach.host === undefined ? [...addressed, fanout] : addressed
   let consumers: Consumer[] = []

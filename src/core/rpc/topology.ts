@@ -1,5 +1,5 @@
 import type { Channel } from 'amqplib'
-import { busUserOf, hostsExchange, mainExchange } from '../model/bus-user.ts'
+import { hostsExchange, mainExchange } from '../model/bus-user.ts'
 
 /** Names and flags of exchanges and queues, as oslo.messaging and Nova have them. */
 
@@ -36,7 +36,7 @@ export const declareFanout = (channel: Channel, topic: string): Promise<unknown>
   channel.assertExchange(fanoutExchange(topic), 'fanout', { durable: false, autoDelete: true })
 
 /** `<topic>` or `<topic>.<server>`: name and routing key are one. */
-export const topicQueue = (name: string, flags: QueueFlags, exchanges = [mainExchange]): BoundQueue => ({
+export const topicQueue = (name: string, flags: QueueFlags, exchanges: readonly string[]): BoundQueue => ({
   name,
   exchanges,
   async declare(channel) {
@@ -58,25 +58,18 @@ export const fanoutQueue = (topic: string, hex: string): QueuePlan => {
   }
 }
 
-const answersQueue = (name: string): QueuePlan => ({
-  name,
-  declare: (channel) => channel.assertQueue(name, { durable: false, expires: transientMs }),
-})
-
-/** A process's queue for answers, reached through the default exchange, and by hosts through theirs. */
-export const replyQueue = (hex: string): QueuePlan => {
-  const queue = answersQueue(`reply_${hex}`)
+/** A process's queue for answers, reached through the default exchange, and by those who may not use it through others. */
+export const replyQueue = (id: string, exchanges: readonly string[]): BoundQueue => {
+  const name = `reply_${id}`
   return {
-    name: queue.name,
+    name,
+    exchanges,
     async declare(channel) {
-      await queue.declare(channel)
-      await channel.bindQueue(queue.name, hostsExchange, queue.name)
+      await channel.assertQueue(name, { durable: false, expires: transientMs })
+      for (const exchange of exchanges) await channel.bindQueue(name, exchange, name)
     },
   }
 }
-
-/** A host's queue for answers, reached through the default exchange. */
-export const hostReplyQueue = (host: string, hex: string): QueuePlan => answersQueue(`reply_${busUserOf(host)}.${hex}`)
 
 /** What a reader has not heard yet; it holds 10,000 events at most and forgets the oldest first. */
 export const eventsQueue = (hex: string, patterns: readonly string[]): QueuePlan => {
