@@ -89,6 +89,17 @@ describe('asking', () => {
     expect(await good('console-log', 'web', '--lines', '5')).toBe('boot\r\n\u001b[1mlogin:\n')
     expect(standIn.asked[0]?.args).toEqual({ instance: 'web', lines: 5 })
   })
+  test('host add prints what to put there, and says where an address is missing', async () => {
+    const login = { host: 'h1', user: 'compute.h1', password: 'pw', known: false }
+    standIn.answers = { hostAdd: async () => ({ ...login, url: 'amqps://compute.h1:pw@bus:5671' }) }
+    const text = await good('host', 'add', 'h1')
+    expect(text).toContain('url = "amqps://compute.h1:pw@bus:5671"')
+    expect(text).toContain("NOVA_BUS_CA_FILE='/etc/nova/ca.pem'")
+    expect(text).toContain('host = "h1"')
+    expect(await good('host', 'add', 'h1', '-f', 'value', '-c', 'url')).toBe('amqps://compute.h1:pw@bus:5671\n')
+    standIn.answers = { hostAdd: async () => login }
+    expect(await good('host', 'add', 'h1')).toMatch(/set broker.listen[\s\S]*compute.h1:pw@ADDRESS-OF-THE-BROKER/)
+  })
   test('--debug tells each question and how long it took, beside the answer', async () => {
     standIn.answers = { instanceShow: async () => webInstance }
     const { stdout, stderr } = await standIn.nova(['show', 'web', '--debug', '-f', 'json'])
