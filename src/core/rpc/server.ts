@@ -66,9 +66,7 @@ export async function startServer(
   })
   const { pingMs } = options
   const ears = { target: own.name, deliveries: () => deliveries, full: slots.full, lastPing: () => lastPing }
-  // A host's own login may not send to its own queue.
-  const asks = pingMs !== undefined && link.reach.host === undefined
-  const ping = asks ? startSelfPing(link, calls, { ...ears, everyMs: pingMs }) : undefined
+  const ping = pingMs === undefined ? undefined : startSelfPing(link, calls, { ...ears, everyMs: pingMs })
   const stop = async () => {
     ping?.stop()
     link.hasten()
