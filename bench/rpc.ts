@@ -3,9 +3,10 @@
  * embedded broker, all in one run, with client, server and broker in processes of their own:
  *
  *   npx tsx bench/rpc.ts [--url amqp://guest:guest@127.0.0.1/vhost] [--ms 400] [--rounds 15] [--only ours]
- *     [--load calls] [--json]
+ *     [--load calls] [--before ../checkout] [--json]
  *
- * Without --url there is only the embedded broker; without Debian's python3-oslo.messaging there is no oslo.messaging. They
+ * Without --url there is only the embedded broker; without Debian's python3-oslo.messaging there is no oslo.messaging;
+ * --before adds our client, server and broker as another checkout has them. They
  * take turns of a fraction of a second, so that what else the machine does falls on all; rates are medians, and ratios the
  * medians of those of each round. CPU is user and system time, of client and server together and of the broker.
  */
@@ -25,6 +26,7 @@ const { values: flags } = parseArgs({
     rounds: { type: 'string', default: '15' },
     only: { type: 'string' },
     load: { type: 'string', default: '' },
+    before: { type: 'string' },
     json: { type: 'boolean', default: false },
   },
 })
@@ -51,7 +53,11 @@ class Side {
   }
 
   static ofNode(...args: string[]): Promise<Side> {
-    return Side.start(process.execPath, [...process.execArgv, resolve(import.meta.dirname, 'rpc-peer.ts'), ...args])
+    return Side.ofCheckout(resolve(import.meta.dirname, '..'), ...args)
+  }
+
+  static ofCheckout(directory: string, ...args: string[]): Promise<Side> {
+    return Side.start(process.execPath, [...process.execArgv, resolve(directory, 'bench/rpc-peer.ts'), ...args])
   }
 
   tell(wish: Wish): Promise<Told> {
@@ -87,9 +93,9 @@ async function rabbitmq(url: string): Promise<Broker> {
   return { name: 'RabbitMQ', url, used: () => (asked.code === 0 ? used() : undefined) }
 }
 
-function embedded(side: Side): Broker {
+function embedded(name: string, side: Side): Broker {
   const used = async () => (await side.tell({ do: 'usage' })).cpu
-  return { name: 'embedded', url: side.address, used }
+  return { name, url: side.address, used }
 }
 
 /** One client and one server on one broker. */
@@ -98,6 +104,7 @@ type Pair = { broker: Broker; make: string; client: Side; server: Side; heard: n
 const starters: Record<string, (role: string, url: string) => Promise<Side>> = {
   bare: (role, url) => Side.ofNode(role, 'bare', url),
   ours: (role, url) => Side.ofNode(role, 'ours', url),
+  before: (role, url) => Side.ofCheckout(flags.before!, role, 'ours', url),
   'oslo.messaging': (role, url) =>
     Side.start(python, [resolve(import.meta.dirname, 'oslo.py'), role, url.replace(/^amqp:/, 'rabbit:')]),
 }
@@ -198,17 +205,24 @@ async function hasOslo(): Promise<boolean> {
   return code === 0
 }
 
-const brokerSide = await Side.ofNode('broker')
-const brokers = [...(flags.url === undefined ? [] : [await rabbitmq(flags.url)]), embedded(brokerSide)]
+const brokerSides = [await Side.ofNode('broker')]
+const brokers = [...(flags.url === undefined ? [] : [await rabbitmq(flags.url)]), embedded('embedded', brokerSides[0]!)]
+if (flags.before !== undefined) {
+  brokerSides.push(await Side.ofCheckout(flags.before, 'broker'))
+  brokers.push(embedded('embedded before', brokerSides[1]!))
+}
+const only = flags.only?.split(',')
 const pairs: Pair[] = []
 for (const broker of brokers) {
-  const makes = broker.name === 'RabbitMQ' && (await hasOslo()) ? Object.keys(starters) : ['bare', 'ours']
-  for (const make of makes.filter((each) => flags.only === undefined || flags.only === each)) {
+  const makes = ['bare', 'ours', ...(flags.before === undefined ? [] : ['before'])]
+  if (broker.name === 'RabbitMQ' && (await hasOslo())) makes.push('oslo.messaging')
+  for (const make of makes.filter((each) => only?.includes(each) ?? true)) {
     pairs.push(await pairUp(broker, make))
   }
 }
 const rows = shown(await compare(pairs))
+
 if (flags.json) console.log(JSON.stringify(rows))
 else console.table(rows)
 for (const { client, server } of pairs) await Promise.all([client.stop(), server.stop()])
-await brokerSide.stop()
+for (const side of brokerSides) await side.stop()

@@ -91,6 +91,9 @@ type Inside = {
   freshChannel(channel: unknown, options: unknown): number
 }
 
+/** So many bytes may wait for the broker to read before a channel says that it is full; it says so when they have gone. */
+const mostWaiting = 1 << 20
+
 /**
  * Lets what is sent in one turn of the event loop leave in one go: one system call, one packet, one wake-up at the broker.
  * amqplib by itself takes every frame through two streams first, which is a tenth of what a call costs, and then makes a
@@ -101,9 +104,11 @@ function gatherWrites(model: ChannelModel): void {
   if (socket === undefined) return
   const inside = model.connection as unknown as Inside
   let pieces: Uint8Array[] = []
+  let gathered = 0
   const leave = () => {
     const leaving = pieces
     pieces = []
+    gathered = 0
     if (!socket.writable) return
     socket.cork()
     for (const piece of leaving) socket.write(piece)
@@ -112,7 +117,8 @@ function gatherWrites(model: ChannelModel): void {
   const gather = {
     write(piece: Uint8Array): boolean {
       if (pieces.push(piece) === 1) setImmediate(leave)
-      return !socket.writableNeedDrain
+      gathered += piece.length
+      return gathered + socket.writableLength < mostWaiting
     },
     end: () => undefined,
   }
