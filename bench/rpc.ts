@@ -1,172 +1,228 @@
 /**
- * Calls a second through our RPC as a ratio of bare amqplib on the same broker, with client and server in two processes:
+ * What a call and a cast cost through our RPC, through bare amqplib and through oslo.messaging, on RabbitMQ and on the
+ * embedded broker, all in one run, with client, server and broker in processes of their own:
  *
- *   npx tsx bench/rpc.ts --url amqp://guest:guest@127.0.0.1/vhost [--ms 400] [--rounds 15] [--json]
+ *   npx tsx bench/rpc.ts [--url amqp://guest:guest@127.0.0.1/vhost] [--ms 400] [--rounds 15] [--only ours]
+ *     [--load calls] [--before ../checkout] [--json]
  *
- * Without --url it starts the embedded broker in a third process. "Bare" is the RPC of amqplib's tutorial: a transient queue, an
- * own reply queue, correlation ids, one JSON.parse and JSON.stringify a message, the request acknowledged after its answer. Ours
- * adds the envelope (JSON in JSON), the context, schemas at both ends, duplicates, timeouts, mandatory, acknowledged answers.
+ * Without --url there is only the embedded broker; without Debian's python3-oslo.messaging there is no oslo.messaging;
+ * --before adds our client, server and broker as another checkout has them. They
+ * take turns of a fraction of a second, so that what else the machine does falls on all; rates are medians, and ratios the
+ * medians of those of each round. CPU is user and system time, of client and server together and of the broker.
  */
-import { type ChildProcess, fork } from 'node:child_process'
+import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
+import { readFileSync } from 'node:fs'
+import { resolve } from 'node:path'
+import { createInterface } from 'node:readline'
 import { parseArgs } from 'node:util'
-import { connect } from 'amqplib'
-import * as z from 'zod'
-import { systemClock } from '../src/core/base/clock.ts'
-import { systemIds } from '../src/core/base/ids.ts'
-import { silentLog } from '../src/core/base/log.ts'
-import { parseAddresses } from '../src/core/rpc/address.ts'
-import { served } from '../src/core/rpc/bus.ts'
-import { connectBus } from '../src/core/rpc/connect.ts'
-import { call, contract } from '../src/core/rpc/contract.ts'
+import { exec } from '../src/core/base/exec.ts'
+import type { Told, Wish } from './rpc-peer.ts'
 
 const { values: flags } = parseArgs({
   options: {
     url: { type: 'string' },
     ms: { type: 'string', default: '400' },
     rounds: { type: 'string', default: '15' },
+    only: { type: 'string' },
+    load: { type: 'string', default: '' },
+    before: { type: 'string' },
     json: { type: 'boolean', default: false },
-    role: { type: 'string' },
   },
 })
+const ms = Number(flags.ms)
+const python = '/usr/bin/python3'
 
-const Payload = z.object({ id: z.uuid(), name: z.string(), tags: z.array(z.string()), n: z.int() })
-type Payload = z.infer<typeof Payload>
-const Echo = contract('bench', '1.0', { echo: call(Payload, Payload) })
-/** About a kilobyte of JSON. */
-const payload: Payload = {
-  id: systemIds.uuid(),
-  name: 'x'.repeat(200),
-  tags: Array.from({ length: 20 }, (_, i) => `tag-${i}-${'y'.repeat(28)}`),
-  n: 42,
-}
-const ctx = { requestId: 'req-bench', userId: 'bench', projectId: 'bench', roles: ['admin'], isAdmin: true }
-const bareQueue = 'bench_bare'
-type Ask = () => Promise<unknown>
+/** A process that does what it is told, a line at a time. */
+class Side {
+  readonly address: string
+  readonly #child: ChildProcess
+  readonly #lines: AsyncIterator<string>
 
-async function bare(url: string) {
-  const { connect: to, socket } = parseAddresses(url)[0]
-  const connection = await connect(to, { noDelay: true, ...socket })
-  return { connection, channel: await connection.createChannel() }
-}
-
-async function serveBare(url: string): Promise<void> {
-  const { channel } = await bare(url)
-  await channel.assertQueue(bareQueue, { durable: false, autoDelete: true })
-  await channel.prefetch(64)
-  await channel.consume(bareQueue, (m) => {
-    if (m === null) return
-    const asked = JSON.parse(m.content.toString())
-    const { replyTo, correlationId } = m.properties
-    channel.publish('', replyTo, Buffer.from(JSON.stringify(asked)), { correlationId })
-    channel.ack(m)
-  })
-}
-
-async function askBare(url: string): Promise<Ask> {
-  const { channel } = await bare(url)
-  const { queue } = await channel.assertQueue('', { exclusive: true })
-  const waiting = new Map<string, (value: unknown) => void>()
-  await channel.consume(
-    queue,
-    (m) => {
-      if (m === null) return
-      const id = m.properties.correlationId
-      waiting.get(id)?.(JSON.parse(m.content.toString()))
-      waiting.delete(id)
-    },
-    { noAck: true },
-  )
-  return () =>
-    new Promise((resolve) => {
-      const correlationId = systemIds.hex()
-      waiting.set(correlationId, resolve)
-      channel.publish('', bareQueue, Buffer.from(JSON.stringify(payload)), { replyTo: queue, correlationId })
-    })
-}
-
-const join = (url: string) => connectBus({ url, name: 'bench', log: silentLog, clock: systemClock, ids: systemIds })
-
-async function serveOurs(url: string): Promise<void> {
-  const bus = await join(url)
-  await bus.serve([served(Echo, { echo: async (_ctx, args) => args })], { server: 'bench', slots: 64 })
-}
-
-async function askOurs(url: string): Promise<Ask> {
-  const client = (await join(url)).client(Echo)
-  return () => client.echo(ctx, payload)
-}
-
-/** Calls a second with so many in flight. */
-async function measure(ask: Ask, flight: number, ms: number): Promise<number> {
-  const begun = performance.now()
-  const end = begun + ms
-  let calls = 0
-  const fly = async () => {
-    for (; performance.now() < end; calls++) await ask()
+  private constructor(child: ChildProcess, lines: AsyncIterator<string>, address: string) {
+    this.#child = child
+    this.#lines = lines
+    this.address = address
   }
-  await Promise.all(Array.from({ length: flight }, fly))
-  return (calls * 1000) / (performance.now() - begun)
+
+  static async start(command: string, args: string[]): Promise<Side> {
+    const child = spawn(command, args, { stdio: ['pipe', 'pipe', 'inherit'] })
+    const lines = createInterface(child.stdout)[Symbol.asyncIterator]()
+    const { ready } = await read<{ ready: string }>(lines)
+    return new Side(child, lines, ready)
+  }
+
+  static ofNode(...args: string[]): Promise<Side> {
+    return Side.ofCheckout(resolve(import.meta.dirname, '..'), ...args)
+  }
+
+  static ofCheckout(directory: string, ...args: string[]): Promise<Side> {
+    return Side.start(process.execPath, [...process.execArgv, resolve(directory, 'bench/rpc-peer.ts'), ...args])
+  }
+
+  tell(wish: Wish): Promise<Told> {
+    this.#child.stdin?.write(`${JSON.stringify(wish)}\n`)
+    return read<Told>(this.#lines)
+  }
+
+  async stop(): Promise<void> {
+    const ended = once(this.#child, 'exit')
+    this.#child.stdin?.end()
+    await ended
+  }
 }
 
-const median = (of: number[]): number => of.toSorted((a, b) => a - b)[of.length >> 1] ?? 0
+async function read<T>(lines: AsyncIterator<string>): Promise<T> {
+  const line = await lines.next()
+  if (line.done) throw new Error('a side of the comparison has ended')
+  return JSON.parse(line.value) as T
+}
 
-type Row = { flight: number; bare: number; ours: number; ratio: number }
+/** A broker, and how much CPU time it has used so far, in microseconds; undefined where it is not to be seen from here. */
+type Broker = { name: string; url: string; used: () => Promise<number> | undefined }
 
-/** Both in turns of a fraction of a second, so that what else the machine does falls on both; the ratio is that of such a pair. */
-async function compare(url: string): Promise<Row[]> {
-  const [bareAsk, ourAsk] = [await askBare(url), await askOurs(url)]
-  const ms = Number(flags.ms)
+async function rabbitmq(url: string): Promise<Broker> {
+  // Undefined where it is another machine's, or not ours to ask.
+  const asked = await exec('rabbitmqctl', ['eval', 'os:getpid().'])
+  const pid = /\d+/.exec(asked.stdout)?.[0]
+  const used = async () => {
+    // Fields 14 and 15 of proc(5), in hundredths of a second.
+    const fields = readFileSync(`/proc/${pid}/stat`, 'utf8').split(') ')[1]!.split(' ')
+    return (Number(fields[11]) + Number(fields[12])) * 10_000
+  }
+  return { name: 'RabbitMQ', url, used: () => (asked.code === 0 ? used() : undefined) }
+}
+
+function embedded(name: string, side: Side): Broker {
+  const used = async () => (await side.tell({ do: 'usage' })).cpu
+  return { name, url: side.address, used }
+}
+
+/** One client and one server on one broker. */
+type Pair = { broker: Broker; make: string; client: Side; server: Side; heard: number }
+
+const starters: Record<string, (role: string, url: string) => Promise<Side>> = {
+  bare: (role, url) => Side.ofNode(role, 'bare', url),
+  ours: (role, url) => Side.ofNode(role, 'ours', url),
+  before: (role, url) => Side.ofCheckout(flags.before!, role, 'ours', url),
+  'oslo.messaging': (role, url) =>
+    Side.start(python, [resolve(import.meta.dirname, 'oslo.py'), role, url.replace(/^amqp:/, 'rabbit:')]),
+}
+
+async function pairUp(broker: Broker, make: string): Promise<Pair> {
+  const start = starters[make]!
+  const server = await start('server', broker.url)
+  return { broker, make, server, client: await start('client', broker.url), heard: 0 }
+}
+
+type Load = { name: string; wish: Wish; makes?: string }
+const loads: Load[] = [
+  ...[1, 32, 256].map((flight) => ({ name: `calls, ${flight} in flight`, wish: { do: 'calls', flight, ms } as const })),
+  { name: 'casts, 32 in flight', wish: { do: 'casts', flight: 32, ms } },
+  { name: 'casts, unconfirmed', wish: { do: 'casts', flight: 32, ms, confirmed: false }, makes: 'bare' },
+]
+
+/** What one turn showed: a rate in messages a second, times in microseconds. */
+type Sample = { rate: number; p50: number; p99: number; cpu: number; brokerCpu: number }
+
+async function turn(pair: Pair, wish: Wish): Promise<Sample> {
+  const { broker, server, client } = pair
+  const [serverBefore, brokerBefore] = [(await server.tell({ do: 'usage' })).cpu, await broker.used()]
+  const begun = performance.now()
+  const told = await client.tell(wish)
+  if (wish.do === 'casts') {
+    pair.heard += told.count
+    await server.tell({ do: 'heard', count: pair.heard })
+  }
+  const seconds = (performance.now() - begun) / 1000
+  const [serverAfter, brokerAfter] = [(await server.tell({ do: 'usage' })).cpu, await broker.used()]
+  const each = (micros: number) => micros / told.count
+  return {
+    rate: told.count / seconds,
+    p50: told.p50,
+    p99: told.p99,
+    cpu: each(told.cpu + serverAfter - serverBefore),
+    brokerCpu: brokerBefore === undefined ? Number.NaN : each(brokerAfter! - brokerBefore),
+  }
+}
+
+const median = (of: number[]): number => of.toSorted((a, b) => a - b)[of.length >> 1] ?? Number.NaN
+const mean = (of: number[]): number => of.reduce((sum, each) => sum + each, 0) / of.length
+
+type Row = { broker: string; make: string; load: string; samples: Sample[] }
+
+async function compare(pairs: Pair[]): Promise<Row[]> {
   const rows: Row[] = []
-  for (const flight of [1, 32]) {
-    for (const ask of [bareAsk, ourAsk]) await measure(ask, flight, 1_000)
-    const pairs: Array<{ bare: number; ours: number }> = []
+  for (const { name: load, wish, makes } of loads.filter((each) => each.name.includes(flags.load))) {
+    const runs = pairs
+      .filter(({ make }) => makes === undefined || makes === make)
+      .map((pair) => ({ pair, row: { broker: pair.broker.name, make: pair.make, load, samples: [] as Sample[] } }))
+    rows.push(...runs.map(({ row }) => row))
+    for (const { pair } of runs) await turn(pair, { ...wish, ms: 1_000 } as Wish)
     for (let i = 0; i < Number(flags.rounds); i++) {
-      pairs.push({ bare: await measure(bareAsk, flight, ms), ours: await measure(ourAsk, flight, ms) })
+      for (const { pair, row } of runs) row.samples.push(await turn(pair, wish))
     }
-    rows.push({
-      flight,
-      bare: Math.round(median(pairs.map((pair) => pair.bare))),
-      ours: Math.round(median(pairs.map((pair) => pair.ours))),
-      ratio: Number(median(pairs.map((pair) => pair.ours / pair.bare)).toFixed(2)),
-    })
   }
   return rows
 }
 
-const child = (args: string[]): ChildProcess =>
-  fork(import.meta.filename, args, { execArgv: process.execArgv, stdio: ['ignore', 'inherit', 'inherit', 'ipc'] })
-
-async function told<T>(from: ChildProcess): Promise<T> {
-  const [message] = await once(from, 'message')
-  return message as T
+/** The median of the ratios of two rows' rates, round by round. */
+function ratio(rows: Row[], one: Partial<Row>, other: Partial<Row>): number {
+  const find = (like: Partial<Row>) =>
+    rows.find((row) => row.broker === like.broker && row.make === like.make && row.load === like.load)?.samples ?? []
+  const below = find(other)
+  return Number(median(find(one).map((sample, i) => sample.rate / (below[i]?.rate ?? Number.NaN))).toFixed(2))
 }
 
-async function parent(): Promise<void> {
-  const broker = flags.url === undefined ? child(['--role', 'broker']) : undefined
-  const url = flags.url ?? (await told<string>(broker!))
-  const server = child(['--role', 'server', '--url', url])
-  await told(server)
-  const client = child(['--role', 'client', '--url', url, '--ms', flags.ms, '--rounds', flags.rounds])
-  const rows = await told<Row[]>(client)
-  for (const done of [client, server, broker]) done?.kill()
-  if (flags.json) console.log(JSON.stringify({ broker: parseAddresses(url)[0].shown, rows }))
-  else
-    console.table(
-      rows.map((r) => ({ 'in flight': r.flight, 'bare calls/s': r.bare, 'our calls/s': r.ours, ratio: r.ratio })),
-    )
+function shown(rows: Row[]) {
+  return rows.map((row) => {
+    const of = (key: keyof Sample) => row.samples.map((sample) => sample[key])
+    const { broker, make, load } = row
+    const to = (make: string, on = broker) => {
+      const found = ratio(rows, row, { broker: on, make, load })
+      return Number.isNaN(found) ? undefined : found
+    }
+    const brokerCpu = Math.round(mean(of('brokerCpu')))
+    return {
+      load,
+      broker,
+      make,
+      'per second': Math.round(median(of('rate'))),
+      'p50 ms': median(of('p50')) / 1000,
+      'p99 ms': median(of('p99')) / 1000,
+      'CPU µs': Math.round(mean(of('cpu'))),
+      'broker CPU µs': Number.isNaN(brokerCpu) ? undefined : brokerCpu,
+      'of bare': make === 'bare' ? undefined : to('bare'),
+      'of oslo': make === 'ours' ? to('oslo.messaging') : undefined,
+      'of RabbitMQ': broker === 'RabbitMQ' ? undefined : to(make, 'RabbitMQ'),
+    }
+  })
 }
 
-if (flags.role === 'broker') {
-  const { startBroker } = await import('../src/core/broker/broker.ts')
-  const broker = await startBroker({ listen: [{ port: 0 }], users: { bench: 'bench' }, log: silentLog })
-  const { port } = broker.addresses()[0] as { port: number }
-  process.send?.(`amqp://bench:bench@127.0.0.1:${port}`)
-} else if (flags.role === 'server') {
-  await Promise.all([serveBare(flags.url ?? ''), serveOurs(flags.url ?? '')])
-  process.send?.('ready')
-} else if (flags.role === 'client') {
-  process.send?.(await compare(flags.url ?? ''))
-} else {
-  await parent()
+async function hasOslo(): Promise<boolean> {
+  const { code } = await exec(python, ['-c', 'import oslo_messaging, eventlet'])
+  if (code !== 0) console.error('no oslo.messaging here (Debian: python3-oslo.messaging)')
+  return code === 0
 }
+
+const brokerSides = [await Side.ofNode('broker')]
+const brokers = [...(flags.url === undefined ? [] : [await rabbitmq(flags.url)]), embedded('embedded', brokerSides[0]!)]
+if (flags.before !== undefined) {
+  brokerSides.push(await Side.ofCheckout(flags.before, 'broker'))
+  brokers.push(embedded('embedded before', brokerSides[1]!))
+}
+const only = flags.only?.split(',')
+const pairs: Pair[] = []
+for (const broker of brokers) {
+  const makes = ['bare', 'ours', ...(flags.before === undefined ? [] : ['before'])]
+  if (broker.name === 'RabbitMQ' && (await hasOslo())) makes.push('oslo.messaging')
+  for (const make of makes.filter((each) => only?.includes(each) ?? true)) {
+    pairs.push(await pairUp(broker, make))
+  }
+}
+const rows = shown(await compare(pairs))
+
+if (flags.json) console.log(JSON.stringify(rows))
+else console.table(rows)
+for (const { client, server } of pairs) await Promise.all([client.stop(), server.stop()])
+for (const side of brokerSides) await side.stop()

@@ -158,6 +158,11 @@ export class Channel implements ConsumerChannel {
 
   /** Ends deliveries by tag with `finish`, at once or, in a transaction, on commit. 406 for a tag that is not out. */
   settle(tag: number, multiple: boolean, finish: (deliveries: Delivery[]) => void): void {
+    if (!multiple && !this.transaction) {
+      // Nearly all of them are so: nothing to gather.
+      this.#finish([this.#takeOne(tag)], finish)
+      return
+    }
     const taken = this.#take(tag, multiple)
     if (this.transaction) this.transaction.settlements.push({ tags: taken, finish })
     else this.#finish([...taken.values()], finish)
@@ -170,19 +175,21 @@ export class Channel implements ConsumerChannel {
       this.#unacked.clear()
       return taken
     }
-    const one = this.#unacked.get(tag)
-    if (!one) refuse('PRECONDITION_FAILED', `unknown delivery tag ${tag}`)
     if (multiple) {
+      if (!this.#unacked.has(tag)) unknownTag(tag)
       for (const [each, delivery] of this.#unacked) {
         if (each > tag) break
         taken.set(each, delivery)
         this.#unacked.delete(each)
       }
-    } else {
-      taken.set(tag, one)
-      this.#unacked.delete(tag)
-    }
+    } else taken.set(tag, this.#takeOne(tag))
     return taken
+  }
+
+  #takeOne(tag: number): Delivery {
+    const one = this.#unacked.get(tag) ?? unknownTag(tag)
+    this.#unacked.delete(tag)
+    return one
   }
 
   #finish(deliveries: Delivery[], finish: (deliveries: Delivery[]) => void): void {
@@ -316,6 +323,8 @@ export class Channel implements ConsumerChannel {
     return this.transaction ?? refuse('PRECONDITION_FAILED', 'channel is not transactional')
   }
 }
+
+const unknownTag = (tag: number): never => refuse('PRECONDITION_FAILED', `unknown delivery tag ${tag}`)
 
 function byQueue(deliveries: readonly Delivery[]): Map<Queue, Entry[]> {
   const queues = new Map<Queue, Entry[]>()

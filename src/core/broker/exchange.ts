@@ -31,8 +31,11 @@ export type ExchangeDeclaration = {
 type Index = {
   add(binding: Binding): void
   remove(binding: Binding): void
-  match(routingKey: string, headers: Table, found: (binding: Binding) => void): void
+  /** Valid until the next change of bindings. */
+  match(routingKey: string, headers: Table): readonly Binding[]
 }
+
+const none: readonly Binding[] = []
 
 function directIndex(): Index {
   const byKey = new Map<string, Binding[]>()
@@ -47,9 +50,7 @@ function directIndex(): Index {
       if (rest.length > 0) byKey.set(binding.routingKey, rest)
       else byKey.delete(binding.routingKey)
     },
-    match(routingKey, _headers, found) {
-      for (const binding of byKey.get(routingKey) ?? []) found(binding)
-    },
+    match: (routingKey) => byKey.get(routingKey) ?? none,
   }
 }
 
@@ -58,18 +59,34 @@ function listIndex(matches: (binding: Binding, headers: Table) => boolean): Inde
   return {
     add: (binding) => void all.add(binding),
     remove: (binding) => void all.delete(binding),
-    match(_routingKey, headers, found) {
-      for (const binding of all) if (matches(binding, headers)) found(binding)
-    },
+    match: (_routingKey, headers) => [...all].filter((binding) => matches(binding, headers)),
   }
 }
 
+/** Patterns without a wildcard are keys, and looked up as such: calls and casts have no others. */
 function topicIndex(): Index {
+  const keys = directIndex()
   const trie = new TopicTrie<Binding>()
+  let patterns = 0
+  const isPattern = ({ routingKey }: Binding): boolean => /[*#]/.test(routingKey)
   return {
-    add: (binding) => trie.add(binding.routingKey, binding),
-    remove: (binding) => trie.remove(binding.routingKey, binding),
-    match: (routingKey, _headers, found) => trie.match(routingKey, found),
+    add(binding) {
+      if (!isPattern(binding)) return keys.add(binding)
+      patterns++
+      trie.add(binding.routingKey, binding)
+    },
+    remove(binding) {
+      if (!isPattern(binding)) return keys.remove(binding)
+      patterns--
+      trie.remove(binding.routingKey, binding)
+    },
+    match(routingKey, headers) {
+      const exact = keys.match(routingKey, headers)
+      if (patterns === 0) return exact
+      const found = [...exact]
+      trie.match(routingKey, (binding) => void found.push(binding))
+      return found
+    },
   }
 }
 
@@ -109,8 +126,8 @@ export class Exchange {
     if (this.#bindings.delete(binding)) this.#index.remove(binding)
   }
 
-  /** Calls `found` with each binding that a message matches. */
-  match(routingKey: string, headers: Table | undefined, found: (binding: Binding) => void): void {
-    this.#index.match(routingKey, headers ?? emptyTable, found)
+  /** The bindings that a message matches; valid until the next change of bindings. */
+  match(routingKey: string, headers: Table | undefined): readonly Binding[] {
+    return this.#index.match(routingKey, headers ?? emptyTable)
   }
 }

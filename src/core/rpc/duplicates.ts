@@ -1,4 +1,4 @@
-/** The ids of messages that were dealt with, the last `limit` of them. */
+/** The ids of messages that were dealt with: at least the last `limit` of them, and fewer than twice as many. */
 export type Duplicates = {
   has(id: string): boolean
   add(id: string): void
@@ -6,15 +6,17 @@ export type Duplicates = {
 
 /** Remembers in memory: a process that restarts knows none, and the operations themselves must bear a duplicate. */
 export function rememberLast(limit: number): Duplicates {
-  // A Set keeps the order in which things were added, so the first is the oldest.
-  const ids = new Set<string>()
+  // Whole sets are forgotten: to take out the oldest id one at a time cost more than all else that a server does with a message.
+  let older = new Set<string>()
+  let newer = new Set<string>()
   return {
-    has: (id) => ids.has(id),
+    has: (id) => newer.has(id) || older.has(id),
     add(id) {
-      ids.add(id)
-      if (ids.size <= limit) return
-      const oldest = ids.values().next()
-      if (!oldest.done) ids.delete(oldest.value)
+      if (newer.size >= limit && !newer.has(id)) {
+        older = newer
+        newer = new Set()
+      }
+      newer.add(id)
     },
   }
 }

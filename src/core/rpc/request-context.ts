@@ -38,19 +38,15 @@ function write(context: Context, now: number): string {
 
 /** The context of a message that arrived. What is missing or of the wrong type is nobody and nothing. */
 export function readContext(message: Readonly<Record<string, unknown>>, ids: Ids): Context {
-  const text = (...keys: string[]): string | undefined => {
-    for (const key of keys) {
-      const value = message[key]
-      if (typeof value === 'string') return value
-    }
-    return undefined
-  }
   const roles = message._context_roles
   return {
-    requestId: text('_context_request_id') ?? ids.requestId(),
-    userId: text('_context_user_id', '_context_user') ?? '',
-    projectId: text('_context_project_id', '_context_project', '_context_tenant') ?? '',
+    requestId: textOf(message._context_request_id) ?? ids.requestId(),
+    userId: textOf(message._context_user_id) ?? textOf(message._context_user) ?? '',
+    projectId:
+      textOf(message._context_project_id) ?? textOf(message._context_project) ?? textOf(message._context_tenant) ?? '',
     roles: Array.isArray(roles) ? roles.filter((role) => typeof role === 'string') : [],
     isAdmin: message._context_is_admin === true,
   }
 }
+
+const textOf = (value: unknown): string | undefined => (typeof value === 'string' ? value : undefined)
