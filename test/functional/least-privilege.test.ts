@@ -223,7 +223,14 @@ describe.each(clouds)('a host with a login of its own (%s)', (_name, open) => {
     try {
       const unused = () => Promise.reject(new Error('not asked'))
       const api = { run: unused, consoleLog: unused, ping: async () => ({ host: 'c.d-1', incarnation: 'x' }) }
-      await self.serve([served(compute, api)], { server: 'c.d-1', slots: 1, shared: false })
+      const since = Date.now()
+      const serving = await self.serve([served(compute, api)], {
+        server: 'c.d-1',
+        slots: 1,
+        shared: false,
+        pingMs: 100,
+      })
+      await persist(async () => expect(serving.heardAt).toBeGreaterThan(since + 50))
       const ping = self.client(compute, { server: 'c.d-1' }).ping(serviceContext('compute', 'req-x'), {})
       expect(await ping).toEqual({ host: 'c.d-1', incarnation: 'x' })
       await expect(
