@@ -277,7 +277,8 @@ if (interpreter) {
         expect(e).toBeInstanceOf(RemoteError)
         expect(e).toMatchObject({ remoteClass: 'ValueError', remoteMessage: 'bad value', ...whole })
         expect(await breaks('CannotResizeDisk', { reason: 'why' })).toMatchObject({ remoteClass: 'CannotResizeDisk' })
-        const Newer = { ...Toys, version: '1.4' }
+        const later = { nothing: { ...Toys.methods.nothing, since: '1.4' } }
+        const Newer = { ...Toys, version: '1.4', methods: { ...Toys.methods, ...later } }
         expect(await refusal(bus.client(Newer, { server: 'python' }).nothing(ctx, {}))).toMatchObject({
           remoteClass: 'UnsupportedVersion',
         })
