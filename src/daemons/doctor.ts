@@ -148,9 +148,10 @@ async function checkDatabase(config: Config): Promise<Check> {
     const db = await openDatabase(url, { tls: certificatesOf(config, 'database'), log: silentLog, clock: systemClock })
     try {
       const version = await databaseVersion(db)
-      return version === newestVersion()
-        ? ok('database', `answers, at ${version}`)
-        : warning('database', `at ${version}, the code is at ${newestVersion()}`, 'nova db sync')
+      const newest = newestVersion()
+      if (version === newest) return ok('database', `answers, at ${version}`)
+      const mend = version > newest && version !== 'none' ? 'A newer nova was here: update this one.' : 'nova db sync'
+      return warning('database', `at ${version}, the code is at ${newest}`, mend)
     } finally {
       await db.destroy()
     }

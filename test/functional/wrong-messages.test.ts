@@ -164,6 +164,9 @@ const wrong: Wrong[] = [
   { what: 'a host name that is none', method: 'hostShow', args: { host: 'a b;c' }, says: /host/ },
   { what: 'a login for a host without a name', method: 'hostAdd', args: {}, says: /host/ },
   { what: 'a login for a host name that is none', method: 'hostAdd', args: { host: '#' }, says: /host/ },
+  { what: 'a purge of no queue', method: 'busPurge', args: {}, says: /queue/ },
+  { what: 'a purge of an unknown queue', method: 'busPurge', args: { queue: 'moon' }, says: /moon/ },
+  { what: 'a purge of answers', method: 'busPurge', args: { queue: 'reply_wrong' }, says: /answers/ },
   { what: 'deletion of an unknown host', method: 'hostDelete', args: { host: 'nowhere' }, says: /No host "nowhere"/ },
   { what: 'an unknown host', method: 'hostShow', args: { host: 'nowhere' }, says: /No host "nowhere"/ },
   { what: 'an operation by a word', method: 'operationShow', args: { operation: 'last' }, says: /operation/ },
@@ -276,6 +279,7 @@ for (const backend of await backends())
     let cloud: Cloud
     let channel: Awaited<ReturnType<Awaited<ReturnType<typeof connect>>['createChannel']>>
     let link: Awaited<ReturnType<typeof connect>>
+    let login: string
     const replies = new Map<string, (failure: { message: string; class: string } | null) => void>()
 
     beforeAll(async () => {
@@ -284,6 +288,7 @@ for (const backend of await backends())
       expect(await cloud.nova('boot', 'web', '--wait')).toMatchObject({ code: 0 })
       const url = busUrl(await loadConfig({ env: cloud.env }))
       const [address] = parseAddresses(url)
+      login = address.connect.username
       link = await connect(address.connect, address.socket)
       channel = await link.createChannel()
       const { queue } = await channel.assertQueue('reply_wrong', { exclusive: true })
@@ -325,7 +330,8 @@ for (const backend of await backends())
           'nova',
           topic,
           Buffer.from(JSON.stringify({ 'oslo.version': '2.0', 'oslo.message': JSON.stringify(message) })),
-          { contentType: 'application/json' },
+          // Hosts must say who they are; brokers refuse another's name.
+          { contentType: 'application/json', userId: login },
         )
       })
 

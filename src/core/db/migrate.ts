@@ -1,4 +1,4 @@
-import { type MigrationResultSet, Migrator, NO_MIGRATIONS } from 'kysely'
+import { DEFAULT_MIGRATION_TABLE, type MigrationResultSet, Migrator, NO_MIGRATIONS, sql } from 'kysely'
 import { migrations } from '../../../migrations/index.ts'
 import type { Db } from './handle.ts'
 
@@ -10,9 +10,12 @@ const migratorOf = (db: Db) =>
 
 /**
  * Brings the tables to the newest form. Safe to run twice, in several processes at once, and while daemons run: the
- * second waits for the first and finds nothing to do. Answers with the migrations that were applied.
+ * second waits for the first and finds nothing to do. A database that a newer program has brought further is left as it is:
+ * migrations only add, so this one can work with it. Answers with the migrations that were applied.
  */
 export async function syncDatabase(db: Db): Promise<{ applied: string[]; version: string }> {
+  const newer = (await appliedMigrations(db)).filter((name) => !(name in migrations)).at(-1)
+  if (newer !== undefined) return { applied: [], version: newer }
   const applied = outcome(await migratorOf(db).migrateToLatest())
   return { applied, version: await databaseVersion(db) }
 }
@@ -22,10 +25,18 @@ export async function unsyncDatabase(db: Db): Promise<string[]> {
   return outcome(await migratorOf(db).migrateTo(NO_MIGRATIONS))
 }
 
-/** The name of the newest migration that was applied; `none` on an empty database. */
+/** The name of the newest migration that was applied, by whatever program; `none` on an empty database. */
 export async function databaseVersion(db: Db): Promise<string> {
-  const done = (await migratorOf(db).getMigrations()).filter((m) => m.executedAt !== undefined)
-  return done.at(-1)?.name ?? none
+  return (await appliedMigrations(db)).at(-1) ?? none
+}
+
+/** All that were applied, in their order; Kysely's own list has only those that this program knows. */
+async function appliedMigrations(db: Db): Promise<string[]> {
+  const tables = await db.introspection.getTables({ withInternalKyselyTables: true })
+  if (!tables.some(({ name }) => name === DEFAULT_MIGRATION_TABLE)) return []
+  const { rows } = await sql<{ name: string }>`
+    select name from ${sql.table(DEFAULT_MIGRATION_TABLE)} order by name`.execute(db)
+  return rows.map(({ name }) => name)
 }
 
 /** The name of the newest migration that this program knows. */

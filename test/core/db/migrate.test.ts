@@ -1,5 +1,6 @@
 import { readFileSync } from 'node:fs'
 import { resolve } from 'node:path'
+import { sql } from 'kysely'
 import { afterEach, describe, expect, test } from 'vitest'
 import { migrations } from '../../../migrations/index.ts'
 import { databaseVersion, newestVersion, syncDatabase, unsyncDatabase } from '../../../src/core/db/migrate.ts'
@@ -65,6 +66,14 @@ describe.each(await databases())('on $name', ({ open: fresh }) => {
     expect(await actual(database)).toEqual({})
     await syncDatabase(database.db)
     expect(await actual(database)).toEqual(first)
+  })
+
+  test('a database that a newer program has brought further is left as it is', async () => {
+    const { db } = await start()
+    await syncDatabase(db)
+    await sql`insert into kysely_migration (name, timestamp) values ('9999-later', '2030-01-01')`.execute(db)
+    expect(await syncDatabase(db)).toEqual({ applied: [], version: '9999-later' })
+    expect(await databaseVersion(db)).toBe('9999-later')
   })
 
   test('several may do it at the same moment, through links of their own', async () => {

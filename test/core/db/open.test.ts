@@ -169,7 +169,7 @@ describe('what cannot be opened', () => {
   test('says which', async () => {
     expect(await why('postgres://x:secret@y/z')).toMatchObject({
       code: 'ConfigInvalid',
-      params: { value: 'postgres://…@y/z' },
+      params: { value: 'postgres://x:***@y/z' },
     })
     expect(await why('sqlite:/dev/null/nova.sqlite')).toMatchObject({ code: 'DatabaseDown' })
     expect(await why('mysql://root@127.0.0.1:1/nova')).toMatchObject({
