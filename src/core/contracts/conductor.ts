@@ -81,6 +81,8 @@ export const conductor = contract('conductor', '1.1', {
       host: z.string().optional(),
       flavor: z.string().optional(),
       image: z.string().optional(),
+      /** Only these, as far as they are there. */
+      ids: z.array(Id).max(1_000).optional(),
       allProjects: z.boolean().optional(),
       /** Rows of instance_history instead: what was deleted. */
       deleted: z.boolean().optional(),
