@@ -100,7 +100,7 @@ export function Help({ look: { height, width, paint } }: Pick<Part, 'look'>) {
 /** What came of the last verb, or what is being typed; and below it what to do, or which keys there are. */
 export function Foot({ session, look: { width, paint } }: Part) {
   const { prompt, line } = session
-  const hints = keyHints[session.detail?.kind ?? session.view] ?? ''
+  const hints = session.help ? 'Any key: back' : (keyHints[session.detail?.kind ?? session.view] ?? '')
   if (prompt) {
     const typed =
       prompt.kind === 'confirm'

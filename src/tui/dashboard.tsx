@@ -24,7 +24,8 @@ export async function showDashboard(
 ): Promise<Ended> {
   const screen = new Screen(stdout)
   const restore = (): void => screen.restore()
-  process.once('exit', restore)
+  // A bug is told on the page that stays, not on the one that goes.
+  for (const end of ['exit', 'uncaughtExceptionMonitor']) process.on(end, restore)
   let signal: Ended
   let draw = (): void => undefined
   const frames = paced(feed.clock, frameMs, () => {
@@ -75,7 +76,7 @@ export async function showDashboard(
     frames.stop()
     session.close()
     restore()
-    process.off('exit', restore)
+    for (const end of ['exit', 'uncaughtExceptionMonitor']) process.off(end, restore)
     stdin.unref?.()
   }
 }

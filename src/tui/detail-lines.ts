@@ -36,6 +36,7 @@ function instanceFacts(world: World, { id, instance, trouble }: Detail, { width,
   const gone = world.instances.has(id) ? '' : paint('bad', '  (deleted)')
   const task = row.task ? paint('busy', `  ${row.task}`) : ''
   const facts = [
+    `${label('instance')}${paint('strong', cell(row.name, width - 11).trimEnd())}`,
     `${label('state')}${paint(toneOf(row.status), row.status)}${task}${gone}   power ${instance?.power ?? row.power}`,
     `${label('host')}${row.host ?? '-'}   flavor ${row.flavor || '-'}${instance ? sizeOf(instance) : ''}`,
     `${label('addresses')}${addressesOf(instance)}`,

@@ -40,6 +40,8 @@ export type Health = {
   heardAt: number
   /** Whether everything was asked for once. */
   complete: boolean
+  /** Whether the link was away, and what was missed meanwhile is not known yet. */
+  missed: boolean
 }
 
 /** A verb that an instance can be given here. */
@@ -125,7 +127,7 @@ export class Feed {
     this.clock = clock
     this.ask = ask
     this.tell = tell
-    this.health = { bus: bus.up, conductor: undefined, queues: [], heardAt: clock.now(), complete: false }
+    this.health = { bus: bus.up, conductor: undefined, queues: [], heardAt: clock.now(), complete: false, missed: false }
     const pace = (gapMs: number, work: () => Promise<boolean>): Paced => {
       const steady = paced(clock, gapMs, work)
       this.#undo.push(() => steady.stop())
@@ -177,6 +179,7 @@ export class Feed {
 
   #link(up: boolean): void {
     this.health.bus = up
+    this.health.missed = true
     if (up) this.#everything.want()
     this.#changed.call()
   }
@@ -202,6 +205,7 @@ export class Feed {
       for (const event of this.#early) hear(this.world, event)
       this.#early = undefined
       this.health.complete = true
+      this.health.missed = false
       return this.#well()
     } catch (e) {
       this.#unwell(e)

@@ -18,7 +18,7 @@ export async function printOverview(
   ])
   takeSnapshot(world, snapshot)
   const now = deps.clock.now()
-  const health: Health = { bus: true, conductor: undefined, queues, heardAt: now, complete: true }
+  const health: Health = { bus: true, conductor: undefined, queues, heardAt: now, complete: true, missed: false }
   const room = { width, height: Number.POSITIVE_INFINITY, now, paint: color ? painter(true) : unpainted }
   return `${overviewLines(world, health, room)
     .map((line) => line.trimEnd())

@@ -127,5 +127,6 @@ export const timeOf = (ms: number): string => {
   return `${two(time.getHours())}:${two(time.getMinutes())}:${two(time.getSeconds())}`
 }
 
-/** How long a step took: `0.3s`, `12.0s`, then as {@link since}. */
-export const took = (ms: number): string => (ms < 60_000 ? `${(ms / 1000).toFixed(1)}s` : since(ms))
+/** How long a step took: `30ms`, `1.2s`, then as {@link since}. */
+export const took = (ms: number): string =>
+  ms < 1_000 ? `${Math.round(ms)}ms` : ms < 60_000 ? `${(ms / 1000).toFixed(1)}s` : since(ms)

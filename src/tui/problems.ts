@@ -16,8 +16,8 @@ export function problemsOf(world: World, health: Health, now: number): Told[] {
 /** Why what is shown may be old; undefined while all is well. */
 export function outage(health: Health): Told | undefined {
   if (!health.bus) return { text: 'The bus is lost', hint: 'It is joined again by itself. Is it running? nova doctor' }
-  if (!health.conductor) return undefined
-  return { text: health.conductor.text.replace(/\.$/, ''), hint: health.conductor.hint }
+  if (health.conductor) return { text: health.conductor.text.replace(/\.$/, ''), hint: health.conductor.hint }
+  return health.missed ? { text: 'The bus is back', hint: 'What happened meanwhile is being asked for.' } : undefined
 }
 
 function ofServices({ services, hosts }: World, { queues }: Health, now: number): Told[] {
