@@ -8,8 +8,9 @@ import { Session } from './session.ts'
 
 /** No more than ten frames a second: a change shows at once where nothing was drawn just before, else within 100 ms. */
 const frameMs = 100
-/** Ages grow without an event. */
+/** Ages grow without an event: each second while somebody waits for something, else seldom. */
 const tickMs = 1_000
+const quietTicks = 5
 
 /** How the dashboard ended: by `q`, or by a signal. */
 export type Ended = NodeJS.Signals | undefined
@@ -32,8 +33,9 @@ export async function showDashboard(
     draw()
     return true
   })
+  let ticks = 0
   const tick = paced(feed.clock, tickMs, () => {
-    frames.want()
+    if (session.waits || ++ticks % quietTicks === 0) frames.want()
     return false
   })
   const session = new Session(feed, frames.want, () => ink.unmount())

@@ -127,7 +127,14 @@ export class Feed {
     this.clock = clock
     this.ask = ask
     this.tell = tell
-    this.health = { bus: bus.up, conductor: undefined, queues: [], heardAt: clock.now(), complete: false, missed: false }
+    this.health = {
+      bus: bus.up,
+      conductor: undefined,
+      queues: [],
+      heardAt: clock.now(),
+      complete: false,
+      missed: false,
+    }
     const pace = (gapMs: number, work: () => Promise<boolean>): Paced => {
       const steady = paced(clock, gapMs, work)
       this.#undo.push(() => steady.stop())
@@ -186,8 +193,10 @@ export class Feed {
 
   #well(): true {
     this.health.heardAt = this.clock.now()
+    // That all is well still is no news.
+    const news = this.health.conductor !== undefined
     this.health.conductor = undefined
-    this.#changed.call()
+    if (news) this.#changed.call()
     return true
   }
 
@@ -206,7 +215,9 @@ export class Feed {
       this.#early = undefined
       this.health.complete = true
       this.health.missed = false
-      return this.#well()
+      this.#well()
+      this.#changed.call()
+      return true
     } catch (e) {
       this.#unwell(e)
       // Where the link is away, its return asks again.
@@ -247,6 +258,7 @@ export class Feed {
       // Nothing has happened for a while, and yet the sum is another.
       if (isAdmin && this.#lastEventAt < askedAt - pulseMs && count !== world.instances.size) this.#everything.want()
       this.#well()
+      this.#changed.call()
     } catch (e) {
       this.#unwell(e)
     }

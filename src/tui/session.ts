@@ -1,9 +1,12 @@
 import type { InstanceSummary, OperationSummary } from '../core/contracts/shapes.ts'
+import { isOpen } from '../core/model/operation.ts'
 import { Actions, type Line } from './actions.ts'
 import { atTop, type Cursor, move, settle } from './cursor.ts'
 import { type Detail, openInstance, openOperation } from './detail.ts'
 import type { Feed, Verb } from './feed.ts'
 import type { Key } from './keys.ts'
+import { cell, widthOf } from './paint.ts'
+import { outage } from './problems.ts'
 import { type ListName, lists, type Rows, rowKeeper, type ViewName, viewNames } from './views.ts'
 
 /** What is being typed, or asked. */
@@ -60,6 +63,12 @@ export class Session {
       this.line = line
       changed()
     })
+  }
+
+  /** Whether somebody looks at something that takes its time. */
+  get waits(): boolean {
+    const { world, health } = this.feed
+    return outage(health) !== undefined || [...world.operations.values()].some(({ state }) => isOpen(state))
   }
 
   /** The part of a list that fits into `height` lines, with the cursor in it. */
@@ -230,7 +239,8 @@ export class Session {
       this.consoleOnly = !this.consoleOnly
       this.back = 0
     } else if (key === 'd' || key === 'ctrl-d') {
-      const which = rows.length === 1 ? first.name : `${rows.length} instances`
+      // However long the name, the end of the question is seen.
+      const which = rows.length === 1 ? cell(first.name, Math.min(widthOf(first.name), 36)) : `${rows.length} instances`
       const question = `Delete ${which}, with ${rows.length === 1 ? 'its disk' : 'their disks'}? y/n`
       this.prompt = { kind: 'confirm', question, yes: () => begin(() => 'delete') }
     }

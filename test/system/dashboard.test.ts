@@ -231,13 +231,14 @@ if (hasTmux()) {
     ])('at %s are those that were agreed on', async (name, size) => {
       const tmux = await Tmux.open(`${nova} dashboard`, { ...size, env: cloud.env })
       try {
-        const screens = [await tmux.until(/3 ACTIVE[\s\S]*Nothing is wrong/)]
+        // The last line is drawn last.
+        const screens = [await tmux.until(/3 ACTIVE[\s\S]*Nothing is wrong[\s\S]*1-5 view/)]
         for (const [key, wanted] of [
-          ['2', /web +ACTIVE/],
-          ['3', /host-3 +up/],
-          ['4', /boot +web +succeeded/],
-          ['5', /instance\.create\.end +web/],
-          ['?', /INSTANCES/],
+          ['2', /web +ACTIVE[\s\S]*c console/],
+          ['3', /host-3 +up[\s\S]*Enter its instances/],
+          ['4', /boot +web +succeeded[\s\S]*x cancel/],
+          ['5', /instance\.create\.end +web[\s\S]*Enter its instance /],
+          ['?', /INSTANCES[\s\S]*Any key/],
         ] as const) {
           await tmux.keys(key)
           screens.push(await tmux.until(wanted))
