@@ -1,5 +1,5 @@
-import { execFileSync } from 'node:child_process'
 import { readFileSync } from 'node:fs'
+import { loadavg } from 'node:os'
 import { resolve } from 'node:path'
 import { parseArgs } from 'node:util'
 import type { Published } from '../src/core/contracts/shapes.ts'
@@ -106,7 +106,7 @@ try {
   const percent = (of: number) => `${(of * 100).toFixed(1)} %`
   console.log(
     [
-      `${hosts} hosts, ${instances} instances, view ${values.view}, 160 x 50; ${execFileSync('uptime', { encoding: 'utf8' }).trim()}`,
+      `${hosts} hosts, ${instances} instances, view ${values.view}, 160 x 50; load of the machine ${loadavg()[0]?.toFixed(1)}`,
       `first screen after ${startMs.toFixed(0)} ms`,
       `CPU while nothing happens: ${percent(idle)} of a core`,
       `CPU at ${rate} events/s: ${percent(busy)} of a core (${sent} events in ${minutes} min)`,

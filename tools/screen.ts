@@ -93,6 +93,7 @@ function svg(screen: string): string {
   const [width, height] = [Math.ceil(columns * cell + 2 * edge), rows * line + 2 * edge]
   return [
     `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${width} ${height}" width="${width}" height="${height}">`,
+    '<title>The overview of nova dashboard</title>',
     `<rect width="100%" height="100%" rx="8" fill="${page}"/>`,
     `<g font-family="ui-monospace, Menlo, Consolas, 'DejaVu Sans Mono', monospace" font-size="14" xml:space="preserve">`,
     ...parts,

@@ -1,4 +1,5 @@
 import { abreast } from '../cli/abreast.ts'
+import { systemIds } from '../core/base/ids.ts'
 import type { InstanceSummary, OperationSummary, Published } from '../core/contracts/shapes.ts'
 import { isOpen, kindOf } from '../core/model/operation.ts'
 import type { Feed, Told, Verb } from './feed.ts'
@@ -41,7 +42,11 @@ export class Actions {
     })
     const refused = await this.#each(rows, async (row) => {
       const verb = verbFor(row)
-      const { operation, instance } = await this.#feed.ask('begin', { instance: row.id, kind: verb })
+      const { operation, instance } = await this.#feed.ask('begin', {
+        instance: row.id,
+        kind: verb,
+        idempotencyKey: systemIds.uuid(),
+      })
       stroke.all++
       this.#watched.set(operation, { verb, name: instance.name, stroke })
       // Its end may have been told before its begin was answered.

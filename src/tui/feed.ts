@@ -285,7 +285,15 @@ export class Feed {
     if (ids.length === 0 || !bus.up) return true
     try {
       const asked = { ids, limit: idsMax, ...(isAdmin ? { allProjects: true } : {}) }
-      takeAsked(this.world, ids, (await this.ask('instanceList', asked, patienceMs)).instances)
+      const { instances } = await this.ask('instanceList', asked, patienceMs)
+      const wanted = new Set(ids)
+      // A conductor of before knows no `ids` and tells of any: then all are asked for.
+      if (instances.some(({ id }) => !wanted.has(id))) {
+        hearsay.clear()
+        this.#everything.want()
+        return true
+      }
+      takeAsked(this.world, ids, instances)
       this.#changed.call()
       return hearsay.size === 0
     } catch (e) {

@@ -1,4 +1,3 @@
-import { execFileSync } from 'node:child_process'
 import { readFileSync, writeFileSync } from 'node:fs'
 import { join, resolve } from 'node:path'
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
@@ -149,7 +148,7 @@ if (hasTmux()) {
         const tmux = await open({ env: { NODE_OPTIONS: `--require ${bug}` } })
         expect([await tmux.fact('alternate_on'), await tmux.fact('cursor_flag')]).toEqual(['1', '0'])
         const shell = await tmux.fact('pane_pid')
-        const pid = Number(execFileSync('pgrep', ['-P', shell], { encoding: 'utf8' }).trim().split('\n')[0])
+        const pid = Number(readFileSync(`/proc/${shell}/task/${shell}/children`, 'utf8').trim().split(' ')[0])
         await end(tmux, pid)
         const left = await tmux.until(/ended with \d+\s+-?icanon/)
         expect(left).toContain(`ended with ${code}`)
