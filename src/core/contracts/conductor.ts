@@ -82,7 +82,7 @@ export const conductor = contract('conductor', '1.1', {
       flavor: z.string().optional(),
       image: z.string().optional(),
       /** Only these, as far as they are there. */
-      ids: since('1.1', z.array(Id).max(1_000)),
+      ids: since('1.1', z.array(Id).min(1).max(1_000)),
       allProjects: z.boolean().optional(),
       /** Rows of instance_history instead: what was deleted. */
       deleted: z.boolean().optional(),
