@@ -59,34 +59,37 @@ const hostsMs = 2_000
 const hearsayMs = 250
 const retryMs = 1_000
 const patienceMs = 5_000
+/** Everything may take a while; an answer that was lost with a broker must not be waited for much longer. */
+const snapshotMs = 10_000
 /** Where every daemon listens. */
 const topics = ['conductor', 'scheduler', 'compute']
 /** The most ids of one question. */
 const idsMax = 1_000
 
-/** Asks for everything once. */
-export async function loadSnapshot({ ask, isAdmin }: Pick<FeedDeps, 'ask' | 'isAdmin'>): Promise<Snapshot> {
+/** Asks for everything once, and waits so long for each answer; as long as the bus says where nothing is said. */
+export async function loadSnapshot(
+  { ask, isAdmin }: Pick<FeedDeps, 'ask' | 'isAdmin'>,
+  timeoutMs?: number,
+): Promise<Snapshot> {
   const instances = async (): Promise<InstanceSummary[]> => {
     const all: InstanceSummary[] = []
     for (;;) {
       const marker = all.at(-1)?.id
-      const page = await ask('instanceList', {
-        limit: pageSize,
-        ...(isAdmin ? { allProjects: true } : {}),
-        ...(marker === undefined ? {} : { marker }),
-      })
+      const scope = isAdmin ? { allProjects: true } : {}
+      const from = marker === undefined ? {} : { marker }
+      const page = await ask('instanceList', { limit: pageSize, ...scope, ...from }, timeoutMs)
       all.push(...page.instances)
       if (page.instances.length < pageSize) return all
     }
   }
-  const hosts = async (): Promise<Host[]> => (isAdmin ? (await ask('hostList', {})).hosts : [])
+  const hosts = async (): Promise<Host[]> => (isAdmin ? (await ask('hostList', {}, timeoutMs)).hosts : [])
   const [status, rows, machines, recent, open, { events }] = await Promise.all([
-    ask('status', {}),
+    ask('status', {}, timeoutMs),
     instances(),
     hosts(),
-    ask('operationList', { limit: operationsAtFirst }),
-    ask('operationList', { limit: pageSize, open: true }),
-    ask('eventList', { limit: eventsAtFirst }),
+    ask('operationList', { limit: operationsAtFirst }, timeoutMs),
+    ask('operationList', { limit: pageSize, open: true }, timeoutMs),
+    ask('eventList', { limit: eventsAtFirst }, timeoutMs),
   ])
   const { version, database, services, operations } = status
   return {
@@ -187,6 +190,8 @@ export class Feed {
   #link(up: boolean): void {
     this.health.bus = up
     this.health.missed = true
+    // Who listened before has to come back, too.
+    this.health.queues = []
     if (up) this.#everything.want()
     this.#changed.call()
   }
@@ -210,7 +215,7 @@ export class Feed {
   async #askEverything(): Promise<boolean> {
     this.#early ??= []
     try {
-      takeSnapshot(this.world, await loadSnapshot(this.#deps))
+      takeSnapshot(this.world, await loadSnapshot(this.#deps, snapshotMs))
       for (const event of this.#early) hear(this.world, event)
       this.#early = undefined
       this.health.complete = true
@@ -246,7 +251,10 @@ export class Feed {
     if (!bus.up || !this.health.complete) return false
     const askedAt = this.clock.now()
     try {
-      const [status, queues] = await Promise.all([this.ask('status', {}, patienceMs), bus.queues(topics)])
+      // A question about queues that a broker took with it is never answered.
+      const noAnswer = this.clock.sleep(patienceMs).then((): QueueDepth[] => [])
+      const depths = Promise.race([bus.queues(topics), noAnswer])
+      const [status, queues] = await Promise.all([this.ask('status', {}, patienceMs), depths])
       const { world, health } = this
       health.queues = queues
       world.failed = status.operations.failed ?? 0

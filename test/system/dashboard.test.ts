@@ -200,7 +200,7 @@ if (hasTmux()) {
       await tmux.until(/! The bus is lost; what you see is \d+s old/)
       await tmux.until(/what you see is [2-9]s old/)
       daemons.broker = await cloud.daemon('broker')
-      await tmux.until((screen) => !screen.includes('what you see is') && /Nothing is wrong/.test(screen), 60_000)
+      await tmux.until((screen) => !screen.includes('what you see is') && /hosts +1 up/.test(screen), 60_000)
 
       // It hears again what happens.
       await tmux.keys('2')
