@@ -19,8 +19,9 @@ const floors = {
   'core/scheduler': withState,
   'core/conductor': withState,
   cli: vocabulary,
+  tui: ['cli', ...vocabulary],
   daemons: ['core'],
-  commands: ['cli', 'daemons', 'core'],
+  commands: ['cli', 'tui', 'daemons', 'core'],
 }
 
 // Faces come in by the front door; managers, actions, drivers and SQL stay at home.
@@ -35,6 +36,9 @@ const homes = {
   amqplib: '^src/core/rpc/',
   '@oclif/core': '^src/(commands|cli)/',
   pino: '^src/core/base/log[.]ts$',
+  ink: '^src/tui/[^/]+[.]tsx$',
+  react: '^src/tui/[^/]+[.]tsx$',
+  'string-width': '^src/tui/',
 }
 
 const forbid = (name, from, to, comment = '') => ({ name, severity: 'error', comment, from, to })
@@ -58,7 +62,7 @@ export default {
     ),
     forbid(
       'faces-use-front-doors',
-      { path: '^src/(commands|cli)/' },
+      { path: '^src/(commands|cli|tui)/' },
       { path: backRooms, pathNot: frontDoors },
       'Ask by contract.',
     ),
@@ -79,6 +83,12 @@ export default {
       { path: '^src/(commands|cli)/' },
       { path: '^src/daemons/', dependencyTypesNot: ['dynamic-import', 'type-only'] },
       'Import daemons where they are started: await import(…).',
+    ),
+    forbid(
+      'only-the-dashboard-pays-for-ink',
+      { path: '^src/', pathNot: '^src/tui/[^/]+[.]tsx$' },
+      { path: '^src/tui/[^/]+[.]tsx$', dependencyTypesNot: ['type-only'] },
+      'ink is in a bundle of its own, which the dashboard alone imports when it runs.',
     ),
     forbid(
       'one-door-to-processes',

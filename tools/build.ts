@@ -6,7 +6,7 @@ import { exec } from '../src/core/base/exec.ts'
 
 /**
  * Makes what `bin/run.js` runs: dist/nova.cjs, everything in one file of which each command wakes only what it needs;
- * dist/nova.cache, V8's compiled code of it; dist/daemons/supervisor.js; and oclif.manifest.json, what help, completion and
+ * dist/nova.cache, V8's compiled code of it; dist/daemons/supervisor.js; dist/tui/dashboard.js; and oclif.manifest.json, what help, completion and
  * the README know of the commands. All of `nova list` takes twice the time of an empty node then, and four times without.
  */
 const root = resolve(import.meta.dirname, '..')
@@ -55,7 +55,7 @@ const table = plugin.commands.map(({ id, aliases, hiddenAliases }) => {
 const entry = `import { main as run } from './src/cli/main.ts'
 export const main = (argv, root) => run(argv, root, [${table.join(',\n')}])`
 
-const [bundle, supervisor] = await Promise.all([
+const [bundle, supervisor, tui] = await Promise.all([
   build({
     ...common,
     stdin: { contents: entry, resolveDir: root, loader: 'ts' },
@@ -68,11 +68,20 @@ const [bundle, supervisor] = await Promise.all([
     format: 'esm',
     outfile: join(dist, 'daemons/supervisor.js'),
   }),
+  // ink waits for its layout engine while it loads: it can only be imported, so what needs it is a module of its own.
+  build({
+    ...common,
+    entryPoints: ['src/tui/dashboard.tsx'],
+    external: [...common.external, 'ink', 'react'],
+    format: 'esm',
+    jsx: 'automatic',
+    outfile: join(dist, 'tui/dashboard.js'),
+  }),
 ])
 
 // Only now: a build that fails leaves the last one working.
 rmSync(dist, { recursive: true, force: true })
-for (const { path, contents } of [...bundle.outputFiles, ...supervisor.outputFiles]) {
+for (const { path, contents } of [...bundle.outputFiles, ...supervisor.outputFiles, ...tui.outputFiles]) {
   mkdirSync(dirname(path), { recursive: true })
   writeFileSync(path, contents)
 }

@@ -125,8 +125,15 @@ export abstract class NovaCommand extends Command {
     return joining
   }
 
-  /** Asks the conductor one question. Fails with what it failed with, or with what the bus did. */
-  protected async ask<K extends Method>(method: K, args: Args<Cloud, K>): Promise<Result<Cloud, K>> {
+  /**
+   * Asks the conductor one question; waits `timeoutMs` for the answer, or as long as `--timeout` says. Fails with what it
+   * failed with, or with what the bus did.
+   */
+  protected async ask<K extends Method>(
+    method: K,
+    args: Args<Cloud, K>,
+    timeoutMs = this.timeoutMs,
+  ): Promise<Result<Cloud, K>> {
     const bus = this.bus()
     // Its failure is told below; the contract is read meanwhile.
     bus.catch(() => undefined)
@@ -136,7 +143,7 @@ export abstract class NovaCommand extends Command {
     const began = this.clock.now()
     const ask = api[method] as (ctx: Context, args: unknown, options?: { timeoutMs?: number }) => Promise<unknown>
     try {
-      const answer = await ask(ctx, args, this.timeoutMs === undefined ? {} : { timeoutMs: this.timeoutMs })
+      const answer = await ask(ctx, args, timeoutMs === undefined ? {} : { timeoutMs })
       return answer as Result<Cloud, K>
     } finally {
       if (this.common.debug) this.note(`${method} took ${this.clock.now() - began} ms (${this.#requestId})`)

@@ -20,7 +20,7 @@ const topics: Readonly<Record<string, string>> = {
 
 /** The commands in the order in which somebody needs them; those that are named nowhere come last. */
 const groups: ReadonlyArray<readonly [string, readonly string[]]> = [
-  ['A CLOUD ON THIS MACHINE', ['up', 'down', 'status', 'doctor']],
+  ['A CLOUD ON THIS MACHINE', ['up', 'down', 'status', 'dashboard', 'doctor']],
   [
     'INSTANCES',
     [

@@ -12,7 +12,8 @@ export function showError(e: unknown, debug: boolean): number {
   return exitCode
 }
 
-function told(e: unknown): { text: string; hint: string | undefined; exitCode: number } {
+/** What went wrong, what to do about it, and with which code a command ends that can go no further. */
+export function told(e: unknown): { text: string; hint: string | undefined; exitCode: number } {
   if (e instanceof CommandError) return e
   if (e instanceof Failure) return { text: e.message, hint: e.hint, exitCode: isMisuse(e) ? 2 : 1 }
   if (e instanceof RemoteError)

@@ -25,6 +25,9 @@ export async function confirm(question: string): Promise<boolean> {
   return /^y(es)?$/i.test(answer.trim())
 }
 
+/** Whether a whole screen can be drawn here, and keys come from here. */
+export const drawableTerminal = (): boolean => process.stdin.isTTY === true && process.stdout.isTTY === true
+
 /** Columns of the terminal behind standard error. */
 export const errorWidth = (): number => process.stderr.columns || 80
 

@@ -77,6 +77,8 @@ const wrong: Wrong[] = [
   { what: 'show of a number', method: 'instanceShow', args: { instance: 7 }, says: /instance/ },
   { what: 'a list of none', method: 'instanceList', args: { limit: 0 }, says: /limit/ },
   { what: 'a list of far too many', method: 'instanceList', args: { limit: 10_001 }, says: /limit/ },
+  { what: 'a list of no ids', method: 'instanceList', args: { ids: [] }, says: /ids/ },
+  { what: 'a list of what is no id', method: 'instanceList', args: { ids: ['web'] }, says: /ids/ },
   { what: 'a list by an unknown status', method: 'instanceList', args: { status: 'TIRED' }, says: /status/ },
   { what: 'rename without a name', method: 'instanceRename', args: { instance: 'web' }, says: /name/ },
   { what: 'rename to nothing', method: 'instanceRename', args: { instance: 'web', name: '' }, says: /name/ },

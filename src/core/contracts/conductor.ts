@@ -1,7 +1,7 @@
 import * as z from 'zod'
 import { instanceStates } from '../model/instance.ts'
 import { beginnable, operationStates } from '../model/operation.ts'
-import { call, contract } from '../rpc/contract.ts'
+import { call, contract, since } from '../rpc/contract.ts'
 import { BusBroker, BusQueue } from './broker.ts'
 import {
   Decision,
@@ -81,6 +81,8 @@ export const conductor = contract('conductor', '1.1', {
       host: z.string().optional(),
       flavor: z.string().optional(),
       image: z.string().optional(),
+      /** Only these, as far as they are there. */
+      ids: since('1.1', z.array(Id).min(1).max(1_000)),
       allProjects: z.boolean().optional(),
       /** Rows of instance_history instead: what was deleted. */
       deleted: z.boolean().optional(),

@@ -67,6 +67,7 @@ const pageOfDeleted = (db: Db, asked: InstanceFilter, after: Marker | undefined)
     .selectFrom('instance_history')
     .select(['id', 'record', 'deleted_at'])
     .$if(asked.projectId !== undefined, (q) => q.where('project_id', '=', asked.projectId as string))
+    .$if(asked.ids !== undefined, (q) => q.where('id', 'in', asked.ids as string[]))
     .$if(asked.name !== undefined, (q) =>
       q.where(({ eb, fn }) => eb(fn<number>('instr', ['name', eb.val(asked.name)]), '>', 0)),
     )

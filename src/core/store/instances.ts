@@ -159,6 +159,7 @@ export async function lockInstances(db: Db, ids: readonly string[]): Promise<Ins
 export type InstanceFilter = {
   limit: number
   marker?: string | undefined
+  ids?: readonly string[] | undefined
   projectId?: string | undefined
   /** A part of the name. */
   name?: string | undefined
@@ -179,6 +180,7 @@ export async function listInstances(db: Db, asked: InstanceFilter): Promise<Inst
     .$if(asked.name !== undefined, (q) =>
       q.where(({ eb, fn }) => eb(fn<number>('instr', ['name', eb.val(asked.name)]), '>', 0)),
     )
+    .$if(asked.ids !== undefined, (q) => q.where('id', 'in', asked.ids as string[]))
     .$if(asked.status !== undefined, (q) => q.where('state', '=', asked.status as string))
     .$if(asked.host !== undefined, (q) => q.where('host', '=', asked.host as string))
     .$if(asked.flavor !== undefined, (q) => q.where('flavor', '=', asked.flavor as string))

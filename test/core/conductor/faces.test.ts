@@ -88,6 +88,12 @@ describe.each(await databases())('on $name', (database) => {
       expect(await names({ flavor: 'm1.small' })).toEqual([])
       expect(await names({}, member('p2'))).toEqual(['theirs'])
       await expect(names({ allProjects: true }, member('p2'))).rejects.toMatchObject({ code: 'Forbidden' })
+      const all = (await rig.conductor.instanceList(admin, { allProjects: true })).instances
+      const ids = all.filter(({ name }) => name !== 'web').map(({ id }) => id)
+      expect(await names({ ids })).toEqual(['mail'])
+      expect(await names({ ids, allProjects: true })).toEqual(['mail', 'theirs'])
+      expect(await names({ ids: ['00000000-0000-4000-8000-000000000000'] })).toEqual([])
+      expect(await names({ ids, deleted: true })).toEqual([])
       const { instances } = await rig.conductor.instanceList(admin, { name: 'mail' })
       expect(instances).toMatchObject([
         { name: 'mail', status: 'BUILD', task: 'spawning', power: 'NOSTATE', host: 'h1' },

@@ -1,0 +1,65 @@
+import { createRequire } from 'node:module'
+import { join } from 'node:path'
+import { pathToFileURL } from 'node:url'
+import * as Flags from '@oclif/core/flags'
+import { NovaCommand } from '../cli/command.ts'
+import { misuse } from '../cli/command-error.ts'
+import { told } from '../cli/show-error.ts'
+import { drawableTerminal } from '../cli/terminal.ts'
+import type { showDashboard } from '../tui/dashboard.tsx'
+import type { FeedDeps } from '../tui/feed.ts'
+
+/** What dist/tui/dashboard.js has: an ES module of its own, because ink is one and is loaded for this command alone. */
+type Tui = { showDashboard: typeof showDashboard }
+
+export default class Dashboard extends NovaCommand {
+  static override summary = 'Watch the cloud and work on it, on the whole terminal.'
+  static override description =
+    'Overview, instances, hosts, operations and events, kept up to date as things happen. Keys are those of k9s and lazygit: `?` shows them. With --once it prints the overview as text and ends; no terminal is needed for that.'
+  static override aliases = ['top']
+  static override examples = [
+    '<%= config.bin %> dashboard',
+    '<%= config.bin %> top',
+    '<%= config.bin %> dashboard --once',
+  ]
+  static override flags = {
+    once: Flags.boolean({ summary: 'Print the overview as text, and end.' }),
+  }
+
+  async run(): Promise<void> {
+    const { flags } = await this.parse(Dashboard)
+    if (flags.once) {
+      const { printOverview } = await import('../tui/once.ts')
+      return this.write(await printOverview(await this.feedDeps(), this.look))
+    }
+    if (!drawableTerminal())
+      misuse(
+        'The dashboard needs a terminal to draw on.',
+        'As text, once: nova dashboard --once; as it happens: nova event list --follow',
+      )
+    const { Feed } = await import('../tui/feed.ts')
+    const feed = await Feed.open(await this.feedDeps())
+    try {
+      const { importModule } = createRequire(join(this.config.root, 'bin', 'run.js'))('./import.js')
+      const { showDashboard } = (await importModule(
+        pathToFileURL(join(this.config.root, 'dist', 'tui', 'dashboard.js')).href,
+      )) as Tui
+      const signal = await showDashboard(feed, process)
+      if (signal) process.exitCode = 128 + { SIGHUP: 1, SIGINT: 2, SIGTERM: 15 }[signal as 'SIGTERM']
+    } finally {
+      await feed.close()
+    }
+  }
+
+  private async feedDeps(): Promise<FeedDeps> {
+    const { isAdmin, projectId } = await this.context()
+    return {
+      ask: (method, args, timeoutMs) => this.ask(method, args, timeoutMs),
+      bus: await this.bus(),
+      clock: this.clock,
+      tell: told,
+      isAdmin,
+      projectId,
+    }
+  }
+}

@@ -1,0 +1,86 @@
+import { render } from 'ink'
+import { App } from './app.tsx'
+import type { Feed } from './feed.ts'
+import { paced } from './paced.ts'
+import { painter } from './paint.ts'
+import { Screen } from './screen.ts'
+import { Session } from './session.ts'
+
+/** No more than ten frames a second: a change shows at once where nothing was drawn just before, else within 100 ms. */
+const frameMs = 100
+/** Ages grow without an event: each second while somebody waits for something, else seldom. */
+const tickMs = 1_000
+const quietTicks = 5
+
+/** How the dashboard ended: by `q`, or by a signal. */
+export type Ended = NodeJS.Signals | undefined
+
+/**
+ * Shows the dashboard until somebody leaves it. The terminal is as it was then, whatever happened: also where this
+ * process is told to end, or fails.
+ */
+export async function showDashboard(
+  feed: Feed,
+  { stdin, stdout }: Pick<NodeJS.Process, 'stdin' | 'stdout'>,
+): Promise<Ended> {
+  const screen = new Screen(stdout)
+  const restore = (): void => screen.restore()
+  // A bug is told on the page that stays, not on the one that goes.
+  for (const end of ['exit', 'uncaughtExceptionMonitor']) process.on(end, restore)
+  let signal: Ended
+  let draw = (): void => undefined
+  const frames = paced(feed.clock, frameMs, () => {
+    draw()
+    return true
+  })
+  let ticks = 0
+  const tick = paced(feed.clock, tickMs, () => {
+    if (session.waits || ++ticks % quietTicks === 0) frames.want()
+    return false
+  })
+  const session = new Session(feed, frames.want, () => ink.unmount())
+  screen.open()
+  const ink = render(
+    <App
+      session={session}
+      frames={(fn) => {
+        draw = fn
+        return () => undefined
+      }}
+      size={() => screen}
+      paint={painter(stdout.hasColors())}
+    />,
+    // Each frame as a whole, and each at once: the screen finds out what has changed, and frames are paced here.
+    { stdin, stdout: screen as unknown as NodeJS.WriteStream, debug: true, exitOnCtrlC: false, patchConsole: false },
+  )
+  const onSignal = (name: NodeJS.Signals): void => {
+    signal = name
+    ink.unmount()
+  }
+  const resized = (): void => {
+    screen.wipe()
+    draw()
+  }
+  const offChange = feed.onChange(frames.want)
+  for (const name of ends) process.on(name, onSignal)
+  stdout.on('resize', resized)
+  process.on('SIGCONT', resized)
+  tick.want()
+  try {
+    await ink.waitUntilExit()
+    return signal
+  } finally {
+    for (const name of ends) process.off(name, onSignal)
+    stdout.off('resize', resized)
+    process.off('SIGCONT', resized)
+    offChange()
+    tick.stop()
+    frames.stop()
+    session.close()
+    restore()
+    for (const end of ['exit', 'uncaughtExceptionMonitor']) process.off(end, restore)
+    stdin.unref?.()
+  }
+}
+
+const ends = ['SIGTERM', 'SIGINT', 'SIGHUP'] as const

@@ -1,0 +1,120 @@
+import type { Instance, Operation } from '../core/contracts/shapes.ts'
+import { isOpen } from '../core/model/operation.ts'
+import type { Detail } from './detail.ts'
+import { cell, type Paint, since, timeOf, toneOf, took, widthOf, wrap } from './paint.ts'
+import type { World } from './world.ts'
+
+type Room = {
+  readonly width: number
+  readonly height: number
+  readonly now: number
+  readonly paint: Paint
+  /** How many lines of the console are below the last one that is shown. */
+  readonly back: number
+  /** The console alone. */
+  readonly consoleOnly: boolean
+}
+
+/** An instance or an operation with all that is known of it: exactly `height` lines at most. */
+export function detailLines(world: World, detail: Detail, room: Room): string[] {
+  if (detail.kind === 'operation') return operationPage(detail, room).slice(0, room.height)
+  if (room.consoleOnly) return consoleLines(detail, room)
+  const facts = instanceFacts(world, detail, room)
+  const left = room.height - facts.length
+  const operations = operationLines(detail.operations, room)
+  // The console has a third at least; operations give way to it, the oldest first.
+  const operationRoom = Math.min(operations.length, Math.max(3, left - Math.max(6, Math.floor(room.height / 3))))
+  const top = [...facts, ...operations.slice(0, operationRoom)]
+  return [...top, ...consoleLines(detail, { ...room, height: room.height - top.length })].slice(0, room.height)
+}
+
+const label = (text: string): string => cell(text, 11)
+
+function instanceFacts(world: World, { id, instance, trouble }: Detail, { width, paint, now }: Room): string[] {
+  const row = world.instances.get(id) ?? instance
+  if (!row) return [paint('bad', cell(trouble?.text ?? 'Asking …', width).trimEnd()), '']
+  const gone = world.instances.has(id) ? '' : paint('bad', '  (deleted)')
+  const task = row.task ? paint('busy', `  ${row.task}`) : ''
+  const facts = [
+    `${label('instance')}${paint('strong', cell(row.name, width - 11).trimEnd())}`,
+    `${label('state')}${paint(toneOf(row.status), row.status)}${task}${gone}   power ${instance?.power ?? row.power}`,
+    `${label('host')}${row.host ?? '-'}   flavor ${row.flavor || '-'}${instance ? sizeOf(instance) : ''}`,
+    `${label('addresses')}${addressesOf(instance)}`,
+    `${label('id')}${row.id}   project ${row.projectId}`,
+    `${label('image')}${row.image || '-'}   made ${since(now - row.createdAt)} ago`,
+  ]
+  const fault = instance?.fault
+    ? wrap(`${instance.fault.message}${instance.fault.hint ? ` ${instance.fault.hint}` : ''}`, width - 11).map(
+        (line, i) => `${i === 0 ? paint('bad', label('fault')) : label('')}${line}`,
+      )
+    : []
+  const lost = trouble ? [paint('bad', cell(trouble.text, width).trimEnd())] : []
+  return [...facts, ...fault, ...lost, '']
+}
+
+const sizeOf = ({ size }: Instance): string => ` (${size.vcpus} vCPU, ${size.memoryMb} MiB, ${size.diskGb} GiB)`
+
+/** Instances say so once they have a network. */
+function addressesOf(instance: Instance | undefined): string {
+  const { addresses } = (instance ?? {}) as { addresses?: unknown }
+  if (addresses === undefined || addresses === null) return 'none'
+  const words = JSON.stringify(addresses).match(/\d+\.\d+\.\d+\.\d+|[0-9a-f]*(?::[0-9a-f]*){2,7}/gi) ?? []
+  return words.join(', ') || 'none'
+}
+
+function operationLines(operations: readonly Operation[], { width, paint, now }: Room): string[] {
+  const lines = operations.map((row) => {
+    const head = `${timeOf(row.createdAt)} ${cell(row.kind, 11)} `
+    const steps = timesOf(row, now).map(({ name, ms }) => `${name} ${took(ms)}`)
+    const fault = row.fault ? `  ${row.fault.message}` : ''
+    const rest = cell(`${steps.join(', ')}${fault}`, Math.max(0, width - widthOf(head) - 10)).trimEnd()
+    return `${head}${paint(toneOf(row.state), cell(row.state, 9))} ${rest}`
+  })
+  return [paint('strong', 'OPERATIONS'), ...(lines.length > 0 ? lines : ['none']), '']
+}
+
+/** How long each step took; the one that runs, until now. */
+function timesOf({ steps, finishedAt }: Operation, now: number) {
+  return steps.map(({ name, at, attempt, host }, i) => ({
+    ...{ name, at, attempt, host },
+    ms: Math.max(0, (steps[i + 1]?.at ?? finishedAt ?? now) - at),
+  }))
+}
+
+function operationPage({ operations: [row], trouble }: Detail, { width, paint, now }: Room): string[] {
+  if (!row) return [trouble ? paint('bad', cell(trouble.text, width).trimEnd()) : 'Asking …']
+  const { kind, instanceName, state, id, attempt, userId, requestId, createdAt, finishedAt, fault, deadline } = row
+  const ended =
+    finishedAt === undefined ? `, runs until ${timeOf(deadline)} at most` : `, took ${took(finishedAt - createdAt)}`
+  const steps = timesOf(row, now).map(
+    (step) =>
+      `  ${timeOf(step.at)} ${cell(step.name, 10)} ${cell(took(step.ms), 8, 'right')}  ${cell(`${step.host ?? ''}${step.attempt > 1 ? ` (attempt ${step.attempt})` : ''}`, Math.max(1, width - 33)).trimEnd()}`,
+  )
+  const told = fault
+    ? [fault.message, ...(fault.hint ? [fault.hint] : [])].flatMap((text) => wrap(text, width - 11))
+    : []
+  return [
+    `${label('operation')}${kind} of ${cell(instanceName, Math.max(1, Math.min(widthOf(instanceName), width - 30))).trimEnd()}`,
+    `${label('state')}${paint(toneOf(state), state)}${row.cancelRequested && isOpen(state) ? ', to be cancelled' : ''}`,
+    `${label('begun')}${timeOf(createdAt)}${ended}`,
+    `${label('attempt')}${attempt}   host ${row.host ?? '-'}   by ${userId}`,
+    `${label('id')}${id}`,
+    `${label('request')}${requestId}`,
+    ...told.map((line, i) => `${i === 0 ? paint('bad', label('fault')) : label('')}${line}`),
+    '',
+    paint('strong', 'STEPS'),
+    ...(steps.length > 0 ? steps : ['  none yet']),
+  ].map((line) => line)
+}
+
+function consoleLines({ console, consoleTrouble }: Detail, { width, height, back, paint }: Room): string[] {
+  const room = Math.max(0, height - 1)
+  const last = Math.max(room, console.length - back)
+  const shown = console
+    .slice(Math.max(0, last - room), last)
+    .map((line) => cell(line.replaceAll('\t', '    '), width).trimEnd())
+  const title = `CONSOLE${back > 0 ? ` (${back} lines back)` : ''}`
+  if (consoleTrouble && console.length === 0)
+    return [paint('strong', title), cell(consoleTrouble.text, width).trimEnd()]
+  return [paint('strong', title), ...(shown.length === 1 && shown[0] === '' ? ['It has written nothing.'] : shown)]
+}

@@ -1,0 +1,136 @@
+import { harmless } from '../cli/plain.ts'
+import type { Instance, Operation, OperationSummary, Published } from '../core/contracts/shapes.ts'
+import { isOpen } from '../core/model/operation.ts'
+import type { Feed, Told } from './feed.ts'
+import { paced } from './paced.ts'
+
+/** What is shown of one thing, beside what the world knows of it. */
+export type Detail = {
+  readonly kind: 'instance' | 'operation'
+  readonly id: string
+  instance: Instance | undefined
+  /** Newest first, each with its steps. */
+  operations: readonly Operation[]
+  /** The last lines of the console. */
+  console: readonly string[]
+  /** Why there is no console. */
+  consoleTrouble: Told | undefined
+  /** Why it cannot be shown. */
+  trouble: Told | undefined
+  close(): void
+}
+
+/** How many operations of an instance are shown with their steps. */
+const operationsMax = 8
+const consoleLines = 200
+/** There is no event for what a guest writes: the one console that is open is asked for this often. */
+const consoleMs = 1_000
+const askMs = 300
+const patienceMs = 5_000
+
+/** Opens one instance: what it is, its operations, its console; kept up to date until it is closed. */
+export function openInstance(feed: Feed, id: string, changed: () => void): Detail {
+  const { clock, ask, tell } = feed
+  const over = new Map<string, Operation>()
+  const withSteps = async (row: OperationSummary): Promise<Operation> => {
+    const known = over.get(row.id)
+    if (known) return known
+    const operation = await ask('operationShow', { operation: row.id }, patienceMs)
+    if (!isOpen(operation.state)) over.set(row.id, operation)
+    return operation
+  }
+  const facts = paced(clock, askMs, async () => {
+    try {
+      const [instance, { operations }] = await Promise.all([
+        ask('instanceShow', { instance: id }, patienceMs),
+        ask('operationList', { instance: id, limit: operationsMax }, patienceMs),
+      ])
+      detail.instance = instance
+      detail.operations = await Promise.all(operations.map(withSteps))
+      detail.trouble = undefined
+    } catch (e) {
+      detail.trouble = tell(e)
+    }
+    changed()
+    return true
+  })
+  const tail = paced(clock, consoleMs, async () => {
+    try {
+      const { text } = await ask('consoleLog', { instance: id, lines: consoleLines }, patienceMs)
+      detail.console = harmless(text).replace(/\n$/, '').split('\n')
+      detail.consoleTrouble = undefined
+    } catch (e) {
+      detail.consoleTrouble = tell(e)
+    }
+    changed()
+    return false
+  })
+  const off = [
+    feed.onEvent((event) => {
+      if (event.instanceId !== id) return
+      hearSteps(detail, event)
+      facts.want()
+    }),
+    facts.stop,
+    tail.stop,
+  ]
+  const detail = blank('instance', id, off)
+  facts.want()
+  tail.want()
+  return detail
+}
+
+/** Opens one operation with its steps. */
+export function openOperation(feed: Feed, id: string, changed: () => void): Detail {
+  const facts = paced(feed.clock, askMs, async () => {
+    try {
+      detail.operations = [await feed.ask('operationShow', { operation: id }, patienceMs)]
+      detail.trouble = undefined
+    } catch (e) {
+      detail.trouble = feed.tell(e)
+    }
+    changed()
+    return true
+  })
+  const off = [
+    feed.onEvent((event) => {
+      if (event.operationId !== id) return
+      hearSteps(detail, event)
+      facts.want()
+    }),
+    facts.stop,
+  ]
+  const detail = blank('operation', id, off)
+  facts.want()
+  return detail
+}
+
+/** What an event tells shows at once; the rest comes with the answer to a question. */
+function hearSteps(detail: Detail, { operation: told, operationId, status, at, host }: Published): void {
+  if (detail.instance && status) detail.instance = { ...detail.instance, status }
+  detail.operations = detail.operations.map((row) => {
+    if (row.id !== operationId || !told || !isOpen(row.state)) return row
+    const last = row.steps.at(-1)
+    const isNew = told.step !== undefined && (last?.name !== told.step || last.attempt !== told.attempt)
+    const step = { name: told.step ?? '', at, attempt: Math.max(told.attempt, 1), ...(host ? { host } : {}) }
+    return {
+      ...row,
+      ...told,
+      steps: isNew ? [...row.steps, step] : row.steps,
+      ...(isOpen(told.state) ? {} : { finishedAt: at }),
+    }
+  })
+}
+
+const blank = (kind: Detail['kind'], id: string, off: ReadonlyArray<() => void>): Detail => ({
+  kind,
+  id,
+  instance: undefined,
+  operations: [],
+  console: [],
+  consoleTrouble: undefined,
+  trouble: undefined,
+  close: () => {
+    for (const undo of off) undo()
+  },
+})

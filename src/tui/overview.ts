@@ -1,0 +1,96 @@
+import type { Host, Service } from '../core/contracts/shapes.ts'
+import { instanceStates } from '../core/model/instance.ts'
+import { isOpen } from '../core/model/operation.ts'
+import type { Health } from './feed.ts'
+import { bar, cell, type Paint, since, toneOf, wrap } from './paint.ts'
+import { outage, problemsOf } from './problems.ts'
+import { countStates, grouped, sumHosts, type World } from './world.ts'
+
+type Room = { readonly width: number; readonly height: number; readonly now: number; readonly paint: Paint }
+
+/** The cloud on one page. Every line fits into the width; there are at most `height` of them. */
+export function overviewLines(world: World, health: Health, room: Room): string[] {
+  const head = [...healthLines(world, health, room), '', ...countLines(world, room), '']
+  const left = room.height - head.length
+  const wrong = problemLines(world, health, room)
+  // Both are seen: what is wrong gets what hosts leave, and half of the room at least.
+  const hostRoom = Math.max(Math.ceil(left / 2), left - wrong.length - 1)
+  const hosts = hostLines(world, { ...room, height: hostRoom })
+  const lines = [...head, ...hosts, '', ...wrong]
+  return lines.slice(0, Math.max(room.height, 1))
+}
+
+const label = (text: string): string => cell(text, 12)
+
+function healthLines({ status, services, hosts }: World, health: Health, { paint, width, now }: Room): string[] {
+  const well = (isWell: boolean, yes = 'up', no = 'down') => paint(isWell ? 'good' : 'bad', isWell ? yes : no)
+  const answers = health.bus && !health.conductor
+  const database = status ? `${status.database.dialect} ${status.database.version}` : 'unknown'
+  const daemons = [...grouped(services, ({ binary }) => binary)].map(([binary, all]) => {
+    const up = all.filter(({ state }: Service) => state === 'up').length
+    return `${binary} ${paint(up === all.length ? 'good' : 'bad', `${up}/${all.length}`)}`
+  })
+  const version = cell(status ? `nova ${status.version}, ${database}` : 'nova', Math.max(width - 44, 1)).trimEnd()
+  return [
+    `${label('health')}bus ${well(health.bus, 'up', 'lost')}, conductor ${well(answers)}; ${paint('faint', version)}`,
+    `${label('services')}${daemons.join(', ') || 'none were heard'}`,
+    `${label('hosts')}${hostCounts(hosts)}${answers ? '' : paint('bad', `   as of ${since(now - health.heardAt)} ago`)}`,
+  ]
+}
+
+function hostCounts(hosts: readonly Host[]): string {
+  const up = hosts.filter(({ state }) => state === 'up').length
+  const disabled = hosts.filter(({ status }) => status === 'disabled').length
+  return `${up} up, ${hosts.length - up} down, ${disabled} disabled`
+}
+
+function countLines(world: World, { paint }: Room): string[] {
+  const counts = countStates(world)
+  const states = instanceStates
+    .filter((state) => counts[state])
+    .map((state) => `${counts[state]} ${paint(toneOf(state), state)}`)
+  const open = [...world.operations.values()].filter(({ state }) => isOpen(state))
+  const running = open.filter(({ state }) => state === 'running').length
+  return [
+    `${label('instances')}${[`${world.instances.size} in all`, ...states].join(', ')}`,
+    `${label('operations')}${running} running, ${open.length - running} queued, ${world.failed} failed`,
+  ]
+}
+
+const nameWidth = (width: number): number => Math.min(24, Math.max(10, Math.floor(width / 5)))
+
+function hostLines({ hosts }: World, { width, height, paint }: Room): string[] {
+  const name = nameWidth(width)
+  const each = Math.max(8, Math.floor((width - name - 8) / 3) - 1)
+  const row = (host: Pick<Host, 'used' | 'limit'>) =>
+    (['vcpus', 'memoryMb', 'diskGb'] as const).map((key) => bar(host.used[key], host.limit[key], each, paint)).join(' ')
+  const heading = `${cell('HOST', name)} ${cell('', 6)} ${['CPU', 'MEMORY', 'DISK'].map((text) => cell(text, each)).join(' ')}`
+  if (hosts.length === 0) return [paint('strong', heading), 'No host has reported yet. Start one: nova daemon compute']
+  const lines = [
+    paint('strong', heading.slice(0, width)),
+    `${cell('all', name)} ${cell('', 6)} ${row(sumHosts(hosts))}`,
+  ]
+  const room = Math.max(0, height - lines.length)
+  // The busiest hosts are the ones to look at, and those that are gone.
+  const shown = hosts.length <= room ? hosts : [...hosts].sort(byNeed).slice(0, Math.max(0, room - 1))
+  for (const host of shown)
+    lines.push(`${cell(host.name, name)} ${paint(toneOf(host.state), cell(host.state, 6))} ${row(host)}`)
+  if (shown.length < hosts.length && room > 0)
+    lines.push(paint('faint', `${hosts.length - shown.length} more, less loaded (:hosts)`))
+  return lines
+}
+
+const load = ({ state, used, limit }: Host): number =>
+  state === 'down' ? 2 : Math.max(used.vcpus / (limit.vcpus || 1), used.memoryMb / (limit.memoryMb || 1))
+const byNeed = (a: Host, b: Host): number => load(b) - load(a)
+
+function problemLines(world: World, health: Health, { width, now, paint }: Room): string[] {
+  const lost = outage(health)
+  const problems = [...(lost ? [lost] : []), ...problemsOf(world, health, now)]
+  if (problems.length === 0) return [paint('good', 'Nothing is wrong.')]
+  const lines = problems.flatMap(({ text, hint }) => [
+    ...wrap(text, width - 2).map((line, i) => `${i === 0 ? paint('bad', '!') : ' '} ${line}`),
+    ...(hint ? wrap(hint, width - 4).map((line) => `    ${line}`) : []),
+  ])
+  return [paint('strong', `WHAT IS WRONG (${problems.length})`), ...lines]
+}

@@ -1,0 +1,76 @@
+import { isOpen } from '../core/model/operation.ts'
+import type { Health, Told } from './feed.ts'
+import { since } from './paint.ts'
+import { grouped, type World } from './world.ts'
+
+/** A failure is news for so long. */
+const newsMs = 3_600_000
+/** An operation that is open for so long is worth a look. */
+const longMs = 120_000
+
+/** What is wrong with the cloud, the worst first, each with what to do about it. */
+export function problemsOf(world: World, health: Health, now: number): Told[] {
+  return [...ofServices(world, health, now), ...ofInstances(world), ...ofOperations(world, now)]
+}
+
+/** Why what is shown may be old; undefined while all is well. */
+export function outage(health: Health): Told | undefined {
+  if (!health.bus) return { text: 'The bus is lost', hint: 'It is joined again by itself. Is it running? nova doctor' }
+  if (health.conductor) return { text: health.conductor.text.replace(/\.$/, ''), hint: health.conductor.hint }
+  return health.missed ? { text: 'The bus is back', hint: 'What happened meanwhile is being asked for.' } : undefined
+}
+
+function ofServices({ services, hosts }: World, { queues }: Health, now: number): Told[] {
+  const down = services.filter(({ state }) => state === 'down')
+  const told = (binary: string, many: typeof down): Told => {
+    const names = many.map(({ host }) => host)
+    const some = names.length > 3 ? `${names.slice(0, 3).join(', ')} and ${names.length - 3} more` : names.join(', ')
+    const last = Math.max(...many.map(({ seenAt }) => seenAt))
+    const text = `${binary} on ${some} ${many.length > 1 ? 'are' : 'is'} down, last heard ${since(now - last)} ago`
+    return { text, hint: `On that machine: nova daemon ${binary}, or its systemd unit; here: nova doctor` }
+  }
+  const byBinary = grouped(down, ({ binary }) => binary)
+  const unheard = queues
+    .filter(({ name, consumers }) => consumers === 0 && !byBinary.has(name))
+    .map(({ name, messages }) => ({
+      text: `Nobody listens for ${name}${messages > 0 ? `, and ${messages} messages wait` : ''}`,
+      hint: `Start one: nova daemon ${name}; all of it on this machine: nova up`,
+    }))
+  const disabled = hosts.filter(({ status }) => status === 'disabled')
+  const off =
+    hosts.length > 0 && disabled.length === hosts.length
+      ? [{ text: 'All hosts are disabled: nothing can be booted', hint: `nova service enable ${hosts[0]!.name}` }]
+      : []
+  return [...[...byBinary].map(([binary, many]) => told(binary, many)), ...unheard, ...off]
+}
+
+function ofInstances({ instances }: World): Told[] {
+  const broken = [...instances.values()].filter(({ status }) => status === 'ERROR')
+  const [first] = broken
+  if (!first) return []
+  const others = broken.length > 1 ? ` and ${broken.length - 1} more are` : ' is'
+  return [{ text: `${first.name}${others} in ERROR`, hint: `Why: nova show ${first.name}; nova explain ${first.name}` }]
+}
+
+function ofOperations({ operations }: World, now: number): Told[] {
+  const failed: Array<Told & { at: number }> = []
+  let slow = 0
+  let slowest: { createdAt: number; kind: string; instanceName: string; id: string } | undefined
+  for (const row of operations.values()) {
+    if (row.state === 'failed' && now - (row.finishedAt ?? row.createdAt) < newsMs)
+      failed.push({
+        at: row.finishedAt ?? row.createdAt,
+        text: `${row.kind} of ${row.instanceName} failed ${since(now - (row.finishedAt ?? row.createdAt))} ago: ${row.fault?.message ?? 'no reason was recorded'}`,
+        hint: row.fault?.hint ?? `All about it: nova operation show ${row.id}`,
+      })
+    if (isOpen(row.state) && now - row.createdAt > longMs) {
+      slow++
+      if (!slowest || row.createdAt < slowest.createdAt) slowest = row
+    }
+  }
+  const late = slowest && {
+    text: `${slow} operation${slow > 1 ? 's have' : ' has'} been open for more than ${since(longMs)}: ${slowest.kind} of ${slowest.instanceName} for ${since(now - slowest.createdAt)}`,
+    hint: `nova operation show ${slowest.id}`,
+  }
+  return [...(late ? [late] : []), ...failed.sort((a, b) => b.at - a.at)]
+}

@@ -1,0 +1,73 @@
+import type { Event, Host, InstanceSummary, OperationSummary } from '../core/contracts/shapes.ts'
+import { type Column, eventColumns, hostColumns, instanceColumns, operationColumns } from './columns.ts'
+import { newestFirst, type World } from './world.ts'
+
+/** A list that can be looked at: where its rows come from and what of them a filter reads. */
+export type List<T> = {
+  readonly columns: readonly Column<T>[]
+  readonly rows: (world: World) => readonly T[]
+  readonly idOf: (row: T) => string
+  readonly words: (row: T) => ReadonlyArray<string | undefined>
+}
+
+export type Rows = { instances: InstanceSummary; hosts: Host; operations: OperationSummary; events: Event }
+export type ListName = keyof Rows
+
+export const lists: { readonly [K in ListName]: List<Rows[K]> } = {
+  instances: {
+    columns: instanceColumns,
+    rows: ({ order, instances }) => order.map((id) => instances.get(id)!),
+    idOf: (i) => i.id,
+    words: (i) => [i.name, i.status, i.task, i.host, i.flavor, i.image, i.projectId, i.id],
+  },
+  hosts: {
+    columns: hostColumns,
+    rows: ({ hosts }) => hosts,
+    idOf: (h) => h.name,
+    words: (h) => [h.name, h.state, h.status, h.availabilityZone, h.driver, h.disabledReason],
+  },
+  operations: {
+    columns: operationColumns,
+    rows: ({ operations }) => [...operations.values()].sort(newestFirst),
+    idOf: (o) => o.id,
+    words: (o) => [o.kind, o.state, o.instanceName, o.step, o.host, o.id, o.instanceId, o.fault?.message],
+  },
+  events: {
+    columns: eventColumns,
+    rows: ({ events }) => [...events.values()].sort((a, b) => b.id - a.id),
+    idOf: (e) => String(e.id),
+    words: (e) => [e.type, e.instanceName, e.host, e.message, e.instanceId, e.operationId],
+  },
+}
+
+/** Where one can go, in the order of the keys 1 to 5. */
+export const viewNames = ['overview', 'instances', 'hosts', 'operations', 'events'] as const
+export type ViewName = (typeof viewNames)[number]
+
+/**
+ * The rows in which every word of the filter stands somewhere; with `!` before it, nowhere. Capitals are as small letters.
+ */
+function filtered<T>(list: List<T>, rows: readonly T[], filter: string): readonly T[] {
+  const wanted = filter.toLowerCase().split(/\s+/).filter(Boolean)
+  if (wanted.length === 0) return rows
+  return rows.filter((row) => {
+    const text = list.words(row).join('\n').toLowerCase()
+    return wanted.every((word) =>
+      word.length > 1 && word.startsWith('!') ? !text.includes(word.slice(1)) : text.includes(word),
+    )
+  })
+}
+
+/** Rows as they were taken last, until the world or the filter is another: a frame is drawn more often than that. */
+export function rowKeeper(world: World) {
+  const taken = new Map<ListName, { revision: number; filter: string; rows: readonly unknown[] }>()
+  return <K extends ListName>(name: K, filter: string): readonly Rows[K][] => {
+    const before = taken.get(name)
+    if (before && before.revision === world.revision && before.filter === filter)
+      return before.rows as readonly Rows[K][]
+    const list = lists[name] as List<Rows[K]>
+    const rows = filtered(list, list.rows(world), filter)
+    taken.set(name, { revision: world.revision, filter, rows })
+    return rows
+  }
+}

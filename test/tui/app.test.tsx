@@ -1,0 +1,247 @@
+import { setImmediate } from 'node:timers/promises'
+import { render } from 'ink-testing-library'
+import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
+import { Failure } from '../../src/core/base/errors.ts'
+import { App, Banner, Foot, Header, Help, Table } from '../../src/tui/app.tsx'
+import { painter, unpainted, widthOf } from '../../src/tui/paint.ts'
+import { Session } from '../../src/tui/session.ts'
+import { ids, webInstance, webSummary } from '../cli/stand-in.ts'
+import { host, noon, operation, stillFeed } from './still.ts'
+
+const settled = async (): Promise<void> => {
+  for (let i = 0; i < 10; i++) await setImmediate()
+}
+const manyAre = (count: number) =>
+  Array.from({ length: count }, (_, i) => ({
+    ...webSummary,
+    id: `${String(i).padStart(8, '0')}-1111-4111-8111-111111111111`,
+    name: `vm-${i}`,
+  }))
+
+let close: () => unknown = () => undefined
+afterEach(() => close())
+
+/** The whole screen, with keys; `feed` says what the conductor answers. */
+async function open(answers: Parameters<typeof stillFeed>[0] = {}, size = { columns: 80, rows: 24 }) {
+  const still = await stillFeed(answers)
+  let draw = (): void => undefined
+  let quit = false
+  const session = new Session(
+    still.feed,
+    () => draw(),
+    () => {
+      quit = true
+    },
+  )
+  await settled()
+  const screen = render(
+    <App
+      session={session}
+      frames={(fn) => {
+        draw = fn
+        return () => undefined
+      }}
+      size={() => size}
+      paint={unpainted}
+    />,
+  )
+  still.feed.onChange(() => draw())
+  close = async () => {
+    screen.unmount()
+    session.close()
+    await still.feed.close()
+  }
+  await settled()
+  return {
+    ...still,
+    session,
+    size,
+    frame: () => screen.lastFrame() ?? '',
+    ended: () => quit,
+    async press(...keys: string[]) {
+      for (const key of keys) {
+        screen.stdin.write(key)
+        await settled()
+      }
+      return screen.lastFrame() ?? ''
+    },
+  }
+}
+const enter = '\r'
+const esc = '\u001b'
+const down = '\u001b[B'
+const pageDown = '\u001b[6~'
+
+describe('the screen', () => {
+  test('begins with the overview, and 2 shows the instances', async () => {
+    const { frame, press } = await open()
+    expect(frame()).toContain('instances   1 in all, 1 ACTIVE')
+    expect(frame()).toMatch(/host1 +up +\[\|+ +25%\]/)
+    expect(await press('2')).toMatch(/> +web +ACTIVE +- +host1 +m1\.nano/)
+  })
+  test('an event shows without a question', async () => {
+    const { frame, press, tell, asked } = await open()
+    await press('2')
+    const before = asked.length
+    const about = { instanceId: ids.web, instanceName: 'web', operationId: ids.pause }
+    tell({ ...about, type: 'instance.pause.start', operation: { kind: 'pause', state: 'queued', attempt: 0 } })
+    await settled()
+    expect(frame()).toMatch(/web +ACTIVE +pausing/)
+    expect(asked.length).toBe(before)
+  })
+  test('keys move, / filters, Esc takes the filter back', async () => {
+    const { press } = await open({ instanceList: () => ({ instances: manyAre(50) }) })
+    expect(await press('2', 'j', 'j', down)).toMatch(/> +vm-3 /)
+    expect(await press(pageDown)).toMatch(/> +vm-22 /)
+    expect(await press('G')).toMatch(/> +vm-49 /)
+    expect(await press('/', '4', '9', enter)).toContain('instances 1-1 of 1, with "49"')
+    expect(await press(esc)).toContain('of 50')
+  })
+  test('letters that are typed faster than they are read are keys one by one', async () => {
+    const { press } = await open({ instanceList: () => ({ instances: manyAre(50) }) })
+    expect(await press('2jjj')).toMatch(/> +vm-3 /)
+    expect(await press('/vm-7\r')).toContain('with "vm-7"')
+  })
+  test(': goes to a view by the beginning of its name, and tells what it does not know', async () => {
+    const { press, ended } = await open()
+    expect(await press(':', 'ho', enter)).toContain('hosts 1-1 of 1')
+    expect(await press(':', 'nowhere', enter)).toContain('There is no view "nowhere".')
+    await press(':', 'q', enter)
+    expect(ended()).toBe(true)
+  })
+  test('p is the pause of its command, and the end is told', async () => {
+    const begun = { operation: ids.pause, instance: { id: ids.web, name: 'web' } }
+    const { press, asked, tell, frame } = await open({ begin: () => begun })
+    expect(await press('2', 'p')).toContain('web: pausing')
+    expect(asked.find(({ method }) => method === 'begin')?.args).toMatchObject({ instance: ids.web, kind: 'pause' })
+    const about = { instanceId: ids.web, instanceName: 'web', operationId: ids.pause }
+    const operation = { kind: 'pause', state: 'succeeded', attempt: 1 } as const
+    tell({ ...about, type: 'instance.pause.end', status: 'PAUSED', operation })
+    await settled()
+    expect(frame()).toContain('web: PAUSED')
+    await press('p')
+    expect(asked.filter(({ method }) => method === 'begin').at(-1)?.args).toMatchObject({ kind: 'unpause' })
+  })
+  test('what the conductor refuses stands in the status line, with what to do', async () => {
+    const { press } = await open({
+      begin: () => {
+        throw new Failure('InstanceBusy', { name: 'web', task: 'pausing', operation: ids.pause })
+      },
+    })
+    const screen = await press('2', 'r')
+    expect(screen).toContain('web')
+    expect(screen).toContain('pausing')
+    expect(screen).toMatch(/nova operation/)
+  })
+  test('nothing is deleted without a yes, and several at once with one', async () => {
+    const begin = () => ({ operation: ids.boot, instance: { id: ids.web, name: 'vm' } })
+    const { press, asked } = await open({ instanceList: () => ({ instances: manyAre(5) }), begin })
+    const deletes = () => asked.filter(({ method }) => method === 'begin').map(({ args }) => args.kind)
+    expect(await press('2', 'd')).toContain('Delete vm-0, with its disk? y/n')
+    expect(await press('n')).toContain('Nothing was done.')
+    expect(deletes()).toEqual([])
+    expect(await press(' ', ' ', 'd')).toContain('Delete 2 instances, with their disks? y/n')
+    await press('y')
+    expect(deletes()).toEqual(['delete', 'delete'])
+  })
+  test('x cancels an operation and r does one again', async () => {
+    const failed = operation({ state: 'failed' })
+    const { press, asked } = await open({
+      operationList: () => ({ operations: [failed] }),
+      operationCancel: () => ({ ...failed, state: 'cancelled' }),
+      operationRetry: () => ({ operation: ids.boot, instance: { id: ids.web, name: 'web' } }),
+    })
+    expect(await press('4', 'x')).toContain('boot of web: cancelled')
+    expect(await press('r')).toContain('boot of web: begun again')
+    expect(asked.map(({ method }) => method)).toEqual(expect.arrayContaining(['operationCancel', 'operationRetry']))
+  })
+  test('Enter shows an instance with its steps and its console, Esc leaves it', async () => {
+    const steps = ['image', 'disk', 'start'].map((name, i) => ({ name, at: noon - 60_000 + i * 300, attempt: 1 }))
+    const { press } = await open({
+      instanceShow: () => ({ ...webInstance, fault: undefined }),
+      operationShow: () => ({
+        ...operation(),
+        steps,
+        deadline: noon,
+        cancelRequested: false,
+        userId: 'a',
+        projectId: 'b',
+      }),
+      consoleLog: () => ({ text: 'Linux version 6\n\u001b[31mlogin:\u001b[0m\n' }),
+    })
+    await press('2', enter)
+    const screen = await press('')
+    expect(screen).toMatch(/state +ACTIVE +power RUNNING/)
+    expect(screen).toContain('image 300ms, disk 300ms, start 400ms')
+    expect(screen).toMatch(/CONSOLE\nLinux version 6\nlogin:/)
+    expect(await press('c')).toMatch(/^.*\nCONSOLE\nLinux/)
+    expect(await press(esc, esc)).toContain('instances 1-1 of 1')
+  })
+  test('a lost bus is said with the age of what is seen, and all is asked for anew when it is back', async () => {
+    const { frame, link, asked } = await open()
+    link(false)
+    await settled()
+    expect(frame()).toMatch(/! The bus is lost; what you see is 0s old/)
+    const before = asked.length
+    link(true)
+    await settled()
+    expect(frame()).toContain('! The bus is back')
+    const since = () => asked.slice(before).map(({ method }) => method)
+    await vi.waitFor(() => expect(since()).toContain('instanceList'), 3_000)
+    await vi.waitFor(() => expect(frame()).not.toContain('The bus'))
+  })
+  test('every line fits, however narrow the terminal and however wide the letters', async () => {
+    const name = '名前の長い仮想マシン👩‍👩‍👧‍👦\u0007'.repeat(8)
+    const instances = [{ ...webSummary, name, host: 'h'.repeat(200) }]
+    for (const columns of [40, 79, 80, 100]) {
+      const { press } = await open(
+        { instanceList: () => ({ instances }), hostList: () => ({ hosts: [host('h'.repeat(200))] }) },
+        { columns, rows: 24 },
+      )
+      for (const view of '12345?') {
+        const lines = (await press(view)).split('\n')
+        expect(lines.filter((line) => widthOf(line) > columns)).toEqual([])
+        expect(lines.length).toBeLessThanOrEqual(24)
+      }
+      await close()
+    }
+  })
+  test('only what is seen is drawn: 10,000 rows are 21', async () => {
+    const { press } = await open({ instanceList: ({ marker }) => ({ instances: marker ? [] : manyAre(10_000) }) })
+    expect((await press('2')).match(/vm-\d+/g)).toHaveLength(19)
+  })
+})
+
+describe('the parts of the screen', () => {
+  const look = { width: 80, height: 20, now: noon, paint: unpainted }
+  let session: Session
+  beforeEach(async () => {
+    const { feed } = await stillFeed()
+    session = new Session(
+      feed,
+      () => undefined,
+      () => undefined,
+    )
+    await settled()
+    close = () => feed.close()
+  })
+  const text = (part: React.ReactElement) => render(part).lastFrame() ?? ''
+
+  test('the heading names the views', () => {
+    expect(text(<Header session={session} look={look} />)).toContain('1 overview  2 instances  3 hosts')
+  })
+  test('no banner where nothing is lost', () => {
+    expect(text(<Banner session={session} look={look} />)).toBe('')
+  })
+  test('the foot tells which keys there are', () => {
+    expect(text(<Foot session={session} look={look} />)).toContain('q quit')
+  })
+  test('help tells every key', () => {
+    expect(text(<Help look={look} />)).toContain('pause, or let go on')
+  })
+  test('a table says its state as a word, with and without colours', () => {
+    const colours = { ...look, paint: painter(true) }
+    expect(text(<Table name="hosts" session={session} look={look} />)).toMatch(/host1 +up +enabled/)
+    expect(text(<Table name="hosts" session={session} look={colours} />)).toContain('up')
+  })
+})
