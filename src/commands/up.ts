@@ -77,7 +77,7 @@ export default class Up extends NovaCommand {
     const until = this.clock.now() + (this.timeoutMs ?? servedWithinMs)
     for (;;) {
       try {
-        const queues = await (await this.bus()).queues(['conductor', 'scheduler', 'compute'])
+        const queues = await (await this.bus()).queues(['conductor', 'agent', 'scheduler'])
         if (queues.every((queue) => queue.consumers > 0)) return
       } catch (e) {
         if (!isFailure(e, 'BusDown') || !lives()) throw e

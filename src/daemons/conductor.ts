@@ -1,4 +1,5 @@
 import { mkdirSync } from 'node:fs'
+import type { Clock } from '../core/base/clock.ts'
 import { version } from '../core/base/version.ts'
 import type { ConductorDeps } from '../core/conductor/deps.ts'
 import { agentManager, conductorManager } from '../core/conductor/manager.ts'
@@ -45,6 +46,7 @@ export async function startConductor(runtime: Runtime, bus: Bus, db: Db): Promis
     scheduler: bus.client(scheduler, { cap: speakers.everywhere(scheduler, 'scheduler') }),
     speakers,
     broker: brokerOf(config, clock, bus, db),
+    busBackAt: busBackAt(bus, clock),
     publish: openWorld(runtime, 'conductor', bus, db),
     imageDir,
     options: {
@@ -73,6 +75,17 @@ export async function startConductor(runtime: Runtime, bus: Bus, db: Db): Promis
   }
   onStop(await startPeriodic(deps, ears))
   keepPolicies(runtime)
+}
+
+/** Keeps the time when the link last came back. */
+function busBackAt(bus: Bus, clock: Clock): () => number | undefined {
+  let backAt: number | undefined
+  let lost = false
+  bus.onLink((up) => {
+    if (up && lost) backAt = clock.now()
+    lost = !up
+  })
+  return () => backAt
 }
 
 /** `nova daemon conductor`. */

@@ -61,8 +61,8 @@ const retryMs = 1_000
 const patienceMs = 5_000
 /** Everything may take a while; an answer that was lost with a broker must not be waited for much longer. */
 const snapshotMs = 10_000
-/** Where every daemon listens. */
-const topics = ['conductor', 'scheduler', 'compute']
+/** Where the cloud as a whole listens: what faces ask, what hosts say, what waits for a host. */
+const topics = ['conductor', 'agent', 'scheduler']
 /** The most ids of one question. */
 const idsMax = 1_000
 

@@ -14,7 +14,7 @@ export async function printOverview(
   const world = emptyWorld()
   const [snapshot, queues] = await Promise.all([
     loadSnapshot(deps),
-    deps.bus.queues(['conductor', 'scheduler', 'compute']),
+    deps.bus.queues(['conductor', 'agent', 'scheduler']),
   ])
   takeSnapshot(world, snapshot)
   const now = deps.clock.now()

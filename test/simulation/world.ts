@@ -187,6 +187,7 @@ export class World {
       hostName: `c${i}`,
       incarnation: systemIds.uuid(),
       computeOn: (host) => this.#client(() => this.#hosts.get(host)?.api as unknown as Methods, life, true),
+      busBackAt: () => undefined,
       speakers: new Speakers(),
       scheduler: this.#client<Api<typeof scheduler>>(() => this.#pick(this.#schedulers)?.api, life, true),
       // No host of this world speaks of what is not its own.

@@ -334,6 +334,26 @@ describe.each(await databases())('on $name', (database) => {
       expect(rig.take('h1')).toHaveLength(1)
     })
 
+    test('that is not back yet where the whole bus was away is left to the sweeper', async () => {
+      const rig = await start()
+      const h1 = await rig.host('h1')
+      await rig.running(h1)
+      rig.listens.delete('h1')
+      rig.busBackAt = rig.clock.now()
+      const { operation } = await rig.conductor.begin(admin, { instance: 'web', kind: 'pause' })
+      expect(await rig.operation(operation)).toMatchObject({ state: 'queued' })
+      rig.listens.add('h1')
+      rig.clock.advance(9)
+      await sweep(rig.deps)
+      expect(await h1.carryOut(operation)).toBeDefined()
+      expect(await rig.show('web')).toMatchObject({ status: 'PAUSED' })
+      rig.listens.delete('h1')
+      rig.clock.advance(2)
+      await expect(rig.conductor.begin(admin, { instance: 'web', kind: 'unpause' })).rejects.toMatchObject({
+        code: 'HostUnreachable',
+      })
+    })
+
     test('that has long been down is not waited for, but a delete waits for it', async () => {
       const rig = await start()
       await rig.running(await rig.host('h1'))

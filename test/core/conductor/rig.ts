@@ -93,6 +93,7 @@ export class Rig {
   queues: BusQueue[] = []
   /** Users of the broker, with what they may do. */
   readonly users = new Map<string, unknown>()
+  busBackAt: number | undefined
   /** Plays the scheduler at once, inside the cast. */
   placeAtOnce = true
   readonly #undo: Array<() => Promise<void> | void>
@@ -121,6 +122,7 @@ export class Rig {
       hostName: 'control',
       incarnation: 'conductor-life',
       speakers: new Speakers(),
+      busBackAt: () => this.busBackAt,
       computeOn: (host) => ({
         run: async (_ctx, { operation }) => hear(host, operation),
         consoleLog: async (_ctx, { instance, lines }) => ({ text: `${host} ${instance} ${lines}` }),

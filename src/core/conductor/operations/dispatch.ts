@@ -18,10 +18,12 @@ export async function tell(
 
 /** A daemon that reconnects to the bus is away for a moment; a caller hears of a failure within a second (invariant I6). */
 const patienceMs = 700
+/** A broker that went away took everybody's link with it, and not all are back at the same moment. */
+const returningMs = 10_000
 
 /**
  * Tells, and answers with the failure where nobody listens. A service that was up a moment ago gets the time of a
- * reconnect. Any other trouble is the sweeper's: the row is written, so the operation is not lost.
+ * reconnect; where our own link has just come back, it is left to the sweeper and to the host's own return. Any other trouble is the sweeper's: the row is written, so the operation is not lost.
  */
 export async function tellOrHear(
   deps: ConductorDeps,
@@ -41,6 +43,13 @@ export async function tellOrHear(
         return undefined
       }
       up ??= await wasUp(deps, message.host)
+      if (up && clock.now() - (deps.busBackAt() ?? 0) < returningMs) {
+        log.info(
+          { operation: message.id, target: e.params.target },
+          'not back on the bus yet; the sweeper will tell it',
+        )
+        return undefined
+      }
       if (!up || clock.now() + waitMs > giveUp) return new Failure('HostUnreachable', e.params, e)
     }
     await clock.sleep(waitMs)
