@@ -17,7 +17,8 @@ export type Line = {
   close(): Promise<void>
 }
 
-export async function startProxy(to: { host: string; port: number }): Promise<Line> {
+/** `framed`: the server speaks AMQP, and {@link Line.keepCancels} is of use. */
+export async function startProxy(to: { host: string; port: number }, { framed = false } = {}): Promise<Line> {
   const pairs = new Set<[Socket, Socket]>()
   let refusing = false
   let sent = 0
@@ -37,7 +38,8 @@ export async function startProxy(to: { host: string; port: number }): Promise<Li
       sent += chunk.length
     })
     near.pipe(far)
-    far.pipe(withoutCancels(() => line.keepCancels)).pipe(near)
+    const back = framed ? far.pipe(withoutCancels(() => line.keepCancels)) : far
+    back.pipe(near)
   })
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
   const cut = () => {

@@ -20,7 +20,7 @@ const hearing = async (serving: Serving): Promise<void> => {
 
 /** A server behind a line that a test can disturb, its neighbours, and what was noticed of its link. */
 async function home(url: string, at: { port: number }, slots = 4) {
-  const wire = await startProxy({ host: '127.0.0.1', port: at.port })
+  const wire = await startProxy({ host: '127.0.0.1', port: at.port }, { framed: true })
   const via = new URL(url)
   via.hostname = '127.0.0.1'
   via.port = String(wire.port)
