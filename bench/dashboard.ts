@@ -4,12 +4,13 @@ import { resolve } from 'node:path'
 import { parseArgs } from 'node:util'
 import type { Published } from '../src/core/contracts/shapes.ts'
 import { eventKey } from '../src/core/model/event.ts'
+import type { Bus } from '../src/core/rpc/bus.ts'
 import { admin, Cloud } from '../test/kit/cloud.ts'
 import { Tmux } from '../test/kit/tmux.ts'
 
 /**
  * What the dashboard costs in a terminal of 160 × 50 before a big cloud: processor time while nothing happens, and with
- * events at a rate; its memory from begin to end. Events are those of pauses, as a conductor tells them.
+ * events at a rate; its memory from begin to end; and how soon a change is seen. Events are those of pauses, as a conductor tells them.
  * `npx tsx bench/dashboard.ts [--hosts N] [--instances N] [--rate N] [--minutes N] [--view 1..5]`.
  */
 const { values } = parseArgs({
@@ -49,6 +50,29 @@ async function share(pid: number, work: () => Promise<unknown>): Promise<number>
   return (cpuSeconds(pid) - cpu) / ((performance.now() - from) / 1000)
 }
 
+/** Milliseconds from an event's arrival here until the screen has it, of a number of them; looking takes some, too. */
+async function untilShown(tmux: Tmux, bus: Bus, { name }: { name: string }): Promise<number[]> {
+  await tmux.keys('2', '/', ...name, 'Enter')
+  await tmux.until(new RegExp(`with "${name}"`))
+  const took: number[] = []
+  const api = await cloud.conductor()
+  for (let i = 0; i < 20; i++) {
+    const kind = i % 2 === 0 ? 'pause' : 'unpause'
+    let heard = (_at: number): void => undefined
+    const event = new Promise<number>((resolve) => {
+      heard = resolve
+    })
+    const off = await bus.subscribe([`instance.${kind}.end.#`], () => heard(performance.now()))
+    await api.begin(admin(), { instance: name, kind })
+    await tmux.until(new RegExp(`${name} +${kind === 'pause' ? 'PAUSED' : 'ACTIVE'} +-`))
+    const at = performance.now()
+    took.push(Math.max(0, at - (await event)))
+    await off()
+  }
+  await tmux.keys('Escape', values.view)
+  return took.sort((a, b) => a - b)
+}
+
 const cloud = await Cloud.open('embedded', { NOVA_LOG_LEVEL: 'warn', NOVA_COMPUTE_HOST: 'host' })
 let tmux: Tmux | undefined
 try {
@@ -71,6 +95,7 @@ try {
   const pid = Number(await tmux.fact('pane_pid'))
   await sleep(5_000)
   const idle = await share(pid, () => sleep(idleMs))
+  const shown = await untilShown(tmux, bus, rows[0]!)
 
   let sent = 0
   const memory = [memoryMb(pid)]
@@ -108,6 +133,7 @@ try {
     [
       `${hosts} hosts, ${instances} instances, view ${values.view}, 160 x 50; load of the machine ${loadavg()[0]?.toFixed(1)}`,
       `first screen after ${startMs.toFixed(0)} ms`,
+      `a change shows ${shown[10]?.toFixed(0)} ms after its event (p50), at most ${shown.at(-1)?.toFixed(0)} ms`,
       `CPU while nothing happens: ${percent(idle)} of a core`,
       `CPU at ${rate} events/s: ${percent(busy)} of a core (${sent} events in ${minutes} min)`,
       `memory, MiB: ${memory.map((mb) => mb.toFixed(0)).join(' ')}`,

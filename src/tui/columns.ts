@@ -1,4 +1,5 @@
 import type { Event, Host, InstanceSummary, OperationSummary } from '../core/contracts/shapes.ts'
+import { healthOf } from '../core/model/health.ts'
 import { isOpen } from '../core/model/operation.ts'
 import { bar, cell, type Paint, since, timeOf, toneOf, took } from './paint.ts'
 
@@ -65,7 +66,7 @@ const share = (key: keyof Host['used']) => plain<Host>((h) => `${h.used[key]}/${
 
 export const hostColumns: readonly Column<Host>[] = [
   { title: 'NAME', width: 12, grows: 2, draw: plain((h) => h.name) },
-  { title: 'STATE', width: 5, draw: toned((h) => h.state) },
+  { title: 'STATE', width: 8, draw: toned((h) => healthOf(h)) },
   { title: 'STATUS', width: 8, draw: toned((h) => h.status) },
   { title: 'INST', width: 5, side: 'right', draw: plain((h) => h.instances, 'right') },
   { title: 'CPU', width: 12, grows: 1, draw: use('vcpus') },

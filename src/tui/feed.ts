@@ -117,8 +117,8 @@ export class Feed {
   readonly #changed = listeners<void>()
   readonly #heard = listeners<Published>()
   readonly #undo: Array<() => unknown> = []
-  /** Events that come while everything is being asked for. */
-  #early: Published[] | undefined
+  /** For each answer that is being waited for: the events that came meanwhile, which it may or may not know of. */
+  readonly #meanwhile = new Set<Published[]>()
   #lastEventAt = 0
   readonly #everything: Paced
   readonly #hosts: Paced
@@ -177,7 +177,7 @@ export class Feed {
     const { isAdmin, projectId } = this.#deps
     if (!isAdmin && event.projectId !== projectId) return
     this.health.heardAt = this.#lastEventAt = this.clock.now()
-    this.#early?.push(event)
+    for (const events of this.#meanwhile) events.push(event)
     if (this.health.complete) {
       hear(this.world, event)
       if (this.world.hearsay.size > 0) this.#hearsay.want()
@@ -212,12 +212,22 @@ export class Feed {
     return false
   }
 
-  async #askEverything(): Promise<boolean> {
-    this.#early ??= []
+  /** An answer, and the events that came between question and answer: they are to be heard again on top of it. */
+  async #listening<T>(ask: () => Promise<T>): Promise<[T, readonly Published[]]> {
+    const events: Published[] = []
+    this.#meanwhile.add(events)
     try {
-      takeSnapshot(this.world, await loadSnapshot(this.#deps, snapshotMs))
-      for (const event of this.#early) hear(this.world, event)
-      this.#early = undefined
+      return [await ask(), events]
+    } finally {
+      this.#meanwhile.delete(events)
+    }
+  }
+
+  async #askEverything(): Promise<boolean> {
+    try {
+      const [snapshot, events] = await this.#listening(() => loadSnapshot(this.#deps, snapshotMs))
+      takeSnapshot(this.world, snapshot)
+      for (const event of events) hear(this.world, event)
       this.health.complete = true
       this.health.missed = false
       this.#well()
@@ -293,7 +303,7 @@ export class Feed {
     if (ids.length === 0 || !bus.up) return true
     try {
       const asked = { ids, limit: idsMax, ...(isAdmin ? { allProjects: true } : {}) }
-      const { instances } = await this.ask('instanceList', asked, patienceMs)
+      const [{ instances }, events] = await this.#listening(() => this.ask('instanceList', asked, patienceMs))
       const wanted = new Set(ids)
       // A conductor of before knows no `ids` and tells of any: then all are asked for.
       if (instances.some(({ id }) => !wanted.has(id))) {
@@ -302,6 +312,8 @@ export class Feed {
         return true
       }
       takeAsked(this.world, ids, instances)
+      for (const event of events)
+        if (event.instanceId !== undefined && wanted.has(event.instanceId)) hear(this.world, event)
       this.#changed.call()
       return hearsay.size === 0
     } catch (e) {

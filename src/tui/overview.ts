@@ -1,4 +1,5 @@
 import type { Host, Service } from '../core/contracts/shapes.ts'
+import { healthOf } from '../core/model/health.ts'
 import { instanceStates } from '../core/model/instance.ts'
 import { isOpen } from '../core/model/operation.ts'
 import type { Health } from './feed.ts'
@@ -27,7 +28,7 @@ function healthLines({ status, services, hosts }: World, health: Health, { paint
   const answers = health.bus && !health.conductor
   const database = status ? `${status.database.dialect} ${status.database.version}` : 'unknown'
   const daemons = [...grouped(services, ({ binary }) => binary)].map(([binary, all]) => {
-    const up = all.filter(({ state }: Service) => state === 'up').length
+    const up = all.filter((service: Service) => healthOf(service) === 'up').length
     return `${binary} ${paint(up === all.length ? 'good' : 'bad', `${up}/${all.length}`)}`
   })
   const version = cell(status ? `nova ${status.version}, ${database}` : 'nova', Math.max(width - 44, 1)).trimEnd()
@@ -39,9 +40,10 @@ function healthLines({ status, services, hosts }: World, health: Health, { paint
 }
 
 function hostCounts(hosts: readonly Host[]): string {
-  const up = hosts.filter(({ state }) => state === 'up').length
+  const are = (health: string): number => hosts.filter((host) => healthOf(host) === health).length
   const disabled = hosts.filter(({ status }) => status === 'disabled').length
-  return `${up} up, ${hosts.length - up} down, ${disabled} disabled`
+  const degraded = are('degraded')
+  return `${are('up')} up, ${degraded > 0 ? `${degraded} degraded, ` : ''}${are('down')} down, ${disabled} disabled`
 }
 
 function countLines(world: World, { paint }: Room): string[] {
@@ -57,31 +59,35 @@ function countLines(world: World, { paint }: Room): string[] {
   ]
 }
 
+/** "degraded". */
+const stateWidth = 8
 const nameWidth = (width: number): number => Math.min(24, Math.max(10, Math.floor(width / 5)))
 
 function hostLines({ hosts }: World, { width, height, paint }: Room): string[] {
   const name = nameWidth(width)
-  const each = Math.max(8, Math.floor((width - name - 8) / 3) - 1)
+  const each = Math.max(8, Math.floor((width - name - stateWidth - 2) / 3) - 1)
   const row = (host: Pick<Host, 'used' | 'limit'>) =>
     (['vcpus', 'memoryMb', 'diskGb'] as const).map((key) => bar(host.used[key], host.limit[key], each, paint)).join(' ')
-  const heading = `${cell('HOST', name)} ${cell('', 6)} ${['CPU', 'MEMORY', 'DISK'].map((text) => cell(text, each)).join(' ')}`
+  const heading = `${cell('HOST', name)} ${cell('', stateWidth)} ${['CPU', 'MEMORY', 'DISK'].map((text) => cell(text, each)).join(' ')}`
   if (hosts.length === 0) return [paint('strong', heading), 'No host has reported yet. Start one: nova daemon compute']
   const lines = [
     paint('strong', heading.slice(0, width)),
-    `${cell('all', name)} ${cell('', 6)} ${row(sumHosts(hosts))}`,
+    `${cell('all', name)} ${cell('', stateWidth)} ${row(sumHosts(hosts))}`,
   ]
   const room = Math.max(0, height - lines.length)
   // The busiest hosts are the ones to look at, and those that are gone.
   const shown = hosts.length <= room ? hosts : [...hosts].sort(byNeed).slice(0, Math.max(0, room - 1))
   for (const host of shown)
-    lines.push(`${cell(host.name, name)} ${paint(toneOf(host.state), cell(host.state, 6))} ${row(host)}`)
+    lines.push(
+      `${cell(host.name, name)} ${paint(toneOf(healthOf(host)), cell(healthOf(host), stateWidth))} ${row(host)}`,
+    )
   if (shown.length < hosts.length && room > 0)
     lines.push(paint('faint', `${hosts.length - shown.length} more, less loaded (:hosts)`))
   return lines
 }
 
-const load = ({ state, used, limit }: Host): number =>
-  state === 'down' ? 2 : Math.max(used.vcpus / (limit.vcpus || 1), used.memoryMb / (limit.memoryMb || 1))
+const load = ({ used, limit, ...host }: Host): number =>
+  healthOf(host) !== 'up' ? 2 : Math.max(used.vcpus / (limit.vcpus || 1), used.memoryMb / (limit.memoryMb || 1))
 const byNeed = (a: Host, b: Host): number => load(b) - load(a)
 
 function problemLines(world: World, health: Health, { width, now, paint }: Room): string[] {

@@ -102,6 +102,7 @@ const tones: Readonly<Record<string, Tone>> = {
   succeeded: 'good',
   ERROR: 'bad',
   down: 'bad',
+  degraded: 'bad',
   failed: 'bad',
   BUILD: 'busy',
   running: 'busy',

@@ -1,3 +1,4 @@
+import { troubles } from '../core/model/health.ts'
 import { isOpen } from '../core/model/operation.ts'
 import type { Health, Told } from './feed.ts'
 import { since } from './paint.ts'
@@ -34,14 +35,16 @@ function ofServices({ services, hosts }: World, { queues }: Health, now: number)
     .filter(({ name, consumers }) => consumers === 0 && !byBinary.has(name))
     .map(({ name, messages }) => ({
       text: `Nobody listens for ${name}${messages > 0 ? `, and ${messages} messages wait` : ''}`,
-      hint: `Start one: nova daemon ${name}; all of it on this machine: nova up`,
+      // Conductors listen to what hosts say, too.
+      hint: `Start one: nova daemon ${name === 'agent' ? 'conductor' : name}; all of it on this machine: nova up`,
     }))
   const disabled = hosts.filter(({ status }) => status === 'disabled')
   const off =
     hosts.length > 0 && disabled.length === hosts.length
       ? [{ text: 'All hosts are disabled: nothing can be booted', hint: `nova service enable ${hosts[0]!.name}` }]
       : []
-  return [...[...byBinary].map(([binary, many]) => told(binary, many)), ...unheard, ...off]
+  const amiss = troubles(services).map(({ found, mend }) => ({ text: found, hint: mend }))
+  return [...[...byBinary].map(([binary, many]) => told(binary, many)), ...unheard, ...amiss, ...off]
 }
 
 function ofInstances({ instances }: World): Told[] {

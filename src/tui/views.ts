@@ -1,4 +1,5 @@
 import type { Event, Host, InstanceSummary, OperationSummary } from '../core/contracts/shapes.ts'
+import { healthOf } from '../core/model/health.ts'
 import { type Column, eventColumns, hostColumns, instanceColumns, operationColumns } from './columns.ts'
 import { newestFirst, type World } from './world.ts'
 
@@ -24,7 +25,7 @@ export const lists: { readonly [K in ListName]: List<Rows[K]> } = {
     columns: hostColumns,
     rows: ({ hosts }) => hosts,
     idOf: (h) => h.name,
-    words: (h) => [h.name, h.state, h.status, h.availabilityZone, h.driver, h.disabledReason],
+    words: (h) => [h.name, healthOf(h), h.status, h.availabilityZone, h.driver, h.disabledReason],
   },
   operations: {
     columns: operationColumns,

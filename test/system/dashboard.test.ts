@@ -61,27 +61,6 @@ if (hasTmux()) {
       expect(await states()).toEqual({})
     })
 
-    test('a change shows within 200 ms of its event', async () => {
-      const tmux = await open()
-      await tmux.keys('2')
-      await tmux.until(/instances 0/)
-      let told = 0
-      const bus = await cloud.bus()
-      const off = await bus.subscribe(['instance.create.end.#'], () => {
-        told = performance.now()
-      })
-      const took: number[] = []
-      for (const name of ['a', 'b', 'c', 'd', 'e']) {
-        told = 0
-        await boot(name)
-        await tmux.until(new RegExp(`${name} +ACTIVE`))
-        took.push(told === 0 ? 0 : performance.now() - told)
-      }
-      await off()
-      took.sort((x, y) => x - y)
-      expect(took[2]).toBeLessThan(200)
-    })
-
     test('filter, views and detail', async () => {
       await boot('web', 'db', 'cache')
       const tmux = await open()
@@ -200,7 +179,7 @@ if (hasTmux()) {
       await tmux.until(/! The bus is lost; what you see is \d+s old/)
       await tmux.until(/what you see is [2-9]s old/)
       daemons.broker = await cloud.daemon('broker')
-      await tmux.until((screen) => !screen.includes('what you see is') && /hosts +1 up/.test(screen), 60_000)
+      await tmux.until(/hosts +1 up[\s\S]*Nothing is wrong/, 60_000)
 
       // It hears again what happens.
       await tmux.keys('2')

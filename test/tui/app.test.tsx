@@ -73,6 +73,27 @@ const down = '\u001b[B'
 const pageDown = '\u001b[6~'
 
 describe('the screen', () => {
+  test('a host that is heard and does not hear itself is degraded, and what to do is said', async () => {
+    const service = { id: 'compute@host1', binary: 'compute', host: 'host1', version: '0.1.0', status: 'enabled' }
+    const deaf = { ...service, state: 'up', deaf: true, seenAt: noon, startedAt: 0, heardAt: noon - 40_000 }
+    const status = {
+      version: '0.1.0',
+      database: { dialect: 'sqlite', version: '3.50', migration: '0007' },
+      services: [deaf],
+      instances: { ACTIVE: 1 },
+      operations: {},
+      hosts: { up: 0, degraded: 1, down: 0, disabled: 0 },
+    }
+    const { frame } = await open({
+      status: () => status,
+      hostList: () => ({ hosts: [host('host1', { deaf: true })] }),
+    })
+    expect(frame()).toContain('0 up, 1 degraded, 0 down')
+    expect(frame()).toMatch(/host1 +degraded/)
+    expect(frame()).toContain('compute@host1 is degraded')
+    expect(frame()).toContain('compute 0/1')
+  })
+
   test('begins with the overview, and 2 shows the instances', async () => {
     const { frame, press } = await open()
     expect(frame()).toContain('instances   1 in all, 1 ACTIVE')
