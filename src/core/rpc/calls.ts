@@ -20,30 +20,27 @@ export function fits(body: Buffer, what: string): Buffer {
 const ackEvery = 64
 const ackMs = 100
 
-/** A process's questions under way, and the way back for its answers to others: one channel and one reply queue. */
+/** A process's questions under way: one channel and one reply queue. */
 export class Calls {
   readonly #link: Link
   readonly #flags: QueueFlags
   readonly #queue: QueuePlan
   readonly #waiters: Waiters
-  /** How long an answer waits for a broker that takes no messages. */
-  readonly #patienceMs: number
   #kept!: KeptChannel
   #unacked: { channel: Channel; last: ConsumeMessage; count: number; cancel: () => void } | undefined
   #consumer: Consumer | undefined
   #askOptions: Options.Publish = {}
   #askTimeoutMs = -1
 
-  private constructor(link: Link, flags: QueueFlags, patienceMs: number) {
-    this.#patienceMs = patienceMs
+  private constructor(link: Link, flags: QueueFlags) {
     this.#link = link
     this.#flags = flags
     this.#queue = link.reach.replyQueue(link.ids.hex())
     this.#waiters = new Waiters(link.clock, (asked) => this.#blocked(asked))
   }
 
-  static async open(link: Link, flags: QueueFlags, patienceMs: number): Promise<Calls> {
-    const calls = new Calls(link, flags, patienceMs)
+  static async open(link: Link, flags: QueueFlags): Promise<Calls> {
+    const calls = new Calls(link, flags)
     calls.#kept = await link.keep({
       name: 'calls',
       setup: (channel) => calls.#setup(channel),
@@ -79,36 +76,6 @@ export class Calls {
     })
     if (turn !== undefined) await turn
     return answer
-  }
-
-  /**
-   * Sends an answer to a peer's reply queue, and waits while the broker takes no messages. Nobody is told where it is lost:
-   * the caller has given up, or will.
-   */
-  async reply(queue: string, body: Buffer): Promise<void> {
-    try {
-      await this.#kept.senders.send(body.length, this.#patienceMs, (channel) =>
-        this.#publishReply(channel, queue, body),
-      )
-    } catch (e) {
-      this.#link.log.warn({ queue, why: reason(e) }, 'an answer could not be sent')
-    }
-  }
-
-  /** Sends a sign of life to a peer's reply queue, or none where it could not leave now. */
-  beat(queue: string, body: Buffer): void {
-    const { senders } = this.#kept
-    if (senders.clear) void senders.send(body.length, 0, (channel) => this.#publishReply(channel, queue, body))
-  }
-
-  /** False where the channel has no room for another; an answer that its channel loses is lost. */
-  #publishReply(channel: Channel, queue: string, body: Buffer): boolean {
-    const { reach, properties } = this.#link
-    try {
-      return channel.publish(reach.exchangeBack(queue), queue, body, { ...properties, mandatory: true })
-    } catch {
-      return true
-    }
   }
 
   /** Fails what is still under way and gives the reply queue back. */
@@ -162,10 +129,10 @@ export class Calls {
 
   /** The options of the last call are kept: nearly all have the same. */
   #optionsFor(timeoutMs: number): Options.Publish {
-    const { properties } = this.#link
-    if (timeoutMs !== this.#askTimeoutMs || properties.userId !== this.#askOptions.userId) {
+    const { mandatory } = this.#link
+    if (timeoutMs !== this.#askTimeoutMs || mandatory.userId !== this.#askOptions.userId) {
       this.#askTimeoutMs = timeoutMs
-      this.#askOptions = { ...properties, mandatory: true, expiration: String(Math.ceil(timeoutMs)) }
+      this.#askOptions = { ...mandatory, expiration: String(Math.ceil(timeoutMs)) }
     }
     return this.#askOptions
   }
@@ -201,10 +168,6 @@ export class Calls {
   }
 
   #onReturn({ fields, content }: Message): void {
-    if (fields.exchange === '' || fields.routingKey.startsWith('reply_')) {
-      this.#link.log.debug({ queue: fields.routingKey }, 'an answer that nobody waits for')
-      return
-    }
     const id = idOf(content, '_msg_id')
     if (id !== undefined) this.#waiters.fail(id, new Failure('HostUnreachable', { target: fields.routingKey }))
   }

@@ -124,7 +124,7 @@ export class Casts {
       try {
         // What had no queue is returned before it is confirmed.
         const confirming = channel as ConfirmChannel
-        return confirming.publish(to, key, body, { ...this.#link.properties, mandatory }, (e) =>
+        return confirming.publish(to, key, body, mandatory ? this.#link.mandatory : this.#link.properties, (e) =>
           end(e ? 'lost' : 'confirmed'),
         )
       } catch {

@@ -21,7 +21,7 @@ export async function connectBus(options: BusOptions): Promise<Bus> {
   const link = await Link.open(options)
   const flags = options.queues ?? ownFlags
   const callTimeoutMs = options.callTimeoutMs ?? defaultTimeoutMs
-  const calls = await Calls.open(link, flags, callTimeoutMs).catch(async (e: unknown) => {
+  const calls = await Calls.open(link, flags).catch(async (e: unknown) => {
     await link.close()
     throw e
   })
@@ -62,7 +62,7 @@ export async function connectBus(options: BusOptions): Promise<Bus> {
       ),
     fanout: (contract) => makeFanout(deps, contract),
     async serve(services, serveOptions) {
-      const serving = await startServer(link, calls, flags, services, serveOptions)
+      const serving = await startServer(link, calls, flags, callTimeoutMs, services, serveOptions)
       const stop = once(() => serving.stop())
       return {
         stop,

@@ -10,8 +10,8 @@ export type Station = {
   readonly name: string
   /** Whether the broker confirms what is published on it. */
   readonly confirm?: boolean
-  /** Declares and consumes, on a channel that was just opened; every time anew. */
-  setup(channel: Channel): Promise<void>
+  /** Declares and consumes, on a channel that was just opened; every time anew. What is sent by `senders` leaves after that. */
+  setup(channel: Channel, senders: Senders): Promise<void>
   /** The broker takes messages, after a time in which it did not. */
   room?(): void
   /** The channel is gone, and with it what was under way on it. */
@@ -72,7 +72,7 @@ export class KeptChannel {
       if (this.channel === channel) this.#gone(model, why)
     })
     try {
-      await this.#station.setup(channel)
+      await this.#station.setup(channel, this.senders)
       if (!alive) throw new Error(why)
     } catch (e) {
       if (alive) await closeQuietly(channel)

@@ -26,6 +26,8 @@ export class Link implements Holder {
   readonly reach: Reach
   /** What every message carries: the login too, which the broker lets nobody forge. */
   properties: typeof properties & { readonly userId: string }
+  /** The same for what is to come back where no queue takes it. */
+  mandatory: Link['properties'] & { readonly mandatory: true }
   model: ChannelModel | undefined
   blocked: string | undefined
   readonly #name: string
@@ -53,6 +55,7 @@ export class Link implements Holder {
     this.#addresses = addresses
     this.reach = reachOf(username)
     this.properties = { ...properties, userId: username }
+    this.mandatory = { ...this.properties, mandatory: true }
     this.#tls = options.tls
     this.#connectTimeoutMs = options.connectTimeoutMs ?? 5_000
   }
@@ -177,6 +180,7 @@ export class Link implements Holder {
     this.model = model
     this.#shown = address.shown
     this.properties = { ...properties, userId: address.connect.username }
+    this.mandatory = { ...this.properties, mandatory: true }
     const bus = address.shown
     let last = 'the connection was closed'
     model.on('error', (e) => {

@@ -1,6 +1,7 @@
 import type { Channel, ConsumeMessage } from 'amqplib'
 import { fail, isFailure, reason } from '../base/errors.ts'
 import { hostOfBusUser, hostsExchange, mainExchange } from '../model/bus-user.ts'
+import { Answers } from './answers.ts'
 import type { Served, ServeOptions, Serving } from './bus.ts'
 import { type Calls, fits } from './calls.ts'
 import { type Consumer, consumeQueue } from './consume.ts'
@@ -19,17 +20,20 @@ const remembered = 10_000
 
 type Deps = {
   readonly link: Link
-  readonly calls: Calls
   readonly dispatch: Dispatch
   readonly topic: string
   readonly forHosts: boolean
 }
 
-/** Serves contracts of one topic until it is stopped. */
+/** Where an answer goes, and by what. */
+type Way = ReturnPath & { readonly answers: Answers }
+
+/** Serves contracts of one topic until it is stopped. `patienceMs`: how long an answer waits for a broker that takes no messages. */
 export async function startServer(
   link: Link,
   calls: Calls,
   flags: QueueFlags,
+  patienceMs: number,
   services: readonly Served[],
   options: ServeOptions,
 ): Promise<Serving> {
@@ -39,7 +43,7 @@ export async function startServer(
     if (request.method === pingMethod) lastPing = request.context.requestId
     return dispatch(request)
   }
-  const work = makeWork({ link, calls, dispatch: hear, topic, forHosts: options.forHosts ?? false })
+  const work = makeWork({ link, dispatch: hear, topic, forHosts: options.forHosts ?? false })
   const slots = makeSlots(options.slots)
   const fanout = fanoutQueue(topic, link.ids.hex())
   const own = topicQueue(`${topic}.${options.server}`, flags, [mainExchange, ...link.reach.ownExchanges])
@@ -52,10 +56,14 @@ export async function startServer(
 
   const kept = await link.keep({
     name: `${topic}.${options.server}`,
-    async setup(channel) {
+    async setup(channel, senders) {
+      const answers = new Answers(link, senders, patienceMs)
+      channel.on('return', ({ fields }) =>
+        link.log.debug({ queue: fields.routingKey }, 'an answer that nobody waits for'),
+      )
       await link.reach.declare(channel, flags)
       await channel.prefetch(options.slots)
-      const take = (message: ConsumeMessage) => slots.take(() => work(channel, message))
+      const take = (message: ConsumeMessage) => slots.take(() => work(channel, answers, message))
       consumers = []
       const takeOwn = (message: ConsumeMessage) => {
         deliveries++
@@ -116,22 +124,21 @@ function makeSlots(count: number): Slots {
 /** What is done with each message: read, carry out, answer, and only then acknowledge. */
 function makeWork({
   link,
-  calls,
   dispatch,
   topic,
   forHosts,
-}: Deps): (channel: Channel, message: ConsumeMessage) => Promise<void> {
+}: Deps): (channel: Channel, answers: Answers, message: ConsumeMessage) => Promise<void> {
   const { ids, log } = link
   const done = rememberLast(remembered)
   const underWay = new Map<string, Promise<void>>()
 
-  const answer = async (to: ReturnPath, what: string, result: string, failure: string): Promise<void> => {
+  const answer = async (to: Way, what: string, result: string, failure: string): Promise<void> => {
     const ids2 = `"_msg_id":${JSON.stringify(to.id)},"_unique_id":"${ids.hex()}"`
     const body = fits(wrap(`{"result":${result},"failure":${failure},"ending":true,${ids2}}`), `the answer to ${what}`)
-    await calls.reply(to.queue, body)
+    await to.answers.send(to.queue, body)
   }
 
-  const refuse = async (to: ReturnPath | undefined, what: string, e: unknown, requestId: string): Promise<void> => {
+  const refuse = async (to: Way | undefined, what: string, e: unknown, requestId: string): Promise<void> => {
     const fields = { topic, method: what, requestId }
     if (isFailure(e)) log.info({ ...fields, code: e.code, text: e.message }, 'request failed')
     else log.error({ ...fields, err: e }, 'request failed: a bug, here or on a third side')
@@ -145,9 +152,14 @@ function makeWork({
     fail('Forbidden', { what: `The bus user ${busUser} may not ask anything of ${topic}.` })
   }
 
-  const carryOut = async (raw: Record<string, unknown>, busUser: string | undefined): Promise<void> => {
-    const to = returnPath(raw)
-    const stopBeats = to === undefined ? undefined : startBeats(link, calls, to, beatMs(raw))
+  const carryOut = async (
+    raw: Record<string, unknown>,
+    answers: Answers,
+    busUser: string | undefined,
+  ): Promise<void> => {
+    const path = returnPath(raw)
+    const to = path && { ...path, answers }
+    const stopBeats = to === undefined ? undefined : startBeats(link, to, beatMs(raw))
     let what = 'a message'
     let requestId = 'unknown'
     try {
@@ -166,13 +178,13 @@ function makeWork({
   }
 
   /** Runs a message once, however often it comes; its duplicate waits for the one that is under way. */
-  const once = async (raw: Record<string, unknown>, busUser: string | undefined): Promise<void> => {
+  const once = async (raw: Record<string, unknown>, answers: Answers, busUser: string | undefined): Promise<void> => {
     const id = uniqueId(raw)
-    if (id === undefined) return carryOut(raw, busUser)
+    if (id === undefined) return carryOut(raw, answers, busUser)
     if (done.has(id)) return log.debug({ topic, id }, 'a duplicate is ignored')
     const other = underWay.get(id)
     if (other !== undefined) return other
-    const run = carryOut(raw, busUser)
+    const run = carryOut(raw, answers, busUser)
     underWay.set(id, run)
     try {
       await run
@@ -182,9 +194,9 @@ function makeWork({
     }
   }
 
-  return async (channel, message) => {
+  return async (channel, answers, message) => {
     try {
-      await once(unwrapRecord(message.content), message.properties.userId)
+      await once(unwrapRecord(message.content), answers, message.properties.userId)
     } catch (e) {
       log.warn({ topic, why: reason(e) }, 'a message that cannot be read is dropped')
     }
@@ -197,11 +209,11 @@ function makeWork({
 }
 
 /** Tells the caller again and again that we are at it; the returned function ends that. */
-function startBeats(link: Link, calls: Calls, to: ReturnPath, everyMs: number | undefined): () => void {
+function startBeats(link: Link, to: Way, everyMs: number | undefined): () => void {
   if (everyMs === undefined) return () => undefined
   const beat = () => {
     const inner = { result: null, failure: null, ending: false, _msg_id: to.id, _unique_id: link.ids.hex() }
-    calls.beat(to.queue, wrap(JSON.stringify(inner)))
+    to.answers.beat(to.queue, wrap(JSON.stringify(inner)))
     cancel = link.clock.after(everyMs, beat)
   }
   let cancel = link.clock.after(everyMs, beat)
