@@ -97,6 +97,9 @@ describe('asking', () => {
     expect(text).toContain("NOVA_BUS_CA_FILE='/etc/nova/ca.pem'")
     expect(text).toContain('host = "h1"')
     expect(await good('host', 'add', 'h1', '-f', 'value', '-c', 'url')).toBe('amqps://compute.h1:pw@bus:5671\n')
+    expect(text).not.toContain('this machine alone')
+    standIn.answers = { hostAdd: async () => ({ ...login, url: 'amqp://compute.h1:pw@127.0.0.1:5672' }) }
+    expect(await good('host', 'add', 'h1')).toContain('listens for this machine alone')
     standIn.answers = { hostAdd: async () => login }
     expect(await good('host', 'add', 'h1')).toMatch(/set broker.listen[\s\S]*compute.h1:pw@ADDRESS-OF-THE-BROKER/)
   })

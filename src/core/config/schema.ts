@@ -8,6 +8,7 @@ const option = <S extends z.ZodType>(schema: S, fallback: z.output<S>, why: stri
 const seconds = z.number().positive()
 const whole = z.int().nonnegative()
 const ratio = z.number().positive()
+const listenAddress = /^(unix:\/.+|(tls:)?(\[[\da-f:.]+\]|[\da-z._-]+)(:\d{1,5})?)$/i
 
 /** Every option of the system: section, key, what is allowed, default, unit and reason. Nothing is declared elsewhere. */
 export const schema = z.strictObject({
@@ -53,7 +54,7 @@ export const schema = z.strictObject({
   }),
   broker: z.strictObject({
     listen: option(
-      z.array(z.string().min(1)),
+      z.array(z.string().regex(listenAddress, 'each of them host:port, tls:host:port or unix:/path')),
       [],
       'More addresses of the embedded broker, besides its socket in the state directory: host:port, tls:host:port or unix:/path.',
     ),

@@ -57,6 +57,7 @@ test.each([
   ['an unknown key', '[compute]\nhots = "a"', /compute\.hots = "a".*known keys are compute\.host, /],
   ['an unknown section', '[colour]\nred = 1', /colour.*known sections are bus, database/],
   ['a value where a section should be', 'log = 3', /log = 3.*expected/],
+  ['an address that is none', '[broker]\nlisten = ["[1.2.3.4"]', /broker\.listen.*host:port, tls:host:port or unix:/],
   ['what is not TOML', '[log\n', /not TOML/],
 ])('%s in the file is refused with key, value, source and what is allowed', async (_, toml, says) => {
   await expect(loadConfig({ file: file(toml), env: {} })).rejects.toMatchObject({
