@@ -35,9 +35,14 @@ function healthLines({ status, services, hosts }: World, health: Health, { paint
   return [
     `${label('health')}bus ${well(health.bus, 'up', 'lost')}, conductor ${well(answers)}; ${paint('faint', version)}`,
     `${label('services')}${daemons.join(', ') || 'none were heard'}`,
-    `${label('hosts')}${hostCounts(hosts)}${answers ? '' : paint('bad', `   as of ${since(now - health.heardAt)} ago`)}`,
+    `${label('hosts')}${areHidden({ hosts, services }) ? hidden : hostCounts(hosts)}${answers ? '' : paint('bad', `   as of ${since(now - health.heardAt)} ago`)}`,
   ]
 }
+
+const hidden = 'for administrators to see'
+/** Compute services there are, and no hosts: a conductor shows those to administrators only. */
+const areHidden = ({ hosts, services }: Pick<World, 'hosts' | 'services'>): boolean =>
+  hosts.length === 0 && services.some(({ binary }) => binary === 'compute')
 
 function hostCounts(hosts: readonly Host[]): string {
   const are = (health: string): number => hosts.filter((host) => healthOf(host) === health).length
@@ -63,12 +68,13 @@ function countLines(world: World, { paint }: Room): string[] {
 const stateWidth = 8
 const nameWidth = (width: number): number => Math.min(24, Math.max(10, Math.floor(width / 5)))
 
-function hostLines({ hosts }: World, { width, height, paint }: Room): string[] {
+function hostLines({ hosts, services }: World, { width, height, paint }: Room): string[] {
   const name = nameWidth(width)
   const each = Math.max(8, Math.floor((width - name - stateWidth - 2) / 3) - 1)
   const row = (host: Pick<Host, 'used' | 'limit'>) =>
     (['vcpus', 'memoryMb', 'diskGb'] as const).map((key) => bar(host.used[key], host.limit[key], each, paint)).join(' ')
   const heading = `${cell('HOST', name)} ${cell('', stateWidth)} ${['CPU', 'MEMORY', 'DISK'].map((text) => cell(text, each)).join(' ')}`
+  if (areHidden({ hosts, services })) return []
   if (hosts.length === 0) return [paint('strong', heading), 'No host has reported yet. Start one: nova daemon compute']
   const lines = [
     paint('strong', heading.slice(0, width)),

@@ -73,6 +73,23 @@ const down = '\u001b[B'
 const pageDown = '\u001b[6~'
 
 describe('the screen', () => {
+  test('to whom no hosts are shown none are said to be missing', async () => {
+    const service = { id: 'compute@host1', binary: 'compute', host: 'host1', version: '0.1.0', status: 'enabled' }
+    const { frame } = await open({
+      status: () => ({
+        version: '0.1.0',
+        database: { dialect: 'sqlite', version: '3.50', migration: '0007' },
+        services: [{ ...service, state: 'up', seenAt: noon, startedAt: 0 }],
+        instances: {},
+        operations: {},
+        hosts: { up: 1, down: 0, disabled: 0 },
+      }),
+      hostList: () => ({ hosts: [] }),
+    })
+    expect(frame()).toMatch(/hosts +for administrators to see/)
+    expect(frame()).not.toContain('No host has reported')
+  })
+
   test('a host that is heard and does not hear itself is degraded, and what to do is said', async () => {
     const service = { id: 'compute@host1', binary: 'compute', host: 'host1', version: '0.1.0', status: 'enabled' }
     const deaf = { ...service, state: 'up', deaf: true, seenAt: noon, startedAt: 0, heardAt: noon - 40_000 }
