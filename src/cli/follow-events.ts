@@ -1,6 +1,6 @@
+import { isAway } from '../core/base/away.ts'
 import type { Event, Published } from '../core/contracts/shapes.ts'
 import type { Bus } from '../core/rpc/bus.ts'
-import { mayPass } from './wait.ts'
 
 type Wish = { instance?: string; after?: number; limit?: number }
 
@@ -62,7 +62,7 @@ export async function followEvents({ bus, list, show }: Deps, wish: Wish, signal
   const offLink = bus.onLink((up) => {
     if (!up) return
     const from = { ...wish, after: Math.max(floor ?? 0, last - overlap, 0), limit: catchUpLimit }
-    catchingUp = catchingUp.then(() => ask(from)).catch((e) => (mayPass(e) ? undefined : fail(e)))
+    catchingUp = catchingUp.then(() => ask(from)).catch((e) => (isAway(e) ? undefined : fail(e)))
   })
   try {
     catchingUp = ask(wish)

@@ -1,3 +1,4 @@
+import { isAway } from '../core/base/away.ts'
 import type { Clock } from '../core/base/clock.ts'
 import { isFailure } from '../core/base/errors.ts'
 import type { Instance } from '../core/contracts/shapes.ts'
@@ -5,7 +6,7 @@ import type { InstanceState } from '../core/model/instance.ts'
 import type { Bus } from '../core/rpc/bus.ts'
 import { givenUp, openBell } from './bell.ts'
 import { CommandError } from './command-error.ts'
-import { askAnywayMs, mayPass, patienceMs, type WaitOptions } from './wait.ts'
+import { askAnywayMs, patienceMs, type WaitOptions } from './wait.ts'
 
 type Deps = {
   readonly bus: Pick<Bus, 'subscribe' | 'onLink'>
@@ -48,7 +49,7 @@ export async function awaitInstance(
         }
       } catch (e) {
         if (isFailure(e, 'InstanceNotFound')) return gone(e, wanted, seen?.name)
-        if (!mayPass(e) || clock.now() - lastAnswer > patienceMs) throw e
+        if (!isAway(e) || clock.now() - lastAnswer > patienceMs) throw e
       }
       if (signal?.aborted) throw new CommandError('No longer waiting.', `See it: nova show ${name}`, 130)
       if (clock.now() >= deadline) throw tooLong(seen, wanted, timeoutMs ?? 0)

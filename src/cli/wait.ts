@@ -1,5 +1,5 @@
+import { isAway } from '../core/base/away.ts'
 import type { Clock } from '../core/base/clock.ts'
-import { isFailure } from '../core/base/errors.ts'
 import type { OperationSummary, Published } from '../core/contracts/shapes.ts'
 import { isOpen } from '../core/model/operation.ts'
 import type { Bus, Heard } from '../core/rpc/bus.ts'
@@ -32,10 +32,6 @@ const askAgainMs = 200
 export const patienceMs = 60_000
 
 const ended = ({ state }: Pick<OperationSummary, 'state'>): boolean => !isOpen(state)
-/** What may come back by itself: a daemon or a broker that restarts. */
-export const mayPass = (e: unknown): boolean =>
-  isFailure(e) && ['BusDown', 'BusBlocked', 'CallTimeout', 'HostUnreachable', 'DatabaseDown'].includes(e.code)
-
 /**
  * Waits for operations to end, however they end, and gives them back in the order of `ids`. It listens first and asks
  * then, so that no end can fall between; after that events tell, and it asks only where the link was lost, and seldom
@@ -94,7 +90,7 @@ function openWatch({ clock, show, onProgress }: WaitDeps, ids: readonly string[]
       learn(operation)
     } catch (e) {
       // The first answer is waited for as any other: what never was there does not come back.
-      if (!known.has(id) || !mayPass(e) || clock.now() - lastAnswer > patienceMs) throw e
+      if (!known.has(id) || !isAway(e) || clock.now() - lastAnswer > patienceMs) throw e
     }
   }
   return {

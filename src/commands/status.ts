@@ -1,6 +1,7 @@
 import { NovaCommand } from '../cli/command.ts'
 import { queueRows, statusLines, statusView } from '../cli/status-view.ts'
 import { serviceView } from '../cli/views.ts'
+import { sharedTopics } from '../core/model/shared-topics.ts'
 
 export default class Status extends NovaCommand {
   static override summary = 'Show services with their versions, queue depths and counts.'
@@ -14,8 +15,7 @@ export default class Status extends NovaCommand {
     const bus = await this.bus()
     const status = await this.ask('status', {})
     const up = status.services.filter((service) => service.state === 'up')
-    const topics = [...new Set(status.services.map((service) => service.binary))]
-    const queues = await bus.queues([...topics, ...up.map((service) => `${service.binary}.${service.host}`)])
+    const queues = await bus.queues([...sharedTopics, ...up.map((service) => `${service.binary}.${service.host}`)])
     if (!this.forPeople) return this.showOne(statusView, { ...status, queues })
     this.write(statusLines(status))
     await this.showRows(serviceView, status.services)

@@ -4,6 +4,7 @@ import { NovaCommand } from '../cli/command.ts'
 import { pairs, set, whole } from '../cli/flags.ts'
 import { oneLineStatus } from '../cli/status-view.ts'
 import { isFailure } from '../core/base/errors.ts'
+import { sharedTopics } from '../core/model/shared-topics.ts'
 
 /** The longest that a start of somebody else may take. */
 const servedWithinMs = 20_000
@@ -77,7 +78,7 @@ export default class Up extends NovaCommand {
     const until = this.clock.now() + (this.timeoutMs ?? servedWithinMs)
     for (;;) {
       try {
-        const queues = await (await this.bus()).queues(['conductor', 'agent', 'scheduler'])
+        const queues = await (await this.bus()).queues(sharedTopics)
         if (queues.every((queue) => queue.consumers > 0)) return
       } catch (e) {
         if (!isFailure(e, 'BusDown') || !lives()) throw e

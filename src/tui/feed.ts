@@ -2,6 +2,7 @@ import type { Clock } from '../core/base/clock.ts'
 import type { conductor } from '../core/contracts/conductor.ts'
 import type { Host, InstanceSummary, Published } from '../core/contracts/shapes.ts'
 import type { beginnable } from '../core/model/operation.ts'
+import { sharedTopics } from '../core/model/shared-topics.ts'
 import type { Bus, QueueDepth } from '../core/rpc/bus.ts'
 import type { Args, Result } from '../core/rpc/contract.ts'
 import { type Paced, paced } from './paced.ts'
@@ -61,8 +62,6 @@ const retryMs = 1_000
 const patienceMs = 5_000
 /** Everything may take a while; an answer that was lost with a broker must not be waited for much longer. */
 const snapshotMs = 10_000
-/** Where the cloud as a whole listens: what faces ask, what hosts say, what waits for a host. */
-const topics = ['conductor', 'agent', 'scheduler']
 /** The most ids of one question. */
 const idsMax = 1_000
 
@@ -263,7 +262,7 @@ export class Feed {
     try {
       // A question about queues that a broker took with it is never answered.
       const noAnswer = this.clock.sleep(patienceMs).then((): QueueDepth[] => [])
-      const depths = Promise.race([bus.queues(topics), noAnswer])
+      const depths = Promise.race([bus.queues(sharedTopics), noAnswer])
       const [status, queues] = await Promise.all([this.ask('status', {}, patienceMs), depths])
       const { world, health } = this
       health.queues = queues

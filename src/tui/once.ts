@@ -1,4 +1,5 @@
 import type { Look } from '../cli/view.ts'
+import { sharedTopics } from '../core/model/shared-topics.ts'
 import { type FeedDeps, type Health, loadSnapshot } from './feed.ts'
 import { overviewLines } from './overview.ts'
 import { painter, unpainted } from './paint.ts'
@@ -12,10 +13,7 @@ export async function printOverview(
   { width = widthOfText, color }: Pick<Look, 'width' | 'color'>,
 ): Promise<string> {
   const world = emptyWorld()
-  const [snapshot, queues] = await Promise.all([
-    loadSnapshot(deps),
-    deps.bus.queues(['conductor', 'agent', 'scheduler']),
-  ])
+  const [snapshot, queues] = await Promise.all([loadSnapshot(deps), deps.bus.queues(sharedTopics)])
   takeSnapshot(world, snapshot)
   const now = deps.clock.now()
   const health: Health = { bus: true, conductor: undefined, queues, heardAt: now, complete: true, missed: false }

@@ -1,3 +1,4 @@
+import { isAway } from '../base/away.ts'
 import { backoffMs } from '../base/backoff.ts'
 import { assert, Failure, isFailure, reason } from '../base/errors.ts'
 import type { Log } from '../base/log.ts'
@@ -8,7 +9,7 @@ import { kindOf } from '../model/operation.ts'
 import { type ComputeDeps, selfOf } from './deps.ts'
 import { faultOf } from './fault.ts'
 import type { Hand } from './hand.ts'
-import { isAway, orAbort, untilHeard } from './patience.ts'
+import { orAbort, untilHeard } from './patience.ts'
 import { verbs } from './verbs/index.ts'
 import type { Tools, Verb } from './verbs/verb.ts'
 

@@ -1,10 +1,11 @@
+import { isAway } from '../base/away.ts'
 import { Failure, isFailure, reason } from '../base/errors.ts'
 import type { Work } from '../contracts/agent.ts'
 import { type Context, serviceContext } from '../model/context.ts'
 import { carryOut } from './carry.ts'
 import { type ComputeDeps, selfOf } from './deps.ts'
 import { type Hand, newHand } from './hand.ts'
-import { isAway, newGate, orAbort } from './patience.ts'
+import { newGate, orAbort } from './patience.ts'
 import { newSlots, type Turns } from './turns.ts'
 import type { Tools } from './verbs/verb.ts'
 

@@ -1,11 +1,12 @@
+import { isAway } from '../base/away.ts'
 import { isFailure, reason } from '../base/errors.ts'
 import { compute } from '../contracts/compute.ts'
 import { serviceContext } from '../model/context.ts'
+import { deafFor } from '../model/health.ts'
 import type { Serving } from '../rpc/bus.ts'
 import { type ComputeDeps, selfOf } from './deps.ts'
 import type { Engine } from './engine.ts'
 import { hostReport } from './join.ts'
-import { isAway } from './patience.ts'
 
 type HeartbeatDeps = Pick<
   ComputeDeps,
@@ -37,12 +38,12 @@ export function heartbeats(
   return async () => {
     const due = clock.now() - reportedAt >= options.reportSeconds * 1000
     const report = due ? await hostReport(driver).catch(unknown) : undefined
-    const { heardAt } = serving
+    const deafMs = deafFor(serving.heardAt, clock.now())
     const said = {
       ...selfOf(deps),
       operations: engine.inHand(),
       contracts: spoken,
-      ...(heardAt === undefined ? {} : { deafMs: Math.max(0, Math.round(clock.now() - heardAt)) }),
+      ...(deafMs === undefined ? {} : { deafMs }),
       ...(report ? { report } : {}),
     }
     try {

@@ -1,12 +1,7 @@
+import { isAway } from '../base/away.ts'
 import { backoffMs } from '../base/backoff.ts'
 import type { Clock } from '../base/clock.ts'
-import { type Code, isFailure } from '../base/errors.ts'
 import type { Ids } from '../base/ids.ts'
-
-const awayCodes: readonly Code[] = ['HostUnreachable', 'BusDown', 'BusBlocked', 'CallTimeout', 'DatabaseDown']
-
-/** Whether the other side could not be heard, as against having said no. What was asked may still have been done. */
-export const isAway = (e: unknown): boolean => isFailure(e) && awayCodes.includes(e.code)
 
 /** The promise's outcome, or a rejection with the signal's reason, whichever comes first. */
 export function orAbort<T>(work: Promise<T>, signal: AbortSignal): Promise<T> {

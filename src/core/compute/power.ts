@@ -1,10 +1,10 @@
+import { isAway } from '../base/away.ts'
 import { backoffMs } from '../base/backoff.ts'
 import { reason } from '../base/errors.ts'
 import { serviceContext } from '../model/context.ts'
 import type { PowerState } from '../model/instance.ts'
 import type { GuestPower } from '../virt/driver.ts'
 import { type ComputeDeps, selfOf } from './deps.ts'
-import { isAway } from './patience.ts'
 import type { Release, Turns } from './turns.ts'
 
 /** An instance as the conductor believes it to be. */

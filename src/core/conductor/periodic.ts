@@ -2,6 +2,8 @@ import { every } from '../base/clock.ts'
 import { reason } from '../base/errors.ts'
 import { agent } from '../contracts/agent.ts'
 import { conductor } from '../contracts/conductor.ts'
+import { deafFor } from '../model/health.ts'
+import type { Serving } from '../rpc/bus.ts'
 import { pruneEvents } from '../store/events.ts'
 import { pruneHistory } from '../store/history.ts'
 import { forgetKeys, pruneOperations } from '../store/operations.ts'
@@ -16,8 +18,6 @@ import { sweep } from './operations/sweep.ts'
 
 const binary = 'conductor'
 const spoken = { conductor: conductor.version, agent: agent.version }
-/** When this daemon last heard itself through the bus; undefined where it does not ask. */
-type Ears = { readonly heardAt: number | undefined }
 const upkeepMs = 60_000
 /** Rows that one round of upkeep removes from a table at most. */
 const pruneBatch = 500
@@ -29,7 +29,7 @@ const dayMs = 86_400_000
  * Starts what a conductor does by itself: its heartbeat, the sweep over open operations, and the upkeep of the tables.
  * The first heartbeat is written, and an empty cloud has its flavors, when this returns. The returned function stops it.
  */
-export async function startPeriodic(deps: ConductorDeps, ears: Ears): Promise<() => Promise<void>> {
+export async function startPeriodic(deps: ConductorDeps, ears: Pick<Serving, 'heardAt'>): Promise<() => Promise<void>> {
   const { db, clock, log, options } = deps
   await ensureDefaults(deps)
   await beat(deps, ears)
@@ -47,10 +47,10 @@ export async function startPeriodic(deps: ConductorDeps, ears: Ears): Promise<()
   }
 }
 
-async function beat(deps: ConductorDeps, ears: Ears): Promise<void> {
+async function beat(deps: ConductorDeps, ears: Pick<Serving, 'heardAt'>): Promise<void> {
   const { db, clock, hostName: host, version, incarnation, speakers } = deps
-  const [now, heard] = [clock.now(), ears.heardAt]
-  const told = { deafMs: heard && Math.max(0, now - heard), contracts: spoken }
+  const now = clock.now()
+  const told = { deafMs: deafFor(ears.heardAt, now), contracts: spoken }
   await serviceHeartbeat(db, { binary, host, version, incarnation, told }, now)
   speakers.learn(await spokenByServices(db, alive(deps)))
 }

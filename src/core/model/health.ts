@@ -10,6 +10,10 @@ export const healthOf = ({ state, deaf }: Told): Health => (state === 'up' && de
 /** A daemon that has not heard itself for longer is deaf: one ping may be lost, and the next one be under way. */
 export const deafAfterMs = (pingSeconds: number): number => pingSeconds * 2_500
 
+/** Milliseconds for which a daemon that heard itself last at `heardAt` has not; undefined where it does not ask itself. */
+export const deafFor = (heardAt: number | undefined, now: number): number | undefined =>
+  heardAt === undefined ? undefined : Math.max(0, Math.round(now - heardAt))
+
 /** What a daemon is known by where somebody looks over all of them. */
 type Daemon = Told & {
   readonly id: string

@@ -1,5 +1,7 @@
 import { every } from '../base/clock.ts'
 import { scheduler } from '../contracts/scheduler.ts'
+import { deafFor } from '../model/health.ts'
+import type { Serving } from '../rpc/bus.ts'
 import { dismissService, serviceHeartbeat, spokenByServices } from '../store/services.ts'
 import type { SchedulerDeps } from './deps.ts'
 
@@ -9,20 +11,18 @@ type PeriodicDeps = Pick<
 >
 
 const spoken = { scheduler: scheduler.version }
-/** When this daemon last heard itself through the bus; undefined where it does not ask. */
-type Ears = { readonly heardAt: number | undefined }
 
 /**
  * Reports this scheduler as alive, for the first time before it returns. The answer ends that: the service is down from
  * then on.
  */
-export async function startPeriodic(deps: PeriodicDeps, ears: Ears): Promise<() => Promise<void>> {
+export async function startPeriodic(deps: PeriodicDeps, ears: Pick<Serving, 'heardAt'>): Promise<() => Promise<void>> {
   const { db, clock, log, version, hostName, incarnation, options, speakers } = deps
   const life = { binary: 'scheduler', host: hostName, version, incarnation }
   const alive = () => ({ now: clock.now(), downMs: options.serviceDownSeconds * 1000 })
   const beat = async () => {
-    const [now, heard] = [clock.now(), ears.heardAt]
-    const told = { deafMs: heard && Math.max(0, now - heard), contracts: spoken }
+    const now = clock.now()
+    const told = { deafMs: deafFor(ears.heardAt, now), contracts: spoken }
     await serviceHeartbeat(db, { ...life, told }, now)
     speakers.learn(await spokenByServices(db, alive()))
   }

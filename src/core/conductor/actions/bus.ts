@@ -3,6 +3,7 @@ import { nearest } from '../../base/near.ts'
 import type { BusQueue } from '../../contracts/broker.ts'
 import type { conductor } from '../../contracts/conductor.ts'
 import type { Context } from '../../model/context.ts'
+import { sharedTopics } from '../../model/shared-topics.ts'
 import type { Args, Result } from '../../rpc/contract.ts'
 import type { ConductorDeps } from '../deps.ts'
 import { onlyAdmins } from './access.ts'
@@ -56,7 +57,7 @@ function ownerOf(name: string): string {
   return services.has(name) ? `any ${name}` : 'not of this cloud'
 }
 
-const services = new Set(['conductor', 'agent', 'scheduler', 'compute', 'broker'])
+const services = new Set<string>([...sharedTopics, 'compute', 'broker'])
 
 /** What waits where nobody takes it is a service that is gone, or a reader. */
 function adviceFor({ name, messages, consumers }: BusQueue): string | undefined {
