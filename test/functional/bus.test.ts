@@ -79,6 +79,14 @@ describe.each(kinds)('an operator looks at the bus: %s', (_name, rabbit) => {
     expect(table.stdout).toMatch(/\bcompute\.host\b.*compute on host/)
   })
 
+  test('nova status names the queues that daemons listen on, and no others', async () => {
+    const { queues } = await cloud.json<{ queues: Array<{ name: string; consumers: number }> }>('status')
+    expect(queues.map(({ name }) => name)).toEqual(
+      expect.arrayContaining(['conductor', 'agent', 'scheduler', 'compute.host']),
+    )
+    expect(queues.filter(({ consumers }) => consumers === 0)).toEqual([])
+  })
+
   test('messages that nobody takes stand on top, with what to do; a purge says how many went', {
     timeout: 60_000,
   }, async () => {
