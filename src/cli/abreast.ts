@@ -2,7 +2,7 @@
  * Does `work` for all items, at most `most` at the same time, and gives the results in the order of the items. The first
  * failure is the failure of all; no item is begun after it.
  */
-export async function abreast<T, R>(
+export async function mapConcurrent<T, R>(
   items: readonly T[],
   most: number,
   work: (item: T, index: number) => Promise<R>,

@@ -13,22 +13,22 @@ import { conductor } from '../core/contracts/conductor.ts'
 import { databaseVersion, newestVersion } from '../core/db/migrate.ts'
 import { openDatabase } from '../core/db/open.ts'
 import { serviceContext } from '../core/model/context.ts'
-import { troubles } from '../core/model/health.ts'
+import { findProblems } from '../core/model/health.ts'
 import { connectBus } from '../core/rpc/connect.ts'
 import type { Api, Result } from '../core/rpc/contract.ts'
 import { probeQemu } from '../core/virt/qemu/probe.ts'
 import { brokerByManagement } from './broker-keeper.ts'
 
 /** What was looked at, how it is, and what to do about it. */
-export type Check = { check: string; state: 'ok' | 'warning' | 'failed'; found: string; mend: string }
+export type Check = { check: string; state: 'ok' | 'warning' | 'failed'; found: string; fix: string }
 
-const ok = (check: string, found: string): Check => ({ check, state: 'ok', found, mend: '' })
-const warning = (check: string, found: string, mend: string): Check => ({ check, state: 'warning', found, mend })
-const failed = (check: string, e: unknown, mend: string): Check => ({
+const ok = (check: string, found: string): Check => ({ check, state: 'ok', found, fix: '' })
+const warning = (check: string, found: string, fix: string): Check => ({ check, state: 'warning', found, fix })
+const failed = (check: string, e: unknown, fix: string): Check => ({
   check,
   state: 'failed',
   found: reason(e),
-  mend: (isFailure(e) && e.hint) || mend,
+  fix: (isFailure(e) && e.hint) || fix,
 })
 
 const leastFreeGb = 5
@@ -90,12 +90,12 @@ async function checkConductor(api: Api<typeof conductor>): Promise<Check[]> {
             'Leases need clocks that agree: run an NTP client (chrony) on both machines.',
           )
     const { services } = await api.status(serviceContext('doctor', systemIds.requestId()), {})
-    const amiss = troubles(services).map(({ found, mend }) => warning('services', found, mend))
+    const unhealthy = findProblems(services).map(({ found, fix }) => warning('services', found, fix))
     const well = ok(
       'services',
       `${services.filter((service) => service.state === 'up').length} up, and all hear themselves`,
     )
-    return [ok('conductor', `answers, version ${version}`), clock, ...(amiss.length > 0 ? amiss : [well])]
+    return [ok('conductor', `answers, version ${version}`), clock, ...(unhealthy.length > 0 ? unhealthy : [well])]
   } catch (e) {
     return [failed('conductor', e, 'Start one: nova daemon conductor')]
   }
@@ -123,7 +123,7 @@ async function checkQueues(list: () => Promise<Listed>): Promise<Check> {
         check,
         state: 'failed',
         found,
-        mend: 'Empty what nobody reads, on the broker: rabbitmqctl purge_queue QUEUE',
+        fix: 'Empty what nobody reads, on the broker: rabbitmqctl purge_queue QUEUE',
       }
     }
     if (alone) return warning(check, `${alone.name}: ${alone.messages} messages`, alone.advice ?? '')
@@ -150,8 +150,8 @@ async function checkDatabase(config: Config): Promise<Check> {
       const version = await databaseVersion(db)
       const newest = newestVersion()
       if (version === newest) return ok('database', `answers, at ${version}`)
-      const mend = version > newest && version !== 'none' ? 'A newer nova was here: update this one.' : 'nova db sync'
-      return warning('database', `at ${version}, the code is at ${newest}`, mend)
+      const fix = version > newest && version !== 'none' ? 'A newer nova was here: update this one.' : 'nova db sync'
+      return warning('database', `at ${version}, the code is at ${newest}`, fix)
     } finally {
       await db.destroy()
     }
@@ -177,7 +177,7 @@ async function checkDisk(config: Config): Promise<Check> {
 async function checkQemu(config: Config): Promise<Check[]> {
   if (config.compute.driver === 'fake') return [ok('hypervisor', 'fake, as configured')]
   const qemu = await probeQemu({ stateDir: config.stateDir })
-  if (!qemu.found) return [warning('hypervisor', qemu.why, qemu.mend)]
+  if (!qemu.found) return [warning('hypervisor', qemu.why, qemu.fix)]
   const accelerator =
     qemu.accelerator === 'kvm'
       ? ok('accelerator', 'KVM ran a guest')

@@ -21,7 +21,7 @@ export type Runtime = {
   onStop(undo: () => Promise<void> | void): void
 }
 
-/** Ends the process that did not stop by itself, so that a hanging deed cannot hold up a shutdown for ever. */
+/** Ends the process that did not stop by itself, so that a hanging action cannot hold up a shutdown for ever. */
 const stopWithinMs = 15_000
 
 /**
@@ -65,7 +65,7 @@ export async function runDaemon(
   const started = await Promise.race([start(runtime).then(() => true, die), signalled.then(() => false)])
   if (!started) return stop(0)
   log.info({ version, host: hostname() }, `${name} is ready`)
-  await tellReady()
+  await notifyReady()
   const signal = await signalled
   log.info({ signal }, 'stopping')
   return stop(0)
@@ -100,7 +100,7 @@ export async function joinBus({ config, log, clock, ids, onStop }: Runtime, name
 }
 
 /** Tells whoever started us: the supervisor by its channel, systemd by its own program (Type=notify). */
-async function tellReady(): Promise<void> {
+async function notifyReady(): Promise<void> {
   process.send?.({ ready: true })
   if (systemdWaits()) await exec('systemd-notify', ['--ready'])
 }

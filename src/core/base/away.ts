@@ -6,4 +6,4 @@ const awayCodes: readonly Code[] = ['HostUnreachable', 'BusDown', 'BusBlocked', 
  * Whether the other side could not be heard, as against having said no: a daemon or a broker that restarts comes back by
  * itself. What was asked may still have been done.
  */
-export const isAway = (e: unknown): boolean => isFailure(e) && awayCodes.includes(e.code)
+export const isUnavailable = (e: unknown): boolean => isFailure(e) && awayCodes.includes(e.code)

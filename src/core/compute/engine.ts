@@ -1,15 +1,15 @@
-import { isAway } from '../base/away.ts'
+import { isUnavailable } from '../base/away.ts'
 import { Failure, isFailure, reason } from '../base/errors.ts'
 import type { Work } from '../contracts/agent.ts'
 import { type Context, serviceContext } from '../model/context.ts'
 import { carryOut } from './carry.ts'
 import { type ComputeDeps, selfOf } from './deps.ts'
 import { type Hand, newHand } from './hand.ts'
-import { newGate, orAbort } from './patience.ts'
+import { abortable, deferred } from './patience.ts'
 import { newSlots, type Turns } from './turns.ts'
 import type { Tools } from './verbs/verb.ts'
 
-/** How long deeds under way may take to end when the daemon stops, and how long after they were told to. */
+/** How long actions under way may take to end when the daemon stops, and how long after they were told to. */
 const stopPatienceMs = 4_000
 const abortPatienceMs = 1_500
 
@@ -35,9 +35,9 @@ export type Engine = {
   inHand(): string[]
   /** The conductor says that it is not this host's any more. */
   lose(operation: string): void
-  /** The conductor says that it is to end: at the next step, or at once where the deed can be ended. */
+  /** The conductor says that it is to end: at the next step, or at once where the action can be ended. */
   cancel(operation: string): void
-  /** Claims no more; leaves what runs at its next step. Resolves in bounded time, even where a deed hangs. */
+  /** Claims no more; leaves what runs at its next step. Resolves in bounded time, even where an action hangs. */
   stop(): Promise<void>
 }
 
@@ -47,8 +47,8 @@ type Held = { readonly hand: Hand; readonly run: Run }
 export function openEngine(deps: EngineDeps, tools: Tools, turns: Turns): Engine {
   const { clock, log } = deps
   const held = new Map<string, Held>()
-  const door = newGate()
-  const exit = newGate()
+  const door = deferred()
+  const exit = deferred()
   const slots = newSlots(deps.options.slots)
   let stopping = false
 
@@ -116,7 +116,7 @@ export function openEngine(deps: EngineDeps, tools: Tools, turns: Turns): Engine
       }
       if (!(await ended(stopPatienceMs))) {
         for (const { hand } of held.values()) hand.leave('the daemon stops')
-        if (!(await ended(abortPatienceMs))) log.warn({ operations: [...held.keys()] }, 'deeds hang; left behind')
+        if (!(await ended(abortPatienceMs))) log.warn({ operations: [...held.keys()] }, 'actions hang; left behind')
       }
       exit.open()
     },
@@ -127,15 +127,15 @@ export function openEngine(deps: EngineDeps, tools: Tools, turns: Turns): Engine
 async function claim(deps: EngineDeps, open: Promise<void>, ctx: Context, hand: Hand): Promise<void> {
   const { agent, clock, log } = deps
   try {
-    await orAbort(open, hand.waits)
-    const work = await orAbort(agent.claim(ctx, { ...selfOf(deps), operation: hand.operation }), hand.waits)
+    await abortable(open, hand.waits)
+    const work = await abortable(agent.claim(ctx, { ...selfOf(deps), operation: hand.operation }), hand.waits)
     hand.aheadMs = Math.max(0, clock.now() - work.operation.leaseUntil)
     hand.work = work
   } catch (e) {
     const told = log.child({ operation: hand.operation, requestId: ctx.requestId })
     if (isFailure(e, 'OperationLost')) told.debug({ why: e.message }, 'not claimed')
     // The conductor sends it again when it is back.
-    else if (isAway(e) || hand.waits.aborted) told.warn({ why: reason(e) }, 'could not claim')
+    else if (isUnavailable(e) || hand.waits.aborted) told.warn({ why: reason(e) }, 'could not claim')
     else told.error({ err: e }, 'claiming failed')
   }
 }

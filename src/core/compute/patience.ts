@@ -1,10 +1,10 @@
-import { isAway } from '../base/away.ts'
+import { isUnavailable } from '../base/away.ts'
 import { backoffMs } from '../base/backoff.ts'
 import type { Clock } from '../base/clock.ts'
 import type { Ids } from '../base/ids.ts'
 
 /** The promise's outcome, or a rejection with the signal's reason, whichever comes first. */
-export function orAbort<T>(work: Promise<T>, signal: AbortSignal): Promise<T> {
+export function abortable<T>(work: Promise<T>, signal: AbortSignal): Promise<T> {
   return new Promise((resolve, reject) => {
     const abort = () => reject(signal.reason)
     if (signal.aborted) abort()
@@ -14,7 +14,7 @@ export function orAbort<T>(work: Promise<T>, signal: AbortSignal): Promise<T> {
 }
 
 /** Asks again and again while the other side is away, until it answers or `signal` aborts. */
-export async function untilHeard<T>(
+export async function retryWhileUnavailable<T>(
   { clock, ids }: { clock: Clock; ids: Ids },
   signal: AbortSignal,
   ask: () => Promise<T>,
@@ -23,9 +23,9 @@ export async function untilHeard<T>(
   for (let n = 0; ; n++) {
     signal.throwIfAborted()
     try {
-      return await orAbort(ask(), signal)
+      return await abortable(ask(), signal)
     } catch (e) {
-      if (!isAway(e)) throw e
+      if (!isUnavailable(e)) throw e
       onAway?.(e)
     }
     await clock.sleep(backoffMs(n, ids.random()), signal)
@@ -33,7 +33,7 @@ export async function untilHeard<T>(
 }
 
 /** Shut until it is opened, once and for all. */
-export function newGate(): { readonly passed: Promise<void>; readonly open: () => void } {
+export function deferred(): { readonly passed: Promise<void>; readonly open: () => void } {
   let open = () => {}
   const passed = new Promise<void>((resolve) => {
     open = resolve

@@ -1,4 +1,4 @@
-import { isAway } from '../base/away.ts'
+import { isUnavailable } from '../base/away.ts'
 import { backoffMs } from '../base/backoff.ts'
 import { reason } from '../base/errors.ts'
 import { serviceContext } from '../model/context.ts'
@@ -69,7 +69,7 @@ export function powerReports(
       return true
     } catch (e) {
       log.warn({ instance: id, why: reason(e) }, 'a change of power could not be told')
-      return !isAway(e)
+      return !isUnavailable(e)
     } finally {
       release()
     }

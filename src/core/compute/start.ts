@@ -30,7 +30,7 @@ export async function startCompute(deps: StartDeps): Promise<() => Promise<void>
   await driver.init()
   const images = await openImages(deps)
   const turns = newTurns()
-  const engine = openEngine(deps, { driver, images, graceMs: options.graceSeconds * 1000 }, turns)
+  const engine = openEngine(deps, { driver, images, graceMs: options.shutdownTimeout * 1000 }, turns)
   const stopped = new AbortController()
   const power = powerReports(deps, turns, stopped.signal)
   // Served before the conductor knows the host: what it sends from then on arrives. The engine lets it in after that.

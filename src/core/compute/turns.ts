@@ -1,4 +1,4 @@
-import { newGate, orAbort } from './patience.ts'
+import { abortable, deferred } from './patience.ts'
 
 /** Gives back what was taken. */
 export type Release = () => void
@@ -18,7 +18,7 @@ export function newTurns(): Turns {
   /** Stands in line: when the turn comes, and how to leave the line, before or after that. */
   const queue = (key: string): { turn: Promise<void>; release: Release } => {
     const turn = last.get(key) ?? Promise.resolve()
-    const mine = newGate()
+    const mine = deferred()
     const over = turn.then(() => mine.passed)
     last.set(key, over)
     void over.then(() => {
@@ -31,7 +31,7 @@ export function newTurns(): Turns {
     async take(key, signal) {
       const { turn, release } = queue(key)
       try {
-        await (signal ? orAbort(turn, signal) : turn)
+        await (signal ? abortable(turn, signal) : turn)
         return release
       } catch (e) {
         release()
@@ -58,10 +58,10 @@ export function newSlots(count: number): { take(signal: AbortSignal): Promise<Re
         free--
         return give
       }
-      const turn = newGate()
+      const turn = deferred()
       line.push(turn.open)
       try {
-        await orAbort(turn.passed, signal)
+        await abortable(turn.passed, signal)
         return give
       } catch (e) {
         const at = line.indexOf(turn.open)

@@ -82,7 +82,7 @@ export const agent = contract('agent', '1.1', {
       ...Self,
       report: HostReport.optional(),
       operations: z.array(Id),
-      deafMs: since('1.1', z.int().nonnegative()),
+      silentMs: since('1.1', z.int().nonnegative()),
       contracts: since('1.1', Versions),
     }),
     z.object({ lost: z.array(Id), cancelled: z.array(Id), leaseUntil: z.int(), contracts: Versions.optional() }),

@@ -210,10 +210,10 @@ export class Link implements Holder {
     this.clock.after(1_000, () => cut(model))
     this.log.warn({ bus: this.#shown, why }, 'bus lost')
     this.changed(false)
-    void this.#mend()
+    void this.#fix()
   }
 
-  async #mend(): Promise<void> {
+  async #fix(): Promise<void> {
     for (let attempt = 0; ; attempt++) {
       await this.clock.sleep(backoffMs(attempt, this.ids.random()), this.stopped)
       if (this.stopped.aborted) return

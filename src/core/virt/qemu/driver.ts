@@ -5,7 +5,7 @@ import { join } from 'node:path'
 import { every } from '../../base/clock.ts'
 import { fail } from '../../base/errors.ts'
 import type { Driver, Guest, GuestPower, ImageFiles, Resources } from '../driver.ts'
-import { checkGeneration } from '../ownership.ts'
+import { checkGeneration } from '../generation.ts'
 import { chooseAccelerator } from './accelerator.ts'
 import type { Accelerator } from './arguments.ts'
 import { readConsole, trimConsole } from './console.ts'
@@ -54,16 +54,18 @@ export function openQemu(options: QemuOptions): Driver {
     list: () => listGuests(host),
     power: (id) => host.power(id),
     createDisk: (guest, image, signal) =>
-      host.deed(guest.id, 'create the disk', () => makeDisk(host, qemuImg, guest, image, signal), signal),
-    start: (guest, signal) => host.deed(guest.id, 'start the guest', () => startGuest(deps, guest, signal), signal),
-    stop: (id, graceMs, signal) => host.deed(id, 'stop the guest', () => stopGuest(host, id, graceMs, signal), signal),
+      host.action(guest.id, 'create the disk', () => makeDisk(host, qemuImg, guest, image, signal), signal),
+    start: (guest, signal) => host.action(guest.id, 'start the guest', () => startGuest(deps, guest, signal), signal),
+    stop: (id, graceMs, signal) =>
+      host.action(id, 'stop the guest', () => stopGuest(host, id, graceMs, signal), signal),
     reboot: (guest, kind, graceMs, signal) =>
-      host.deed(guest.id, 'reboot the guest', () => rebootGuest(deps, guest, kind, graceMs, signal), signal),
-    pause: (id) => host.deed(id, 'pause the guest', () => pauseGuest(host, id)),
-    unpause: (id) => host.deed(id, 'unpause the guest', () => unpauseGuest(host, id)),
-    suspend: (id, signal) => host.deed(id, 'suspend the guest', () => suspendGuest(host, id, signal), signal),
-    resume: (guest, signal) => host.deed(guest.id, 'resume the guest', () => resumeGuest(deps, guest, signal), signal),
-    destroy: (id) => host.deed(id, 'destroy the guest', () => destroyGuest(host, id)),
+      host.action(guest.id, 'reboot the guest', () => rebootGuest(deps, guest, kind, graceMs, signal), signal),
+    pause: (id) => host.action(id, 'pause the guest', () => pauseGuest(host, id)),
+    unpause: (id) => host.action(id, 'unpause the guest', () => unpauseGuest(host, id)),
+    suspend: (id, signal) => host.action(id, 'suspend the guest', () => suspendGuest(host, id, signal), signal),
+    resume: (guest, signal) =>
+      host.action(guest.id, 'resume the guest', () => resumeGuest(deps, guest, signal), signal),
+    destroy: (id) => host.action(id, 'destroy the guest', () => destroyGuest(host, id)),
     consoleLog: (id, lines) => readConsole(host.paths(id).console, lines),
     onPower: (listener) => host.onPower(listener),
   }
@@ -88,12 +90,13 @@ async function readInstallation(
   binary: string,
 ): Promise<Installation> {
   const qemu = await findQemu({ qemuBinary: binary, qemuImg })
-  if (!qemu.found) fail('DriverFailed', { deed: 'be found', why: `${qemu.why} (${qemu.mend})` })
+  if (!qemu.found) fail('DriverFailed', { action: 'be found', why: `${qemu.why} (${qemu.fix})` })
   const { version } = qemu
   const known = { hypervisor: 'qemu', hypervisorVersion: version }
   if (accelerator === 'tcg') return { ...known, accelerator }
   const choice = await chooseAccelerator({ binary, qemuVersion: version, stateDir })
-  if (accelerator === 'kvm' && choice.accelerator !== 'kvm') fail('DriverFailed', { deed: 'use KVM', why: choice.why })
+  if (accelerator === 'kvm' && choice.accelerator !== 'kvm')
+    fail('DriverFailed', { action: 'use KVM', why: choice.why })
   log.info(choice, 'accelerator chosen')
   return { ...known, accelerator: choice.accelerator }
 }

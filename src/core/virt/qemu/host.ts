@@ -33,8 +33,8 @@ export class QemuHost {
   readonly #machines = new Map<string, Machine>()
   /** Guests whose process lives and does not talk. */
   readonly #mute = new Set<string>()
-  /** The deed under way on each guest; the next one waits for it. */
-  readonly #deeds = new Map<string, Promise<unknown>>()
+  /** The action under way on each guest; the next one waits for it. */
+  readonly #actions = new Map<string, Promise<unknown>>()
   readonly #listeners = new Set<(change: GuestPower) => void>()
   #closed = false
 
@@ -70,23 +70,23 @@ export class QemuHost {
     await Promise.all(machines.map(({ ended }) => ended))
   }
 
-  /** One deed at a time on a guest. What goes wrong becomes a `DriverFailed` that names the deed. */
-  async deed<T>(id: string, name: string, work: () => Promise<T>, signal?: AbortSignal): Promise<T> {
-    const before = this.#deeds.get(id)
+  /** One action at a time on a guest. What goes wrong becomes a `DriverFailed` that names the action. */
+  async action<T>(id: string, name: string, work: () => Promise<T>, signal?: AbortSignal): Promise<T> {
+    const before = this.#actions.get(id)
     const turn = (async () => {
       await before?.catch(() => undefined)
       signal?.throwIfAborted()
       return await work()
     })()
-    this.#deeds.set(id, turn)
+    this.#actions.set(id, turn)
     try {
       return await turn
     } catch (e) {
       if (isFailure(e)) throw e
       if (signal?.aborted) throw signal.reason
-      return fail('DriverFailed', { deed: name, why: reason(e) }, e)
+      return fail('DriverFailed', { action: name, why: reason(e) }, e)
     } finally {
-      if (this.#deeds.get(id) === turn) this.#deeds.delete(id)
+      if (this.#actions.get(id) === turn) this.#actions.delete(id)
     }
   }
 
@@ -179,10 +179,10 @@ export class QemuHost {
   #changed(machine: Machine, power: PowerState): void {
     if (machine.power === power) return
     machine.power = power
-    if (!this.#deeds.has(machine.id)) this.#tell({ id: machine.id, power })
+    if (!this.#actions.has(machine.id)) this.#simulate({ id: machine.id, power })
   }
 
-  #tell(change: GuestPower): void {
+  #simulate(change: GuestPower): void {
     this.log.info({ instance: change.id, power: change.power }, 'a guest changed its power state by itself')
     for (const listener of this.#listeners) listener(change)
   }
@@ -192,12 +192,12 @@ export class QemuHost {
     const { id, pid } = machine
     machine.leaving = true
     if (this.#closed) return
-    const byItself = !this.#deeds.has(id)
+    const byItself = !this.#actions.has(id)
     const paths = this.paths(id)
     if (!(await machineGone(pid, paths, this.clock, 5_000)) && (await this.#takenUpAgain(id, pid))) return
     if (machine.panicked) await writeFile(paths.crashed, '').catch(() => undefined)
     this.#machines.delete(id)
-    if (byItself) this.#tell({ id, power: await this.power(id) })
+    if (byItself) this.#simulate({ id, power: await this.power(id) })
   }
 
   /** False where the process has ended after all. */

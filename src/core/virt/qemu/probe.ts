@@ -9,7 +9,7 @@ export const defaultQemuImg = 'qemu-img'
 export type QemuProbe =
   | { found: true; version: string; accelerator: Accelerator; why: string }
   /** `mend` is the command that installs what is missing. */
-  | { found: false; why: string; mend: string }
+  | { found: false; why: string; fix: string }
 
 /** The version of QEMU, as `7.2.22`; undefined where it cannot be run. */
 export async function qemuVersion(binary: string): Promise<string | undefined> {
@@ -33,7 +33,7 @@ export async function findQemu({
   return {
     found: false,
     why: `${missing.map((m) => m.program).join(' and ')} cannot be run here`,
-    mend: `apt-get install -y --no-install-recommends ${missing.map((m) => m.package).join(' ')}`,
+    fix: `apt-get install -y --no-install-recommends ${missing.map((m) => m.package).join(' ')}`,
   }
 }
 

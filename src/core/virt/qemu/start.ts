@@ -1,6 +1,6 @@
 import { rename, rm, writeFile } from 'node:fs/promises'
 import type { Guest } from '../driver.ts'
-import { checkGeneration } from '../ownership.ts'
+import { checkGeneration } from '../generation.ts'
 import { type Accelerator, qemuArguments } from './arguments.ts'
 import { isoImage } from './config-drive.ts'
 import { exists } from './disk.ts'

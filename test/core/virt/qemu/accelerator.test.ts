@@ -62,7 +62,7 @@ test('the probe says what to install', async () => {
   expect(await probeQemu({ qemuBinary: '/no/qemu' })).toMatchObject({
     found: false,
     why: expect.stringContaining('/no/qemu'),
-    mend: expect.stringMatching(/apt-get install .* qemu-system-x86/),
+    fix: expect.stringMatching(/apt-get install .* qemu-system-x86/),
   })
 })
 
