@@ -1,4 +1,4 @@
-import { isUnavailable } from '../core/base/away.ts'
+import { isUnavailable } from '../core/base/retry.ts'
 import type { Event, Published } from '../core/contracts/shapes.ts'
 import type { Bus } from '../core/rpc/bus.ts'
 

@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto'
 import { type FileHandle, open } from 'node:fs/promises'
+import { mapConcurrent } from '../core/base/concurrency.ts'
 import type { ImageFile, ImagePart } from '../core/contracts/shapes.ts'
-import { mapConcurrent } from './abreast.ts'
 import { misuse } from './command-error.ts'
 
 /** Bytes of a piece; base64 makes a third more of it, well below what brokers take. */

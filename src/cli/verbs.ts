@@ -1,7 +1,7 @@
 import * as Args from '@oclif/core/args'
+import { mapConcurrent } from '../core/base/concurrency.ts'
 import { systemIds } from '../core/base/ids.ts'
 import { type beginnable, kindOf } from '../core/model/operation.ts'
-import { mapConcurrent } from './abreast.ts'
 import { NovaCommand } from './command.ts'
 import { wait } from './flags.ts'
 import { type BegunRow, begunView } from './views.ts'

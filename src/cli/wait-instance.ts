@@ -1,6 +1,6 @@
-import { isUnavailable } from '../core/base/away.ts'
 import type { Clock } from '../core/base/clock.ts'
 import { isFailure } from '../core/base/errors.ts'
+import { isUnavailable } from '../core/base/retry.ts'
 import type { Instance } from '../core/contracts/shapes.ts'
 import type { InstanceState } from '../core/model/instance.ts'
 import type { Bus } from '../core/rpc/bus.ts'

@@ -1,5 +1,5 @@
-import { isUnavailable } from '../core/base/away.ts'
 import type { Clock } from '../core/base/clock.ts'
+import { isUnavailable } from '../core/base/retry.ts'
 import type { OperationSummary, Published } from '../core/contracts/shapes.ts'
 import { isOpen } from '../core/model/operation.ts'
 import type { Bus, Heard } from '../core/rpc/bus.ts'

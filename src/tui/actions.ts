@@ -1,4 +1,4 @@
-import { mapConcurrent } from '../cli/abreast.ts'
+import { mapConcurrent } from '../core/base/concurrency.ts'
 import { systemIds } from '../core/base/ids.ts'
 import type { InstanceSummary, OperationSummary, Published } from '../core/contracts/shapes.ts'
 import { isOpen, kindOf } from '../core/model/operation.ts'

@@ -1,12 +1,11 @@
-import { isUnavailable } from '../base/away.ts'
+import { abortable, deferred, type KeyedMutex, Semaphore } from '../base/concurrency.ts'
 import { Failure, isFailure, reason } from '../base/errors.ts'
+import { isUnavailable } from '../base/retry.ts'
 import type { Work } from '../contracts/agent.ts'
 import { type Context, serviceContext } from '../model/context.ts'
 import { carryOut } from './carry.ts'
 import { type ComputeDeps, selfOf } from './deps.ts'
 import { type Hand, newHand } from './hand.ts'
-import { abortable, deferred } from './patience.ts'
-import { newSlots, type Turns } from './turns.ts'
 import type { Tools } from './verbs/verb.ts'
 
 /** How long actions under way may take to end when the daemon stops, and how long after they were told to. */
@@ -44,12 +43,12 @@ export type Engine = {
 type Held = { readonly hand: Hand; readonly run: Run }
 
 /** An engine with nothing in hand. `turns` are the instances': who holds one's turn keeps its operations waiting. */
-export function openEngine(deps: EngineDeps, tools: Tools, turns: Turns): Engine {
+export function openEngine(deps: EngineDeps, tools: Tools, turns: KeyedMutex): Engine {
   const { clock, log } = deps
   const held = new Map<string, Held>()
   const door = deferred()
   const exit = deferred()
-  const slots = newSlots(deps.options.slots)
+  const slots = new Semaphore(deps.options.slots)
   let stopping = false
 
   async function carry(hand: Hand, work: Work): Promise<void> {
@@ -57,9 +56,9 @@ export function openEngine(deps: EngineDeps, tools: Tools, turns: Turns): Engine
     const { id } = work.instance
     try {
       // A cancelled one waits as well: its end is told when the one before it has let go of the guest.
-      const release = await turns.take(id, hand.left)
+      const release = await turns.acquire(id, hand.left)
       try {
-        const free = await slots.take(hand.left)
+        const free = await slots.acquire(hand.left)
         try {
           await carryOut(deps, tools, serviceContext('compute', work.operation.requestId), hand, work)
         } finally {
@@ -82,15 +81,15 @@ export function openEngine(deps: EngineDeps, tools: Tools, turns: Turns): Engine
 
   function begin(ctx: Context, operation: string): Held {
     const hand = newHand(operation)
-    const claimed = claim(deps, door.passed, ctx, hand)
+    const claimed = claim(deps, door.promise, ctx, hand)
     const ended = claimed
       .then(() => (hand.work ? carry(hand, hand.work) : undefined))
       .finally(() => held.delete(operation))
-    return { hand, run: { claimed, ended: Promise.race([ended, exit.passed]) } }
+    return { hand, run: { claimed, ended: Promise.race([ended, exit.promise]) } }
   }
 
   return {
-    open: door.open,
+    open: door.resolve,
     run(ctx, operation) {
       const before = held.get(operation)
       if (before) return before.run
@@ -118,7 +117,7 @@ export function openEngine(deps: EngineDeps, tools: Tools, turns: Turns): Engine
         for (const { hand } of held.values()) hand.leave('the daemon stops')
         if (!(await ended(abortPatienceMs))) log.warn({ operations: [...held.keys()] }, 'actions hang; left behind')
       }
-      exit.open()
+      exit.resolve()
     },
   }
 }

@@ -1,5 +1,5 @@
-import { isUnavailable } from '../base/away.ts'
 import { isFailure, reason } from '../base/errors.ts'
+import { isUnavailable } from '../base/retry.ts'
 import { compute } from '../contracts/compute.ts'
 import { serviceContext } from '../model/context.ts'
 import { silentFor } from '../model/health.ts'

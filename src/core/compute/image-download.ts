@@ -1,10 +1,10 @@
 import { createHash, type Hash } from 'node:crypto'
 import { type FileHandle, open, rm } from 'node:fs/promises'
 import { fail } from '../base/errors.ts'
+import { retryWhileUnavailable } from '../base/retry.ts'
 import type { ImageFile, ImagePart } from '../contracts/shapes.ts'
 import { serviceContext } from '../model/context.ts'
 import type { ComputeDeps } from './deps.ts'
-import { retryWhileUnavailable } from './patience.ts'
 
 /** A file that is wanted: of which image, and what it must be. */
 export type Wanted = { image: string; name: string; part: ImagePart; file: ImageFile }

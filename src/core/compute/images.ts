@@ -1,5 +1,6 @@
 import { chmod, mkdir, open, rename, rm, stat, statfs, utimes } from 'node:fs/promises'
 import { join } from 'node:path'
+import { abortable, KeyedMutex } from '../base/concurrency.ts'
 import { fail, isFailure, reason } from '../base/errors.ts'
 import type { Work } from '../contracts/agent.ts'
 import type { ImagePart } from '../contracts/shapes.ts'
@@ -8,8 +9,6 @@ import type { ComputeDeps } from './deps.ts'
 import { download, type Wanted } from './image-download.ts'
 import { type CachedFile, cachedFiles, remove, toRemove } from './image-trim.ts'
 import { type ImageUses, openUses } from './image-uses.ts'
-import { abortable } from './patience.ts'
-import { newTurns } from './turns.ts'
 
 type ImageDeps = Pick<ComputeDeps, 'agent' | 'clock' | 'driver' | 'ids' | 'imageDir' | 'log'> & {
   readonly options: Pick<ComputeDeps['options'], 'imageCacheGb' | 'minFreeDiskGb'>
@@ -61,7 +60,7 @@ class Cache {
   readonly #deps: ImageDeps
   readonly #uses: ImageUses
   readonly #fetches = new Map<string, Fetch>()
-  readonly #turns = newTurns()
+  readonly #turns = new KeyedMutex()
 
   constructor(deps: ImageDeps, uses: ImageUses) {
     this.#deps = deps
@@ -70,7 +69,7 @@ class Cache {
 
   /** Noting uses and removing files exclude one another: what is noted stays. */
   async alone<T>(action: () => Promise<T>): Promise<T> {
-    const release = await this.#turns.take('uses')
+    const release = await this.#turns.acquire('uses')
     try {
       return await action()
     } finally {

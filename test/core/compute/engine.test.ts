@@ -1,8 +1,8 @@
 import { describe, expect, test } from 'vitest'
+import { KeyedMutex } from '../../../src/core/base/concurrency.ts'
 import type { ComputeDeps } from '../../../src/core/compute/deps.ts'
 import { type Engine, openEngine } from '../../../src/core/compute/engine.ts'
 import { openImages } from '../../../src/core/compute/images.ts'
-import { newTurns } from '../../../src/core/compute/turns.ts'
 import type { PowerState } from '../../../src/core/model/instance.ts'
 import { kindNames, kindOf, type OperationKind } from '../../../src/core/model/operation.ts'
 import { ctx, newRig, type Rig } from './rig.ts'
@@ -228,7 +228,7 @@ test('a host whose clock is far ahead still gives its operations time', async ()
   const ahead = { ...rig.clock, now: () => rig.clock.now() + 3_600_000 }
   const mine = { ...rig.deps(), clock: ahead }
   const tools = { driver: mine.driver, images: await openImages(mine), graceMs: 60_000 }
-  const engine = openEngine(mine, tools, newTurns())
+  const engine = openEngine(mine, tools, new KeyedMutex())
   engine.open()
   const stop = rig.stops.at('stop')
   const id = rig.conductor.begin('stop', instance)

@@ -3,12 +3,12 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { onTestFinished } from 'vitest'
 import { type Clock, systemClock } from '../../../src/core/base/clock.ts'
+import { KeyedMutex } from '../../../src/core/base/concurrency.ts'
 import { systemIds } from '../../../src/core/base/ids.ts'
 import { silentLog } from '../../../src/core/base/log.ts'
 import type { ComputeDeps } from '../../../src/core/compute/deps.ts'
 import { type Engine, openEngine } from '../../../src/core/compute/engine.ts'
 import { openImages } from '../../../src/core/compute/images.ts'
-import { newTurns } from '../../../src/core/compute/turns.ts'
 import { serviceContext } from '../../../src/core/model/context.ts'
 import { SpokenBy } from '../../../src/core/rpc/versions.ts'
 import type { Driver, Guest } from '../../../src/core/virt/driver.ts'
@@ -134,7 +134,7 @@ export async function newRig() {
   const life = async (): Promise<{ engine: Engine; deps: ComputeDeps }> => {
     const mine = deps()
     const tools = { driver: mine.driver, images: await openImages(mine), graceMs: 60_000 }
-    const engine = openEngine(mine, tools, newTurns())
+    const engine = openEngine(mine, tools, new KeyedMutex())
     engine.open()
     return { engine, deps: mine }
   }
