@@ -255,11 +255,14 @@ export const failures = {
     text: (p) => `${p.topic} has no method "${p.method}".`,
     hint: () => 'Are both sides of the same version? nova status',
   }),
-  UnsupportedVersion: row<{ topic: string; version: string; supported: string }>({
+  UnsupportedVersion: row<{ topic: string; version: string; supported: string; what?: string }>({
     http: 400,
     python: 'UnsupportedVersion',
-    text: (p) => `${p.topic} speaks version ${p.supported}, the message is of version ${p.version}.`,
-    hint: () => 'Update the older side. nova status shows the versions.',
+    text: (p) =>
+      p.what === undefined
+        ? `${p.topic} speaks version ${p.supported}, the message is of version ${p.version}.`
+        : `${p.topic} does not know ${p.what}: it speaks version ${p.supported}, and ${p.version} is needed.`,
+    hint: (p) => `Update ${p.what === undefined ? 'the older side' : p.topic}. Versions: nova service list`,
   }),
   ConfigInvalid: row<{ key: string; value: string; allowed: string; source: string }>({
     http: 500,

@@ -9,7 +9,7 @@ import type { ComputeDeps } from './deps.ts'
 /** A file that is wanted: of which image, and what it must be. */
 export type Wanted = { image: string; name: string; part: ImagePart; file: ImageFile }
 
-type DownloadDeps = Pick<ComputeDeps, 'agent' | 'clock' | 'ids' | 'log'>
+type DownloadDeps = Pick<ComputeDeps, 'computeAgent' | 'clock' | 'ids' | 'log'>
 
 const pieceBytes = 1 << 20
 /** Pieces that are asked for before the first has come. */
@@ -65,7 +65,7 @@ async function* pieces(deps: DownloadDeps, wanted: Wanted, from: number, signal:
   const { image, part, file } = wanted
   const ctx = serviceContext('compute', deps.ids.requestId())
   const read = async (offset: number, length: number): Promise<Buffer> => {
-    const ask = () => deps.agent.imageRead(ctx, { image, part, offset, length })
+    const ask = () => deps.computeAgent.imageRead(ctx, { image, part, offset, length })
     const { data } = await retryWhileUnavailable(deps, signal, ask)
     return Buffer.from(data, 'base64')
   }

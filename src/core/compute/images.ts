@@ -1,5 +1,5 @@
 import { chmod, mkdir, open, rename, rm, stat, statfs, utimes } from 'node:fs/promises'
-import { join } from 'node:path'
+import { basename, join } from 'node:path'
 import { abortable, KeyedMutex } from '../base/concurrency.ts'
 import { fail, isFailure, reason } from '../base/errors.ts'
 import type { Work } from '../contracts/agent.ts'
@@ -10,7 +10,7 @@ import { download, type Wanted } from './image-download.ts'
 import { type CachedFile, cachedFiles, remove, toRemove } from './image-trim.ts'
 import { type ImageUses, openUses } from './image-uses.ts'
 
-type ImageDeps = Pick<ComputeDeps, 'agent' | 'clock' | 'driver' | 'ids' | 'imageDir' | 'log'> & {
+type ImageDeps = Pick<ComputeDeps, 'computeAgent' | 'clock' | 'driver' | 'ids' | 'imageDir' | 'log'> & {
   readonly options: Pick<ComputeDeps['options'], 'imageCacheGb' | 'minFreeDiskGb'>
 }
 
@@ -23,6 +23,8 @@ export type Images = {
   hold(instance: string, image: NonNullable<Work['image']>, signal: AbortSignal): Promise<ImageFiles>
   /** The instance is gone from this host. The files stay until their room is wanted. */
   release(instance: string): Promise<void>
+  /** Removes these files, whose image was deleted, if no guest here can be standing on them. */
+  drop(checksums: readonly string[]): Promise<void>
   /** Removes what nobody has needed for an hour, the longest unused first, while the cache is over its limit. */
   trim(): Promise<void>
 }
@@ -52,6 +54,7 @@ export async function openImages(deps: ImageDeps): Promise<Images> {
       return { disk, kernel: paths.kernel, ramdisk: paths.ramdisk }
     },
     release: (instance) => cache.alone(() => uses.forget(instance)),
+    drop: (checksums) => cache.alone(() => cache.drop(checksums)),
     trim: () => cache.alone(() => cache.trim()),
   }
 }
@@ -60,7 +63,7 @@ class Cache {
   readonly #deps: ImageDeps
   readonly #uses: ImageUses
   readonly #fetches = new Map<string, Fetch>()
-  readonly #turns = new KeyedMutex()
+  readonly #mutex = new KeyedMutex()
 
   constructor(deps: ImageDeps, uses: ImageUses) {
     this.#deps = deps
@@ -69,7 +72,7 @@ class Cache {
 
   /** Noting uses and removing files exclude one another: what is noted stays. */
   async alone<T>(action: () => Promise<T>): Promise<T> {
-    const release = await this.#turns.acquire('uses')
+    const release = await this.#mutex.acquire('uses')
     try {
       return await action()
     } finally {
@@ -134,6 +137,11 @@ class Cache {
     if (free >= needed) return
     const why = `${(needed / gib).toFixed(1)} GiB free disk needed, ${(free / gib).toFixed(1)} GiB there`
     fail('DriverFailed', { action: `fetch image "${name}"`, why })
+  }
+
+  async drop(checksums: readonly string[]): Promise<void> {
+    const unused = await this.#removable(0)
+    await remove(unused.filter(({ path }) => checksums.includes(basename(path))))
   }
 
   async trim(): Promise<void> {

@@ -1,7 +1,7 @@
+import type { Engine } from '../agent/engine.ts'
 import type { compute } from '../contracts/compute.ts'
 import type { Api } from '../rpc/contract.ts'
 import type { ComputeDeps } from './deps.ts'
-import type { Engine } from './engine.ts'
 
 /** Everything that may be asked of this host, and who answers. */
 export const computeManager = (

@@ -26,17 +26,17 @@ const timeoutMs = 10_000
  * so when it is written down.
  */
 export function powerReports(
-  deps: Pick<ComputeDeps, 'agent' | 'clock' | 'driver' | 'host' | 'ids' | 'incarnation' | 'log'>,
-  turns: KeyedMutex,
+  deps: Pick<ComputeDeps, 'computeAgent' | 'clock' | 'driver' | 'host' | 'ids' | 'incarnation' | 'log'>,
+  mutex: KeyedMutex,
   stopped: AbortSignal,
 ): PowerReports {
-  const { agent, clock, driver, ids, log } = deps
+  const { computeAgent, clock, driver, ids, log } = deps
   const pending = new Set<string>()
 
   const send = async (changes: GuestPower[]): Promise<void> => {
     if (changes.length === 0) return
     const ctx = serviceContext('compute', ids.requestId())
-    await agent.power(ctx, { ...selfOf(deps), changes }, { timeoutMs })
+    await computeAgent.power(ctx, { ...selfOf(deps), changes }, { timeoutMs })
   }
 
   /** Looks at the guests that are at rest and tells of those that `worthTelling` picks. */
@@ -44,7 +44,7 @@ export function powerReports(
     const held = new Map<string, Release>()
     try {
       for (const id of among) {
-        const release = turns.tryAcquire(id)
+        const release = mutex.tryAcquire(id)
         if (release) held.set(id, release)
       }
       const seen = new Map((await driver.list()).map(({ id, power }) => [id, power]))
@@ -58,7 +58,7 @@ export function powerReports(
   /** False where the conductor was away. */
   const told = async (id: string): Promise<boolean> => {
     pending.add(id)
-    const release = await turns.acquire(id)
+    const release = await mutex.acquire(id)
     // Changes from here on need another look.
     pending.delete(id)
     try {

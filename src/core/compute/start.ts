@@ -1,3 +1,6 @@
+import { type Engine, openEngine } from '../agent/engine.ts'
+import { heartbeats } from '../agent/heartbeat.ts'
+import { hello } from '../agent/hello.ts'
 import { every } from '../base/clock.ts'
 import { KeyedMutex } from '../base/concurrency.ts'
 import { reason } from '../base/errors.ts'
@@ -5,21 +8,26 @@ import { compute } from '../contracts/compute.ts'
 import { serviceContext } from '../model/context.ts'
 import { type Bus, type Serving, served } from '../rpc/bus.ts'
 import { type ComputeDeps, selfOf } from './deps.ts'
-import { type Engine, openEngine } from './engine.ts'
-import { heartbeats } from './heartbeat.ts'
 import { type Images, openImages } from './images.ts'
-import { join } from './join.ts'
+import { hostReport, introduce } from './introduce.ts'
 import { computeManager } from './manager.ts'
 import { type PowerReports, powerReports } from './power.ts'
+import { openTransfers } from './transfer.ts'
+import { computeService } from './verbs/index.ts'
 
-/** A compute host's parts, the bus that it serves on, and how it dies where it may not go on. */
+/** A compute host's parts, the bus that it serves on, and how it dies if it may not go on. */
 export type StartDeps = ComputeDeps & {
   readonly bus: Pick<Bus, 'serve' | 'onLink'>
-  /** Called where the host must not go on (`HostMismatch` later on). Where absent the process dies of the rejection. */
+  /** Called if the host must not go on (`HostMismatch` later on). If absent the process dies of the rejection. */
   readonly fatal?: (e: unknown) => void
 }
 
 const byeTimeoutMs = 1_000
+/** Progress goes out with a heartbeat of its own, at most this often. */
+const progressMs = 1_000
+
+/** What this host understands. */
+const spoken = { [compute.topic]: compute.version }
 
 /**
  * Starts a compute host: takes up its guests, joins the cloud (waits for a conductor; `HostMismatch` ends it) and goes on
@@ -29,10 +37,12 @@ export async function startCompute(deps: StartDeps): Promise<() => Promise<void>
   const { bus, driver, host, log, options } = deps
   await driver.init()
   const images = await openImages(deps)
-  const turns = new KeyedMutex()
-  const engine = openEngine(deps, { driver, images, graceMs: options.shutdownTimeout * 1000 }, turns)
+  const mutex = new KeyedMutex()
+  const transfers = openTransfers(deps)
+  const tools = { driver, images, transfers, shutdownMs: options.shutdownTimeout * 1000, log }
+  const engine = openEngine(deps, computeService(tools), mutex)
   const stopped = new AbortController()
-  const power = powerReports(deps, turns, stopped.signal)
+  const power = powerReports(deps, mutex, stopped.signal)
   // Served before the conductor knows the host: what it sends from then on arrives. The engine lets it in after that.
   const serving = await bus.serve([served(compute, computeManager(deps, engine))], {
     server: host,
@@ -41,14 +51,16 @@ export async function startCompute(deps: StartDeps): Promise<() => Promise<void>
     shared: false,
     pingMs: options.pingSeconds * 1000,
   })
+  const join = () => hello(deps, engine, (ctx) => introduce(deps, { images, power }, ctx), stopped.signal)
   try {
-    await join(deps, engine, power, stopped.signal)
+    await join()
   } catch (e) {
     await Promise.all([engine.stop(), serving.stop()])
+    await transfers.close()
     await driver.close()
     throw e
   }
-  const stopPeriodic = startPeriodic(deps, { serving, engine, images, power, stopped: stopped.signal })
+  const stopPeriodic = startPeriodic(deps, { serving, engine, images, power, join })
   log.info({ driver: driver.name }, 'compute host is up')
 
   return async () => {
@@ -58,23 +70,25 @@ export async function startCompute(deps: StartDeps): Promise<() => Promise<void>
     // A heartbeat that is still under way must not come after the farewell, but may not hold up the end either.
     await Promise.race([quiet, deps.clock.sleep(byeTimeoutMs)])
     const ctx = serviceContext('compute', deps.ids.requestId())
-    const bye = deps.agent.bye(ctx, selfOf(deps), { timeoutMs: byeTimeoutMs })
-    await bye.catch((e) => log.info({ why: reason(e) }, 'no conductor hears the farewell; leases will lapse'))
+    const said = { service: deps.service, ...selfOf(deps) }
+    const bye = deps.agent.bye(ctx, said, { timeoutMs: byeTimeoutMs })
+    await bye.catch((e) => log.info({ why: reason(e) }, 'no conductor for the farewell; leases will lapse'))
+    await transfers.close()
     await driver.close()
   }
 }
 
-type Parts = { serving: Serving; engine: Engine; images: Images; power: PowerReports; stopped: AbortSignal }
+type Parts = { serving: Serving; engine: Engine; images: Images; power: PowerReports; join: () => Promise<void> }
 
 /** What a compute host does by itself from time to time, and when the bus or a guest changes. */
-function startPeriodic(deps: StartDeps, { serving, engine, images, power, stopped }: Parts): () => Promise<unknown> {
-  const { bus, clock, driver, log, options } = deps
+function startPeriodic(deps: StartDeps, { serving, engine, images, power, join }: Parts): () => Promise<unknown> {
+  const { bus, clock, computeAgent, driver, ids, log, options } = deps
   const die = deps.fatal ?? ((e: unknown) => void Promise.reject(e))
   let joining = false
   const rejoin = () => {
     if (joining) return
     joining = true
-    void join(deps, engine, power, stopped)
+    void join()
       .catch((e) => {
         log.fatal({ err: e }, 'this host may not go on')
         die(e)
@@ -83,17 +97,27 @@ function startPeriodic(deps: StartDeps, { serving, engine, images, power, stoppe
         joining = false
       })
   }
-  const beat = heartbeats(deps, engine, serving, (e) => {
-    log.error({ why: reason(e) }, 'the conductor refuses the heartbeat; joining again')
-    rejoin()
+  const beat = heartbeats(deps, engine, serving, spoken, {
+    stranger: (e) => {
+      log.error({ why: reason(e) }, 'the conductor refuses the heartbeat; joining again')
+      rejoin()
+    },
+    // What this host still has of it is to be cleaned up.
+    lost: rejoin,
   })
+  const beatProgress = async () => {
+    if (engine.heldOperations().some(({ progress }) => progress !== undefined)) await beat()
+  }
   const compare = async () => {
+    const ctx = serviceContext('compute', ids.requestId())
+    await computeAgent.report(ctx, { ...selfOf(deps), report: await hostReport(driver) })
     await power.all()
     await images.trim()
   }
   const failed = (what: string) => (e: unknown) => log.warn({ err: e }, `${what} failed`)
   const ends = [
     every(clock, options.heartbeatSeconds * 1000, beat, failed('heartbeat')),
+    every(clock, Math.min(progressMs, options.heartbeatSeconds * 1000), beatProgress, failed('progress')),
     every(clock, options.reportSeconds * 1000, compare, failed('comparing power states')),
     driver.onPower(({ id }) => void power.changed(id)),
     bus.onLink((up) => {

@@ -1,14 +1,12 @@
 import { Failure } from '../base/errors.ts'
 import type { agent } from '../contracts/agent.ts'
+import type { computeAgent } from '../contracts/compute-agent.ts'
 import { hostOfBusUser } from '../model/bus-user.ts'
 import type { Context } from '../model/context.ts'
-import type { Api, Args } from '../rpc/contract.ts'
+import { change } from '../operations/change.ts'
+import type { Api, Args, Contract } from '../rpc/contract.ts'
 import { hasInstanceOf, instanceNotOf, type NotOwned, operationNotOf } from '../store/ownership.ts'
 import type { ConductorDeps } from './deps.ts'
-import { change } from './operations/change.ts'
-
-type Agent = typeof agent
-type Method = keyof Agent['methods']
 
 /** For whom a message speaks, and what of the cloud's it names. */
 type Claims = {
@@ -21,16 +19,28 @@ type Claims = {
 const speaker = ({ host }: { host: string }): Claims => ({ host })
 const ofOne = ({ host, operation }: { host: string; operation: string }): Claims => ({ host, operations: [operation] })
 
-/** What each message names that must be the speaker's own. A method without a row does not compile. */
-const claims: { readonly [M in Method]: (args: Args<Agent, M>) => Claims } = {
+/** What each message of a contract names that must be the speaker's own. A method without a row does not compile. */
+type ClaimsOf<C extends Contract> = { readonly [M in keyof C['methods']]: (args: Args<C, M>) => Claims }
+
+/** For {@link guarded}: the messages of any service of a host. */
+export const agentClaims: ClaimsOf<typeof agent> = {
   hello: speaker,
-  heartbeat: ({ host, operations }) => ({ host, operations }),
+  heartbeat: ({ host, operations }) => ({ host, operations: operations.map(({ id }) => id) }),
   claim: ofOne,
   step: ofOne,
   finish: ofOne,
+  bye: speaker,
+}
+
+/** For {@link guarded}: the messages of compute hosts. */
+export const computeAgentClaims: ClaimsOf<typeof computeAgent> = {
+  // Guests that are not its own are what it asks about.
+  join: speaker,
+  report: speaker,
+  // Only what the host holds as residue is given back, whatever it names.
+  removed: speaker,
   power: ({ host, changes }) => ({ host, instances: changes.map(({ id }) => id) }),
   imageRead: ({ image }) => ({ image }),
-  bye: speaker,
 }
 
 /**
@@ -38,11 +48,12 @@ const claims: { readonly [M in Method]: (args: Args<Agent, M>) => Claims } = {
  * host, or of an operation, an instance or an image that is not its own, and the refusal is told as an event. A message that
  * does not say who sent it is refused as well. The cloud's own login may speak for any host.
  */
-export function guarded(deps: ConductorDeps, api: Api<Agent>): Api<Agent> {
+export function guarded<C extends Contract>(deps: ConductorDeps, claims: ClaimsOf<C>, api: Api<C>): Api<C> {
   const record = recorder(deps)
+  type Method = keyof C['methods'] & string
   const wrap =
     <M extends Method>(method: M) =>
-    async (ctx: Context, args: Args<Agent, M>): Promise<unknown> => {
+    async (ctx: Context, args: Args<C, M>): Promise<unknown> => {
       const wrong = await wrongWith(deps, ctx.busUser, claims[method](args))
       if (wrong) {
         await record(ctx, method, wrong)
@@ -50,10 +61,10 @@ export function guarded(deps: ConductorDeps, api: Api<Agent>): Api<Agent> {
           what: `${ctx.busUser ?? 'A sender without a name'} may not ${method}: ${reported(wrong)}.`,
         })
       }
-      return (api[method] as (ctx: Context, args: Args<Agent, M>) => Promise<unknown>)(ctx, args)
+      return (api[method] as (ctx: Context, args: Args<C, M>) => Promise<unknown>)(ctx, args)
     }
   const methods = Object.keys(claims) as Method[]
-  return Object.fromEntries(methods.map((method) => [method, wrap(method)])) as unknown as Api<Agent>
+  return Object.fromEntries(methods.map((method) => [method, wrap(method)])) as unknown as Api<C>
 }
 
 const reported = ({ what, of }: NotOwned): string => `${what} belongs to ${of}`
@@ -81,7 +92,7 @@ const quietMs = 60_000
 const most = 20
 
 /** Tells of refusals: each in the log, and as an event once in a while. */
-function recorder(deps: ConductorDeps): (ctx: Context, method: Method, wrong: NotOwned) => Promise<void> {
+function recorder(deps: ConductorDeps): (ctx: Context, method: string, wrong: NotOwned) => Promise<void> {
   let began = 0
   let recent = new Map<string, Set<string>>()
 

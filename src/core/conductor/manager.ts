@@ -1,9 +1,11 @@
 import type { agent } from '../contracts/agent.ts'
+import type { computeAgent } from '../contracts/compute-agent.ts'
 import type { conductor } from '../contracts/conductor.ts'
 import type { Api } from '../rpc/contract.ts'
 import { bye, heartbeat, hello } from './actions/agents.ts'
 import { bootDryRun } from './actions/boot.ts'
 import { busPurge, busStatus } from './actions/bus.ts'
+import { join, removed, report } from './actions/compute-agents.ts'
 import { flavorCreate, flavorDelete, flavorList, flavorShow } from './actions/flavors.ts'
 import { eventList, operationList, operationShow } from './actions/history.ts'
 import { hostAdd, hostDelete } from './actions/host-logins.ts'
@@ -11,7 +13,7 @@ import { imageCreate, imageDelete, imageList, imageRead, imageShow, imageWrite }
 import { consoleLog, explain, instanceList, instanceRename, instanceShow, type Relays } from './actions/instances.ts'
 import { hostList, hostShow, serviceList, serviceSet, status } from './actions/machines.ts'
 import type { ConductorDeps } from './deps.ts'
-import { guarded } from './guard.ts'
+import { agentClaims, computeAgentClaims, guarded } from './guard.ts'
 import { beginOn } from './operations/begin.ts'
 import { boot } from './operations/boot.ts'
 import { cancel } from './operations/cancel.ts'
@@ -67,18 +69,26 @@ export const conductorManager = (deps: ConductorDeps): Api<typeof conductor> => 
   }
 }
 
-/** What compute hosts may say, each of its own things only, and where it is done. */
+/** What any service of a host may say, each of its own things only, and where it is done. */
 export const agentManager = (deps: ConductorDeps): Api<typeof agent> =>
-  guarded(deps, {
+  guarded(deps, agentClaims, {
     hello: (ctx, args) => hello(deps, ctx, args),
     heartbeat: (ctx, args) => heartbeat(deps, ctx, args),
     claim: (ctx, args) => claim(deps, ctx, args),
     step: (ctx, args) => step(deps, ctx, args),
     finish: (ctx, args) => finish(deps, ctx, args),
+    bye: (ctx, args) => bye(deps, ctx, args),
+  })
+
+/** What compute hosts may say beside that. */
+export const computeAgentManager = (deps: ConductorDeps): Api<typeof computeAgent> =>
+  guarded(deps, computeAgentClaims, {
+    join: (ctx, args) => join(deps, ctx, args),
+    report: (ctx, args) => report(deps, ctx, args),
+    removed: (ctx, args) => removed(deps, ctx, args),
     power: async (ctx, args) => {
       await observe(deps, ctx, args)
       return {}
     },
     imageRead: (_ctx, args) => imageRead(deps, args),
-    bye: (ctx, args) => bye(deps, ctx, args),
   })

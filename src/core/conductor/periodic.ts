@@ -1,23 +1,28 @@
 import { every } from '../base/clock.ts'
 import { reason } from '../base/errors.ts'
 import { agent } from '../contracts/agent.ts'
+import { computeAgent } from '../contracts/compute-agent.ts'
 import { conductor } from '../contracts/conductor.ts'
 import { silentFor } from '../model/health.ts'
 import type { Serving } from '../rpc/bus.ts'
 import { pruneEvents } from '../store/events.ts'
 import { pruneHistory } from '../store/history.ts'
 import { forgetKeys, pruneOperations } from '../store/operations.ts'
-import { capacityDrift } from '../store/placement.ts'
+import { capacityDrift } from '../store/allocations.ts'
 import { dismissService, serviceHeartbeat, spokenByServices } from '../store/services.ts'
 import { alive } from './actions/access.ts'
 import { ensureDefaults } from './defaults.ts'
 import type { ConductorDeps } from './deps.ts'
 import { removeStaleUploads } from './files.ts'
-import { keyMs } from './operations/begin.ts'
-import { sweep } from './operations/sweep.ts'
+import { keyMs } from './operations/idempotency.ts'
+import { sweep, sweepBatch } from './operations/sweep.ts'
 
 const binary = 'conductor'
-const spoken = { conductor: conductor.version, agent: agent.version }
+const spoken = {
+  conductor: conductor.version,
+  agent: agent.version,
+  compute_agent: computeAgent.version,
+}
 const upkeepMs = 60_000
 /** Rows that one round of upkeep removes from a table at most. */
 const pruneBatch = 500
@@ -60,7 +65,7 @@ async function beat(deps: ConductorDeps, serving: Pick<Serving, 'lastPongAt'>): 
 
 /** After a great failure there is more than one round's work: goes on until a round finds less. */
 async function sweepAll(deps: ConductorDeps): Promise<void> {
-  for (let round = 0; round < 5 && (await sweep(deps)) >= 200; round++);
+  for (let round = 0; round < 5 && (await sweep(deps)) >= sweepBatch; round++);
 }
 
 /** Keeps the tables at their size, and compares counters with what they count. */
@@ -76,5 +81,5 @@ export async function upkeep(deps: ConductorDeps): Promise<void> {
   await forgetKeys(db, now - keyMs)
   await removeStaleUploads(imageDir, now - dayMs)
   for (const drift of await capacityDrift(db))
-    log.error(drift, `bug: the counters of host ${drift.host} are not the sums over its instances`)
+    log.error(drift, `bug: the counters of host ${drift.host} are not the sums over its allocations`)
 }

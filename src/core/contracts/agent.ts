@@ -1,34 +1,55 @@
 import * as z from 'zod'
 import { powerStates } from '../model/instance.ts'
-import { kindNames } from '../model/operation.ts'
-import { call, contract, since } from '../rpc/contract.ts'
-import { diskFormats, Fault, HostName, Id, ImageFile, ImagePart, Metadata, Size } from './shapes.ts'
+import { call, contract } from '../rpc/contract.ts'
+import { Results } from './kinds.ts'
+import { diskFormats, Fault, HostName, Id, ImageFile, ImagePart, Metadata, Progress, Size } from './shapes.ts'
 
-/** Which process speaks: the host's name and one life of its daemon. A new life takes over what the old one held. */
-const Self = { host: HostName, incarnation: z.string().min(1) }
+/** Services of hosts; each has a queue `<service>.<host>`. */
+export const hostServices = ['compute'] as const
+export type HostService = (typeof hostServices)[number]
 
-/** Everything that a host needs to carry out an operation; it asks for nothing else. */
+const Word = z.string().min(1).max(64)
+
+/**
+ * Which process speaks: the service, its host, and one life of the daemon (`incarnation`). A new life takes over what the
+ * old one held.
+ */
+export const Speaker = { service: z.enum(hostServices), host: HostName, incarnation: Word }
+
+/** Everything that an executor needs to carry out its leg of an operation; it asks for nothing else. */
 export const Work = z.object({
   operation: z.object({
     id: Id,
-    kind: z.enum(kindNames),
-    /** The step to go on from: the first one that was not passed yet. */
-    step: z.string(),
+    /** A kind that this host does not know is refused with `UnsupportedVersion`. */
+    kind: Word,
+    role: Word,
+    /** The steps to take, or to undo, in order; the first one is recorded already. */
+    steps: z.array(Word).min(1).max(32),
+    undo: z.boolean(),
     attempt: z.int().positive(),
     requestId: z.string(),
     deadline: z.int(),
     leaseUntil: z.int(),
+    /** As the kind's row of `resolvedArgs` has them. */
+    args: z.record(z.string(), z.unknown()),
+    results: Results,
   }),
-  instance: z.object({
-    id: Id,
-    name: z.string(),
-    size: Size,
-    metadata: Metadata,
-    userData: z.string().optional(),
-    key: z.string().optional(),
-    generation: z.int().nonnegative(),
-  }),
-  /** Absent only where the image was deleted since; then only a boot needs it, and fails. */
+  subject: z.object({ kind: Word, id: Id, name: z.string() }),
+  /** Absent if the subject is not an instance. */
+  instance: z
+    .object({
+      id: Id,
+      name: z.string(),
+      /** The status in which the operation found it. */
+      before: Word,
+      size: Size,
+      metadata: Metadata,
+      userData: z.string().optional(),
+      key: z.string().optional(),
+      generation: z.int().nonnegative(),
+    })
+    .optional(),
+  /** Absent also if the image was deleted since; then only what builds a disk needs it, and fails. */
   image: z
     .object({
       id: Id,
@@ -40,83 +61,75 @@ export const Work = z.object({
 })
 export type Work = z.infer<typeof Work>
 
-const HostReport = z.object({
-  driver: z.string(),
-  hypervisor: z.string(),
-  hypervisorVersion: z.string(),
-  accelerator: z.string(),
-  total: Size,
-})
-
 /** The versions of contracts, by topic. */
-const Versions = z.record(z.string(), z.string())
+export const Versions = z.record(Word, Word)
 
-/** What a compute host may say to the conductors: on a topic of its own, the only one that a host's bus user may send to. */
-export const agent = contract('agent', '1.1', {
+/** How many operations a host may hold. */
+const heldMax = 10_000
+
+/** What any host service may say to the conductors: on a topic of its own, one of the few that a host's login may send to. */
+export const agent = contract('agent', '2.1', {
   /**
-   * A daemon has started: its host exists from now on. `hostId` is the identity kept in the host's state directory.
-   * Answers with the instances that belong here and the open operations that it should take up. `HostMismatch` where
-   * the name is another machine's.
+   * A daemon has started, or its link to the bus has come back. `hostId` is the identity kept in the host's state
+   * directory. Answers with the open operations that it should take up. `HostMismatch` if the name is another machine's.
    */
   hello: call(
-    z.object({
-      ...Self,
-      hostId: z.string().min(1),
-      version: z.string(),
-      availabilityZone: z.string(),
-      report: HostReport,
-    }),
+    z.object({ ...Speaker, hostId: Word, version: Word }),
     z.object({
       operations: z.array(Id),
-      instances: z.array(z.object({ id: Id, state: z.string(), power: z.enum(powerStates), generation: z.int() })),
       /** What every conductor that is up understands: a host says nothing newer. */
       contracts: Versions.optional(),
     }),
   ),
   /**
-   * Alive, with fresh numbers; renews the leases of `operations`. Those not to go on with come back. `deafMs`: how long ago
-   * the host last heard itself through the broker. `contracts`: what it understands itself.
+   * Alive; renews the leases of `operations`. Those not to go on with come back. `silentMs`: how long ago the host last heard
+   * itself through the broker. `contracts`: what it understands itself.
    */
   heartbeat: call(
     z.object({
-      ...Self,
-      report: HostReport.optional(),
-      operations: z.array(Id),
-      silentMs: since('1.1', z.int().nonnegative()),
-      contracts: since('1.1', Versions),
+      ...Speaker,
+      operations: z.array(z.object({ id: Id, progress: Progress.optional() })).max(heldMax),
+      silentMs: z.int().nonnegative().optional(),
+      contracts: Versions.optional(),
     }),
     z.object({ lost: z.array(Id), cancelled: z.array(Id), leaseUntil: z.int(), contracts: Versions.optional() }),
   ),
-  /** Takes an operation for this host (compare and set). `OperationLost` where it is another's, or is over. */
-  claim: call(z.object({ ...Self, operation: Id }), Work),
-  /** The operation has come to a step; it is recorded before the step is taken. `OperationCancelled` ends it here. */
-  step: call(z.object({ ...Self, operation: Id, step: z.string() }), z.object({ leaseUntil: z.int() })),
-  /** The operation is over, with the guest's power state as it is, or with a fault. Saying it twice is harmless. */
+  /**
+   * Takes the leg of an operation that is this host's (compare and set). The life that holds it may ask again, for what
+   * others have found out since. `OperationLost` if it is another's, or is over.
+   */
+  claim: call(z.object({ ...Speaker, operation: Id }), Work),
+  /**
+   * The executor has come to a step, or to undoing it; recorded before anything is done. `result` is for the other executors of
+   * the operation, who are told. `OperationCancelled` ends it here.
+   */
+  step: call(
+    z.object({
+      ...Speaker,
+      operation: Id,
+      step: Word,
+      attempt: z.int().positive(),
+      undo: z.boolean().optional(),
+      result: Results.optional(),
+    }),
+    z.object({ leaseUntil: z.int() }),
+  ),
+  /**
+   * The leg is over, with the guest's power state as it is, or with a fault. `undo` in the answer: what was done here is to
+   * be undone now, these steps in this order, and finished once more with `undone`. Saying it twice is harmless.
+   */
   finish: call(
     z.object({
-      ...Self,
+      ...Speaker,
       operation: Id,
-      power: z.enum(powerStates),
+      power: z.enum(powerStates).optional(),
       fault: Fault.optional(),
       cancelled: z.boolean().optional(),
+      undone: z.boolean().optional(),
     }),
-    z.object({}),
-  ),
-  /** Guests that changed by themselves. Ignored for an instance with an open operation. */
-  power: call(z.object({ ...Self, changes: z.array(z.object({ id: Id, power: z.enum(powerStates) })) }), z.object({})),
-  /** A piece of an image file as base64; an empty one is the end. */
-  imageRead: call(
-    z.object({
-      image: Id,
-      part: ImagePart,
-      offset: z.int().nonnegative(),
-      length: z
-        .int()
-        .positive()
-        .max(4 << 20),
-    }),
-    z.object({ data: z.base64() }),
+    z.object({ undo: z.array(Word).optional() }),
   ),
   /** A clean stop: the service is down from now on, its leases are free. */
-  bye: call(z.object({ ...Self }), z.object({})),
+  bye: call(z.object({ ...Speaker }), z.object({})),
 })
+

@@ -1,8 +1,9 @@
 import * as z from 'zod'
 import { instanceStates } from '../model/instance.ts'
-import { beginnable, operationStates } from '../model/operation.ts'
-import { call, contract, since } from '../rpc/contract.ts'
+import { operationStates } from '../model/operation.ts'
+import { call, contract } from '../rpc/contract.ts'
 import { BusBroker, BusQueue } from './broker.ts'
+import { Begin } from './kinds.ts'
 import {
   Decision,
   diskFormats,
@@ -55,7 +56,7 @@ export const Begun = z.object({ operation: Id, instance: z.object({ id: Id, name
 export type Begun = z.infer<typeof Begun>
 
 /** Everything that the faces may ask of the cloud. Conductors answer; they keep the database. */
-export const conductor = contract('conductor', '1.1', {
+export const conductor = contract('conductor', '2.1', {
   /**
    * Begins the life of one or `count` instances, all of them or none. `QuotaExceeded`; what the wish names and is not there;
    * `HostUnreachable` where no scheduler listens: nothing is left behind then.
@@ -67,10 +68,7 @@ export const conductor = contract('conductor', '1.1', {
    * Begins an operation on an instance: the row first, the message to its host second. `InstanceBusy`,
    * `InstanceInvalidState`; `HostUnreachable` where its host does not listen, and the operation has failed then.
    */
-  begin: call(
-    z.object({ instance: Ref, kind: z.enum(beginnable), idempotencyKey: z.string().max(255).optional() }),
-    Begun,
-  ),
+  begin: call(Begin, Begun),
 
   /** The caller's instances, newest first; those of all projects for administrators. */
   instanceList: call(
@@ -82,7 +80,7 @@ export const conductor = contract('conductor', '1.1', {
       flavor: z.string().optional(),
       image: z.string().optional(),
       /** Only these, as far as they are there. */
-      ids: since('1.1', z.array(Id).min(1).max(1_000)),
+      ids: z.array(Id).min(1).max(1_000).optional(),
       allProjects: z.boolean().optional(),
       /** Rows of instance_history instead: what was deleted. */
       deleted: z.boolean().optional(),
@@ -169,10 +167,9 @@ export const conductor = contract('conductor', '1.1', {
       url: z.string().optional(),
       known: z.boolean(),
     }),
-    '1.1',
   ),
   /** Takes a host's login away and forgets the host (administrators). `HostInUse` where it is up or has instances, `HostNotFound`. */
-  hostDelete: call(z.object({ host: HostName }), z.object({ host: z.string(), user: z.string().optional() }), '1.1'),
+  hostDelete: call(z.object({ host: HostName }), z.object({ host: z.string(), user: z.string().optional() })),
 
   /** The caller's operations, newest first; everybody's for administrators. */
   operationList: call(
@@ -219,13 +216,12 @@ export const conductor = contract('conductor', '1.1', {
         }),
       ),
     }),
-    '1.1',
   ),
   /**
    * Throws away what waits in a queue (administrators). Operations are not lost by it: their messages are sent again.
    * `QueueNotFound`, `InvalidRequest` for queues of answers and of events, `ManagementFailed`.
    */
-  busPurge: call(z.object({ queue: z.string().min(1).max(255) }), z.object({ messages: z.int().nonnegative() }), '1.1'),
+  busPurge: call(z.object({ queue: z.string().min(1).max(255) }), z.object({ messages: z.int().nonnegative() })),
 
   /** Counts and versions for `nova status`. */
   status: call(

@@ -9,13 +9,15 @@ export const RequestSpec = z.object({
   hints: Metadata,
   availabilityZone: z.string().optional(),
   forcedHost: z.string().optional(),
-  /** Hosts on which this boot has failed already. */
+  /** Hosts that may not be chosen: the operation has failed there already, or the instance is there now. */
   excluded: z.array(z.string()),
+  /** The version of the contract `compute` that the host must speak. */
+  needs: z.string(),
 })
 export type RequestSpec = z.infer<typeof RequestSpec>
 
 /** Everything that may be asked of the schedulers; any one of them answers. */
-export const scheduler = contract('scheduler', '1.0', {
+export const scheduler = contract('scheduler', '2.1', {
   /** Finds a host for the instance of this operation, claims room there and tells the host. A duplicate is a no-op. */
   place: cast(z.object({ operation: Id })),
   /** The decision that would be taken now; nothing is written. */

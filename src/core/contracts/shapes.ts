@@ -90,20 +90,45 @@ export const InstanceSummary = z.object({
 })
 export type InstanceSummary = z.infer<typeof InstanceSummary>
 
-/** A step that an operation has come to: when, at which attempt, on which host. */
-export const Step = z.object({ name: z.string(), at: Time, attempt: z.int().positive(), host: z.string().optional() })
+/** A step that an operation has come to: when, at which attempt, on which host; `undo`: to taking the step back. */
+export const Step = z.object({
+  name: z.string(),
+  at: Time,
+  attempt: z.int().positive(),
+  host: z.string().optional(),
+  undo: z.boolean().optional(),
+})
 export type Step = z.infer<typeof Step>
+
+/** What an operation may act on. */
+export const subjectKinds = ['instance', 'image'] as const
+/** The thing that an operation acts on, with the name that it had when the operation began. */
+export const Subject = z.object({ kind: growing(subjectKinds), id: Id, name: z.string() })
+export type Subject = z.infer<typeof Subject>
+
+/** How far an executor has come with a long step: of how many bytes, and with what. */
+export const Progress = z.object({
+  what: z.string().max(64),
+  doneBytes: z.int().nonnegative(),
+  totalBytes: z.int().nonnegative(),
+})
+export type Progress = z.infer<typeof Progress>
 
 /** An operation as lists show it. */
 export const OperationSummary = z.object({
   id: Id,
   kind: growing(kindNames),
   state: growing(operationStates),
-  instanceId: Id,
-  instanceName: z.string(),
+  /** What it acts on. */
+  subject: Subject,
   /** The step it has reached; absent before the first. */
   step: z.string().optional(),
+  /** Whoever carries it out, or did last. */
   host: z.string().optional(),
+  /** What was done is being taken back; `fault` says why. */
+  undoing: z.boolean().optional(),
+  /** How far its executor says that it has come with a long step. */
+  progress: Progress.optional(),
   attempt: z.int().nonnegative(),
   requestId: z.string(),
   createdAt: Time,
@@ -115,8 +140,17 @@ export type OperationSummary = z.infer<typeof OperationSummary>
 /** An operation with all that is recorded of it. */
 export const Operation = OperationSummary.extend({
   steps: z.array(Step),
+  /** Who takes part while it is open: the host, as what, how far, and until when it holds its leg. */
+  hosts: z.array(
+    z.object({
+      host: z.string(),
+      role: z.string(),
+      state: z.string(),
+      step: z.string().optional(),
+      leaseUntil: Time.optional(),
+    }),
+  ),
   deadline: Time,
-  leaseUntil: Time.optional(),
   cancelRequested: z.boolean(),
   userId: z.string(),
   projectId: z.string(),
@@ -202,7 +236,7 @@ export type Event = z.infer<typeof Event>
 
 /**
  * What goes out on the bus as `<type>.<instance id or ->.<operation id or ->`: an event as it is stored, or (number 0) a
- * step that is only told, `operation.step`; with what became of operation and instance.
+ * step or progress that is only published, `operation.step` and `operation.progress`; with what became of operation and instance.
  */
 export const Published = Event.extend({
   operation: z
@@ -211,6 +245,8 @@ export const Published = Event.extend({
       state: growing(operationStates),
       step: z.string().optional(),
       attempt: z.int().nonnegative(),
+      undoing: z.boolean().optional(),
+      progress: Progress.optional(),
       fault: Fault.optional(),
     })
     .optional(),

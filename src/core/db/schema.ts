@@ -19,7 +19,13 @@ export type Database = {
     metadata: string
     created_at: number
   }
-  image_files: { image_id: string; part: string; size_bytes: number; sha256: string; complete: number }
+  image_files: {
+    image_id: string
+    part: string
+    size_bytes: number | null
+    sha256: string | null
+    complete: number
+  }
   hosts: {
     name: string
     host_id: string
@@ -53,6 +59,7 @@ export type Database = {
     silent_ms: number | null
     contracts: string | null
   }
+  leases: { name: string; holder: string; until: number }
   instances: {
     id: string
     name: string
@@ -61,6 +68,7 @@ export type Database = {
     state: string
     power: string
     host: string | null
+    flavor_id: string
     flavor: string
     image_id: string
     image: string
@@ -68,7 +76,6 @@ export type Database = {
     memory_mb: number
     disk_gb: number
     availability_zone: string | null
-    forced_host: string | null
     description: string | null
     metadata: string
     hints: string
@@ -80,31 +87,58 @@ export type Database = {
     updated_at: number
     launched_at: number | null
   }
+  allocations: {
+    instance_id: string
+    host: string
+    role: string
+    vcpus: number
+    memory_mb: number
+    disk_gb: number
+    created_at: number
+  }
   operations: {
     id: string
-    instance_id: string
-    instance_name: string
+    subject_kind: string
+    subject_id: string
+    subject_name: string
     project_id: string
     user_id: string
     kind: string
     args: string
+    placing: string | null
+    results: string | null
     request_id: string
     idempotency_key: string | null
     state: string
-    open_instance_id: string | null
+    stage: number
+    undoing: number
     step: string | null
     steps: string
     host: string | null
-    incarnation: string | null
-    lease_until: number | null
     attempt: number
+    before_state: string | null
     deadline: number
     cancel_requested: number
     retry_of: string | null
     fault: string | null
     created_at: number
-    dispatched_at: number | null
     finished_at: number | null
+  }
+  operation_subjects: { operation_id: string; kind: string; id: string; open_id: string | null }
+  operation_hosts: {
+    operation_id: string
+    service: string
+    host: string
+    role: string
+    state: string
+    incarnation: string | null
+    lease_until: number | null
+    step: string | null
+    steps: string
+    attempt: number
+    progress: string | null
+    queued_at: number
+    dispatched_at: number
   }
   decisions: { operation_id: string; instance_id: string; at: number; record: string }
   events: {

@@ -37,7 +37,7 @@ export function hostPermissions(host: string): BusPermissions {
     read: `^(${mainExchange}|${queues})$`,
     topics: [
       { exchange: mainExchange, write: '^$', read: `^${own}$` },
-      { exchange: hostsExchange, write: '^(agent|reply_[0-9a-f]+)$', read: '^$' },
+      { exchange: hostsExchange, write: '^(agent|compute_agent|reply_[0-9a-f]+)$', read: '^$' },
     ],
   }
 }

@@ -2,11 +2,11 @@ import type { Instance, InstanceSummary } from '../contracts/shapes.ts'
 import type { Db } from '../db/handle.ts'
 import { findInstances, type InstanceFilter, summaryOf } from './instances.ts'
 import { type Marker, markerOf } from './paging.ts'
-import { freeRoom } from './placement.ts'
+import { allocationsOf, release } from './allocations.ts'
 
 /**
- * Removes an instance for good: its row goes, a compact record stays, the room on its host is free. Part of a transaction
- * that has locked the instance.
+ * Removes an instance for good: its row goes, a compact record stays, all room that it held is free. Part of a
+ * transaction that has locked the instance.
  */
 export async function archiveInstance(db: Db, instance: Instance, now: number): Promise<void> {
   const { key: _, operation: __, ...record } = instance
@@ -27,10 +27,24 @@ export async function archiveInstance(db: Db, instance: Instance, now: number): 
       record: JSON.stringify(record),
     })
     .execute()
-  if (instance.host !== undefined) await freeRoom(db, instance.host, instance.size)
+  await release(db, await allocationsOf(db, instance.id))
 }
 
-/** How many records are read at a time where most may not fit. */
+/** Of these ids, those of instances that were deleted. */
+export async function deletedAmong(db: Db, ids: readonly string[]): Promise<Set<string>> {
+  const found = new Set<string>()
+  for (let start = 0; start < ids.length; start += 500) {
+    const rows = await db
+      .selectFrom('instance_history')
+      .select('id')
+      .where('id', 'in', ids.slice(start, start + 500))
+      .execute()
+    for (const { id } of rows) found.add(id)
+  }
+  return found
+}
+
+/** How many records are read at a time if most may not fit. */
 const searchPage = 500
 
 /** The instances of these ids, by id; a deleted one as it was last. What has left no record is not among them. */

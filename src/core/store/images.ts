@@ -17,7 +17,7 @@ export async function listImages(db: Db): Promise<ImageRecord[]> {
     db.selectFrom('images').selectAll().orderBy('name').execute(),
     db.selectFrom('image_files').selectAll().execute(),
   ])
-  const byImage = grouped(files)
+  const byImage = grouped(files.filter(announced))
   return rows.map((row) => toRecord(row, byImage.get(row.id) ?? []))
 }
 
@@ -109,7 +109,8 @@ export async function storedFile(db: Db, id: string, part: ImagePart): Promise<I
     .where('part', '=', part)
     .where('complete', '=', 1)
     .executeTakeFirst()
-  return row && { sha256: row.sha256, sizeBytes: row.size_bytes }
+  if (!row || row.sha256 === null || row.size_bytes === null) return undefined
+  return { sha256: row.sha256, sizeBytes: row.size_bytes }
 }
 
 /** The shape that faces see. */
@@ -117,10 +118,14 @@ export function toImage({ parts: _, projectId: __, ...image }: ImageRecord): Ima
   return image
 }
 
-type FileRow = Selectable<Database['image_files']>
+/** Files whose content was announced: all of ours are. */
+type FileRow = Selectable<Database['image_files']> & { size_bytes: number; sha256: string }
 
-const filesOf = (db: Db, id: string): Promise<FileRow[]> =>
-  db.selectFrom('image_files').selectAll().where('image_id', '=', id).execute()
+const filesOf = async (db: Db, id: string): Promise<FileRow[]> =>
+  (await db.selectFrom('image_files').selectAll().where('image_id', '=', id).execute()).filter(announced)
+
+const announced = (row: Selectable<Database['image_files']>): row is FileRow =>
+  row.size_bytes !== null && row.sha256 !== null
 
 function grouped(files: readonly FileRow[]): Map<string, FileRow[]> {
   const groups = new Map<string, FileRow[]>()

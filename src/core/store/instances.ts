@@ -18,12 +18,12 @@ export type NewInstance = {
   name: string
   projectId: string
   userId: string
+  flavorId: string
   flavor: string
   imageId: string
   image: string
   size: Size
   availabilityZone?: string | undefined
-  forcedHost?: string | undefined
   description?: string | undefined
   metadata: Record<string, string>
   hints: Record<string, string>
@@ -49,6 +49,7 @@ const fromNew = (i: NewInstance): Insertable<Database['instances']> => ({
   state: 'BUILD' satisfies InstanceState,
   power: 'NOSTATE' satisfies PowerState,
   host: null,
+  flavor_id: i.flavorId,
   flavor: i.flavor,
   image_id: i.imageId,
   image: i.image,
@@ -56,7 +57,6 @@ const fromNew = (i: NewInstance): Insertable<Database['instances']> => ({
   memory_mb: i.size.memoryMb,
   disk_gb: i.size.diskGb,
   availability_zone: i.availabilityZone ?? null,
-  forced_host: i.forcedHost ?? null,
   description: i.description ?? null,
   metadata: JSON.stringify(i.metadata),
   hints: JSON.stringify(i.hints),
@@ -78,6 +78,7 @@ const columns = [
   'state',
   'power',
   'host',
+  'flavor_id',
   'flavor',
   'image_id',
   'image',
@@ -193,7 +194,8 @@ export async function listInstances(db: Db, asked: InstanceFilter): Promise<Inst
     .limit(asked.limit)
   const rows = await db
     .selectFrom(page.as('i'))
-    .leftJoin('operations as o', 'o.open_instance_id', 'i.id')
+    .leftJoin('operation_subjects as s', 's.open_id', 'i.id')
+    .leftJoin('operations as o', 'o.id', 's.operation_id')
     .selectAll('i')
     .select('o.kind as doing')
     .orderBy('i.created_at', 'desc')
@@ -216,13 +218,18 @@ export async function countInstances(db: Db): Promise<Record<string, number>> {
 export async function instancesOn(
   db: Db,
   host: string,
-): Promise<Array<{ id: string; state: string; power: PowerState; generation: number }>> {
+): Promise<Array<{ id: string; status: InstanceState; power: PowerState; generation: number }>> {
   const rows = await db
     .selectFrom('instances')
     .select(['id', 'state', 'power', 'generation'])
     .where('host', '=', host)
     .execute()
-  return rows.map((row) => ({ ...row, power: row.power as PowerState }))
+  return rows.map(({ id, state, power, generation }) => ({
+    id,
+    status: state as InstanceState,
+    power: power as PowerState,
+    generation,
+  }))
 }
 
 /** Gives an instance another name. */
@@ -230,29 +237,35 @@ export async function renameInstance(db: Db, id: string, name: string, now: numb
   await db.updateTable('instances').set({ name, updated_at: now }).where('id', '=', id).execute()
 }
 
-/** What an instance is like after something came to an end; what is left out stays as it was. */
+/** Takes an instance away as if it had never been asked for. */
+export async function removeInstance(db: Db, id: string): Promise<void> {
+  await db.deleteFrom('instances').where('id', '=', id).execute()
+}
+
+/** What changes of an instance; what is left out stays as it is. */
 export type InstanceChange = {
   state?: InstanceState | undefined
   power?: PowerState | undefined
   /** `null` takes the last fault away. */
   fault?: Fault | null | undefined
-  /** `null`: it is on no host any more. */
-  host?: null | undefined
+  /** `null`: it is on no host any more. Another host makes it another generation. */
+  host?: string | null | undefined
   launched?: boolean | undefined
 }
 
-/** Writes how an instance rests; what `rest` does not say stays. */
-export async function settleInstance(db: Db, id: string, rest: InstanceChange, now: number): Promise<void> {
+/** Writes what changes of an instance. */
+export async function settleInstance(db: Db, id: string, change: InstanceChange, now: number): Promise<void> {
   await db
     .updateTable('instances')
-    .set({
+    .set(({ eb }) => ({
       updated_at: now,
-      ...(rest.state === undefined ? {} : { state: rest.state }),
-      ...(rest.power === undefined ? {} : { power: rest.power }),
-      ...(rest.fault === undefined ? {} : { fault: rest.fault === null ? null : JSON.stringify(rest.fault) }),
-      ...(rest.host === undefined ? {} : { host: null }),
-      ...(rest.launched ? { launched_at: now } : {}),
-    })
+      ...(change.state === undefined ? {} : { state: change.state }),
+      ...(change.power === undefined ? {} : { power: change.power }),
+      ...(change.fault === undefined ? {} : { fault: change.fault === null ? null : JSON.stringify(change.fault) }),
+      ...(change.host === undefined ? {} : { host: change.host }),
+      ...(typeof change.host === 'string' ? { generation: eb('generation', '+', 1) } : {}),
+      ...(change.launched ? { launched_at: now } : {}),
+    }))
     .where('id', '=', id)
     .execute()
 }

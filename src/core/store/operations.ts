@@ -1,98 +1,142 @@
 import type { Insertable, Selectable } from 'kysely'
-import type { Fault, Operation, OperationSummary, Step } from '../contracts/shapes.ts'
+import { type Results, Results as ResultsSchema } from '../contracts/kinds.ts'
+import type { Fault, Operation, OperationSummary, Step, Subject } from '../contracts/shapes.ts'
 import { locked } from '../db/dialect.ts'
 import type { Db } from '../db/handle.ts'
 import type { Database } from '../db/schema.ts'
-import type { OperationKind, OperationState } from '../model/operation.ts'
+import type { InstanceState } from '../model/instance.ts'
+import { isOpen, type OperationKind, type OperationState } from '../model/operation.ts'
+import { type Leg, legsOf } from './legs.ts'
 import { type Marker, markerOf, olderThan } from './paging.ts'
 
-/** An operation with what only the engine needs to know of it. */
-export type OperationRecord = Operation & {
-  incarnation?: string
-  args: unknown
-  dispatchedAt?: number
+/** What the placement of an operation has to heed. */
+export type Placing = {
+  /** Hosts that may not be chosen, because the operation has failed there; `faults` says why, in the same order. */
+  excluded: string[]
+  faults: Fault[]
+  /** The caller named the host: no other will do. */
+  forced?: string
 }
 
-/** An operation that is about to be begun, or (delete of what was never placed) is over at once. */
-export type NewOperation = {
+/** An operation with what only the engine needs to know of it; its legs are rows of their own (`store/legs.ts`). */
+export type OperationRecord = {
   id: string
-  instanceId: string
-  instanceName: string
+  kind: OperationKind
+  subject: Subject
   projectId: string
   userId: string
-  kind: OperationKind
   args: unknown
+  /** Only of a placed kind. */
+  placing: Placing | undefined
+  results: Results
   requestId: string
-  idempotencyKey?: string | undefined
-  state: 'queued' | 'succeeded'
-  host?: string | undefined
+  state: OperationState
+  stage: number
+  undoing: boolean
+  /** The step that was reached last; while it is open, its legs know better. */
+  step: string | undefined
+  steps: Step[]
+  host: string | undefined
+  attempt: number
+  /** The state in which it found its instance. */
+  before: InstanceState | undefined
   deadline: number
-  retryOf?: string | undefined
+  cancelRequested: boolean
+  retryOf: string | undefined
+  fault: Fault | undefined
   createdAt: number
+  finishedAt: number | undefined
 }
 
-/** Inserts operations; a unique violation where an instance has an open one already, or a key was used. */
+/** An operation that is about to be begun. */
+export type NewOperation = Pick<
+  OperationRecord,
+  'id' | 'kind' | 'subject' | 'projectId' | 'userId' | 'args' | 'placing' | 'requestId' | 'deadline' | 'createdAt'
+> & {
+  before?: InstanceState | undefined
+  idempotencyKey?: string | undefined
+  retryOf?: string | undefined
+}
+
+/** Inserts operations and their subjects; a unique violation if a subject has an open one already, or a key was used. */
 export async function addOperations(db: Db, operations: readonly NewOperation[]): Promise<void> {
-  for (let start = 0; start < operations.length; start += 500)
+  for (let start = 0; start < operations.length; start += 500) {
+    const chunk = operations.slice(start, start + 500)
+    await db.insertInto('operations').values(chunk.map(fromNew)).execute()
     await db
-      .insertInto('operations')
-      .values(operations.slice(start, start + 500).map(fromNew))
+      .insertInto('operation_subjects')
+      .values(
+        chunk.map(({ id, subject }) => ({
+          operation_id: id,
+          kind: subject.kind,
+          id: subject.id,
+          open_id: subject.id,
+        })),
+      )
       .execute()
+  }
 }
 
 const fromNew = (o: NewOperation): Insertable<Database['operations']> => ({
   id: o.id,
-  instance_id: o.instanceId,
-  instance_name: o.instanceName,
+  subject_kind: o.subject.kind,
+  subject_id: o.subject.id,
+  subject_name: o.subject.name,
   project_id: o.projectId,
   user_id: o.userId,
   kind: o.kind,
   args: JSON.stringify(o.args),
+  placing: o.placing === undefined ? null : JSON.stringify(o.placing),
+  results: null,
   request_id: o.requestId,
   idempotency_key: o.idempotencyKey ?? null,
-  state: o.state,
-  open_instance_id: o.state === 'queued' ? o.instanceId : null,
+  state: 'queued' satisfies OperationState,
+  stage: 0,
+  undoing: 0,
   step: null,
   steps: '[]',
-  host: o.host ?? null,
-  incarnation: null,
-  lease_until: null,
+  host: null,
   attempt: 0,
+  before_state: o.before ?? null,
   deadline: o.deadline,
   cancel_requested: 0,
   retry_of: o.retryOf ?? null,
   fault: null,
   created_at: o.createdAt,
-  // Its message goes out right after the commit; the sweeper need not look at it before it is late.
-  dispatched_at: o.createdAt,
-  finished_at: o.state === 'queued' ? null : o.createdAt,
+  finished_at: null,
 })
 
-/** One operation by its id. */
-export async function findOperation(db: Db, id: string): Promise<OperationRecord | undefined> {
-  const row = await db.selectFrom('operations').selectAll().where('id', '=', id).executeTakeFirst()
-  return row && toRecord(row)
-}
-
-/** The open operation of an instance, locked until the transaction ends where `lock` is set. */
-export async function openOperation(
+/** One operation by its id; locked until the transaction ends if `lock` is set. */
+export async function findOperation(
   db: Db,
-  instanceId: string,
+  id: string,
   { lock = false }: { lock?: boolean } = {},
 ): Promise<OperationRecord | undefined> {
-  const query = db.selectFrom('operations').selectAll().where('open_instance_id', '=', instanceId)
+  const query = db.selectFrom('operations').selectAll().where('id', '=', id)
   const row = await (lock ? locked(db, query) : query).executeTakeFirst()
   return row && toRecord(row)
 }
 
-/** Of these instances, those that have an open operation. */
-export async function busyInstances(db: Db, ids: readonly string[]): Promise<Set<string>> {
-  const rows = await db
-    .selectFrom('operations')
-    .select('open_instance_id')
-    .where('open_instance_id', 'in', ids)
-    .execute()
-  return new Set(rows.map((row) => row.open_instance_id as string))
+/** The open operation of a subject, locked until the transaction ends if `lock` is set. */
+export async function openOperation(
+  db: Db,
+  subjectId: string,
+  { lock = false }: { lock?: boolean } = {},
+): Promise<OperationRecord | undefined> {
+  const query = db
+    .selectFrom('operation_subjects as s')
+    .innerJoin('operations as o', 'o.id', 's.operation_id')
+    .selectAll('o')
+    .where('s.open_id', '=', subjectId)
+  const row = await (lock ? locked(db, query) : query).executeTakeFirst()
+  return row && toRecord(row)
+}
+
+/** Of these subjects, those that have an open operation. */
+export async function busySubjects(db: Db, ids: readonly string[]): Promise<Set<string>> {
+  if (ids.length === 0) return new Set()
+  const rows = await db.selectFrom('operation_subjects').select('open_id').where('open_id', 'in', ids).execute()
+  return new Set(rows.map((row) => row.open_id as string))
 }
 
 /** The operations that an idempotency key began (`<key>:<number>`), by number. */
@@ -119,13 +163,109 @@ export async function forgetKeys(db: Db, before: number, key?: string): Promise<
     .execute()
 }
 
-/** Newest first. `InvalidRequest` where the marker is no operation. */
+/** What the engine changes of an open operation; what is left out stays. */
+export type OperationChange = {
+  state?: 'running'
+  stage?: number
+  undoing?: boolean
+  fault?: Fault
+  host?: string
+  deadline?: number
+  placing?: Placing
+  results?: Results
+  steps?: readonly Step[]
+  attempt?: number
+  cancelRequested?: true
+}
+
+/** Changes an operation that is open; false if it is over. */
+export async function changeOperation(db: Db, id: string, change: OperationChange): Promise<boolean> {
+  const { numUpdatedRows } = await db
+    .updateTable('operations')
+    .set({
+      ...(change.state === undefined ? {} : { state: change.state }),
+      ...(change.stage === undefined ? {} : { stage: change.stage }),
+      ...(change.undoing === undefined ? {} : { undoing: change.undoing ? 1 : 0 }),
+      ...(change.fault === undefined ? {} : { fault: JSON.stringify(change.fault) }),
+      ...(change.host === undefined ? {} : { host: change.host }),
+      ...(change.deadline === undefined ? {} : { deadline: change.deadline }),
+      ...(change.placing === undefined ? {} : { placing: JSON.stringify(change.placing) }),
+      ...(change.results === undefined ? {} : { results: JSON.stringify(change.results) }),
+      ...(change.steps === undefined ? {} : { steps: JSON.stringify(change.steps) }),
+      ...(change.attempt === undefined ? {} : { attempt: change.attempt }),
+      ...(change.cancelRequested === undefined ? {} : { cancel_requested: 1 }),
+    })
+    .where('id', '=', id)
+    .where('state', 'in', ['queued', 'running'])
+    .executeTakeFirst()
+  return numUpdatedRows === 1n
+}
+
+/**
+ * Ends an operation that is open: its subjects are free, its legs are gone, what its steps left is forgotten. False if it
+ * was over already. Part of a transaction.
+ */
+export async function closeOperation(
+  db: Db,
+  id: string,
+  end: {
+    state: 'succeeded' | 'failed' | 'cancelled'
+    fault: Fault | undefined
+    now: number
+    steps: readonly Step[]
+    step: string | undefined
+    host: string | undefined
+    attempt: number
+  },
+): Promise<boolean> {
+  const { numUpdatedRows } = await db
+    .updateTable('operations')
+    .set({
+      state: end.state,
+      fault: end.fault === undefined ? null : JSON.stringify(end.fault),
+      results: null,
+      steps: JSON.stringify(end.steps),
+      step: end.step ?? null,
+      host: end.host ?? null,
+      attempt: end.attempt,
+      finished_at: end.now,
+    })
+    .where('id', '=', id)
+    .where('state', 'in', ['queued', 'running'])
+    .executeTakeFirst()
+  if (numUpdatedRows !== 1n) return false
+  await db.updateTable('operation_subjects').set({ open_id: null }).where('operation_id', '=', id).execute()
+  await db.deleteFrom('operation_hosts').where('operation_id', '=', id).execute()
+  return true
+}
+
+/** Takes an operation away as if it had never been asked for; its subjects and legs go with it. */
+export async function removeOperation(db: Db, id: string): Promise<void> {
+  await db.deleteFrom('operation_hosts').where('operation_id', '=', id).execute()
+  await db.deleteFrom('operation_subjects').where('operation_id', '=', id).execute()
+  await db.deleteFrom('operations').where('id', '=', id).execute()
+}
+
+/** The ids of open operations whose deadline has passed, the oldest first. */
+export async function expiredOperations(db: Db, now: number, limit: number): Promise<string[]> {
+  const rows = await db
+    .selectFrom('operations')
+    .select('id')
+    .where('state', 'in', ['queued', 'running'])
+    .where('deadline', '<', now)
+    .orderBy('deadline')
+    .limit(limit)
+    .execute()
+  return rows.map(({ id }) => id)
+}
+
+/** Newest first. `InvalidRequest` if the marker is no operation. Two queries: the page, and who takes part in open ones. */
 export async function listOperations(
   db: Db,
   asked: {
     limit: number
     marker?: string | undefined
-    instanceId?: string | undefined
+    subjectId?: string | undefined
     projectId?: string | undefined
     state?: OperationState | undefined
     open?: boolean | undefined
@@ -136,41 +276,44 @@ export async function listOperations(
   const rows = await db
     .selectFrom('operations')
     .selectAll()
-    .$if(asked.instanceId !== undefined, (q) => q.where('instance_id', '=', asked.instanceId as string))
+    .$if(asked.subjectId !== undefined, (q) => q.where('subject_id', '=', asked.subjectId as string))
     .$if(asked.projectId !== undefined, (q) => q.where('project_id', '=', asked.projectId as string))
     .$if(asked.state !== undefined, (q) => q.where('state', '=', asked.state as string))
-    .$if(asked.open === true, (q) => q.where('open_instance_id', 'is not', null))
-    .$if(asked.open === false, (q) => q.where('open_instance_id', 'is', null))
+    .$if(asked.open === true, (q) => q.where('state', 'in', ['queued', 'running']))
+    .$if(asked.open === false, (q) => q.where('state', 'not in', ['queued', 'running']))
     .$if(after !== undefined, (q) => q.where(olderThan(after as Marker)))
     .orderBy('created_at', 'desc')
     .orderBy('id', 'desc')
     .limit(asked.limit)
     .execute()
-  return rows.map(toOperationSummary)
+  return withLegs(db, rows.map(toRecord))
 }
 
-/** The newest operation on an instance, of one kind where that is given. */
-export async function latestOperation(
-  db: Db,
-  instanceId: string,
-  kind?: OperationKind,
-): Promise<OperationSummary | undefined> {
+async function withLegs(db: Db, records: readonly OperationRecord[]): Promise<OperationSummary[]> {
+  const open = records.filter(({ state }) => isOpen(state)).map(({ id }) => id)
+  const legs = await legsOf(db, open)
+  return records.map((record) => summaryOfOperation(record, legs.get(record.id) ?? []))
+}
+
+/** The newest operation of a subject that a scheduler has placed; undefined if there is none. */
+export async function latestPlaced(db: Db, subjectId: string): Promise<OperationSummary | undefined> {
   const row = await db
     .selectFrom('operations')
     .selectAll()
-    .where('instance_id', '=', instanceId)
-    .$if(kind !== undefined, (q) => q.where('kind', '=', kind as string))
+    .where('subject_id', '=', subjectId)
+    .where('placing', 'is not', null)
     .orderBy('created_at', 'desc')
     .limit(1)
     .executeTakeFirst()
-  return row && toOperationSummary(row)
+  return row && (await withLegs(db, [toRecord(row)]))[0]
 }
 
-/** How many operations there are in each state. */
-export async function countOperations(db: Db): Promise<Record<string, number>> {
+/** How many operations there are in each state, of one project or of all. */
+export async function countOperations(db: Db, projectId?: string): Promise<Record<string, number>> {
   const rows = await db
     .selectFrom('operations')
     .select(({ fn }) => ['state', fn.countAll().as('count')])
+    .$if(projectId !== undefined, (q) => q.where('project_id', '=', projectId as string))
     .groupBy('state')
     .execute()
   return Object.fromEntries(rows.map(({ state, count }) => [state, Number(count)]))
@@ -189,64 +332,92 @@ export async function pruneOperations(db: Db, before: number, batch: number): Pr
   if (rows.length === 0) return 0
   const ids = rows.map(({ id }) => id)
   await db.deleteFrom('decisions').where('operation_id', 'in', ids).execute()
+  await db.deleteFrom('operation_subjects').where('operation_id', 'in', ids).execute()
   await db.deleteFrom('operations').where('id', 'in', ids).execute()
   return ids.length
 }
 
-type OperationRow = Selectable<Database['operations']>
-
 const some = <K extends string, V>(key: K, value: V | null | undefined) =>
   (value === null || value === undefined ? {} : { [key]: value }) as { [k in K]?: V }
 
-function toOperationSummary(row: OperationRow): OperationSummary {
+export type OperationRow = Selectable<Database['operations']>
+
+/** A row as the engine knows it. */
+export function toRecord(row: OperationRow): OperationRecord {
   return {
     id: row.id,
     kind: row.kind as OperationKind,
-    state: row.state as OperationState,
-    instanceId: row.instance_id,
-    instanceName: row.instance_name,
-    ...some('step', row.step),
-    ...some('host', row.host),
-    attempt: row.attempt,
-    requestId: row.request_id,
-    createdAt: row.created_at,
-    ...some('finishedAt', row.finished_at),
-    ...(row.fault === null ? {} : { fault: JSON.parse(row.fault) as Fault }),
-  }
-}
-
-function toRecord(row: OperationRow): OperationRecord {
-  return {
-    ...toOperationSummary(row),
-    steps: JSON.parse(row.steps) as Step[],
-    deadline: row.deadline,
-    ...some('leaseUntil', row.lease_until),
-    cancelRequested: row.cancel_requested === 1,
-    userId: row.user_id,
+    subject: { kind: row.subject_kind as Subject['kind'], id: row.subject_id, name: row.subject_name },
     projectId: row.project_id,
-    ...some('retryOf', row.retry_of),
-    ...some('incarnation', row.incarnation),
+    userId: row.user_id,
     args: JSON.parse(row.args),
-    ...some('dispatchedAt', row.dispatched_at),
+    placing: row.placing === null ? undefined : (JSON.parse(row.placing) as Placing),
+    results: row.results === null ? {} : ResultsSchema.parse(JSON.parse(row.results)),
+    requestId: row.request_id,
+    state: row.state as OperationState,
+    stage: row.stage,
+    undoing: row.undoing === 1,
+    step: row.step ?? undefined,
+    steps: JSON.parse(row.steps) as Step[],
+    host: row.host ?? undefined,
+    attempt: row.attempt,
+    before: (row.before_state as InstanceState | null) ?? undefined,
+    deadline: row.deadline,
+    cancelRequested: row.cancel_requested === 1,
+    retryOf: row.retry_of ?? undefined,
+    fault: row.fault === null ? undefined : (JSON.parse(row.fault) as Fault),
+    createdAt: row.created_at,
+    finishedAt: row.finished_at ?? undefined,
   }
 }
 
-/** The shape that faces see. */
-export function toOperation({ incarnation: _, args: __, dispatchedAt: ___, ...operation }: OperationRecord): Operation {
-  return operation
+/** All steps of an operation in the order of their times: those of legs that are over, and those of its legs. */
+export const stepsOf = (record: OperationRecord, legs: readonly Leg[]): Step[] =>
+  [...record.steps, ...legs.flatMap(({ steps }) => steps)].sort((a, b) => a.at - b.at)
+
+/** The leg that tells how far an operation is: one that runs, else one that waits, else none. */
+const leading = (legs: readonly Leg[]): Leg | undefined =>
+  legs.find(({ state }) => state === 'running' || state === 'undo-running') ??
+  legs.find(({ state }) => state !== 'idle') ??
+  undefined
+
+/** The short form of an operation. */
+export function summaryOfOperation(record: OperationRecord, legs: readonly Leg[]): OperationSummary {
+  const lead = leading(legs)
+  const step = isOpen(record.state) ? (lead?.step ?? stepsOf(record, legs).at(-1)?.name) : record.step
+  const host = isOpen(record.state) ? (lead && lead.host !== '' ? lead.host : record.host) : record.host
+  return {
+    id: record.id,
+    kind: record.kind,
+    state: record.state,
+    subject: record.subject,
+    ...some('step', step),
+    ...some('host', host),
+    attempt: Math.max(record.attempt, ...legs.map(({ attempt }) => attempt)),
+    requestId: record.requestId,
+    createdAt: record.createdAt,
+    ...some('finishedAt', record.finishedAt),
+    ...(record.undoing && isOpen(record.state) ? { undoing: true } : {}),
+    ...some('progress', legs.find(({ progress }) => progress !== undefined)?.progress),
+    ...some('fault', record.fault),
+  }
 }
 
-/** The short form of one. */
-export function toOperationSummaryOf(operation: OperationRecord): OperationSummary {
-  const {
-    steps: _,
-    deadline: __,
-    leaseUntil: ___,
-    cancelRequested,
-    userId,
-    projectId,
-    retryOf,
-    ...rest
-  } = toOperation(operation)
-  return rest
-}
+/** An operation with all that is recorded of it. */
+export const fullOperation = (record: OperationRecord, legs: readonly Leg[]): Operation => ({
+  ...summaryOfOperation(record, legs),
+  steps: stepsOf(record, legs),
+  hosts: legs.map((leg) => ({
+    host: leg.host,
+    role: leg.role,
+    state: leg.state,
+    ...some('step', leg.step),
+    ...some('leaseUntil', leg.leaseUntil),
+  })),
+  deadline: record.deadline,
+  cancelRequested: record.cancelRequested,
+  userId: record.userId,
+  projectId: record.projectId,
+  ...some('retryOf', record.retryOf),
+})
+

@@ -86,6 +86,28 @@ export async function isServiceUp(db: Db, binary: string, host: string | undefin
   return row !== undefined
 }
 
+/** The hosts on which a service of this name is up. */
+export async function servicesUp(db: Db, binary: string, alive: Liveness): Promise<string[]> {
+  const rows = await db
+    .selectFrom('services')
+    .select('host')
+    .where('binary', '=', binary)
+    .where('seen_at', '>=', alive.now - alive.downMs)
+    .orderBy('host')
+    .execute()
+  return rows.map(({ host }) => host)
+}
+
+/** The life of a service on a host that counts; undefined if it was never heard of. */
+export async function serviceIncarnation(db: Db, binary: string, host: string): Promise<string | undefined> {
+  const row = await db
+    .selectFrom('services')
+    .select('incarnation')
+    .where('id', '=', serviceId(binary, host))
+    .executeTakeFirst()
+  return row?.incarnation
+}
+
 /**
  * Since when there has been a conductor without a break, as far as those that are up can tell; undefined where none is. Who
  * was down before that may only not have been heard.
@@ -166,7 +188,8 @@ const reportedColumns = ({ incarnation, reported }: Pick<ServiceLife, 'incarnati
 export const silentMsOf = (row: Pick<Row, 'incarnation' | 'reported_by' | 'silent_ms'>): number | undefined =>
   row.reported_by === row.incarnation ? (row.silent_ms ?? undefined) : undefined
 
-const contractsOf = (
+/** The contracts that the service speaks, by topic; undefined if this life has not said. */
+export const contractsOf = (
   row: Pick<Row, 'incarnation' | 'reported_by' | 'contracts'>,
 ): Record<string, string> | undefined =>
   row.reported_by === row.incarnation && row.contracts !== null ? JSON.parse(row.contracts) : undefined

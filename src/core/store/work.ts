@@ -1,87 +1,84 @@
 import type { Work } from '../contracts/agent.ts'
-import type { diskFormats, ImageFile, ImagePart, Step } from '../contracts/shapes.ts'
+import type { diskFormats, ImageFile, ImagePart } from '../contracts/shapes.ts'
 import type { Db } from '../db/handle.ts'
-import type { OperationKind, OperationState } from '../model/operation.ts'
+import { type Leg, type LegKey, toLeg } from './legs.ts'
+import { type OperationRecord, toRecord } from './operations.ts'
+import { serviceId } from './services.ts'
 
-/** An operation as the host that wants to claim it finds it, with everything that it needs to carry it out. */
+/** An operation as the host that wants to claim its leg finds it, with everything that it needs to carry it out. */
 export type Job = {
-  state: OperationState
-  kind: OperationKind
-  host: string | undefined
+  operation: OperationRecord
+  /** The host's own; undefined if it has none. */
+  leg: Leg | undefined
+  /** The life of the service on that host that counts. */
   incarnation: string | undefined
-  step: string | undefined
-  steps: Step[]
-  attempt: number
-  deadline: number
-  cancelRequested: boolean
-  requestId: string
-  projectId: string
-  /** The life of the daemon on the instance's host that counts. */
-  hostIncarnation: string | undefined
-  /** Undefined where the instance is gone. */
-  instance: (Work['instance'] & { host: string | undefined }) | undefined
+  /** Undefined if the subject is no instance, or if the instance is gone. */
+  instance: (Omit<NonNullable<Work['instance']>, 'before'> & { host: string | undefined }) | undefined
   image: Work['image']
 }
 
-/** One query: the operation, its instance and its host, its image and the image's files. Undefined where there is no such operation. */
-export async function jobOf(db: Db, operationId: string): Promise<Job | undefined> {
-  const rows = await db
-    .selectFrom('operations as o')
-    .leftJoin('instances as i', 'i.id', 'o.instance_id')
-    .leftJoin('hosts as h', 'h.name', 'i.host')
-    .leftJoin('images as m', 'm.id', 'i.image_id')
-    .leftJoin('image_files as f', 'f.image_id', 'm.id')
-    .select(['o.state', 'o.kind', 'o.host', 'o.incarnation', 'o.step', 'o.steps', 'o.attempt', 'o.deadline'])
-    .select(['o.cancel_requested', 'o.request_id', 'o.project_id', 'i.id', 'i.name', 'i.host as instance_host'])
-    .select(['i.vcpus', 'i.memory_mb', 'i.disk_gb', 'i.metadata', 'i.user_data', 'i.public_key', 'i.generation'])
-    .select(['m.id as image_id', 'm.name as image_name', 'm.disk_format'])
-    .select(['f.part', 'f.size_bytes', 'f.sha256', 'h.incarnation as host_incarnation'])
-    .where('o.id', '=', operationId)
-    .execute()
+/** One query: the operation, the host's leg, instance, image and the image's files. Undefined if there is no such operation. */
+export async function jobOf(db: Db, key: LegKey): Promise<Job | undefined> {
+  const rows = await selectJob(db, key)
   const [row] = rows
   if (!row) return undefined
   return {
-    state: row.state as OperationState,
-    kind: row.kind as OperationKind,
-    host: row.host ?? undefined,
-    incarnation: row.incarnation ?? undefined,
-    step: row.step ?? undefined,
-    steps: JSON.parse(row.steps) as Step[],
-    attempt: row.attempt,
-    deadline: row.deadline,
-    cancelRequested: row.cancel_requested === 1,
-    requestId: row.request_id,
-    projectId: row.project_id,
-    hostIncarnation: row.host_incarnation ?? undefined,
+    operation: toRecord(row),
+    leg: legOf(row, key),
+    incarnation: row.service_incarnation ?? undefined,
     instance: instanceOf(row),
     image: imageOf(row, rows),
   }
 }
 
-type Row = {
-  id: string | null
-  name: string | null
-  instance_host: string | null
-  vcpus: number | null
-  memory_mb: number | null
-  disk_gb: number | null
-  metadata: string | null
-  user_data: string | null
-  public_key: string | null
-  generation: number | null
-  image_id: string | null
-  image_name: string | null
-  disk_format: string | null
-  part: string | null
-  size_bytes: number | null
-  sha256: string | null
-}
+const selectJob = (db: Db, { operation, service, host }: LegKey) =>
+  db
+    .selectFrom('operations as o')
+    .leftJoin('operation_hosts as l', (join) =>
+      join.onRef('l.operation_id', '=', 'o.id').on('l.service', '=', service).on('l.host', '=', host),
+    )
+    .leftJoin('services as s', (join) => join.on('s.id', '=', serviceId(service, host)))
+    .leftJoin('instances as i', 'i.id', 'o.subject_id')
+    .leftJoin('images as m', (join) =>
+      join.on((eb) => eb('m.id', '=', eb.fn.coalesce('i.image_id', 'o.subject_id'))),
+    )
+    .leftJoin('image_files as f', 'f.image_id', 'm.id')
+    .selectAll('o')
+    .select(['l.role', 'l.state as leg_state', 'l.incarnation', 'l.lease_until', 'l.step as leg_step'])
+    .select(['l.steps as leg_steps', 'l.attempt as leg_attempt', 'l.progress', 'l.dispatched_at'])
+    .select(['s.incarnation as service_incarnation'])
+    .select(['i.id as instance_id', 'i.name as instance_name', 'i.host as instance_host', 'i.vcpus', 'i.memory_mb'])
+    .select(['i.disk_gb', 'i.metadata', 'i.user_data', 'i.public_key', 'i.generation'])
+    .select(['m.id as image_id', 'm.name as image_name', 'm.disk_format', 'f.part', 'f.size_bytes', 'f.sha256'])
+    .where('o.id', '=', operation)
+    .execute()
+
+type Row = Awaited<ReturnType<typeof selectJob>>[number]
+
+const legOf = (row: Row, { operation, service, host }: LegKey): Leg | undefined =>
+  row.leg_state === null
+    ? undefined
+    : toLeg({
+        operation_id: operation,
+        service,
+        host,
+        role: row.role as string,
+        state: row.leg_state,
+        incarnation: row.incarnation,
+        lease_until: row.lease_until,
+        step: row.leg_step,
+        steps: row.leg_steps as string,
+        attempt: row.leg_attempt as number,
+        progress: row.progress,
+        queued_at: row.dispatched_at as number,
+        dispatched_at: row.dispatched_at as number,
+      })
 
 function instanceOf(row: Row): Job['instance'] {
-  if (row.id === null) return undefined
+  if (row.instance_id === null) return undefined
   return {
-    id: row.id,
-    name: row.name as string,
+    id: row.instance_id,
+    name: row.instance_name as string,
     host: row.instance_host ?? undefined,
     size: { vcpus: row.vcpus as number, memoryMb: row.memory_mb as number, diskGb: row.disk_gb as number },
     metadata: JSON.parse(row.metadata as string) as Record<string, string>,
@@ -95,7 +92,8 @@ function imageOf(row: Row, rows: readonly Row[]): Work['image'] {
   if (row.image_id === null) return undefined
   const files: Partial<Record<ImagePart, ImageFile>> = {}
   for (const { part, size_bytes, sha256 } of rows)
-    if (part !== null) files[part as ImagePart] = { sizeBytes: size_bytes as number, sha256: sha256 as string }
+    if (part !== null && size_bytes !== null && sha256 !== null)
+      files[part as ImagePart] = { sizeBytes: size_bytes, sha256 }
   return {
     id: row.image_id,
     name: row.image_name as string,

@@ -25,6 +25,9 @@ export type ImageFiles = {
 /** A guest and its power state. */
 export type GuestPower = { id: string; power: PowerState }
 
+/** A guest as a host finds it; `generation` is that of the owner who started it last. */
+export type GuestSeen = GuestPower & { generation: number }
+
 /** What a host has to give, before any overcommit. */
 export type Resources = {
   vcpus: number
@@ -49,7 +52,7 @@ export type Driver = {
   close(): Promise<void>
   resources(): Promise<Resources>
   /** All guests that this host has, running or not. */
-  list(): Promise<GuestPower[]>
+  list(): Promise<GuestSeen[]>
   /** NOSTATE where there is no such guest. */
   power(id: string): Promise<PowerState>
   /** Makes the guest's disk and remembers what it is to start with. */

@@ -1,33 +1,39 @@
 import { fail } from '../../base/errors.ts'
 import type { Work } from '../../contracts/agent.ts'
 import type { ImageFiles } from '../../virt/driver.ts'
-import { guestOf, type Tools, type Verb } from './verb.ts'
+import { type ComputeVerb, type Context, guestOf, instanceOf, type Tools } from './tools.ts'
 
-const files = ({ images }: Pick<Tools, 'images'>, work: Work, signal: AbortSignal): Promise<ImageFiles> => {
-  if (!work.image) fail('ImageNotFound', { id: `the image of ${work.instance.name}, deleted since` })
-  return images.hold(work.instance.id, work.image, signal)
+type Builds = Pick<Tools, 'images' | 'driver'>
+type At = Pick<Context, 'work' | 'signal'>
+
+/** The image's files on this host, fetched if they are not there; kept until they are released. */
+export function imageFiles({ images }: Pick<Tools, 'images'>, work: Work, signal: AbortSignal): Promise<ImageFiles> {
+  const { id, name } = instanceOf(work)
+  if (!work.image) fail('ImageNotFound', { id: `the image of ${name}, deleted since` })
+  return images.hold(id, work.image, signal)
 }
 
-async function image(tools: Pick<Tools, 'images'>, work: Work, signal: AbortSignal): Promise<void> {
-  await files(tools, work, signal)
-}
-
-async function disk(tools: Pick<Tools, 'images' | 'driver'>, work: Work, signal: AbortSignal): Promise<void> {
+async function disk({ driver, images }: Builds, { work, signal }: At): Promise<void> {
   // Asked for again: it costs a look at the cache, and this may be another life of the daemon than the one that fetched.
-  await tools.driver.createDisk(guestOf(work), await files(tools, work, signal), signal)
+  await driver.createDisk(guestOf(work), await imageFiles({ images }, work, signal), signal)
 }
 
-async function start(tools: Pick<Tools, 'images' | 'driver'>, work: Work, signal: AbortSignal): Promise<void> {
+async function start(tools: Builds, at: At): Promise<void> {
   // A daemon that was killed between undoing a failed boot and saying so has left nothing to start from.
-  if ((await tools.driver.power(work.instance.id)) === 'NOSTATE') await disk(tools, work, signal)
-  await tools.driver.start(guestOf(work), signal)
+  if ((await tools.driver.power(instanceOf(at.work).id)) === 'NOSTATE') await disk(tools, at)
+  await tools.driver.start(guestOf(at.work), at.signal)
 }
 
 /** Fetches the image, makes the disk, starts the guest. A boot that fails or is cancelled leaves nothing on the host. */
-export const boot: Verb<'boot'> = {
-  steps: { image, disk, start },
-  async undo({ driver, images }: Pick<Tools, 'images' | 'driver'>, { instance }) {
-    await driver.destroy(instance.id)
-    await images.release(instance.id)
+export const boot: ComputeVerb<'boot'> = {
+  steps: {
+    image: (tools, { work, signal }) => imageFiles(tools, work, signal),
+    disk,
+    start,
+  },
+  undo: {
+    // Ends the guest, too, if it runs already.
+    disk: ({ driver }, { work }) => driver.destroy(instanceOf(work).id),
+    image: ({ images }, { work }) => images.release(instanceOf(work).id),
   },
 }

@@ -1,10 +1,12 @@
-import type { Work } from '../../contracts/agent.ts'
-import type { Tools, Verb } from './verb.ts'
-
-async function destroy({ driver, images }: Pick<Tools, 'driver' | 'images'>, { instance }: Work): Promise<void> {
-  await driver.destroy(instance.id)
-  await images.release(instance.id)
-}
+import { type ComputeVerb, instanceOf } from './tools.ts'
 
 /** Ends the guest and removes all that it had on this host. Works from every state, and twice. */
-export const deletion: Verb<'delete'> = { steps: { destroy } }
+export const deletion: ComputeVerb<'delete'> = {
+  steps: {
+    async destroy({ driver, images }, { work }) {
+      const { id } = instanceOf(work)
+      await driver.destroy(id)
+      await images.release(id)
+    },
+  },
+}

@@ -1,8 +1,6 @@
-import type { Tools, Verb } from './verb.ts'
+import { type ComputeVerb, instanceOf } from './tools.ts'
 
 /** Stops the CPUs of the guest; its memory stays where it is. */
-export const pause: Verb<'pause'> = {
-  steps: {
-    pause: ({ driver }: Pick<Tools, 'driver'>, { instance }) => driver.pause(instance.id),
-  },
+export const pause: ComputeVerb<'pause'> = {
+  steps: { pause: ({ driver }, { work }) => driver.pause(instanceOf(work).id) },
 }

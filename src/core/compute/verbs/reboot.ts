@@ -1,17 +1,15 @@
-import { guestOf, type Tools, type Verb } from './verb.ts'
+import { type ComputeVerb, guestOf } from './tools.ts'
 
-type Reboots = Pick<Tools, 'driver' | 'graceMs'>
-
-/** Asks the guest to restart and, after the grace, restarts it the hard way. */
-export const reboot: Verb<'reboot'> = {
+/** Asks the guest to restart and, after the shutdown timeout, restarts it the hard way. */
+export const reboot: ComputeVerb<'reboot'> = {
   steps: {
-    reboot: ({ driver, graceMs }: Reboots, work, signal) => driver.reboot(guestOf(work), 'soft', graceMs, signal),
+    reboot: ({ driver, shutdownMs }, { work, signal }) => driver.reboot(guestOf(work), 'soft', shutdownMs, signal),
   },
 }
 
 /** Cuts the power of the guest and starts it again. */
-export const rebootHard: Verb<'reboot-hard'> = {
+export const rebootHard: ComputeVerb<'reboot-hard'> = {
   steps: {
-    reboot: ({ driver, graceMs }: Reboots, work, signal) => driver.reboot(guestOf(work), 'hard', graceMs, signal),
+    reboot: ({ driver, shutdownMs }, { work, signal }) => driver.reboot(guestOf(work), 'hard', shutdownMs, signal),
   },
 }

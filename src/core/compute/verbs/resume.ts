@@ -1,8 +1,6 @@
-import { guestOf, type Tools, type Verb } from './verb.ts'
+import { type ComputeVerb, guestOf } from './tools.ts'
 
 /** Starts a suspended guest where it was. */
-export const resume: Verb<'resume'> = {
-  steps: {
-    resume: ({ driver }: Pick<Tools, 'driver'>, work, signal) => driver.resume(guestOf(work), signal),
-  },
+export const resume: ComputeVerb<'resume'> = {
+  steps: { resume: ({ driver }, { work, signal }) => driver.resume(guestOf(work), signal) },
 }

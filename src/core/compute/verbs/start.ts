@@ -1,8 +1,6 @@
-import { guestOf, type Tools, type Verb } from './verb.ts'
+import { type ComputeVerb, guestOf } from './tools.ts'
 
 /** Starts a guest that was shut off from its disk. */
-export const start: Verb<'start'> = {
-  steps: {
-    start: ({ driver }: Pick<Tools, 'driver'>, work, signal) => driver.start(guestOf(work), signal),
-  },
+export const start: ComputeVerb<'start'> = {
+  steps: { start: ({ driver }, { work, signal }) => driver.start(guestOf(work), signal) },
 }

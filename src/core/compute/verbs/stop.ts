@@ -1,9 +1,8 @@
-import type { Tools, Verb } from './verb.ts'
+import { type ComputeVerb, instanceOf } from './tools.ts'
 
-/** Asks the guest to shut down and, after the grace, cuts its power. */
-export const stop: Verb<'stop'> = {
+/** Asks the guest to shut down and, after the shutdown timeout, cuts its power. */
+export const stop: ComputeVerb<'stop'> = {
   steps: {
-    stop: ({ driver, graceMs }: Pick<Tools, 'driver' | 'graceMs'>, { instance }, signal) =>
-      driver.stop(instance.id, graceMs, signal),
+    stop: ({ driver, shutdownMs }, { work, signal }) => driver.stop(instanceOf(work).id, shutdownMs, signal),
   },
 }

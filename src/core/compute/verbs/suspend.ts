@@ -1,8 +1,6 @@
-import type { Tools, Verb } from './verb.ts'
+import { type ComputeVerb, instanceOf } from './tools.ts'
 
 /** Saves the memory of the guest to disk and ends its process. */
-export const suspend: Verb<'suspend'> = {
-  steps: {
-    suspend: ({ driver }: Pick<Tools, 'driver'>, { instance }, signal) => driver.suspend(instance.id, signal),
-  },
+export const suspend: ComputeVerb<'suspend'> = {
+  steps: { suspend: ({ driver }, { work, signal }) => driver.suspend(instanceOf(work).id, signal) },
 }

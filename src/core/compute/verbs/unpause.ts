@@ -1,8 +1,6 @@
-import type { Tools, Verb } from './verb.ts'
+import { type ComputeVerb, instanceOf } from './tools.ts'
 
 /** Lets the CPUs of a paused guest run on. */
-export const unpause: Verb<'unpause'> = {
-  steps: {
-    unpause: ({ driver }: Pick<Tools, 'driver'>, { instance }) => driver.unpause(instance.id),
-  },
+export const unpause: ComputeVerb<'unpause'> = {
+  steps: { unpause: ({ driver }, { work }) => driver.unpause(instanceOf(work).id) },
 }

@@ -1,11 +1,15 @@
 import { fail } from '../../base/errors.ts'
 import { agent } from '../../contracts/agent.ts'
+import { computeAgent } from '../../contracts/compute-agent.ts'
+import type { Progress } from '../../contracts/shapes.ts'
 import { isUniqueViolation } from '../../db/dialect.ts'
 import type { Context } from '../../model/context.ts'
 import { healthOf } from '../../model/health.ts'
+import { about, announce, change } from '../../operations/change.ts'
 import type { Args, Result } from '../../rpc/contract.ts'
-import { addHost, type HostSelf, lockHost, updateHost, updateHostReport } from '../../store/hosts.ts'
-import { instancesOn } from '../../store/instances.ts'
+import { lockHost } from '../../store/hosts.ts'
+import { dropLeases, type Owner, openOperationsOn, renewLeases } from '../../store/legs.ts'
+import { findOperation } from '../../store/operations.ts'
 import {
   dismissService,
   findService,
@@ -15,36 +19,28 @@ import {
   serviceHeartbeat,
   serviceId,
 } from '../../store/services.ts'
-import { dropLeases, openOperationsOn, renewLeases } from '../../store/transitions.ts'
 import type { ConductorDeps } from '../deps.ts'
-import { change } from '../operations/change.ts'
 import { alive } from './access.ts'
 
-const binary = 'compute'
-
 /**
- * A compute daemon has started: a host that reports is a host that exists. Answers with the instances that belong there
- * and the open operations that it should take up. `HostMismatch` where the name is another machine's that is up or has
- * instances.
+ * A daemon of a host has started. Answers with the open operations that it should take up. `HostMismatch` if the name is
+ * another machine's that is up or has instances.
  */
 export async function hello(
   deps: ConductorDeps,
   ctx: Context,
-  { host: name, incarnation, hostId, version, availabilityZone, report }: Args<typeof agent, 'hello'>,
+  { service, host: name, incarnation, hostId, version }: Args<typeof agent, 'hello'>,
 ): Promise<Result<typeof agent, 'hello'>> {
-  const self: HostSelf = { name, hostId, incarnation, availabilityZone, report }
   const now = alive(deps)
   const greet = () =>
     change(deps, async (db, note) => {
       const known = await lockHost(db, name)
-      const before = await findService(db, serviceId(binary, name), now)
-      const wasUp = before?.state === 'up'
+      const before = await findService(db, serviceId(service, name), now)
       if (known && known.hostId !== hostId) {
-        if (known.instances > 0 || wasUp) fail('HostMismatch', { host: name, known: known.hostId, presented: hostId })
+        if (known.instances > 0 || before?.state === 'up')
+          fail('HostMismatch', { host: name, known: known.hostId, presented: hostId })
       }
-      if (known) await updateHost(db, self)
-      else await addHost(db, self, now.now)
-      await serviceHeartbeat(db, { binary, host: name, version, incarnation }, now.now)
+      await serviceHeartbeat(db, { binary: service, host: name, version, incarnation }, now.now)
       // A daemon says it again each time that its link to the bus comes back.
       if (!before || healthOf(before) !== 'up' || known?.incarnation !== incarnation)
         note({
@@ -53,60 +49,78 @@ export async function hello(
           host: name,
           requestId: ctx.requestId,
           projectId: ctx.projectId,
-          message: `${report.driver} (${report.accelerator}), version ${version}`,
+          message: `${service}, version ${version}`,
         })
-      return {
-        operations: await openOperationsOn(db, name),
-        instances: await instancesOn(db, name),
-        contracts: understood(deps),
-      }
+      return { operations: await openOperationsOn(db, service, name), contracts: understood(deps) }
     })
   // The first word of a new host, said twice at the same moment: the second finds it known.
   return greet().catch((e) => (isUniqueViolation(e) ? greet() : Promise.reject(e)))
 }
 
 /**
- * A host is alive, with fresh numbers: its leases are renewed, and it hears which operations not to go on with.
- * `HostNotFound` where it must say hello (again): it is not known, or the life that counts here is silent. That one may
- * have ended long ago, its hello having been carried out late, after the hello of the life that speaks.
+ * A daemon of a host is alive: its leases are renewed, and it hears which operations not to go on with. `HostNotFound` if it
+ * must say hello (again): it is not known, or the life that counts here is silent. That one may have ended long ago, its
+ * hello having been carried out late, after the hello of the life that speaks.
  */
 export async function heartbeat(
   deps: ConductorDeps,
   ctx: Context,
-  { host, incarnation, report, operations, silentMs, contracts }: Args<typeof agent, 'heartbeat'>,
+  { service, host, incarnation, operations, silentMs, contracts }: Args<typeof agent, 'heartbeat'>,
 ): Promise<Result<typeof agent, 'heartbeat'>> {
   const { db, options, speakers } = deps
   const limits = alive(deps)
   const { now } = limits
+  const owner: Owner = { service, host, incarnation }
   const leaseUntil = now + options.leaseSeconds * 1000
   const reported = { silentMs, contracts }
-  if (silentMs !== undefined && silentMs > limits.silentMs)
-    await recordDegraded(deps, ctx, { host, incarnation, reported })
-  if (!(await seeService(db, { binary, host, incarnation, reported }, now))) {
-    if (!(await isServiceUp(db, binary, host, limits))) return fail('HostNotFound', { id: host })
-    return { lost: operations, cancelled: [], leaseUntil }
+  if (silentMs !== undefined && silentMs > limits.silentMs) await recordDegraded(deps, ctx, owner, reported)
+  const ids = operations.map(({ id }) => id)
+  if (!(await seeService(db, { binary: service, host, incarnation, reported }, now))) {
+    if (!(await isServiceUp(db, service, host, limits))) return fail('HostNotFound', { id: host })
+    return { lost: ids, cancelled: [], leaseUntil }
   }
-  speakers.note({ binary, host, contracts })
-  if (report) await updateHostReport(db, host, report)
-  const held = await renewLeases(db, { host, incarnation }, operations, leaseUntil)
+  speakers.note({ binary: service, host, contracts })
+  const held = await renewLeases(db, owner, operations, leaseUntil)
+  for (const { id, progress } of operations)
+    if (progress && held.has(id)) await announceProgress(deps, id, { host, progress, now })
   return {
-    lost: operations.filter((id) => !held.has(id)),
-    cancelled: operations.filter((id) => held.get(id)),
+    lost: ids.filter((id) => !held.has(id)),
+    cancelled: ids.filter((id) => held.get(id)),
     leaseUntil,
     contracts: understood(deps),
   }
 }
 
+/** Tells whoever follows a long operation how far it is; the leg keeps the last word. */
+async function announceProgress(
+  deps: ConductorDeps,
+  id: string,
+  { host, progress, now }: { host: string; progress: Progress; now: number },
+): Promise<void> {
+  const operation = await findOperation(deps.db, id)
+  if (!operation) return
+  const { kind, state, attempt } = operation
+  announce(deps, {
+    id: 0,
+    ...about(operation, now),
+    type: 'operation.progress',
+    host,
+    operation: { kind, state, attempt: Math.max(attempt, 1), progress },
+  })
+}
+
 /** What a host may say: what every conductor that is up understands. */
 const understood = ({ speakers }: ConductorDeps): Record<string, string> => ({
   [agent.topic]: speakers.everywhere(agent, 'conductor')() ?? agent.version,
+  [computeAgent.topic]: speakers.everywhere(computeAgent, 'conductor')() ?? computeAgent.version,
 })
 
 /** A host that speaks and hears nothing gets an event when that begins; its `host.up` comes with the hello of its next link. */
 async function recordDegraded(
   deps: ConductorDeps,
   ctx: Context,
-  { host, incarnation, reported }: { host: string; incarnation: string; reported: ServiceReport },
+  { service: binary, host, incarnation }: Owner,
+  reported: ServiceReport,
 ): Promise<void> {
   const now = alive(deps)
   await change(deps, async (db, note) => {
@@ -129,12 +143,13 @@ async function recordDegraded(
 export async function bye(
   deps: ConductorDeps,
   ctx: Context,
-  { host, incarnation }: Args<typeof agent, 'bye'>,
+  owner: Args<typeof agent, 'bye'>,
 ): Promise<Result<typeof agent, 'bye'>> {
   const now = alive(deps)
+  const { service: binary, host, incarnation } = owner
   await change(deps, async (db, note) => {
     if (!(await dismissService(db, { binary, host, incarnation }, now))) return
-    await dropLeases(db, { host, incarnation }, now.now)
+    await dropLeases(db, owner, now.now)
     note({ at: now.now, type: 'host.down', host, requestId: ctx.requestId, projectId: ctx.projectId })
   })
   return {}

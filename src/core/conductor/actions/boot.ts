@@ -1,5 +1,6 @@
 import type { conductor } from '../../contracts/conductor.ts'
 import type { Context } from '../../model/context.ts'
+import { kindOf } from '../../model/operation.ts'
 import type { Args, Result } from '../../rpc/contract.ts'
 import type { ConductorDeps } from '../deps.ts'
 import { planOf } from '../operations/plan.ts'
@@ -22,6 +23,7 @@ export async function bootDryRun(
     ...(availabilityZone === undefined ? {} : { availabilityZone }),
     ...(forcedHost === undefined ? {} : { forcedHost }),
     excluded: [],
+    needs: kindOf('boot').since,
   })
   return { decision, image: image.name, flavor: flavor.name }
 }

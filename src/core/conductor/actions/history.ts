@@ -4,11 +4,10 @@ import type { Context } from '../../model/context.ts'
 import type { Args, Result } from '../../rpc/contract.ts'
 import { listEvents } from '../../store/events.ts'
 import { resolveInstance } from '../../store/instances.ts'
-import { listOperations, toOperation } from '../../store/operations.ts'
+import { legsOfOperation } from '../../store/legs.ts'
+import { fullOperation, listOperations } from '../../store/operations.ts'
 import type { ConductorDeps } from '../deps.ts'
-import { scopeOf } from '../operations/begin.ts'
-import { visibleOperation } from '../operations/cancel.ts'
-import { pageDefault } from './access.ts'
+import { pageDefault, scopeOf, visibleOperation } from './access.ts'
 
 /** Whose records a caller sees: an administrator everybody's. */
 const projectOf = (ctx: Context): string | undefined => (ctx.isAdmin ? undefined : ctx.projectId)
@@ -25,8 +24,8 @@ export async function operationList(
   ctx: Context,
   { instance, limit = pageDefault, ...filter }: Args<typeof conductor, 'operationList'>,
 ): Promise<Result<typeof conductor, 'operationList'>> {
-  const instanceId = instance === undefined ? undefined : await instanceIdOf(deps, ctx, instance)
-  return { operations: await listOperations(deps.db, { ...filter, limit, instanceId, projectId: projectOf(ctx) }) }
+  const subjectId = instance === undefined ? undefined : await instanceIdOf(deps, ctx, instance)
+  return { operations: await listOperations(deps.db, { ...filter, limit, subjectId, projectId: projectOf(ctx) }) }
 }
 
 /** One operation with its steps. `OperationNotFound`. */
@@ -35,7 +34,8 @@ export async function operationShow(
   ctx: Context,
   { operation }: Args<typeof conductor, 'operationShow'>,
 ): Promise<Operation> {
-  return toOperation(await visibleOperation(deps, ctx, operation))
+  const record = await visibleOperation(deps, ctx, operation)
+  return fullOperation(record, await legsOfOperation(deps.db, operation))
 }
 
 /** How many events one sees where nothing is said. */

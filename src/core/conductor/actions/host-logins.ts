@@ -6,7 +6,7 @@ import type { Args, Result } from '../../rpc/contract.ts'
 import { checkHost, lockHost, removeHost } from '../../store/hosts.ts'
 import { isServiceUp } from '../../store/services.ts'
 import type { ConductorDeps } from '../deps.ts'
-import { change } from '../operations/change.ts'
+import { change } from '../../operations/change.ts'
 import { alive, onlyAdmins } from './access.ts'
 
 /** `reply_compute.<host>.` and 32 digits are a queue's name, which has 255 bytes at most. */

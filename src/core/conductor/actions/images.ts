@@ -1,5 +1,5 @@
 import { fail, isFailure } from '../../base/errors.ts'
-import type { agent } from '../../contracts/agent.ts'
+import type { computeAgent } from '../../contracts/compute-agent.ts'
 import type { conductor } from '../../contracts/conductor.ts'
 import { type Image, type ImagePart, imageParts } from '../../contracts/shapes.ts'
 import { tx } from '../../db/tx.ts'
@@ -141,8 +141,8 @@ function own(ctx: Context, image: ImageRecord, action: string): void {
 /** A piece of an image file for a host; empty past its end. */
 export async function imageRead(
   { db, imageDir }: Deps,
-  { image, part, offset, length }: Args<typeof agent, 'imageRead'>,
-): Promise<Result<typeof agent, 'imageRead'>> {
+  { image, part, offset, length }: Args<typeof computeAgent, 'imageRead'>,
+): Promise<Result<typeof computeAgent, 'imageRead'>> {
   const file = await storedFile(db, image, part)
   const piece = file && (await readPiece(imageDir, file.sha256, { offset, length }))
   if (!piece) return fail('ImageNotFound', { id: `${image} (${part})` })

@@ -7,11 +7,11 @@ import type { Args, Result } from '../../rpc/contract.ts'
 import { decisionOn } from '../../store/decisions.ts'
 import { listDeleted } from '../../store/history.ts'
 import { listInstances, lockInstance, renameInstance, resolveInstance, summaryOf } from '../../store/instances.ts'
-import { latestOperation, openOperation, toOperationSummaryOf } from '../../store/operations.ts'
+import { legsOfOperation } from '../../store/legs.ts'
+import { latestPlaced, openOperation, summaryOfOperation } from '../../store/operations.ts'
 import type { ConductorDeps } from '../deps.ts'
-import { scopeOf } from '../operations/begin.ts'
-import { change, hostOf } from '../operations/change.ts'
-import { onlyAdmins, pageDefault } from './access.ts'
+import { change, hostOf } from '../../operations/change.ts'
+import { onlyAdmins, pageDefault, scopeOf } from './access.ts'
 
 /** The caller's instances, or everybody's for an administrator who asks so. */
 export async function instanceList(
@@ -33,7 +33,8 @@ export async function instanceShow(
   const instance = await resolveInstance(db, ref, scopeOf(ctx))
   const open = await openOperation(db, instance.id)
   if (!open) return instance
-  return { ...instance, task: kindOf(open.kind).task, operation: toOperationSummaryOf(open) }
+  const operation = summaryOfOperation(open, await legsOfOperation(db, open.id))
+  return { ...instance, task: kindOf(open.kind).task, operation }
 }
 
 /** Changes the name alone: it is the ids that everything else holds on to. */
@@ -108,7 +109,7 @@ export async function explain(
   const instance = await resolveInstance(db, ref, scopeOf(ctx))
   const [decision, operation, open] = await Promise.all([
     decisionOn(db, instance.id),
-    latestOperation(db, instance.id, 'boot'),
+    latestPlaced(db, instance.id),
     openOperation(db, instance.id),
   ])
   return {

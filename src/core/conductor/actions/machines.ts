@@ -12,7 +12,7 @@ import { countInstances, listInstances } from '../../store/instances.ts'
 import { countOperations } from '../../store/operations.ts'
 import { findService, listServices, serviceId, setService } from '../../store/services.ts'
 import type { ConductorDeps } from '../deps.ts'
-import { change } from '../operations/change.ts'
+import { change } from '../../operations/change.ts'
 import { alive, onlyAdmins, pageDefault } from './access.ts'
 
 type Deps = Pick<ConductorDeps, 'db' | 'clock' | 'options'>

@@ -1,234 +1,240 @@
-import { createHash } from 'node:crypto'
 import { assert, type Failure, fail } from '../../base/errors.ts'
+import { compute } from '../../contracts/compute.ts'
 import type { Begun } from '../../contracts/conductor.ts'
+import type { Begin, Beginnable, KindArgs } from '../../contracts/kinds.ts'
 import type { Instance } from '../../contracts/shapes.ts'
 import { isUniqueViolation } from '../../db/dialect.ts'
-import type { Db } from '../../db/open.ts'
 import type { Context } from '../../model/context.ts'
-import { kindOf, type OperationKind, verbBefore } from '../../model/operation.ts'
-import { archiveInstance } from '../../store/history.ts'
-import { lockInstance, resolveInstance, type Scope, settleInstance } from '../../store/instances.ts'
+import { deadlineMs, kindOf, type OperationKind, placedBy, stagesOf, verbBefore } from '../../model/operation.ts'
+import { beginOperations } from '../../operations/begin.ts'
+import { dispatchAll, dispatchOrFail } from '../../operations/dispatch.ts'
+import { endOperation } from '../../operations/end.ts'
+import { faultOf } from '../../operations/faults.ts'
+import { type Dispatch, lockOpen, type Transaction } from '../../operations/open.ts'
+import { failOperation } from '../../operations/undo.ts'
+import { understands } from '../../rpc/versions.ts'
+import { allocationsOf } from '../../store/allocations.ts'
+import { checkHost } from '../../store/hosts.ts'
+import { lockInstance, resolveInstance, settleInstance } from '../../store/instances.ts'
 import {
-  addOperations,
-  forgetKeys,
   type NewOperation,
   type OperationRecord,
   openOperation,
   operationsOfKey,
+  type Placing,
 } from '../../store/operations.ts'
+import { scopeOf } from '../actions/access.ts'
 import type { ConductorDeps } from '../deps.ts'
-import { about, change, hostOf, type Note } from './change.ts'
-import { tellOrHear } from './dispatch.ts'
-import { endOperation } from './end.ts'
-import { faultOf } from './faults.ts'
+import { begunUnder, keyOf } from './idempotency.ts'
+import { changeOperations } from './transaction.ts'
 
-/** What a caller sees: its project's, and everything where it is an administrator. */
-export const scopeOf = (ctx: Context): Scope => ({ projectId: ctx.projectId, all: ctx.isAdmin })
-
-/** A caller's idempotency key as rows keep it: unique to the project, and of one length. */
-export const keyOf = (ctx: Context, key: string): string =>
-  createHash('sha256')
-    .update(JSON.stringify([ctx.projectId, key]))
-    .digest('hex')
-
-/** The same key means the same request for a day. */
-export const keyMs = 86_400_000
-
-/** What is to be begun on which instance; `key` is as the caller gave it. */
-/** The operations that were begun under a key, while it lasts; what is older gives the key free. */
-export async function begunUnder(db: Db, key: string, now: number): Promise<OperationRecord[]> {
-  const begun = await operationsOfKey(db, key)
-  if (begun.every(({ createdAt }) => createdAt >= now - keyMs)) return begun
-  // Only now: MySQL locks all rows that an update looks at.
-  await forgetKeys(db, now - keyMs, key)
-  return []
+/** What is to be begun on which instance, with its names resolved; `key` is as the caller gave it. */
+export type Beginning = {
+  instanceId: string
+  kind: OperationKind
+  args: unknown
+  placing?: Placing | undefined
+  key?: string | undefined
+  retryOf?: string | undefined
 }
 
-export type Beginning = { instanceId: string; kind: OperationKind; args: unknown; key?: string; retryOf?: string }
+/** An operation that was begun; `dispatches` is what is owed if this very request has begun it. */
+type Started = { operation: Pick<OperationRecord, 'id' | 'subject'>; dispatches: Dispatch[] }
 
-/** An operation that was begun; `fresh` where this very request has done it, so that somebody must be told. */
-type Started = { operation: { id: string; instanceId: string; instanceName: string }; host?: string; fresh: boolean }
+/** Begins what a front end asks for, on the instance that it names. */
+export async function beginOn(deps: ConductorDeps, ctx: Context, request: Begin): Promise<Begun> {
+  const { instance: ref, kind, idempotencyKey: key } = request
+  // Before the name is looked up: a delete that is repeated finds no instance of that name any more.
+  const [before] = key === undefined ? [] : await operationsOfKey(deps.db, keyOf(ctx, key))
+  if (before?.kind === kind && (ref === before.subject.id || ref === before.subject.name)) return begunOf(before)
+  const instance = await resolveInstance(deps.db, ref, scopeOf(ctx))
+  const resolved = await resolve(deps, ctx, kind, (request.args ?? {}) as KindArgs<Beginnable>, instance)
+  return begin(deps, ctx, { instanceId: instance.id, kind, ...resolved, key })
+}
+
+/** What the caller said, checked, with names resolved, and what placing it has to heed. */
+async function resolve(
+  { db }: Pick<ConductorDeps, 'db'>,
+  ctx: Context,
+  kind: Beginnable,
+  args: KindArgs<Beginnable>,
+  instance: Instance,
+): Promise<Pick<Beginning, 'args' | 'placing'>> {
+  if (placedBy(kind) === undefined) return { args }
+  const host = (args as KindArgs<'migrate'>).host
+  if (host !== undefined) {
+    if (!ctx.isAdmin) fail('Forbidden', { what: 'Only administrators choose the host of an instance.' })
+    await checkHost(db, host)
+    if (host === instance.host)
+      fail('InvalidRequest', { what: `${instance.name} is on ${host} already.`, hint: 'Name another host, or none.' })
+  }
+  return { args, placing: { excluded: [], faults: [], ...(host === undefined ? {} : { forced: host }) } }
+}
 
 /**
- * Begins an operation on an instance that exists: checks and writes the row in one transaction, then tells the host.
- * `InstanceBusy`, `InstanceInvalidState`; `HostUnreachable` where the host has no consumer and the kind does not wait for
- * it: the operation has failed then.
+ * Begins an operation on an instance that exists: checks and writes the rows in one transaction, then tells the executor of
+ * its first leg. `InstanceBusy`, `InstanceInvalidState`; `UnsupportedVersion` if a host that it needs does not know the
+ * kind; `HostUnreachable` if nobody listens and the kind does not wait: the operation has failed then.
  */
 export async function begin(deps: ConductorDeps, ctx: Context, beginning: Beginning): Promise<Begun> {
-  const started = await start(deps, ctx, beginning)
-  const { operation, host } = started
-  const begun = { operation: operation.id, instance: { id: operation.instanceId, name: operation.instanceName } }
-  if (!started.fresh) return begun
-  const { kind } = beginning
-  const unheard = await tellOrHear(deps, ctx, { id: operation.id, kind, host })
-  if (unheard && kindOf(kind).unreachable === 'fail') {
-    if (await failUnheard(deps, operation.id, operation.instanceId, unheard)) throw unheard
-  } else if (unheard) deps.log.info({ operation: operation.id, host }, 'waits for its host to come back')
-  return begun
+  const { operation, dispatches } = await start(deps, ctx, beginning)
+  const [first, ...others] = dispatches
+  if (first) {
+    await dispatchAll(deps, ctx, others)
+    const unheard = await dispatchOrFail(deps, ctx, first)
+    if (unheard && kindOf(beginning.kind).unreachable === 'fail') {
+      if (await failUnheard(deps, operation.id, unheard)) throw unheard
+    } else if (unheard) deps.log.info({ ...first }, 'waits for its host to return')
+  }
+  return begunOf(operation)
 }
 
+const begunOf = ({ id, subject }: Pick<OperationRecord, 'id' | 'subject'>): Begun => ({
+  operation: id,
+  instance: { id: subject.id, name: subject.name },
+})
+
 async function start(deps: ConductorDeps, ctx: Context, beginning: Beginning): Promise<Started> {
+  const { instanceId, kind } = beginning
   const key = beginning.key === undefined ? undefined : keyOf(ctx, beginning.key)
   const now = deps.clock.now()
+  const before = (db = deps.db) =>
+    key === undefined
+      ? undefined
+      : begunUnder(db, key, { kind, now, matches: ({ subject }) => subject.id === instanceId })
   try {
-    return await change(deps, async (db, note) => {
+    return await changeOperations(deps, async (t) => {
       // Locked before the key is looked up: the same request at the same moment waits here, and then finds this one.
-      if (key !== undefined) await lockInstance(db, beginning.instanceId)
-      const before = key === undefined ? undefined : await beganBefore(db, key, beginning, now)
-      return before ?? (await startNow(deps, ctx, db, note, { ...beginning, key }, now))
+      const instance = await lockInstance(t.db, instanceId)
+      const [begun] = (await before(t.db)) ?? []
+      if (begun) return { operation: begun, dispatches: [] }
+      if (!instance) return fail('InstanceNotFound', { id: instanceId })
+      return startNow(deps, ctx, t, instance, { ...beginning, key })
     })
   } catch (e) {
     if (!isUniqueViolation(e)) throw e
     // Somebody else has begun one meanwhile: under the same key it is ours, else the instance is busy now.
-    const before = key === undefined ? undefined : await beganBefore(deps.db, key, beginning, now)
-    if (before) return before
-    const open = await openOperation(deps.db, beginning.instanceId)
+    const [begun] = (await before()) ?? []
+    if (begun) return { operation: begun, dispatches: [] }
+    const open = await openOperation(deps.db, instanceId)
     if (!open) throw e
-    fail('InstanceBusy', { name: open.instanceName, task: kindOf(open.kind).task, operation: open.id })
+    fail('InstanceBusy', { name: open.subject.name, task: kindOf(open.kind).task, operation: open.id })
   }
 }
 
-async function beganBefore(
-  db: Db,
-  key: string,
-  { kind, instanceId }: Beginning,
-  now: number,
-): Promise<Started | undefined> {
-  const [first] = await begunUnder(db, key, now)
-  if (!first) return undefined
-  if (first.kind !== kind || first.instanceId !== instanceId)
-    fail('InvalidRequest', {
-      what: `This idempotency key has begun another request: ${first.kind} ${first.instanceName}.`,
-    })
-  return { operation: first, fresh: false }
-}
-
-type Start = Omit<Beginning, 'key'> & { key: string | undefined }
-
 async function startNow(
-  { ids }: ConductorDeps,
+  deps: ConductorDeps,
   ctx: Context,
-  db: Db,
-  note: (event: Note) => void,
-  { instanceId, kind, args, key, retryOf }: Start,
-  now: number,
+  t: Transaction,
+  seen: Instance,
+  { instanceId, kind, args, placing, key, retryOf }: Beginning,
 ): Promise<Started> {
-  let instance = await lockInstance(db, instanceId)
-  if (!instance) fail('InstanceNotFound', { id: instanceId })
-  const open = await openOperation(db, instanceId, { lock: true })
-  if (open?.kind === 'delete' && kind === 'delete') return { operation: open, fresh: false }
-  check(instance, kind, open)
-  // Delete comes before everything else: what runs is over now, and its host will hear so at its next step.
-  if (open) instance = await preempt(db, note, open, now)
-  const host = instance.host
-  const over = kind === 'delete' && host === undefined
+  const { preempts, onFailure } = kindOf(kind)
+  const open = await openOperation(t.db, instanceId, { lock: true })
+  if (open && open.kind === kind && preempts) return { operation: open, dispatches: [] }
+  check(seen, kind, open)
+  // Whatever runs is over now, and its hosts hear so at their next step.
+  const instance = open ? await preempt(t, open) : seen
+  await checkVersions(deps, t, instance, kind)
   const operation: NewOperation = {
-    id: ids.uuid(),
-    instanceId,
-    instanceName: instance.name,
+    id: deps.ids.uuid(),
+    subject: { kind: 'instance', id: instanceId, name: instance.name },
     projectId: instance.projectId,
     userId: ctx.userId,
     kind,
     args,
+    placing,
     requestId: ctx.requestId,
     idempotencyKey: key === undefined ? undefined : `${key}:0`,
-    state: over ? 'succeeded' : 'queued',
-    host,
-    deadline: now + kindOf(kind).deadlineSeconds * 1000,
+    before: instance.status,
+    deadline: t.now + deadlineMs(kind, instance.size),
     retryOf,
-    createdAt: now,
+    createdAt: t.now,
   }
-  await addOperations(db, [operation])
-  const event = (phase: 'start' | 'end', state: 'queued' | 'succeeded'): Note => ({
-    ...about(operation, now),
-    ...hostOf(instance),
-    type: `instance.${kindOf(kind).event}.${phase}`,
-    operation: { kind, state, attempt: 0 },
-  })
-  if (kind === 'boot') await settleInstance(db, instanceId, { state: 'BUILD', fault: null }, now)
-  note({ ...event('start', 'queued'), status: kind === 'boot' ? 'BUILD' : instance.status })
-  if (!over) return { operation, fresh: true, ...(host === undefined ? {} : { host }) }
-  // It was never placed, so no host has anything of it: it goes right here.
-  await archiveInstance(db, instance, now)
-  note(event('end', 'succeeded'))
-  return { operation, fresh: false }
+  // It is built again, from nothing.
+  if (onFailure === 'ERROR') {
+    await settleInstance(t.db, instanceId, { state: 'BUILD', fault: null }, t.now)
+    operation.before = 'BUILD'
+  }
+  return { operation, dispatches: await beginOperations(t, [operation]) }
 }
 
 /** Whether this may begin now. */
 function check(instance: Instance, kind: OperationKind, open: OperationRecord | undefined): void {
   const { name, status } = instance
-  if (open && kind !== 'delete') fail('InstanceBusy', { name, task: kindOf(open.kind).task, operation: open.id })
-  // A boot that fails takes its disk with it; one that came up once has a disk that somebody may want.
-  if (kind === 'boot' && instance.launchedAt !== undefined)
+  const { from, first, preempts } = kindOf(kind)
+  if (open && !preempts) fail('InstanceBusy', { name, task: kindOf(open.kind).task, operation: open.id })
+  // What failed at the first time takes its disk with it; an instance that came up once has a disk that somebody may want.
+  if (first && instance.launchedAt !== undefined)
     fail('InvalidRequest', {
-      what: `${name} has run since: its boot cannot be done again.`,
-      hint: `Start it anew: nova reboot --hard ${name}`,
+      what: `${name} has run since: its ${kind} cannot be repeated.`,
+      hint: `Start it again: nova reboot --hard ${name}`,
     })
-  const { from } = kindOf(kind)
   if (!from.includes(status)) {
-    const first = verbBefore(kind, status)
-    const verb = kind === 'reboot-hard' ? 'reboot' : kind
-    fail('InstanceInvalidState', { name, state: status, verb, allowed: [...from], ...(first ? { first } : {}) })
+    const before = verbBefore(kind, status)
+    const verb = kind.replace(/-hard$/, '')
+    fail('InstanceInvalidState', { name, state: status, verb, allowed: [...from], ...(before ? { first: before } : {}) })
   }
-  if (instance.host === undefined && kind !== 'delete' && kind !== 'boot')
+  const needsHost = stagesOf(kind).some(({ legs }) => legs.some(({ at }) => at === 'host' || at === 'source'))
+  if (instance.host === undefined && needsHost && !first)
     fail('InvalidRequest', {
       what: `Cannot ${kind} ${name}: it has never been on a host.`,
-      hint: 'Try its boot again: nova operation retry; or remove it: nova delete',
+      hint: 'Repeat its boot: nova operation retry; or remove it: nova delete',
     })
 }
 
-async function preempt(db: Db, note: (event: Note) => void, open: OperationRecord, now: number): Promise<Instance> {
-  const fault = faultOf(
-    'OperationCancelled',
-    { id: open.id, ...(open.step === undefined ? {} : { step: open.step }) },
-    now,
-  )
+/** Hosts that the operation needs and that do not know its kind: said now, and not by a deadline. `UnsupportedVersion`. */
+async function checkVersions(
+  { speakers }: Pick<ConductorDeps, 'speakers'>,
+  t: Transaction,
+  instance: Instance,
+  kind: OperationKind,
+): Promise<void> {
+  const { since } = kindOf(kind)
+  const hosts = stagesOf(kind).some(({ legs }) => legs.some(({ at }) => at === 'holders'))
+    ? (await allocationsOf(t.db, instance.id)).map(({ host }) => host)
+    : instance.host === undefined
+      ? []
+      : [instance.host]
+  for (const host of hosts) {
+    const speaks = speakers.on(compute, 'compute', host)()
+    if (speaks !== undefined && !understands(speaks, since))
+      fail('UnsupportedVersion', {
+        topic: `compute.${host}`,
+        version: since,
+        supported: speaks,
+        what: `"${kind}" on ${host}`,
+      })
+  }
+}
+
+/** Ends what is open, and answers with the instance as it is then. */
+async function preempt(t: Transaction, open: OperationRecord): Promise<Instance> {
+  const { id, subject, step } = open
+  const fault = faultOf('OperationCancelled', { id, ...(step === undefined ? {} : { step }) }, t.now)
   const message = `${fault.message.slice(0, -1)}: its instance is being deleted.`
-  const ended = await endOperation(db, note, open, {
-    outcome: { state: 'cancelled', fault: { ...fault, message } },
-    by: 'anyone',
-    now,
-  })
-  const instance = await lockInstance(db, open.instanceId)
+  const operation = await lockOpen(t.db, id)
+  const ended =
+    operation && (await endOperation(t, operation, { state: 'cancelled', fault: { ...fault, message } }))
+  const instance = await lockInstance(t.db, subject.id)
   assert(ended && instance, 'an open operation that is locked can be closed')
   return instance
 }
 
-/** Nobody heard of the operation: it fails. False where somebody has claimed it all the same. */
-async function failUnheard(
+/** Nobody heard of the operation: it fails. False if somebody has claimed it all the same. */
+export async function failUnheard(
   deps: ConductorDeps,
-  operationId: string,
-  instanceId: string,
+  id: string,
   unheard: Failure<'HostUnreachable'>,
 ): Promise<boolean> {
-  const now = deps.clock.now()
-  return change(deps, async (db, note) => {
-    const open = await openOperation(db, instanceId)
-    if (open?.id !== operationId) return false
-    const fault = faultOf('HostUnreachable', unheard.params, now, open.host)
-    return endOperation(db, note, open, { outcome: { state: 'failed', fault }, by: 'queued', now })
+  const { maxAttempts } = deps.options
+  return changeOperations(deps, async (t) => {
+    const operation = await lockOpen(t.db, id)
+    if (!operation || operation.legs.some(({ attempt }) => attempt > 0)) return false
+    const host = operation.legs.find(({ host }) => host !== '')?.host
+    const fault = faultOf('HostUnreachable', unheard.params, t.now, host)
+    await failOperation(t, operation, fault, { attempts: maxAttempts })
+    return true
   })
 }
 
-/** Begins what a face asks for, on the instance that it names. */
-export async function beginOn(
-  deps: ConductorDeps,
-  ctx: Context,
-  {
-    instance: ref,
-    kind,
-    idempotencyKey,
-  }: { instance: string; kind: OperationKind; idempotencyKey?: string | undefined },
-): Promise<Begun> {
-  // Before the name is looked up: a delete that is repeated finds no instance of that name any more.
-  const [before] = idempotencyKey === undefined ? [] : await operationsOfKey(deps.db, keyOf(ctx, idempotencyKey))
-  if (before?.kind === kind && (ref === before.instanceId || ref === before.instanceName))
-    return { operation: before.id, instance: { id: before.instanceId, name: before.instanceName } }
-  const instance = await resolveInstance(deps.db, ref, scopeOf(ctx))
-  return begin(deps, ctx, {
-    instanceId: instance.id,
-    kind,
-    args: {},
-    ...(idempotencyKey === undefined ? {} : { key: idempotencyKey }),
-  })
-}

@@ -1,20 +1,22 @@
-import { type Failure, fail, isFailure } from '../../base/errors.ts'
+import { mapConcurrent } from '../../base/concurrency.ts'
+import { type Failure, isFailure } from '../../base/errors.ts'
 import type { Begun, BootRequest, conductor } from '../../contracts/conductor.ts'
+import { type ResolvedArgs, resolvedArgs } from '../../contracts/kinds.ts'
 import { isUniqueViolation } from '../../db/dialect.ts'
-import type { Db } from '../../db/open.ts'
 import type { Context } from '../../model/context.ts'
-import { kindOf } from '../../model/operation.ts'
+import { deadlineMs } from '../../model/operation.ts'
+import { beginOperations } from '../../operations/begin.ts'
+import { about } from '../../operations/change.ts'
+import { dispatchAll, dispatchOrFail } from '../../operations/dispatch.ts'
+import { type Dispatch, lockOpen } from '../../operations/open.ts'
 import type { Result } from '../../rpc/contract.ts'
-import { addInstances, type NewInstance } from '../../store/instances.ts'
-import { addOperations, type NewOperation } from '../../store/operations.ts'
-import type { BootArgs } from '../../store/placement.ts'
-import { removeQueuedBoot } from '../../store/transitions.ts'
+import { addInstances, type NewInstance, removeInstance } from '../../store/instances.ts'
+import { type NewOperation, removeOperation } from '../../store/operations.ts'
 import type { ConductorDeps } from '../deps.ts'
-import { begunUnder, keyOf } from './begin.ts'
-import { about, change } from './change.ts'
-import { tell, tellOrHear } from './dispatch.ts'
+import { begunUnder, keyOf } from './idempotency.ts'
 import { type Plan, planOf } from './plan.ts'
 import { checkQuota } from './quota.ts'
+import { changeOperations } from './transaction.ts'
 
 type Booted = Result<typeof conductor, 'boot'>
 
@@ -23,8 +25,8 @@ type Pair = { instance: NewInstance; operation: NewOperation }
 
 /**
  * Begins the life of one or several instances: quota, instances and operations in one transaction, then the scheduler is
- * told. Where no scheduler listens, nothing is left behind and the caller hears `HostUnreachable`. The same idempotency
- * key within a day gives the first answer again.
+ * told. If no scheduler listens, nothing is left behind and the caller hears `HostUnreachable`. The same idempotency key
+ * within a day gives the first answer again.
  */
 export async function boot(deps: ConductorDeps, ctx: Context, request: BootRequest): Promise<Booted> {
   const key = request.idempotencyKey === undefined ? undefined : keyOf(ctx, request.idempotencyKey)
@@ -34,7 +36,7 @@ export async function boot(deps: ConductorDeps, ctx: Context, request: BootReque
   const now = deps.clock.now()
   const pairs = pairsOf(deps, ctx, request, { plan, key, now })
   try {
-    await write(deps, ctx, pairs, plan, now)
+    await write(deps, ctx, pairs, plan)
   } catch (e) {
     // The same request at the same moment: the other one was first, and may have taken the last of the quota.
     const met = isUniqueViolation(e) || isFailure(e, 'QuotaExceeded')
@@ -43,24 +45,20 @@ export async function boot(deps: ConductorDeps, ctx: Context, request: BootReque
     throw e
   }
   await sendOut(deps, ctx, pairs)
-  return { begun: pairs.map(begunOf), image: plan.image.name, flavor: plan.flavor.name }
+  return { begun: pairs.map(({ operation }) => begunOf(operation)), image: plan.image.name, flavor: plan.flavor.name }
 }
 
-const begunOf = ({ operation }: { operation: Pick<NewOperation, 'id' | 'instanceId' | 'instanceName'> }): Begun => ({
-  operation: operation.id,
-  instance: { id: operation.instanceId, name: operation.instanceName },
+const begunOf = ({ id, subject }: Pick<NewOperation, 'id' | 'subject'>): Begun => ({
+  operation: id,
+  instance: { id: subject.id, name: subject.name },
 })
 
 async function bootedBefore({ db, clock }: ConductorDeps, key: string): Promise<Booted | undefined> {
-  const operations = await begunUnder(db, key, clock.now())
+  const operations = await begunUnder(db, key, { kind: 'boot', now: clock.now() })
   const [first] = operations
   if (!first) return undefined
-  if (first.kind !== 'boot')
-    fail('InvalidRequest', {
-      what: `This idempotency key has begun another request: ${first.kind} ${first.instanceName}.`,
-    })
-  const { image, flavor } = first.args as BootArgs
-  return { begun: operations.map((operation) => begunOf({ operation })), image, flavor }
+  const { image, flavor } = resolvedArgs.boot.parse(first.args)
+  return { begun: operations.map(begunOf), image, flavor }
 }
 
 function pairsOf(
@@ -69,26 +67,22 @@ function pairsOf(
   request: BootRequest,
   { plan, key, now }: { plan: Plan; key: string | undefined; now: number },
 ): Pair[] {
-  const { image, flavor, names } = plan
-  const args: BootArgs = {
-    image: image.name,
-    flavor: flavor.name,
-    excluded: [],
-    faults: [],
-    forced: plan.forcedHost !== undefined,
-  }
+  const { image, flavor, names, forcedHost } = plan
+  const args: ResolvedArgs<'boot'> = { image: image.name, flavor: flavor.name }
+  const placing = { excluded: [], faults: [], ...(forcedHost === undefined ? {} : { forced: forcedHost }) }
+  const size = { vcpus: flavor.vcpus, memoryMb: flavor.memoryMb, diskGb: flavor.diskGb }
   return names.map((name, i) => {
     const instance: NewInstance = {
       id: ids.uuid(),
       name,
       projectId: ctx.projectId,
       userId: ctx.userId,
+      flavorId: flavor.id,
       flavor: flavor.name,
       imageId: image.id,
       image: image.name,
-      size: { vcpus: flavor.vcpus, memoryMb: flavor.memoryMb, diskGb: flavor.diskGb },
+      size,
       availabilityZone: plan.availabilityZone,
-      forcedHost: plan.forcedHost,
       description: request.description,
       metadata: request.metadata ?? {},
       hints: plan.hints,
@@ -98,46 +92,34 @@ function pairsOf(
     }
     const operation: NewOperation = {
       id: ids.uuid(),
-      instanceId: instance.id,
-      instanceName: name,
+      subject: { kind: 'instance', id: instance.id, name },
       projectId: ctx.projectId,
       userId: ctx.userId,
       kind: 'boot',
       args,
+      placing,
       requestId: ctx.requestId,
       idempotencyKey: key === undefined ? undefined : `${key}:${i}`,
-      state: 'queued',
-      deadline: now + kindOf('boot').deadlineSeconds * 1000,
+      before: 'BUILD',
+      deadline: now + deadlineMs('boot', size),
       createdAt: now,
     }
     return { instance, operation }
   })
 }
 
-async function write(
-  deps: ConductorDeps,
-  ctx: Context,
-  pairs: readonly Pair[],
-  { flavor }: Plan,
-  now: number,
-): Promise<void> {
-  await change(deps, async (db: Db, note) => {
-    await checkQuota(db, ctx.projectId, { count: pairs.length, size: flavor, quota: deps.options.quota, now })
+async function write(deps: ConductorDeps, ctx: Context, pairs: readonly Pair[], { flavor }: Plan): Promise<void> {
+  await changeOperations(deps, async (t) => {
+    const { quota } = deps.options
+    await checkQuota(t.db, ctx.projectId, { count: pairs.length, size: flavor, quota, now: t.now })
     await addInstances(
-      db,
+      t.db,
       pairs.map(({ instance }) => instance),
     )
-    await addOperations(
-      db,
+    await beginOperations(
+      t,
       pairs.map(({ operation }) => operation),
     )
-    for (const { operation } of pairs)
-      note({
-        ...about(operation, now),
-        type: 'instance.create.start',
-        operation: { kind: 'boot', state: 'queued', attempt: 0 },
-        status: 'BUILD',
-      })
   })
 }
 
@@ -146,19 +128,12 @@ const atOnce = 50
 
 /** The first message finds out whether a scheduler listens; what becomes of the others is the sweeper's to see to. */
 async function sendOut(deps: ConductorDeps, ctx: Context, pairs: readonly Pair[]): Promise<void> {
-  const [first, ...others] = pairs.map(({ operation: { id, kind } }) => ({ id, kind, host: undefined }))
-  const unheard = first && (await tellOrHear(deps, ctx, first))
+  const [first, ...others] = pairs.map(
+    ({ operation: { id } }): Dispatch => ({ operation: id, service: 'scheduler', host: '' }),
+  )
+  const unheard = first && (await dispatchOrFail(deps, ctx, first))
   if (unheard) return takeBack(deps, pairs, unheard)
-  for (let start = 0; start < others.length; start += atOnce)
-    await Promise.all(
-      others
-        .slice(start, start + atOnce)
-        .map((message) =>
-          tell(deps, ctx, message).catch((e) =>
-            deps.log.warn({ operation: message.id, err: e }, 'the sweeper will tell'),
-          ),
-        ),
-    )
+  await mapConcurrent(others, atOnce, (message) => dispatchAll(deps, ctx, [message]))
 }
 
 /** Nothing was begun: the rows go again, unless a scheduler has found them all the same. */
@@ -167,12 +142,17 @@ async function takeBack(
   pairs: readonly Pair[],
   unheard: Failure<'HostUnreachable'>,
 ): Promise<void> {
-  const now = deps.clock.now()
-  const left = await change(deps, async (db, note) => {
+  const left = await changeOperations(deps, async (t) => {
     let left = 0
     for (const { operation } of pairs) {
-      if (!(await removeQueuedBoot(db, operation))) left++
-      else note({ ...about(operation, now), type: 'instance.create.error', message: unheard.message })
+      const open = await lockOpen(t.db, operation.id)
+      if (open?.instance?.host !== undefined || !open?.legs.every(({ host }) => host === '')) {
+        left++
+        continue
+      }
+      await removeOperation(t.db, operation.id)
+      await removeInstance(t.db, operation.subject.id)
+      t.note({ ...about(operation, t.now), type: 'instance.create.error', message: unheard.message })
     }
     return left
   })

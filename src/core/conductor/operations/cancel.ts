@@ -1,59 +1,56 @@
 import { fail } from '../../base/errors.ts'
 import type { OperationSummary } from '../../contracts/shapes.ts'
 import type { Context } from '../../model/context.ts'
-import { isOpen } from '../../model/operation.ts'
-import { findOperation, type OperationRecord, toOperationSummaryOf } from '../../store/operations.ts'
-import { requestCancel } from '../../store/transitions.ts'
+import { isOpen, stagesOf } from '../../model/operation.ts'
+import { about, announce } from '../../operations/change.ts'
+import { dispatchAll } from '../../operations/dispatch.ts'
+import { faultOf } from '../../operations/faults.ts'
+import { lockOpen, type OpenOperation, type Transaction } from '../../operations/open.ts'
+import { failOperation } from '../../operations/undo.ts'
+import { legsOfOperation } from '../../store/legs.ts'
+import { changeOperation, summaryOfOperation } from '../../store/operations.ts'
+import { visibleOperation } from '../actions/access.ts'
 import type { ConductorDeps } from '../deps.ts'
-import { scopeOf } from './begin.ts'
-import { about, announce, change } from './change.ts'
-import { endOperation } from './end.ts'
-import { faultOf } from './faults.ts'
-
-/** The operation, if it is the caller's to see. `OperationNotFound`. */
-export async function visibleOperation(
-  { db }: Pick<ConductorDeps, 'db'>,
-  ctx: Context,
-  id: string,
-): Promise<OperationRecord> {
-  const operation = await findOperation(db, id)
-  const { projectId, all } = scopeOf(ctx)
-  if (!operation || !(all || operation.projectId === projectId)) return fail('OperationNotFound', { id })
-  return operation
-}
+import { changeOperations } from './transaction.ts'
 
 /**
- * Ends an operation before its time: one that waits at once; one that runs at its next step, where its host hears of it.
- * `OperationNotOpen` where it is over.
+ * Ends an operation before its time, and has undone what was done: at once if nobody carries it out at the moment, else at
+ * the next step of its executor. `OperationNotOpen` if it is over; `InvalidRequest` if there is no way back.
  */
 export async function cancel(deps: ConductorDeps, ctx: Context, id: string): Promise<OperationSummary> {
-  // It may be claimed, or be placed, between our look and our write: then it is looked at again.
-  for (;;) {
-    const operation = await visibleOperation(deps, ctx, id)
-    if (!isOpen(operation.state)) fail('OperationNotOpen', { id, state: operation.state, verb: 'cancel' })
-    const done = operation.state === 'queued' ? await cancelQueued(deps, operation) : await askOwner(deps, operation)
-    if (done) return toOperationSummaryOf(await visibleOperation(deps, ctx, id))
+  const { state } = await visibleOperation(deps, ctx, id)
+  if (!isOpen(state)) fail('OperationNotOpen', { id, state, verb: 'cancel' })
+  const dispatches = await changeOperations(deps, async (t) => {
+    const operation = await lockOpen(t.db, id)
+    return operation && !operation.undoing ? cancelNow(deps, t, operation) : []
+  })
+  await dispatchAll(deps, ctx, dispatches)
+  const [operation, legs] = await Promise.all([visibleOperation(deps, ctx, id), legsOfOperation(deps.db, id)])
+  return summaryOfOperation(operation, legs)
+}
+
+async function cancelNow(deps: ConductorDeps, t: Transaction, operation: OpenOperation) {
+  const { id, kind, stage, legs } = operation
+  if (stagesOf(kind)[stage]?.final)
+    fail('InvalidRequest', {
+      what: `Operation ${id} cannot be cancelled any more: all but its last step is done.`,
+      hint: `Wait for it: nova operation follow ${id}`,
+    })
+  const running = legs.find(({ state }) => state === 'running')
+  if (!running) {
+    const step = legs.flatMap((leg) => leg.steps).at(-1)?.name
+    const fault = faultOf('OperationCancelled', { id, ...(step === undefined ? {} : { step }) }, t.now)
+    return (await failOperation(t, operation, fault, { attempts: deps.options.maxAttempts })).dispatches
   }
-}
-
-async function cancelQueued(deps: ConductorDeps, operation: OperationRecord): Promise<boolean> {
-  const { id, step } = operation
-  const now = deps.clock.now()
-  const fault = faultOf('OperationCancelled', { id, ...(step === undefined ? {} : { step }) }, now)
-  return change(deps, (db, note) =>
-    endOperation(db, note, operation, { outcome: { state: 'cancelled', fault }, by: 'queued', now }),
-  )
-}
-
-async function askOwner(deps: ConductorDeps, operation: OperationRecord): Promise<boolean> {
-  const { id, kind, state, attempt, step, host } = operation
-  if (!(await requestCancel(deps.db, id))) return false
+  await changeOperation(t.db, id, { cancelRequested: true })
+  const { attempt, step, host } = running
+  // Whoever carries it out hears at the next step or heartbeat; this is for those who watch.
   announce(deps, {
     id: 0,
-    ...about(operation, deps.clock.now()),
+    ...about(operation, t.now),
     type: 'operation.cancel',
-    ...(host === undefined ? {} : { host }),
-    operation: { kind, state, attempt, ...(step === undefined ? {} : { step }) },
+    host,
+    operation: { kind, state: operation.state, attempt, ...(step === undefined ? {} : { step }) },
   })
-  return true
+  return []
 }

@@ -1,82 +1,131 @@
-import { assert, fail } from '../../base/errors.ts'
+import { fail } from '../../base/errors.ts'
 import type { agent } from '../../contracts/agent.ts'
 import type { Fault } from '../../contracts/shapes.ts'
 import type { Context } from '../../model/context.ts'
-import type { PowerState } from '../../model/instance.ts'
-import { isOpen } from '../../model/operation.ts'
+import { isOpen, stagesOf } from '../../model/operation.ts'
+import { openStage } from '../../operations/advance.ts'
+import { about } from '../../operations/change.ts'
+import { dispatchAll } from '../../operations/dispatch.ts'
+import { faultOf } from '../../operations/faults.ts'
+import { type Dispatch, lockOpen, type OpenOperation, type Transaction } from '../../operations/open.ts'
+import { continueUndo, failOperation, leaveSilentLeg, legStopped, stepsToUndo, type Undoing } from '../../operations/undo.ts'
 import type { Args, Result } from '../../rpc/contract.ts'
-import { noteHostFailure } from '../../store/hosts.ts'
-import { findOperation, type OperationRecord } from '../../store/operations.ts'
-import type { Owner } from '../../store/transitions.ts'
+import { release, residueOn } from '../../store/allocations.ts'
+import { settleInstance } from '../../store/instances.ts'
+import { idleLeg, type Leg, type Owner } from '../../store/legs.ts'
+import { findOperation } from '../../store/operations.ts'
 import type { ConductorDeps } from '../deps.ts'
-import { change } from './change.ts'
-import { endOperation, type Outcome } from './end.ts'
-import { faultOf, isOfTheHost } from './faults.ts'
 import { observe } from './observe.ts'
-import { goesElsewhere, reschedule } from './reschedule.ts'
+import { changeOperations } from './transaction.ts'
+
+type Finish = Args<typeof agent, 'finish'>
 
 /**
- * The end of an operation as its host tells it: as asked, taken back, or with a fault. A boot that failed for a reason of
- * the host's is tried on another. Said twice it is harmless; `OperationLost` where it is not this host's any more.
+ * The end of a leg as its host tells it: done, undone, cancelled, or with a fault. Hands the operation over to whoever is
+ * next, or ends it; in the transaction that records it. Said twice it is harmless; `OperationLost` if the leg is not this
+ * host's any more.
  */
-export async function finish(
-  deps: ConductorDeps,
-  ctx: Context,
-  { host, incarnation, operation: id, power, fault, cancelled }: Args<typeof agent, 'finish'>,
-): Promise<Result<typeof agent, 'finish'>> {
-  const owner = { host, incarnation }
-  const operation = await findOperation(deps.db, id)
-  if (!operation) return fail('OperationLost', { id, why: 'there is no such operation' })
-  if (!isOpen(operation.state)) return tooLate(deps, ctx, operation, { ...owner, power })
-  if (operation.host !== host || operation.incarnation !== incarnation)
-    return fail('OperationLost', { id, why: `${operation.host ?? 'nobody'} has it now` })
-  const now = deps.clock.now()
-  const wrong = wrongWith(operation, { fault, cancelled, host, now })
-  // Only when nothing of it is left there: an instance never has two running copies.
-  if (wrong && !wrong.cancelled && power === 'NOSTATE' && goesElsewhere(deps, operation, wrong.fault, now)) {
-    if (await reschedule(deps, ctx, operation, { owner, fault: wrong.fault })) return {}
-  }
-  const outcome: Outcome = wrong
-    ? { state: wrong.cancelled ? 'cancelled' : 'failed', fault: wrong.fault, power }
-    : { state: 'succeeded', power }
-  const ended = await change(deps, async (db, note) => {
-    const ended = await endOperation(db, note, operation, { outcome, by: owner, now })
-    // Schedulers prefer other hosts for a while.
-    if (ended && outcome.state === 'failed' && operation.kind === 'boot' && isOfTheHost(outcome.fault))
-      await noteHostFailure(db, host, now)
-    return ended
+export async function finish(deps: ConductorDeps, ctx: Context, said: Finish): Promise<Result<typeof agent, 'finish'>> {
+  const { operation: id, service, host, incarnation, power } = said
+  const owner: Owner = { service, host, incarnation }
+  const next = await changeOperations(deps, async (t): Promise<Undoing | undefined> => {
+    const operation = await lockOpen(t.db, id)
+    const leg = operation?.legs.find((leg) => leg.service === service && leg.host === host)
+    if (!operation || !leg) return undefined
+    const holds = leg.incarnation === incarnation && (leg.state === 'running' || leg.state === 'undo-running')
+    // Its answer was lost: the leg is done, or waits for its next turn.
+    if (!holds && leg.state === 'idle') return { dispatches: [], undo: [] }
+    if (!holds) fail('OperationLost', { id, why: `${leg.incarnation ? 'another life of the host' : 'nobody'} has it now` })
+    await keepPower(t, operation, leg, power)
+    return finishLeg(deps, t, operation, { leg, owner, said })
   })
-  if (ended) return {}
-  const current = await findOperation(deps.db, id)
-  assert(current, 'operations are not removed while they are young')
-  if (isOpen(current.state)) return fail('OperationLost', { id, why: `${current.host ?? 'nobody'} has it now` })
-  return tooLate(deps, ctx, current, { ...owner, power })
+  if (!next) return tooLate(deps, ctx, said)
+  await dispatchAll(deps, ctx, next.dispatches)
+  return next.undo.length > 0 ? { undo: next.undo } : {}
+}
+
+type Finishing = { leg: Leg; owner: Owner; said: Finish }
+
+async function finishLeg(
+  { options: { maxAttempts: attempts } }: ConductorDeps,
+  t: Transaction,
+  operation: OpenOperation,
+  { leg, owner, said }: Finishing,
+): Promise<Undoing> {
+  if (leg.state === 'undo-running') {
+    // The answer to the first time was lost.
+    if (!said.undone) return { dispatches: [], undo: stepsToUndo(operation, leg) }
+    if (said.fault) return { undo: [], dispatches: await leaveSilentLeg(t, operation, leg, attempts) }
+    await idle(t, operation, leg, owner)
+    return { undo: [], dispatches: await continueUndo(t, operation, attempts) }
+  }
+  if (operation.undoing) return legStopped(t, operation, leg, owner, attempts)
+  const wrong = wrongWith(operation, leg, said, t.now)
+  const stage = stagesOf(operation.kind)[operation.stage]
+  if (wrong && !stage?.final) return failOperation(t, operation, wrong, { reporter: owner, attempts })
+  if (wrong) noteLeft(t, operation, wrong)
+  await idle(t, operation, leg, owner)
+  // What a host has cleaned up it holds no more.
+  if (stage?.final && !wrong && operation.instance)
+    await release(t.db, await residueOn(t.db, leg.host, [operation.instance.id]))
+  if (operation.legs.some(({ state }) => state !== 'idle')) return { dispatches: [], undo: [] }
+  return { undo: [], dispatches: await goOn(t, operation, attempts) }
+}
+
+/** The stage is over: the next one, unless somebody wants the operation cancelled and there is more to do. */
+async function goOn(t: Transaction, operation: OpenOperation, attempts: number): Promise<Dispatch[]> {
+  const { id, kind, stage, cancelRequested } = operation
+  const next = stagesOf(kind)[stage + 1]
+  if (!cancelRequested || !next || next.final) return openStage(t, operation, stage + 1)
+  return (await failOperation(t, operation, faultOf('OperationCancelled', { id }, t.now), { attempts })).dispatches
+}
+
+async function idle(t: Transaction, { id }: OpenOperation, leg: Leg, owner: Owner): Promise<void> {
+  await idleLeg(t.db, { operation: id, ...owner })
+  leg.state = 'idle'
+}
+
+/** What the host of an instance has just seen of its guest. */
+async function keepPower(
+  { db, now }: Transaction,
+  { instance }: OpenOperation,
+  leg: Leg,
+  power: Finish['power'],
+): Promise<void> {
+  if (!instance || power === undefined || instance.host !== leg.host || instance.power === power) return
+  await settleInstance(db, instance.id, { power }, now)
+  instance.power = power
+}
+
+/** The operation is as good as done, but its host could not do the last of it. */
+function noteLeft(t: Transaction, operation: OpenOperation, fault: Fault): void {
+  t.note({
+    ...about(operation, t.now),
+    type: 'operation.left',
+    ...(fault.host === undefined ? {} : { host: fault.host }),
+    message: fault.message,
+  })
 }
 
 /** It is over already: said twice, or ended over the host's head. What became of the guest is worth knowing all the same. */
 async function tooLate(
   deps: ConductorDeps,
   ctx: Context,
-  operation: OperationRecord,
-  { host, incarnation, power }: Owner & { power: PowerState },
+  { operation: id, host, incarnation, power }: Finish,
 ): Promise<Result<typeof agent, 'finish'>> {
-  if (operation.host !== host)
-    fail('OperationLost', { id: operation.id, why: `it has ${operation.state} on ${operation.host ?? 'no host'}` })
-  if (operation.state !== 'succeeded')
-    await observe(deps, ctx, { host, incarnation, changes: [{ id: operation.instanceId, power }] })
+  const operation = await findOperation(deps.db, id)
+  if (!operation) return fail('OperationLost', { id, why: 'there is no such operation' })
+  if (isOpen(operation.state)) fail('OperationLost', { id, why: `${host} has no part in it now` })
+  if (operation.steps.every((step) => step.host !== host) && operation.host !== host)
+    fail('OperationLost', { id, why: `it has ${operation.state} on ${operation.host ?? 'no host'}` })
+  if (operation.state !== 'succeeded' && power !== undefined && operation.subject.kind === 'instance')
+    await observe(deps, ctx, { host, incarnation, changes: [{ id: operation.subject.id, power }] })
   return {}
 }
 
-type Reported = { fault: Fault | undefined; cancelled: boolean | undefined; host: string; now: number }
-
 /** What went wrong, if something did; a host that found its operation cancelled may say so as a fault, too. */
-function wrongWith(
-  { id, step }: OperationRecord,
-  { fault, cancelled, host, now }: Reported,
-): { cancelled: boolean; fault: Fault } | undefined {
-  if (cancelled || fault?.code === 'OperationCancelled') {
-    const reported = fault ?? faultOf('OperationCancelled', { id, ...(step === undefined ? {} : { step }) }, now, host)
-    return { cancelled: true, fault: { ...reported, host } }
-  }
-  return fault && { cancelled: false, fault: { ...fault, host: fault.host ?? host } }
+function wrongWith({ id }: OpenOperation, leg: Leg, { fault, cancelled, host }: Finish, now: number): Fault | undefined {
+  if (!cancelled && fault?.code !== 'OperationCancelled') return fault && { ...fault, host: fault.host ?? host }
+  const { step } = leg
+  return { ...(fault ?? faultOf('OperationCancelled', { id, ...(step === undefined ? {} : { step }) }, now)), host }
 }

@@ -1,13 +1,11 @@
 import type { Context } from '../../model/context.ts'
-import type { PowerState } from '../../model/instance.ts'
-import { hostIncarnation } from '../../store/hosts.ts'
+import { type PowerState, statusSeen } from '../../model/instance.ts'
+import { change } from '../../operations/change.ts'
+import { faultOf } from '../../operations/faults.ts'
 import { lockInstances, settleInstance } from '../../store/instances.ts'
-import { busyInstances } from '../../store/operations.ts'
-import type { Owner } from '../../store/transitions.ts'
+import { busySubjects } from '../../store/operations.ts'
+import { serviceIncarnation } from '../../store/services.ts'
 import type { ConductorDeps } from '../deps.ts'
-import { change } from './change.ts'
-import { stateSeen } from './end.ts'
-import { faultOf } from './faults.ts'
 
 /**
  * Takes note of guests that changed by themselves: an instance that is at rest gets the state that its guest is in. One
@@ -16,19 +14,20 @@ import { faultOf } from './faults.ts'
 export async function observe(
   deps: ConductorDeps,
   ctx: Context,
-  { host, incarnation, changes }: Owner & { changes: ReadonlyArray<{ id: string; power: PowerState }> },
+  seen: { host: string; incarnation: string; changes: ReadonlyArray<{ id: string; power: PowerState }> },
 ): Promise<void> {
-  if (changes.length === 0 || (await hostIncarnation(deps.db, host)) !== incarnation) return
-  const seen = new Map(changes.map(({ id, power }) => [id, power]))
+  const { host, incarnation, changes } = seen
+  if (changes.length === 0 || (await serviceIncarnation(deps.db, 'compute', host)) !== incarnation) return
+  const powers = new Map(changes.map(({ id, power }) => [id, power]))
   const now = deps.clock.now()
   await change(deps, async (db, note) => {
-    const ids = [...seen.keys()]
+    const ids = [...powers.keys()]
     const instances = await lockInstances(db, ids)
-    const busy = await busyInstances(db, ids)
+    const busy = await busySubjects(db, ids)
     for (const instance of instances) {
-      const power = seen.get(instance.id)
+      const power = powers.get(instance.id)
       if (power === undefined || instance.host !== host || busy.has(instance.id)) continue
-      const state = stateSeen(instance.status, power)
+      const state = statusSeen(instance.status, power)
       if (state === instance.status && power === instance.power) continue
       const fault = power === 'CRASHED' ? { fault: faultOf('GuestCrashed', { name: instance.name }, now, host) } : {}
       await settleInstance(db, instance.id, { state, power, ...fault }, now)

@@ -1,19 +1,24 @@
 import { fail } from '../../base/errors.ts'
 import type { Begun } from '../../contracts/conductor.ts'
 import type { Context } from '../../model/context.ts'
-import type { BootArgs } from '../../store/placement.ts'
+import { visibleOperation } from '../actions/access.ts'
 import type { ConductorDeps } from '../deps.ts'
 import { begin } from './begin.ts'
-import { visibleOperation } from './cancel.ts'
 
 /**
- * Does again what failed or was cancelled, as a new operation on the same instance. A boot that never came to a host is
- * placed anew, and no host is excluded any more; one that failed on its host goes on there, where its disk may be.
+ * Repeats an operation that failed or was cancelled, with the same resolved arguments, as a new operation on the same
+ * instance. One that is placed is placed from the start, and no host is excluded any more.
  */
 export async function retry(deps: ConductorDeps, ctx: Context, id: string): Promise<Begun> {
-  const operation = await visibleOperation(deps, ctx, id)
-  const { state, kind, instanceId } = operation
+  const { state, kind, subject, args, placing } = await visibleOperation(deps, ctx, id)
   if (state === 'succeeded') fail('OperationNotOpen', { id, state, verb: 'retry' })
-  const args = kind === 'boot' ? { ...(operation.args as BootArgs), excluded: [], faults: [] } : operation.args
-  return begin(deps, ctx, { instanceId, kind, args, retryOf: id })
+  if (subject.kind !== 'instance')
+    fail('InvalidRequest', { what: `A ${kind} is not repeated by this command.`, hint: 'Ask for it again.' })
+  return begin(deps, ctx, {
+    instanceId: subject.id,
+    kind,
+    args,
+    placing: placing && { ...placing, excluded: [], faults: [] },
+    retryOf: id,
+  })
 }

@@ -2,47 +2,74 @@ import { fail } from '../../base/errors.ts'
 import type { agent } from '../../contracts/agent.ts'
 import type { Context } from '../../model/context.ts'
 import { kindOf } from '../../model/operation.ts'
+import { dispatchAll } from '../../operations/dispatch.ts'
+import { lockOpen } from '../../operations/open.ts'
 import type { Args, Result } from '../../rpc/contract.ts'
-import { findOperation, type OperationRecord } from '../../store/operations.ts'
-import { type Owner, recordStep } from '../../store/transitions.ts'
+import { legsOfOperation, type Owner, recordStep } from '../../store/legs.ts'
+import { changeOperation, findOperation, type OperationRecord } from '../../store/operations.ts'
 import type { ConductorDeps } from '../deps.ts'
-import { announceStep, withStep } from './claim.ts'
+import { announceStep } from './claim.ts'
+import { changeOperations } from './transaction.ts'
 
 /**
- * Records that an operation has come to a step, before the step is taken, and renews the lease. `OperationCancelled` where
- * somebody wants it ended; `OperationLost` where it is not this host's any more.
+ * Records that an executor has come to a step, before the step is taken, and renews its lease. A result goes to the other
+ * executors of the operation. `OperationCancelled` if the operation is to be ended; `OperationLost` if it is not this host's
+ * any more.
  */
 export async function step(
   deps: ConductorDeps,
-  _ctx: Context,
-  { host, incarnation, operation: id, step }: Args<typeof agent, 'step'>,
+  ctx: Context,
+  { operation: id, step: name, attempt, undo = false, result, ...owner }: Args<typeof agent, 'step'>,
 ): Promise<Result<typeof agent, 'step'>> {
   const { db, clock, options } = deps
-  const owner = { host, incarnation }
-  const operation = hold(id, await findOperation(db, id), owner)
-  const { kind, attempt } = operation
-  if (!kindOf(kind).steps.includes(step)) fail('InvalidRequest', { what: `A ${kind} has no step "${step}".` })
+  const operation = await findOperation(db, id)
+  if (!operation) return fail('OperationLost', { id, why: 'there is no such operation' })
+  if (!kindOf(operation.kind).steps.some((spec) => spec.name === name))
+    fail('InvalidRequest', { what: `A ${operation.kind} has no step "${name}".` })
   const now = clock.now()
   const leaseUntil = now + options.leaseSeconds * 1000
-  const steps = withStep(operation.steps, { name: step, at: now, attempt, host })
-  if (!(await recordStep(db, id, owner, { step, steps, leaseUntil }))) {
-    // Between our look and our write something happened to it: that is what the host must hear.
-    hold(id, await findOperation(db, id), owner)
-    fail('OperationLost', { id, why: 'it was changed at the same moment' })
-  }
-  const instance = { id: operation.instanceId, name: operation.instanceName }
-  if (steps.length > operation.steps.length)
-    announceStep(deps, { ...operation, instance }, { step, attempt, host, now })
+  const entry = { name, at: now, attempt, host: owner.host, ...(undo ? { undo } : {}) }
+  const key = { operation: id, ...owner }
+  if (!(await recordStep(db, key, { step: entry, undo, leaseUntil }))) return refuse(deps, operation, owner)
+  announceStep(deps, operation, { step: name, attempt, host: owner.host, now })
+  if (result !== undefined) await share(deps, ctx, id, owner, result)
   return { leaseUntil }
 }
 
-/** The operation, if it is the owner's to go on with. */
-function hold(id: string, operation: OperationRecord | undefined, { host, incarnation }: Owner): OperationRecord {
-  if (!operation) return fail('OperationLost', { id, why: 'there is no such operation' })
-  if (operation.state !== 'running') return fail('OperationLost', { id, why: `it has ${operation.state}` })
-  if (operation.host !== host || operation.incarnation !== incarnation)
-    return fail('OperationLost', { id, why: `${operation.host} has it now` })
-  if (operation.cancelRequested)
-    return fail('OperationCancelled', { id, ...(operation.step === undefined ? {} : { step: operation.step }) })
-  return operation
+/** Keeps what a step has found out, and tells the other executors that there is news. */
+async function share(
+  deps: ConductorDeps,
+  ctx: Context,
+  id: string,
+  owner: Owner,
+  result: OperationRecord['results'],
+): Promise<void> {
+  const others = await changeOperations(deps, async ({ db }) => {
+    const operation = await lockOpen(db, id)
+    if (!operation) return []
+    await changeOperation(db, id, { results: { ...operation.results, ...result } })
+    return operation.legs.filter(({ host, state }) => host !== owner.host && state === 'running')
+  })
+  await dispatchAll(
+    deps,
+    ctx,
+    others.map(({ service, host }) => ({ operation: id, service, host })),
+  )
+}
+
+/** Why the step was not recorded. */
+async function refuse(
+  { db }: ConductorDeps,
+  { id }: OperationRecord,
+  { service, host, incarnation }: Owner,
+): Promise<never> {
+  const [operation, legs] = await Promise.all([findOperation(db, id), legsOfOperation(db, id)])
+  const leg = legs.find((leg) => leg.service === service && leg.host === host)
+  const lost = (why: string): never => fail('OperationLost', { id, why })
+  if (operation?.state !== 'running') return lost(`it has ${operation?.state ?? 'been removed'}`)
+  if (!leg || leg.state === 'idle') return lost(`${host} has no part in it now`)
+  if (leg.incarnation !== incarnation) return lost(`another life of ${host} has it now`)
+  if (operation.cancelRequested || operation.undoing)
+    return fail('OperationCancelled', { id, ...(leg.step === undefined ? {} : { step: leg.step }) })
+  return lost('it was changed at the same moment')
 }

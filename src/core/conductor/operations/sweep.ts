@@ -1,75 +1,77 @@
+import { mapConcurrent } from '../../base/concurrency.ts'
 import { isFailure, reason } from '../../base/errors.ts'
 import type { Context } from '../../model/context.ts'
-import { kindOf, type OperationKind } from '../../model/operation.ts'
-import { findOperation } from '../../store/operations.ts'
-import { releaseHost } from '../../store/placement.ts'
+import { kindOf } from '../../model/operation.ts'
+import { dispatch, dispatchAll } from '../../operations/dispatch.ts'
+import { faultOf } from '../../operations/faults.ts'
+import { type Dispatch, lockOpen, type OpenOperation, type Transaction } from '../../operations/open.ts'
+import { failOperation, leaveSilent, unplace } from '../../operations/undo.ts'
+import { type DueLeg, dueLegs, noteDispatch } from '../../store/legs.ts'
+import { expiredOperations, stepsOf } from '../../store/operations.ts'
 import { isServiceUp } from '../../store/services.ts'
-import { dueOperations, noteDispatch, type Open } from '../../store/transitions.ts'
 import type { ConductorDeps } from '../deps.ts'
-import { change } from './change.ts'
-import { tell } from './dispatch.ts'
-import { endOperation } from './end.ts'
-import { faultOf } from './faults.ts'
+import { changeOperations } from './transaction.ts'
 
-/** Operations that one round looks at; what is left is the next round's. */
-const batch = 200
-/** How many messages of one round are under way at once. */
+/** Legs, and operations past their deadline, that one round looks at; what is left is the next round's. */
+export const sweepBatch = 200
+/** How many of one round are worked on at once. */
 const atOnce = 20
 
 /**
- * Sees that every operation ends: sends the message again of those that nobody has claimed, or whose owner has let go,
- * and fails those that are past their deadline. Every conductor does this; each action is a compare-and-set, so that only
- * one of them does it. Answers with how many operations needed something.
+ * Sees that every operation ends: sends the message again of legs that nobody has claimed, or whose owner has let go, and
+ * fails operations past their deadline. Every conductor does this; each action is a compare-and-set, so that only one of them
+ * does it. Answers with how many needed something.
  */
 export async function sweep(deps: ConductorDeps): Promise<number> {
-  const due = await dueOperations(deps.db, {
-    now: deps.clock.now(),
-    resendMs: deps.options.resendSeconds * 1000,
-    limit: batch,
-  })
-  for (let start = 0; start < due.length; start += atOnce)
-    await Promise.all(
-      due.slice(start, start + atOnce).map((operation) =>
-        fix(deps, operation).catch((e) => {
-          if (isFailure(e, 'DatabaseDown')) throw e
-          deps.log.error({ operation: operation.id, err: e }, `sweeping it failed: ${reason(e)}`)
-        }),
-      ),
-    )
-  return due.length
+  const now = deps.clock.now()
+  const expired = await expiredOperations(deps.db, now, sweepBatch)
+  const due = await dueLegs(deps.db, { now, resendMs: deps.options.resendSeconds * 1000, limit: sweepBatch })
+  const over = new Set(expired)
+  const work = [
+    ...expired.map((id) => ({ id, run: () => expire(deps, id) })),
+    ...due.filter((leg) => !over.has(leg.operation)).map((leg) => ({ id: leg.operation, run: () => resend(deps, leg) })),
+  ]
+  await mapConcurrent(work, atOnce, ({ id, run }) =>
+    run().catch((e) => {
+      if (isFailure(e, 'DatabaseDown')) throw e
+      deps.log.error({ operation: id, err: e }, `sweeping it failed: ${reason(e)}`)
+    }),
+  )
+  return work.length
 }
 
-async function fix(deps: ConductorDeps, operation: Open): Promise<void> {
+async function resend(deps: ConductorDeps, leg: DueLeg): Promise<void> {
   const now = deps.clock.now()
-  if (operation.deadline < now) return expire(deps, operation.id, now)
-  if (!(await noteDispatch(deps.db, operation.id, operation.dispatchedAt, now))) return
-  const { id, kind, state, host } = operation
-  deps.log.info({ operation: id, kind, state, host }, 'told again')
+  const { operation, service, host, kind, state } = leg
+  const message: Dispatch = { operation, service, host }
+  if (!(await noteDispatch(deps.db, message, leg.dispatchedAt, now))) return
+  if (state === 'queued' && host !== '' && (await placedAgain(deps, leg))) return
+  deps.log.info({ ...message, kind, state }, 'dispatch repeated')
   try {
-    await tell(deps, contextOf(operation), { id, kind, host })
+    await dispatch(deps, contextOf(leg), message)
   } catch (e) {
-    if (isFailure(e, 'HostUnreachable') && (await placeAnew(deps, operation))) return
     // However silent its host is, an operation that was accepted waits for it until the deadline.
-    deps.log.info({ operation: id, host }, `not heard: ${reason(e)}`)
+    deps.log.info({ ...message, why: reason(e) }, 'dispatch failed')
   }
 }
 
-/** A boot whose host went down before it took it up: nothing of it is there yet, so any other host will do. */
-async function placeAnew(deps: ConductorDeps, operation: Open): Promise<boolean> {
-  const { id, kind, state, step, host } = operation
-  if (kind !== 'boot' || state !== 'queued' || step !== 'place' || host === undefined) return false
-  const now = deps.clock.now()
-  if (await isServiceUp(deps.db, 'compute', host, { now, downMs: deps.options.serviceDownTime * 1000 })) return false
-  if (!(await releaseHost(deps.db, { operationId: id, host, now }))) return false
-  deps.log.warn({ operation: id, host }, 'its host is down: placed anew')
-  await tell(deps, contextOf(operation), { id, kind, host: undefined }).catch((e) =>
-    deps.log.info({ operation: id }, `not heard: ${reason(e)}`),
-  )
+/** A host that went down before it took up what was placed there: nothing of it is there yet, so any other host will do. */
+async function placedAgain(deps: ConductorDeps, leg: DueLeg): Promise<boolean> {
+  const { operation: id, host } = leg
+  const liveness = { now: deps.clock.now(), downMs: deps.options.serviceDownTime * 1000 }
+  if (await isServiceUp(deps.db, leg.service, host, liveness)) return false
+  const unplaced = await changeOperations(deps, async (t) => {
+    const operation = await lockOpen(t.db, id)
+    return operation !== undefined && !operation.undoing && (await unplace(t, operation, host))
+  })
+  if (!unplaced) return false
+  deps.log.warn({ operation: id, host }, 'its host is down; it is placed again')
+  await dispatchAll(deps, contextOf(leg), [{ operation: id, service: 'scheduler', host: '' }])
   return true
 }
 
 /** Whoever asked for it, under the request id of then. */
-const contextOf = ({ requestId, userId, projectId }: Open): Context => ({
+const contextOf = ({ requestId, userId, projectId }: Pick<DueLeg, 'requestId' | 'userId' | 'projectId'>): Context => ({
   requestId,
   userId,
   projectId,
@@ -77,25 +79,40 @@ const contextOf = ({ requestId, userId, projectId }: Open): Context => ({
   isAdmin: false,
 })
 
-/** Fails an operation whose time is over, with the step that it had reached. */
-async function expire(deps: ConductorDeps, id: string, now: number): Promise<void> {
-  const operation = await findOperation(deps.db, id)
-  if (!operation || operation.deadline >= now) return
-  const { kind, step, host } = operation
-  const seconds = Math.round((operation.deadline - operation.createdAt) / 1000)
-  const last = lastWord(kind, operation.args, host)
-  const params = { id, kind, step: step ?? 'none', seconds, ...(last === undefined ? {} : { last }) }
-  const fault = faultOf('DeadlinePassed', params, now, host)
-  const ended = await change(deps, (db, note) =>
-    endOperation(db, note, operation, { outcome: { state: 'failed', fault }, by: 'anyone', now }),
-  )
-  if (ended) deps.log.warn({ operation: id, kind, step, host }, fault.message)
+/** Fails an operation whose time is over, with the step that it had reached; what was done is undone. */
+async function expire(deps: ConductorDeps, id: string): Promise<void> {
+  const attempts = deps.options.maxAttempts
+  const ended = await changeOperations(deps, async (t) => {
+    const operation = await lockOpen(t.db, id)
+    if (!operation || operation.deadline >= t.now) return undefined
+    // The time for undoing is over, too.
+    if (operation.undoing) return { operation, dispatches: await leaveSilent(t, operation, attempts) }
+    const fault = tooLate(t, operation)
+    deps.log.warn({ operation: id, kind: operation.kind, step: fault.params.step }, fault.fault.message)
+    return { operation, ...(await failOperation(t, operation, fault.fault, { attempts })) }
+  })
+  if (ended) await dispatchAll(deps, contextOf(ended.operation), ended.dispatches)
+}
+
+function tooLate(t: Transaction, operation: OpenOperation) {
+  const { id, kind, legs, createdAt, deadline } = operation
+  const last = stepsOf(operation, legs).at(-1)
+  const lead = legs.find(({ state }) => state !== 'idle')
+  const why = lastWord(operation, lead?.host)
+  const params = {
+    id,
+    kind,
+    step: lead?.step ?? last?.name ?? 'none',
+    seconds: Math.round((deadline - createdAt) / 1000),
+    ...(why === undefined ? {} : { last: why }),
+  }
+  return { params, fault: faultOf('DeadlinePassed', params, t.now, lead?.host || operation.host) }
 }
 
 /** What is known of why it took so long. */
-function lastWord(kind: OperationKind, args: unknown, host: string | undefined): string | undefined {
-  const { faults } = args as { faults?: Array<{ message: string }> }
-  if (faults && faults.length > 0) return faults.at(-1)?.message
-  if (host === undefined) return 'no scheduler has placed it'
-  return kindOf(kind).unreachable === 'wait' ? `host ${host} did not come back` : undefined
+function lastWord({ kind, placing }: OpenOperation, host: string | undefined): string | undefined {
+  const fault = placing?.faults.at(-1)
+  if (fault) return fault.message
+  if (host === '') return 'no scheduler has placed it'
+  return host !== undefined && kindOf(kind).unreachable === 'wait' ? `host ${host} did not come back` : undefined
 }

@@ -3,7 +3,7 @@ import { fail, isFailure, reason } from '../../base/errors.ts'
 import type { Ids } from '../../base/ids.ts'
 import type { PowerState } from '../../model/instance.ts'
 import { lastLines } from '../console.ts'
-import type { Driver, Guest, GuestPower, ImageFiles, Resources } from '../driver.ts'
+import type { Driver, Guest, GuestPower, GuestSeen, ImageFiles, Resources } from '../driver.ts'
 import { checkGeneration } from '../generation.ts'
 import { fakeConsole, type Mark } from './console.ts'
 import { FakeStore } from './store.ts'
@@ -88,8 +88,8 @@ class FakeHypervisor implements FakeDriver {
     return { ...size, hypervisor: 'fake', hypervisorVersion: '1', accelerator: 'fake' }
   }
 
-  async list(): Promise<GuestPower[]> {
-    return [...this.#store.guests].map(([id, { power }]) => ({ id, power }))
+  async list(): Promise<GuestSeen[]> {
+    return [...this.#store.guests].map(([id, { power, guest }]) => ({ id, power, generation: guest.generation }))
   }
 
   async power(id: string): Promise<PowerState> {

@@ -1,19 +1,22 @@
-import type { Instance, Published } from '../../contracts/shapes.ts'
-import type { Db } from '../../db/open.ts'
-import { tx } from '../../db/tx.ts'
-import { eventKey } from '../../model/event.ts'
-import { addEvents } from '../../store/events.ts'
-import type { ConductorDeps } from '../deps.ts'
+import type { Instance, Published } from '../contracts/shapes.ts'
+import type { Db } from '../db/handle.ts'
+import { tx } from '../db/tx.ts'
+import { eventKey } from '../model/event.ts'
+import { addEvents } from '../store/events.ts'
+import type { OperationRecord } from '../store/operations.ts'
 
 /** Something that has happened, before it has its number. */
 export type Note = Omit<Published, 'id'>
 
+/** What changing the state of the cloud leans on. */
+export type ChangeDeps = { readonly db: Db; readonly publish: (key: string, event: Published) => void }
+
 /**
- * Changes the state of the cloud: one transaction, the events that `fn` notes stored with it, and told to the world once
- * it is committed. `fn` may run several times, so it does nothing but read and write rows.
+ * Changes the state of the cloud: one transaction, the events that `fn` notes stored with it, and published once it is
+ * committed. `fn` may run several times, so it does nothing but read and write rows.
  */
 export async function change<T>(
-  deps: Pick<ConductorDeps, 'db' | 'publish'>,
+  deps: ChangeDeps,
   fn: (db: Db, note: (event: Note) => void) => Promise<T>,
 ): Promise<T> {
   let published: Published[] = []
@@ -28,8 +31,8 @@ export async function change<T>(
   return result
 }
 
-/** Tells the world of an event. */
-export function announce({ publish }: Pick<ConductorDeps, 'publish'>, event: Published): void {
+/** Publishes an event. */
+export function announce({ publish }: Pick<ChangeDeps, 'publish'>, event: Published): void {
   publish(eventKey(event), event)
 }
 
@@ -37,24 +40,18 @@ type About = Pick<Note, 'at' | 'instanceId' | 'instanceName' | 'operationId' | '
 
 /** What any event of an operation says. */
 export const about = (
-  operation: {
-    id: string
-    instanceId: string
-    instanceName: string
-    requestId: string
-    projectId: string
-    userId?: string
-  },
+  operation: Pick<OperationRecord, 'id' | 'subject' | 'requestId' | 'projectId'> & { userId?: string },
   at: number,
 ): About => ({
   at,
-  instanceId: operation.instanceId,
-  instanceName: operation.instanceName,
+  ...(operation.subject.kind === 'instance'
+    ? { instanceId: operation.subject.id, instanceName: operation.subject.name }
+    : {}),
   operationId: operation.id,
   requestId: operation.requestId,
   projectId: operation.projectId,
   ...(operation.userId === undefined ? {} : { userId: operation.userId }),
 })
 
-/** The host an event names, where there is one. */
+/** The host that an event names, if there is one. */
 export const hostOf = ({ host }: Pick<Instance, 'host'>): { host?: string } => (host === undefined ? {} : { host })

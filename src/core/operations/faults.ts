@@ -1,5 +1,5 @@
-import { type Code, Failure, type failures, type Params } from '../../base/errors.ts'
-import type { Fault } from '../../contracts/shapes.ts'
+import { type Code, Failure, type failures, type Params } from '../base/errors.ts'
+import type { Fault } from '../contracts/shapes.ts'
 
 /** A failure of ours as rows keep it. */
 export function faultOf<C extends Code>(code: C, params: Params<C>, at: number, host?: string): Fault {

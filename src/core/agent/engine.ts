@@ -1,0 +1,169 @@
+import { abortable, deferred, type KeyedMutex, Semaphore } from '../base/concurrency.ts'
+import { Failure, isFailure, reason } from '../base/errors.ts'
+import { isUnavailable, retryWhileUnavailable } from '../base/retry.ts'
+import type { Work } from '../contracts/agent.ts'
+import type { Progress } from '../contracts/shapes.ts'
+import { type Context, serviceContext } from '../model/context.ts'
+import { kindOf, type OperationKind, operationKinds } from '../model/operation.ts'
+import { carryOut } from './carry.ts'
+import { type AgentDeps, type AgentHooks, speakerOf } from './deps.ts'
+import { type Held, newHeld } from './held.ts'
+import type { AnyVerb } from './verb.ts'
+
+/** How long steps under way may take to end when the daemon stops, and how long after they were told to. */
+const stopWithinMs = 4_000
+const abandonWithinMs = 1_500
+
+/** An operation that was announced here. Neither promise rejects. */
+type Run = {
+  /** A leg of it is this host's now, or is not to be. */
+  readonly claimed: Promise<void>
+  /** It has ended here, however it ended, or was left behind by a daemon that stops. */
+  readonly ended: Promise<void>
+}
+
+/** Carries out legs of operations: at most one of a subject at a time, and each once, however often it is announced. */
+export type Engine = {
+  /** Lets in what {@link Engine.run} holds back until the conductor knows this life of the daemon. */
+  open(): void
+  /** Claims a leg of an operation and carries it out. One that is held already goes on as it does, and hears the news. */
+  run(ctx: Context, operation: string): Run
+  /** The operations whose leases are to be renewed, and how far their steps are. */
+  heldOperations(): Array<{ id: string; progress?: Progress }>
+  /** The conductor says that an operation is not this host's any more. */
+  lose(operation: string): void
+  /** The conductor says that an operation is to end: at the next step, or at once if the step can be ended. */
+  cancel(operation: string): void
+  /** Claims no more; leaves what runs at its next step. Resolves in bounded time, even if a step hangs. */
+  stop(): Promise<void>
+}
+
+type Entry = { readonly held: Held; readonly run: Run }
+
+/** What a service of a host brings: its tools, its verbs by kind, and what it can see. */
+export type AgentService<Tools> = {
+  readonly tools: Tools
+  readonly verbs: Readonly<Record<OperationKind, AnyVerb<Tools>>>
+  readonly hooks: AgentHooks
+}
+
+/** An engine that holds nothing. `mutex` is by subject: who holds one keeps its operations waiting. */
+export function openEngine<Tools>(deps: AgentDeps, service: AgentService<Tools>, mutex: KeyedMutex): Engine {
+  const { clock, log } = deps
+  const entries = new Map<string, Entry>()
+  const opened = deferred()
+  const stopped = deferred()
+  const slots = new Semaphore(deps.options.slots)
+  let stopping = false
+
+  async function carry(held: Held, work: Work): Promise<void> {
+    if (kindOf(work.operation.kind as OperationKind).preempts) preEmpt(held, work)
+    const subject = work.subject.id
+    try {
+      // A cancelled one waits as well: its end is told when the one before it has let go of the subject.
+      const release = await mutex.acquire(subject, held.abandonedSignal)
+      try {
+        const free = await slots.acquire(held.abandonedSignal)
+        try {
+          const verb = service.verbs[work.operation.kind as OperationKind]
+          const ctx = serviceContext(deps.service, work.operation.requestId)
+          await carryOut(deps, service.hooks, { tools: service.tools, verb }, ctx, held, work)
+        } finally {
+          free()
+        }
+      } finally {
+        release()
+      }
+    } catch (e) {
+      log.info({ operation: held.operation, subject, why: reason(e) }, 'operation left before it began')
+    }
+  }
+
+  /** Whatever else of the subject is under way is abandoned; the turn comes when that has let go. */
+  function preEmpt(held: Held, { subject }: Work) {
+    for (const { held: other } of entries.values()) {
+      if (other !== held && other.work?.subject.id === subject.id) other.abandon('another operation has taken its place')
+    }
+  }
+
+  function begin(ctx: Context, operation: string): Entry {
+    const held = newHeld(operation)
+    const claimed = claim(deps, opened.promise, ctx, held)
+    const ended = claimed
+      .then(() => (held.work ? carry(held, held.work) : undefined))
+      .finally(() => {
+        entries.delete(operation)
+        // Its next leg may be here as well, and was announced while this one ended.
+        if (held.work && held.news && !stopping && !held.abandonedSignal.aborted) run(ctx, operation)
+      })
+    return { held, run: { claimed, ended: Promise.race([ended, stopped.promise]) } }
+  }
+
+  function run(ctx: Context, operation: string): Run {
+    const before = entries.get(operation)
+    if (before) {
+      before.held.notify()
+      return before.run
+    }
+    if (stopping) return { claimed: Promise.resolve(), ended: Promise.resolve() }
+    const entry = begin(ctx, operation)
+    entries.set(operation, entry)
+    return entry.run
+  }
+
+  return {
+    open: opened.resolve,
+    run,
+    heldOperations: () =>
+      [...entries.values()]
+        .filter(({ held }) => held.work)
+        .map(({ held: { operation, progress } }) => ({
+          id: operation,
+          ...(progress === undefined ? {} : { progress }),
+        })),
+    lose: (operation) => entries.get(operation)?.held.abandon('it is not this host’s any more'),
+    cancel: (operation) => entries.get(operation)?.held.cancel(new Failure('OperationCancelled', { id: operation })),
+    async stop() {
+      stopping = true
+      for (const { held } of entries.values()) held.stopAfterStep('the daemon stops')
+      const ended = async (ms: number): Promise<boolean> => {
+        const enough = new AbortController()
+        await Promise.race([
+          Promise.all([...entries.values()].map(({ run }) => run.ended)),
+          clock.sleep(ms, enough.signal),
+        ])
+        enough.abort()
+        return entries.size === 0
+      }
+      if (!(await ended(stopWithinMs))) {
+        for (const { held } of entries.values()) held.abandon('the daemon stops')
+        if (!(await ended(abandonWithinMs)))
+          log.warn({ operations: [...entries.keys()] }, 'operations still running at shutdown; abandoned')
+      }
+      stopped.resolve()
+    },
+  }
+}
+
+/** Gives the hold its work, if a leg is this host's to do. Never rejects. */
+async function claim(deps: AgentDeps, opened: Promise<void>, ctx: Context, held: Held): Promise<void> {
+  const { agent, clock } = deps
+  const log = deps.log.child({ operation: held.operation, requestId: ctx.requestId })
+  try {
+    await abortable(opened, held.waitSignal)
+    const asked = () => agent.claim(ctx, { ...speakerOf(deps), operation: held.operation })
+    // An answer that was lost must not cost a lease: the same life asks again, and hears the same.
+    const work = await retryWhileUnavailable(deps, held.waitSignal, asked, (e) =>
+      log.warn({ why: reason(e) }, 'no conductor to claim from; retrying'),
+    )
+    held.aheadMs = Math.max(0, clock.now() - work.operation.leaseUntil)
+    if (!(work.operation.kind in operationKinds))
+      return log.error({ kind: work.operation.kind }, 'this host does not know this kind of operation: update it')
+    held.work = work
+  } catch (e) {
+    if (isFailure(e, 'OperationLost')) log.debug({ why: e.message }, 'not claimed')
+    // Its lease will lapse, and the conductor dispatch it again.
+    else if (isUnavailable(e) || held.waitSignal.aborted) log.warn({ why: reason(e) }, 'could not claim')
+    else log.error({ err: e }, 'claiming failed')
+  }
+}

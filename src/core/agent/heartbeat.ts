@@ -1,0 +1,54 @@
+import { isFailure, reason } from '../base/errors.ts'
+import { isUnavailable } from '../base/retry.ts'
+import { serviceContext } from '../model/context.ts'
+import { silentFor } from '../model/health.ts'
+import type { Serving } from '../rpc/bus.ts'
+import { type AgentDeps, speakerOf } from './deps.ts'
+import type { Engine } from './engine.ts'
+
+/**
+ * One heartbeat a call: renews the leases of what is held, tells how far it is, lets go of what the conductor says, and tells
+ * how long the host has not heard itself: the heartbeat gets through when nothing comes in, too. `spoken`: the versions that
+ * this host understands. `onStranger` is called if the conductor does not know this life of the host, or not these words;
+ * `onLost` if it says that something is not this host's any more.
+ */
+export function heartbeats(
+  deps: AgentDeps,
+  engine: Engine,
+  serving: Pick<Serving, 'lastPongAt'>,
+  spoken: Readonly<Record<string, string>>,
+  on: { stranger: (e: unknown) => void; lost: () => void },
+): () => Promise<void> {
+  const { agent, clock, ids, log, options, service } = deps
+  // A lost answer must not cost more than one beat, or leases would lapse.
+  const timeoutMs = options.heartbeatSeconds * 1000
+  let unavailable = false
+
+  return async () => {
+    const silentMs = silentFor(serving.lastPongAt, clock.now())
+    const said = {
+      ...speakerOf(deps),
+      operations: engine.heldOperations(),
+      contracts: spoken,
+      ...(silentMs === undefined ? {} : { silentMs }),
+    }
+    try {
+      const { lost, cancelled, contracts } = await agent.heartbeat(serviceContext(service, ids.requestId()), said, {
+        timeoutMs,
+      })
+      deps.conductors.learn(contracts)
+      for (const operation of lost) engine.lose(operation)
+      for (const operation of cancelled) engine.cancel(operation)
+      if (lost.length > 0) on.lost()
+    } catch (e) {
+      // A conductor that is older than the last one: it has to say again what it understands.
+      if (isFailure(e, 'UnsupportedVersion')) deps.conductors.learn(undefined)
+      if (!isUnavailable(e)) return on.stranger(e)
+      log[unavailable ? 'debug' : 'warn']({ why: reason(e) }, 'conductor unreachable')
+      unavailable = true
+      return
+    }
+    if (unavailable) log.info('conductor reachable again')
+    unavailable = false
+  }
+}

@@ -1,0 +1,55 @@
+import { reason } from '../base/errors.ts'
+import type { HostReport } from '../contracts/compute-agent.ts'
+import type { Context } from '../model/context.ts'
+import { type ComputeDeps, selfOf } from './deps.ts'
+import type { Images } from './images.ts'
+import type { PowerReports } from './power.ts'
+
+/** What this host has to give, as the conductor is told. */
+export async function hostReport(driver: ComputeDeps['driver']): Promise<HostReport> {
+  const { vcpus, memoryMb, diskGb, hypervisor, hypervisorVersion, accelerator } = await driver.resources()
+  return { driver: driver.name, hypervisor, hypervisorVersion, accelerator, total: { vcpus, memoryMb, diskGb } }
+}
+
+/**
+ * Tells the conductor what this host has and which guests are on it; removes those that are not its own any more, and tells
+ * what the conductor has wrong about the power of the others.
+ */
+export async function introduce(
+  deps: ComputeDeps,
+  { images, power }: { images: Images; power: PowerReports },
+  ctx: Context,
+): Promise<void> {
+  const { availabilityZone, computeAgent, driver, hostId, log } = deps
+  const guests = await driver.list()
+  const { instances, remove } = await computeAgent.join(ctx, {
+    ...selfOf(deps),
+    hostId,
+    availabilityZone,
+    report: await hostReport(driver),
+    guests: guests.map(({ id, generation }) => ({ id, generation })),
+  })
+  await removeGuests(deps, images, ctx, remove)
+  const known = new Set([...instances.map(({ id }) => id), ...remove])
+  const unknown = guests.filter(({ id }) => !known.has(id))
+  // Never destroyed for that: who does not know them may be the one who is wrong.
+  if (unknown.length > 0) log.warn({ guests: unknown }, 'guests here that the conductor does not know; left alone')
+  await power.differences(instances)
+}
+
+/** Ends and removes guests that run elsewhere now, or were deleted: never two running copies (invariant I4). */
+async function removeGuests(deps: ComputeDeps, images: Images, ctx: Context, ids: readonly string[]): Promise<void> {
+  const { computeAgent, driver, log } = deps
+  const removed: string[] = []
+  for (const id of ids) {
+    try {
+      await driver.destroy(id)
+      await images.release(id)
+      removed.push(id)
+      log.warn({ instance: id }, 'its guest here was not this host’s any more: removed')
+    } catch (e) {
+      log.error({ instance: id, why: reason(e) }, 'a guest that is not this host’s any more could not be removed')
+    }
+  }
+  if (removed.length > 0) await computeAgent.removed(ctx, { ...selfOf(deps), instances: removed })
+}

@@ -1,0 +1,88 @@
+import { fail } from '../../base/errors.ts'
+import type { computeAgent } from '../../contracts/compute-agent.ts'
+import { isUniqueViolation } from '../../db/dialect.ts'
+import type { Db } from '../../db/handle.ts'
+import type { Context } from '../../model/context.ts'
+import { change } from '../../operations/change.ts'
+import type { Args, Result } from '../../rpc/contract.ts'
+import { release, residueOfHost, residueOn } from '../../store/allocations.ts'
+import { deletedAmong } from '../../store/history.ts'
+import { addHost, type HostSelf, lockHost, updateHost, updateHostReport } from '../../store/hosts.ts'
+import { findInstances, instancesOn } from '../../store/instances.ts'
+import { busySubjects } from '../../store/operations.ts'
+import { serviceIncarnation } from '../../store/services.ts'
+import type { ConductorDeps } from '../deps.ts'
+
+/**
+ * A compute host says what it has: a host that reports is a host that exists. Answers with the instances that belong there
+ * and with the guests that are not its own any more.
+ */
+export async function join(
+  deps: ConductorDeps,
+  _ctx: Context,
+  { host: name, incarnation, hostId, availabilityZone, report, guests }: Args<typeof computeAgent, 'join'>,
+): Promise<Result<typeof computeAgent, 'join'>> {
+  const self: HostSelf = { name, hostId, incarnation, availabilityZone, report }
+  await checkLife(deps.db, name, incarnation)
+  const enter = () =>
+    change(deps, async (db) => {
+      if (await lockHost(db, name)) await updateHost(db, self)
+      else await addHost(db, self, deps.clock.now())
+    })
+  // The first word of a new host, said twice at the same moment: the second finds it known.
+  await enter().catch((e) => (isUniqueViolation(e) ? enter() : Promise.reject(e)))
+  return { instances: await instancesOn(deps.db, name), remove: await notOwnedOn(deps.db, name, guests) }
+}
+
+/**
+ * Of these guests, those that are not this host's any more: the instance was deleted, or is elsewhere in a newer
+ * generation. While an operation is open on it, that operation knows better; a guest that was never heard of is nobody's to
+ * remove.
+ */
+async function notOwnedOn(
+  db: Db,
+  host: string,
+  guests: ReadonlyArray<{ id: string; generation: number }>,
+): Promise<string[]> {
+  const here = new Set((await instancesOn(db, host)).map(({ id }) => id))
+  const ids = guests.map(({ id }) => id).filter((id) => !here.has(id))
+  const residue = await residueOfHost(db, host)
+  const strangers = [...new Set([...ids, ...residue])]
+  const busy = await busySubjects(db, strangers)
+  const deleted = await deletedAmong(db, strangers)
+  const elsewhere = new Map((await findInstances(db, strangers)).map((instance) => [instance.id, instance]))
+  const generations = new Map(guests.map(({ id, generation }) => [id, generation]))
+  return strangers.filter((id) => {
+    if (busy.has(id)) return false
+    if (deleted.has(id) || residue.includes(id)) return true
+    const instance = elsewhere.get(id)
+    return instance !== undefined && instance.host !== host && (generations.get(id) ?? 0) <= instance.generation
+  })
+}
+
+/** Fresh numbers of a host; what is used of it is not its to say. */
+export async function report(
+  { db }: Pick<ConductorDeps, 'db'>,
+  _ctx: Context,
+  { host, incarnation, report }: Args<typeof computeAgent, 'report'>,
+): Promise<Result<typeof computeAgent, 'report'>> {
+  await checkLife(db, host, incarnation)
+  await updateHostReport(db, host, report)
+  return {}
+}
+
+/** Guests that were not the host's any more are gone: their room is free. */
+export async function removed(
+  deps: ConductorDeps,
+  _ctx: Context,
+  { host, incarnation, instances }: Args<typeof computeAgent, 'removed'>,
+): Promise<Result<typeof computeAgent, 'removed'>> {
+  await checkLife(deps.db, host, incarnation)
+  await change(deps, async (db) => release(db, await residueOn(db, host, instances)))
+  return {}
+}
+
+/** `HostNotFound` if this life of the daemon is not the one that counts: it must say hello first. */
+async function checkLife(db: Db, host: string, incarnation: string): Promise<void> {
+  if ((await serviceIncarnation(db, 'compute', host)) !== incarnation) fail('HostNotFound', { id: host })
+}

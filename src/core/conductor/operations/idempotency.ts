@@ -1,0 +1,38 @@
+import { createHash } from 'node:crypto'
+import { fail } from '../../base/errors.ts'
+import type { Db } from '../../db/handle.ts'
+import type { Context } from '../../model/context.ts'
+import type { OperationKind } from '../../model/operation.ts'
+import { forgetKeys, type OperationRecord, operationsOfKey } from '../../store/operations.ts'
+
+/** The same key means the same request for a day. */
+export const keyMs = 86_400_000
+
+/** A caller's idempotency key as rows keep it: unique to the project, and of one length. */
+export const keyOf = (ctx: Context, key: string): string =>
+  createHash('sha256')
+    .update(JSON.stringify([ctx.projectId, key]))
+    .digest('hex')
+
+/**
+ * The operations of this kind that a key has begun, as long as it counts; an older key is free again. `InvalidRequest` if it
+ * has begun something else.
+ */
+export async function begunUnder(
+  db: Db,
+  key: string,
+  { kind, now, matches = () => true }: { kind: OperationKind; now: number; matches?: (o: OperationRecord) => boolean },
+): Promise<OperationRecord[]> {
+  const begun = await operationsOfKey(db, key)
+  if (begun.some(({ createdAt }) => createdAt < now - keyMs)) {
+    // Only now: MySQL locks all rows that an update looks at.
+    await forgetKeys(db, now - keyMs, key)
+    return []
+  }
+  const [first] = begun
+  if (first && (first.kind !== kind || !matches(first)))
+    fail('InvalidRequest', {
+      what: `This idempotency key has begun another request: ${first.kind} ${first.subject.name}.`,
+    })
+  return begun
+}

@@ -1,0 +1,65 @@
+import * as z from 'zod'
+import { powerStates } from '../model/instance.ts'
+import { call, contract } from '../rpc/contract.ts'
+import { HostName, Id, ImagePart, Size } from './shapes.ts'
+
+const Word = z.string().min(1).max(64)
+/** A compute daemon in one of its lives; see the contract `agent`. */
+const Self = { host: HostName, incarnation: Word }
+
+/** What a compute host has to give, before any overcommit. */
+export const HostReport = z.object({
+  driver: Word,
+  hypervisor: z.string().max(255),
+  hypervisorVersion: z.string().max(255),
+  accelerator: Word,
+  total: Size,
+})
+export type HostReport = z.infer<typeof HostReport>
+
+/** Guests that a host may have. */
+const guestsMax = 100_000
+
+/** What a compute host may say to the conductors beside the contract `agent`. */
+export const computeAgent = contract('compute_agent', '2.1', {
+  /**
+   * What the host has and which guests are on it. A host that reports for the first time exists from now on. Answers with
+   * the instances that belong here, and with guests that are not its own any more (`remove`): they run elsewhere, or were
+   * deleted. A guest that the conductor has never heard of is neither.
+   */
+  join: call(
+    z.object({
+      ...Self,
+      hostId: Word,
+      availabilityZone: z.string().min(1).max(255),
+      report: HostReport,
+      guests: z.array(z.object({ id: Id, generation: z.int().nonnegative() })).max(guestsMax),
+    }),
+    z.object({
+      instances: z.array(z.object({ id: Id, status: Word, power: z.enum(powerStates), generation: z.int() })),
+      remove: z.array(Id),
+    }),
+  ),
+  /** Fresh numbers. */
+  report: call(z.object({ ...Self, report: HostReport }), z.object({})),
+  /** Guests that {@link computeAgent} `join` told it to remove are gone: their room is free. */
+  removed: call(z.object({ ...Self, instances: z.array(Id).max(guestsMax) }), z.object({})),
+  /** Guests that changed by themselves. Ignored for an instance with an open operation. */
+  power: call(
+    z.object({ ...Self, changes: z.array(z.object({ id: Id, power: z.enum(powerStates) })).max(guestsMax) }),
+    z.object({}),
+  ),
+  /** A piece of an image file as base64; an empty one is the end. */
+  imageRead: call(
+    z.object({
+      image: Id,
+      part: ImagePart,
+      offset: z.int().nonnegative(),
+      length: z
+        .int()
+        .positive()
+        .max(4 << 20),
+    }),
+    z.object({ data: z.base64() }),
+  ),
+})

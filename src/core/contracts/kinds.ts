@@ -1,0 +1,88 @@
+import * as z from 'zod'
+import type { kindOf, OperationKind } from '../model/operation.ts'
+import { operationKinds } from '../model/operation.ts'
+import { HostName, Ref } from './shapes.ts'
+
+/**
+ * What a caller may say to each kind of operation that `begin` begins. A kind that is not here has a message of its own
+ * (boot), or is begun by the conductor itself. {@link kindOf} has the rest of what there is to know of a kind.
+ */
+export const kindArgs = {
+  pause: z.object({}),
+  unpause: z.object({}),
+  suspend: z.object({}),
+  resume: z.object({}),
+  stop: z.object({}),
+  start: z.object({}),
+  reboot: z.object({}),
+  'reboot-hard': z.object({}),
+  /** Without a host the scheduler chooses one; to name it is for administrators. */
+  migrate: z.object({ host: HostName.optional() }),
+  delete: z.object({}),
+} as const satisfies Partial<Record<OperationKind, z.ZodType>>
+
+/** The kinds that `begin` begins. */
+export type Beginnable = keyof typeof kindArgs
+export const beginnable = Object.keys(kindArgs) as Beginnable[]
+
+/** What a caller says to one kind. */
+export type KindArgs<K extends Beginnable> = z.infer<(typeof kindArgs)[K]>
+
+const IdempotencyKey = z.string().max(255)
+
+const beginOf = <K extends Beginnable>(kind: K) =>
+  z
+    .object({
+      kind: z.literal(kind),
+      instance: Ref,
+      args: kindArgs[kind].optional(),
+      /** The same key twice within a day is the same request: the first answer is given again. */
+      idempotencyKey: IdempotencyKey.optional(),
+    })
+    .meta({ since: operationKinds[kind].since })
+
+/** What `begin` takes: a kind, an instance, and what that kind wants to know. */
+export const Begin = z.discriminatedUnion('kind', [
+  beginOf('pause'),
+  beginOf('unpause'),
+  beginOf('suspend'),
+  beginOf('resume'),
+  beginOf('stop'),
+  beginOf('start'),
+  beginOf('reboot'),
+  beginOf('reboot-hard'),
+  beginOf('migrate'),
+  beginOf('delete'),
+])
+export type Begin = z.infer<typeof Begin>
+
+/** What the executors of a kind are told: names resolved, kept in the operation's row, repeated as it is by a retry. */
+export const resolvedArgs = {
+  boot: z.object({ image: z.string(), flavor: z.string() }),
+  pause: z.object({}),
+  unpause: z.object({}),
+  suspend: z.object({}),
+  resume: z.object({}),
+  stop: z.object({}),
+  start: z.object({}),
+  reboot: z.object({}),
+  'reboot-hard': z.object({}),
+  migrate: z.object({ host: HostName.optional() }),
+  delete: z.object({}),
+  'delete-image': z.object({ checksums: z.array(z.string()) }),
+} as const satisfies Record<OperationKind, z.ZodType>
+
+export type ResolvedArgs<K extends OperationKind = OperationKind> = z.infer<(typeof resolvedArgs)[K]>
+
+/** How a source reaches the target of a migration; the secret is for this one transfer. */
+export const Ticket = z.object({
+  address: z.string().max(255),
+  port: z.int().min(1).max(65_535),
+  secret: z.string().max(128),
+})
+export type Ticket = z.infer<typeof Ticket>
+
+/** What a step leaves for later legs, by the step's name; kept until the operation ends, and never shown. */
+export const Results = z.object({ receive: Ticket.optional() })
+export type Results = z.infer<typeof Results>
+

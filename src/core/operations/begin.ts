@@ -1,0 +1,41 @@
+import { kindOf, stagesOf } from '../model/operation.ts'
+import { addLegs } from '../store/legs.ts'
+import { addOperations, type NewOperation } from '../store/operations.ts'
+import { openStage } from './advance.ts'
+import { about } from './change.ts'
+import { type Dispatch, lockOpen, type Transaction } from './open.ts'
+
+/**
+ * Begins operations of one kind: rows, subjects, legs and the event of each, and opens their first stage. Answers with who
+ * is to be told after the commit: nobody, if there was nothing to do and the operation is over. A unique violation if a
+ * subject has an open operation already, or a key was used. Part of a transaction that has locked the subjects.
+ */
+export async function beginOperations(t: Transaction, operations: readonly NewOperation[]): Promise<Dispatch[]> {
+  const [any] = operations
+  if (!any) return []
+  await addOperations(t.db, operations)
+  const { subject, event } = kindOf(any.kind)
+  for (const operation of operations)
+    t.note({
+      ...about(operation, t.now),
+      type: `${subject}.${event}.start`,
+      ...(subject === 'instance' ? {} : { message: operation.subject.name }),
+      operation: { kind: operation.kind, state: 'queued', attempt: 0 },
+      ...(operation.before === undefined ? {} : { status: operation.before }),
+    })
+  if (stagesOf(any.kind)[0]?.legs[0]?.at === 'scheduler') {
+    const legs = operations.map(({ id }) => ({ operation: id, service: 'scheduler' as const, host: '' }))
+    await addLegs(
+      t.db,
+      legs.map((leg) => ({ ...leg, role: 'scheduler' })),
+      t.now,
+    )
+    return legs
+  }
+  const dispatches: Dispatch[] = []
+  for (const { id } of operations) {
+    const open = await lockOpen(t.db, id)
+    if (open) dispatches.push(...(await openStage(t, open, 0)))
+  }
+  return dispatches
+}

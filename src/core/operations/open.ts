@@ -1,0 +1,42 @@
+import type { Instance } from '../contracts/shapes.ts'
+import type { Db } from '../db/handle.ts'
+import { isOpen } from '../model/operation.ts'
+import { lockInstance } from '../store/instances.ts'
+import { type Leg, legsOfOperation } from '../store/legs.ts'
+import { findOperation, type OperationRecord } from '../store/operations.ts'
+import type { Liveness } from '../store/services.ts'
+import type { Note } from './change.ts'
+
+/** A transaction that changes operations: what it reads and writes by, and what time it is in it. */
+export type Transaction = {
+  readonly db: Db
+  readonly note: (event: Note) => void
+  readonly now: number
+  /** How long a service may be silent before it counts as down. */
+  readonly downMs: number
+}
+
+export const livenessOf = ({ now, downMs }: Transaction): Liveness => ({ now, downMs })
+
+/** An open operation, locked with its legs and its instance until the transaction ends. */
+export type OpenOperation = OperationRecord & {
+  legs: Leg[]
+  /** Undefined if the subject is no instance, or if the instance is gone. */
+  instance: Instance | undefined
+}
+
+/** A message that a transaction owes: a leg of an operation waits for this service. */
+export type Dispatch = { operation: string; service: Leg['service']; host: string }
+
+/**
+ * Locks an operation: its instance first, then its row, then its legs. Every transaction locks in this order, so that none
+ * waits for another in a circle. Undefined if there is no such operation, or if it is over.
+ */
+export async function lockOpen(db: Db, id: string): Promise<OpenOperation | undefined> {
+  const seen = await findOperation(db, id)
+  if (!seen || !isOpen(seen.state)) return undefined
+  const instance = seen.subject.kind === 'instance' ? await lockInstance(db, seen.subject.id) : undefined
+  const operation = await findOperation(db, id, { lock: true })
+  if (!operation || !isOpen(operation.state)) return undefined
+  return { ...operation, instance, legs: await legsOfOperation(db, id, { lock: true }) }
+}

@@ -1,0 +1,402 @@
+import { type Selectable, sql } from 'kysely'
+import type { Progress, Step } from '../contracts/shapes.ts'
+import { locked } from '../db/dialect.ts'
+import type { Db } from '../db/handle.ts'
+import type { Database } from '../db/schema.ts'
+import type { OperationKind, Role, Service } from '../model/operation.ts'
+
+/**
+ * Where a leg of an open operation stands: `queued`, nobody has claimed it; `running`, its executor holds a lease; `idle`, it
+ * has nothing to do at this stage. The same two for a leg that is being undone.
+ */
+export type LegState = 'queued' | 'running' | 'undo-queued' | 'undo-running' | 'idle'
+
+/** Who takes part in an open operation: a service on a host (an empty host: any scheduler), as what, and how far it is. */
+export type Leg = {
+  service: Service
+  host: string
+  role: Role
+  state: LegState
+  incarnation: string | undefined
+  leaseUntil: number | undefined
+  /** The step that this executor has come to, or is undoing. */
+  step: string | undefined
+  steps: Step[]
+  attempt: number
+  progress: Progress | undefined
+  dispatchedAt: number
+}
+
+/** Who holds a leg: a service of a host, in one life of its daemon. */
+export type Owner = { service: Service; host: string; incarnation: string }
+
+/** A leg of an operation. */
+export type LegKey = { operation: string; service: Service; host: string }
+
+type Row = Selectable<Database['operation_hosts']>
+
+/** A step as the table keeps it, a line each: so that one is added without reading those that are there. */
+const line = (step: Step): string => `${JSON.stringify(step)}\n`
+const linesOf = (text: string): Step[] =>
+  text
+    .split('\n')
+    .filter((part) => part !== '')
+    .map((part) => JSON.parse(part) as Step)
+const withLine = (step: Step) => sql<string>`concat(steps, ${line(step)})`
+
+/** A row as the engine knows it. */
+export const toLeg = (row: Row): Leg => ({
+  service: row.service as Service,
+  host: row.host,
+  role: row.role as Role,
+  state: row.state as LegState,
+  incarnation: row.incarnation ?? undefined,
+  leaseUntil: row.lease_until ?? undefined,
+  step: row.step ?? undefined,
+  steps: linesOf(row.steps),
+  attempt: row.attempt,
+  progress: row.progress === null ? undefined : (JSON.parse(row.progress) as Progress),
+  dispatchedAt: row.dispatched_at,
+})
+
+/** The legs of one operation; locked until the transaction ends if `lock` is set. */
+export async function legsOfOperation(
+  db: Db,
+  operation: string,
+  { lock = false }: { lock?: boolean } = {},
+): Promise<Leg[]> {
+  const query = db.selectFrom('operation_hosts').selectAll().where('operation_id', '=', operation).orderBy('queued_at')
+  const rows = await (lock ? locked(db, query) : query).execute()
+  return rows.map(toLeg)
+}
+
+/** The legs of several operations, by operation. */
+export async function legsOf(db: Db, operations: readonly string[]): Promise<Map<string, Leg[]>> {
+  const found = new Map<string, Leg[]>()
+  for (let start = 0; start < operations.length; start += 500) {
+    const rows = await db
+      .selectFrom('operation_hosts')
+      .selectAll()
+      .where('operation_id', 'in', operations.slice(start, start + 500))
+      .execute()
+    for (const row of rows) found.set(row.operation_id, [...(found.get(row.operation_id) ?? []), toLeg(row)])
+  }
+  return found
+}
+
+/** Adds legs that wait to be claimed. */
+export async function addLegs(
+  db: Db,
+  legs: ReadonlyArray<LegKey & { role: Role; state?: LegState }>,
+  now: number,
+): Promise<void> {
+  for (let start = 0; start < legs.length; start += 500)
+    await db
+      .insertInto('operation_hosts')
+      .values(
+        legs.slice(start, start + 500).map(({ operation, service, host, role, state = 'queued' }) => ({
+          operation_id: operation,
+          service,
+          host,
+          role,
+          state,
+          incarnation: null,
+          lease_until: null,
+          step: null,
+          steps: '',
+          attempt: 0,
+          progress: null,
+          queued_at: now,
+          // Its message goes out right after the commit; the sweeper need not look at it before it is late.
+          dispatched_at: now,
+        })),
+      )
+      .execute()
+}
+
+const ofLeg = <Q extends { where(column: never, op: never, value: never): Q }>(query: Q, key: LegKey): Q =>
+  query
+    .where('operation_id' as never, '=' as never, key.operation as never)
+    .where('service' as never, '=' as never, key.service as never)
+    .where('host' as never, '=' as never, key.host as never)
+
+/** Opens a leg that has been idle, or is to be claimed once more. */
+export async function queueLeg(db: Db, key: LegKey, state: 'queued' | 'undo-queued', now: number): Promise<void> {
+  await ofLeg(
+    db
+      .updateTable('operation_hosts')
+      .set({
+        state,
+        incarnation: null,
+        lease_until: null,
+        step: null,
+        progress: null,
+        queued_at: now,
+        dispatched_at: now,
+      }),
+    key,
+  ).execute()
+}
+
+/** The executor has done its part of this stage. False if it does not hold the leg. */
+export async function idleLeg(db: Db, { incarnation, ...key }: LegKey & { incarnation: string }): Promise<boolean> {
+  const { numUpdatedRows } = await ofLeg(
+    db.updateTable('operation_hosts').set({ state: 'idle', incarnation: null, lease_until: null, progress: null }),
+    key,
+  )
+    .where('state', 'in', ['running', 'undo-running'])
+    .where('incarnation', '=', incarnation)
+    .executeTakeFirst()
+  return numUpdatedRows === 1n
+}
+
+/** The executor that holds the leg goes on with undoing it. False if it does not hold the leg. */
+export async function turnLeg(db: Db, { incarnation, ...key }: LegKey & { incarnation: string }): Promise<boolean> {
+  const { numUpdatedRows } = await ofLeg(
+    db.updateTable('operation_hosts').set({ state: 'undo-running', step: null, progress: null }),
+    key,
+  )
+    .where('state', '=', 'running')
+    .where('incarnation', '=', incarnation)
+    .executeTakeFirst()
+  return numUpdatedRows === 1n
+}
+
+/** Puts a leg to rest, whoever holds it: it has nothing to do any more. */
+export async function restLeg(db: Db, key: LegKey): Promise<void> {
+  await ofLeg(
+    db.updateTable('operation_hosts').set({ state: 'idle', incarnation: null, lease_until: null, progress: null }),
+    key,
+  ).execute()
+}
+
+/**
+ * The schedulers' leg becomes that of the host that was chosen, and waits to be claimed there. False if nothing waits for a
+ * scheduler any more.
+ */
+export async function placeLeg(
+  db: Db,
+  operation: string,
+  { service, host, role, step, now }: { service: Service; host: string; role: Role; step: Step; now: number },
+): Promise<boolean> {
+  const { numUpdatedRows } = await ofLeg(
+    db
+      .updateTable('operation_hosts')
+      .set({ service, host, role, steps: line(step), queued_at: now, dispatched_at: now }),
+    { operation, service: 'scheduler', host: '' },
+  )
+    .where('state', '=', 'queued')
+    .executeTakeFirst()
+  return numUpdatedRows === 1n
+}
+
+/** Takes a leg away; its steps are kept with the operation by the caller. */
+export async function removeLeg(db: Db, key: LegKey): Promise<void> {
+  await ofLeg(db.deleteFrom('operation_hosts'), key).execute()
+}
+
+/**
+ * An executor takes a leg; `seen` is how it looked before. Only who saw it as it is may take it: a leg that waits may go
+ * elsewhere meanwhile, and its work would be done twice.
+ */
+export async function takeLeg(
+  db: Db,
+  key: LegKey,
+  seen: Pick<Leg, 'state' | 'attempt' | 'incarnation'>,
+  taken: { incarnation: string; leaseUntil: number; attempt: number; step: Step; isNew: boolean },
+): Promise<boolean> {
+  const { numUpdatedRows } = await ofLeg(
+    db.updateTable('operation_hosts').set({
+      state: seen.state.startsWith('undo') ? 'undo-running' : 'running',
+      incarnation: taken.incarnation,
+      lease_until: taken.leaseUntil,
+      attempt: taken.attempt,
+      step: taken.step.name,
+      ...(taken.isNew ? { steps: withLine(taken.step) } : {}),
+    }),
+    key,
+  )
+    .where('state', '=', seen.state)
+    .where('attempt', '=', seen.attempt)
+    .where('incarnation', seen.incarnation === undefined ? 'is' : '=', seen.incarnation ?? null)
+    .executeTakeFirst()
+  return numUpdatedRows === 1n
+}
+
+/**
+ * The executor that holds the leg has come to a step; its lease is renewed. False if it does not hold the leg and, going
+ * forward, also if the operation is to be cancelled or is being undone.
+ */
+export async function recordStep(
+  db: Db,
+  { incarnation, ...key }: LegKey & { incarnation: string },
+  { step, undo, leaseUntil }: { step: Step; undo: boolean; leaseUntil: number },
+): Promise<boolean> {
+  const { numUpdatedRows } = await ofLeg(
+    db.updateTable('operation_hosts').set(({ eb, ref }) => ({
+      // Said twice, because the answer was lost: it is the same step.
+      steps: eb.case().when('step', '=', step.name).then(ref('steps')).else(withLine(step)).end(),
+      step: step.name,
+      lease_until: leaseUntil,
+    })),
+    key,
+  )
+    .where('state', '=', undo ? 'undo-running' : 'running')
+    .where('incarnation', '=', incarnation)
+    .$if(!undo, (q) =>
+      q.where(({ exists, selectFrom }) =>
+        exists(
+          selectFrom('operations')
+            .select('id')
+            .where('id', '=', key.operation)
+            .where('cancel_requested', '=', 0)
+            .where('undoing', '=', 0),
+        ),
+      ),
+    )
+    .executeTakeFirst()
+  return numUpdatedRows === 1n
+}
+
+/**
+ * The owner is alive: renews its hold on the legs of these operations. Answers with those that it holds; true: it is to
+ * stop going forward, because the operation is to be cancelled or is being undone.
+ */
+export async function renewLeases(
+  db: Db,
+  { service, host, incarnation }: Owner,
+  held: ReadonlyArray<{ id: string; progress?: Progress | undefined }>,
+  leaseUntil: number,
+): Promise<Map<string, boolean>> {
+  if (held.length === 0) return new Map()
+  const ids = held.map(({ id }) => id)
+  await db
+    .updateTable('operation_hosts')
+    .set({ lease_until: leaseUntil })
+    .where('operation_id', 'in', ids)
+    .where('service', '=', service)
+    .where('host', '=', host)
+    .where('state', 'in', ['running', 'undo-running'])
+    .where('incarnation', '=', incarnation)
+    .execute()
+  for (const { id, progress } of held) {
+    if (progress === undefined) continue
+    await ofLeg(db.updateTable('operation_hosts').set({ progress: JSON.stringify(progress) }), {
+      operation: id,
+      service,
+      host,
+    })
+      .where('state', '=', 'running')
+      .where('incarnation', '=', incarnation)
+      .execute()
+  }
+  const rows = await db
+    .selectFrom('operation_hosts as l')
+    .innerJoin('operations as o', 'o.id', 'l.operation_id')
+    .select(['o.id', 'o.cancel_requested', 'o.undoing', 'l.state'])
+    .where('l.operation_id', 'in', ids)
+    .where('l.service', '=', service)
+    .where('l.host', '=', host)
+    .where('l.state', 'in', ['running', 'undo-running'])
+    .where('l.incarnation', '=', incarnation)
+    .execute()
+  return new Map(
+    rows.map((row) => [row.id, row.state === 'running' && (row.cancel_requested === 1 || row.undoing === 1)]),
+  )
+}
+
+/** The owner goes: what it holds may be taken at once. */
+export async function dropLeases(db: Db, { service, host, incarnation }: Owner, now: number): Promise<void> {
+  await db
+    .updateTable('operation_hosts')
+    .set({ lease_until: now })
+    .where('service', '=', service)
+    .where('host', '=', host)
+    .where('state', 'in', ['running', 'undo-running'])
+    .where('incarnation', '=', incarnation)
+    .execute()
+}
+
+/** The ids of the open operations that have a leg for this host to take up, the oldest first. */
+export async function openOperationsOn(db: Db, service: Service, host: string): Promise<string[]> {
+  const rows = await db
+    .selectFrom('operation_hosts')
+    .select('operation_id')
+    .where('host', '=', host)
+    .where('service', '=', service)
+    .where('state', '!=', 'idle')
+    .orderBy('queued_at')
+    .execute()
+  return rows.map((row) => row.operation_id)
+}
+
+/** A leg as the sweeper sees it, with what a message about it needs. */
+export type DueLeg = {
+  operation: string
+  kind: OperationKind
+  service: Service
+  host: string
+  state: LegState
+  requestId: string
+  projectId: string
+  userId: string
+  dispatchedAt: number
+}
+
+/** A message goes out again after `resendMs` at first, then after twice as long each time, up to this many times that. */
+const resendMaxTimes = 6
+
+/**
+ * Legs whose message is to go out again: queued with no claim for a while after their last message, or running on a lapsed
+ * lease. Those that waited longest first.
+ */
+export async function dueLegs(
+  db: Db,
+  { now, resendMs, limit }: { now: number; resendMs: number; limit: number },
+): Promise<DueLeg[]> {
+  const rows = await db
+    .selectFrom('operation_hosts as l')
+    .innerJoin('operations as o', 'o.id', 'l.operation_id')
+    .select(['o.id', 'o.kind', 'l.service', 'l.host', 'l.state', 'o.request_id', 'o.project_id', 'o.user_id'])
+    .select('l.dispatched_at')
+    .where('l.state', '!=', 'idle')
+    .where('l.dispatched_at', '<=', now - resendMs)
+    .where(({ eb, and, or }) => {
+      // dispatched − queued ≤ now − dispatched: it has waited as long again as before its last message.
+      const waitedAsLong = eb(
+        eb('l.dispatched_at', '+', eb.ref('l.dispatched_at')),
+        '<=',
+        eb(eb.val(now), '+', eb.ref('l.queued_at')),
+      )
+      return or([
+        and([
+          eb('l.state', 'in', ['queued', 'undo-queued']),
+          or([waitedAsLong, eb('l.dispatched_at', '<=', now - resendMs * resendMaxTimes)]),
+        ]),
+        and([eb('l.state', 'in', ['running', 'undo-running']), eb('l.lease_until', '<', now)]),
+      ])
+    })
+    .orderBy('l.dispatched_at')
+    .limit(limit)
+    .execute()
+  return rows.map((row) => ({
+    operation: row.id,
+    kind: row.kind as OperationKind,
+    service: row.service as Service,
+    host: row.host,
+    state: row.state as LegState,
+    requestId: row.request_id,
+    projectId: row.project_id,
+    userId: row.user_id,
+    dispatchedAt: row.dispatched_at,
+  }))
+}
+
+/** The message of a leg goes out again; only one conductor can win this. */
+export async function noteDispatch(db: Db, key: LegKey, seen: number, now: number): Promise<boolean> {
+  const { numUpdatedRows } = await ofLeg(db.updateTable('operation_hosts').set({ dispatched_at: now }), key)
+    .where('state', '!=', 'idle')
+    .where('dispatched_at', '=', seen)
+    .executeTakeFirst()
+  return numUpdatedRows === 1n
+}
