@@ -33,4 +33,6 @@ export const guestOf = ({ instance }: Work): Guest => ({
   userData: instance.userData,
   publicKey: instance.key,
   generation: instance.generation,
+  nics: [],
+  disks: [],
 })
