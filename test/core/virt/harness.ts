@@ -42,7 +42,7 @@ const fake: Harness = {
 }
 
 /** Types a line on the guest's serial console. */
-const type = (stateDir: string, id: string, line: string): Promise<void> =>
+export const type = (stateDir: string, id: string, line: string): Promise<void> =>
   withShortPath(guestPaths(stateDir, id).serial, async (path) => {
     const socket = createConnection(path)
     await once(socket, 'connect')

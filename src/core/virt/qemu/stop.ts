@@ -68,10 +68,10 @@ export async function rebootGuest(
   checkGeneration(record?.guest, guest)
   // Before its power is cut: of a disk that was removed, the machine that runs has the last copy.
   if (record) await checkFiles(record, paths)
-  const machine = await talkingMachine(host, guest.id)
-  const state = machine === undefined ? 'none' : await runState(machine.qmp).catch(() => 'none')
-  if (machine !== undefined && kind === 'soft' && state === 'running') {
-    await askToPowerOff(host, machine, graceMs, signal)
+  if (kind === 'soft') {
+    const machine = await talkingMachine(host, guest.id)
+    const running = machine && (await runState(machine.qmp).catch(() => 'none')) === 'running'
+    if (running) await askToPowerOff(host, machine, graceMs, signal)
   }
   // Not a reset of the machine that is there: a machine that hangs would stay so, and nothing new would be picked up.
   await host.kill(guest.id)
