@@ -1,4 +1,5 @@
 import { open, rename, rm, stat } from 'node:fs/promises'
+import { basename } from 'node:path'
 import { reason } from '../../base/errors.ts'
 import { exec } from '../../base/exec.ts'
 import type { ImageFiles } from '../driver.ts'
@@ -39,13 +40,15 @@ async function qcow2Bytes(path: string): Promise<number> {
   return virtualBytes
 }
 
+/** What qemu-img said of a file, without the place of the file: members read it, too. */
+const said = (text: string, path: string): string => (text.trim().split('\n')[0] ?? '').replaceAll(path, basename(path))
+
 /** Fails if a qcow2 file is cut off or damaged: QEMU would start a guest on it all the same. Leaked clusters are no harm. */
 async function checkWhole(qemuImg: string, path: string): Promise<void> {
   const leaksOnly = 3
   const { code, stdout, stderr } = await exec(qemuImg, ['check', '-q', '-f', 'qcow2', path], { timeoutMs: 300_000 })
   if (code === 0 || code === leaksOnly) return
-  const said = (stderr || stdout).trim().split('\n')[0]
-  throw new Error(`it is damaged or cut off (${qemuImg} check: ${said})`)
+  throw new Error(`it is damaged or cut off (${qemuImg} check: ${said(stderr || stdout, path)})`)
 }
 
 /** The outcome of a look at an image's file, whose failure names the image. */
@@ -53,7 +56,7 @@ async function ofImage<T>(image: NonNullable<ImageFiles['disk']>, look: (path: s
   try {
     return await look(image.path)
   } catch (e) {
-    throw new Error(`image ${image.path} cannot be used: ${reason(e)}`, { cause: e })
+    throw new Error(`image ${basename(image.path)} cannot be used: ${reason(e)}`, { cause: e })
   }
 }
 
@@ -70,7 +73,7 @@ export async function rebaseDisk(qemuImg: string, path: string, image: ImageFile
   await readQcow2(path)
   const backing = image ? ['-b', image.path, '-F', image.format] : ['-b', '']
   const rebased = await exec(qemuImg, ['rebase', '-q', '-u', '-f', 'qcow2', ...backing, path])
-  if (rebased.code !== 0) throw new Error(`its disk cannot be used: ${qemuImg}: ${rebased.stderr.trim()}`)
+  if (rebased.code !== 0) throw new Error(`its disk cannot be used: ${qemuImg}: ${said(rebased.stderr, path)}`)
   if ((await readQcow2(path)).hasBacking !== (image !== undefined)) throw new Error('its disk was not put on its image')
   try {
     await checkWhole(qemuImg, path)

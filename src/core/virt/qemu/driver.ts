@@ -54,6 +54,7 @@ export function openQemu(options: QemuOptions): Driver {
       stopTrimming ??= every(clock, trimEveryMs, trim, (err) => log.warn({ err }, 'cannot trim a console'))
     },
     async close() {
+      await imports.close()
       await host.close()
       await stopTrimming?.()
       stopTrimming = undefined

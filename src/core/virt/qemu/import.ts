@@ -39,6 +39,11 @@ export class Imports {
     return current
   }
 
+  /** Ends the imports under way; what came of them is left for the next life of the daemon to remove. */
+  async close(): Promise<void> {
+    await Promise.all([...this.#underWay.values()].map((one) => one.leave()))
+  }
+
   /** Removes what a daemon that was killed had received in part. */
   async sweep(): Promise<void> {
     const dir = instancesDir(this.#host.stateDir)
