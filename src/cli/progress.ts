@@ -45,13 +45,18 @@ export function openProgress(clock: Clock): Progress {
   }
 }
 
+const gib = 2 ** 30
+/** How far a long step has come: "disk 42 % of 1.2 GiB". */
+export const progressText = ({ what, doneBytes, totalBytes }: NonNullable<OperationSummary['progress']>): string =>
+  `${what} ${totalBytes === 0 ? 100 : Math.floor((doneBytes / totalBytes) * 100)} % of ${(totalBytes / gib).toFixed(1)} GiB`
+
 /** Says of operations how far they are: one with its step, several with how many are done. */
 export function sayOperations(progress: Progress, ids: readonly string[]): (operation: OperationSummary) => void {
   const done = new Set<string>()
-  return ({ id, kind, state, step, host, instanceName }) => {
+  return ({ id, kind, state, step, host, subject, undoing, progress: far }) => {
     if (!isOpen(state)) done.add(id)
-    const at = step ? `: ${step}` : state === 'queued' ? ': queued' : ''
+    const at = step ? `: ${undoing ? 'undoing ' : ''}${step}` : state === 'queued' ? ': queued' : ''
     const count = ids.length > 1 ? `${done.size} of ${ids.length} done; ` : ''
-    progress.say(`${count}${kind} ${instanceName}${at}${host ? ` on ${host}` : ''}`)
+    progress.say(`${count}${kind} ${subject.name}${at}${host ? ` on ${host}` : ''}${far ? `, ${progressText(far)}` : ''}`)
   }
 }

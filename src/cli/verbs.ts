@@ -1,7 +1,8 @@
 import * as Args from '@oclif/core/args'
 import { mapConcurrent } from '../core/base/concurrency.ts'
 import { systemIds } from '../core/base/ids.ts'
-import { type beginnable, kindOf } from '../core/model/operation.ts'
+import type { Beginnable, KindArgs } from '../core/contracts/kinds.ts'
+import { doneWord, kindOf } from '../core/model/operation.ts'
 import { NovaCommand } from './command.ts'
 import { wait } from './flags.ts'
 import { type BegunRow, begunView } from './views.ts'
@@ -9,8 +10,9 @@ import { type BegunRow, begunView } from './views.ts'
 /** How many instances are asked for at the same time. */
 const atOnce = 8
 
-type Kind = (typeof beginnable)[number]
-type Row = BegunRow & { kind: Kind }
+/** A kind with what it wants to know beside the instance. */
+type Asked = { [K in Beginnable]: { kind: K; args?: KindArgs<K> } }[Beginnable]
+type Row = BegunRow & { kind: Beginnable }
 
 /** One or more instances, by name or id. */
 const instances = Args.string({
@@ -29,21 +31,21 @@ export abstract class InstanceVerb extends NovaCommand {
   static override flags = { wait }
   static override readonly view = begunView
 
-  protected abstract readonly kind: Kind
+  protected abstract readonly kind: Beginnable
 
   async run(): Promise<void> {
     const { args, flags } = await this.parse(this.ctor as typeof InstanceVerb)
-    await this.beginAll(args.instance, this.kind, flags.wait)
+    await this.beginAll(args.instance, { kind: this.kind }, flags.wait)
   }
 
-  /** Begins `kind` on all, follows them to the end where `wait`, and shows what came of each. */
-  protected async beginAll(names: readonly string[], kind: Kind, wait: boolean): Promise<void> {
+  /** Begins the same on all, follows them to the end if `wait` is set, and shows what came of each. */
+  protected async beginAll(names: readonly string[], asked: Asked, wait: boolean): Promise<void> {
     const [only, ...others] = [...new Set(names)]
     const rows =
       others.length === 0
-        ? [await this.begin(only!, kind)]
+        ? [await this.begin(only!, asked)]
         : await mapConcurrent([only!, ...others], atOnce, (name) =>
-            this.begin(name, kind).catch((e) => this.reportFailure(e)),
+            this.begin(name, asked).catch((e) => this.reportFailure(e)),
           )
     const begun = rows.filter((row) => row !== undefined)
     const seen = wait ? await this.end(begun) : begun
@@ -51,10 +53,10 @@ export abstract class InstanceVerb extends NovaCommand {
     this.write(seen.map((row) => sentence(row)).join(''))
   }
 
-  private async begin(name: string, kind: Kind): Promise<Row> {
-    // With a key, so that a question which comes twice after a conductor's death is not done twice.
-    const begun = await this.ask('begin', { instance: name, kind, idempotencyKey: systemIds.uuid() })
-    return { ...begun, kind, state: 'queued' }
+  private async begin(name: string, asked: Asked): Promise<Row> {
+    // With a key, so that a request that is delivered twice after a conductor's death is carried out once.
+    const begun = await this.ask('begin', { ...asked, instance: name, idempotencyKey: systemIds.uuid() })
+    return { ...begun, kind: asked.kind, state: 'queued' }
   }
 
   private async end(begun: readonly Row[]): Promise<Row[]> {
@@ -73,7 +75,7 @@ export abstract class InstanceVerb extends NovaCommand {
 
 /** What came of it, for a person; of failures it was told already. */
 function sentence({ instance, kind, state, operation }: Row): string {
-  const { task, to } = kindOf(kind)
-  if (state === 'succeeded') return `${instance.name}: ${to ?? 'deleted'}\n`
+  const { task } = kindOf(kind)
+  if (state === 'succeeded') return `${instance.name}: ${doneWord(kind)}\n`
   return state === 'queued' ? `${instance.name}: ${task} (nova operation follow ${operation})\n` : ''
 }

@@ -1,3 +1,4 @@
+import { progressText } from './progress.ts'
 import type { Begun, conductor } from '../core/contracts/conductor.ts'
 import type {
   Decision,
@@ -182,8 +183,8 @@ const operationFields = {
   id: (o: OperationSummary) => o.id,
   kind: (o: OperationSummary) => o.kind,
   state: (o: OperationSummary) => o.state,
-  instance_id: (o: OperationSummary) => o.instanceId,
-  instance_name: (o: OperationSummary) => o.instanceName,
+  instance_id: (o: OperationSummary) => o.subject.id,
+  instance_name: (o: OperationSummary) => o.subject.name,
   step: (o: OperationSummary) => o.step,
   host: (o: OperationSummary) => o.host,
   attempt: (o: OperationSummary) => o.attempt,
@@ -203,9 +204,24 @@ export const operationRows = view<OperationSummary, typeof operationFields>(oper
 ])
 export const operationView = view<Operation, Record<string, (o: Operation) => Cell | undefined>>({
   ...operationFields,
-  steps: (o) => o.steps.map((s) => ({ name: s.name, at: iso(s.at), attempt: s.attempt, host: s.host ?? null })),
+  steps: (o) =>
+    o.steps.map((s) => ({
+      name: s.undo ? `undo ${s.name}` : s.name,
+      at: iso(s.at),
+      attempt: s.attempt,
+      host: s.host ?? null,
+    })),
+  hosts: (o) =>
+    o.hosts.map((h) => ({
+      host: h.host === '' ? 'any scheduler' : h.host,
+      role: h.role,
+      state: h.state,
+      step: h.step ?? null,
+      lease_until: h.leaseUntil === undefined ? null : iso(h.leaseUntil),
+    })),
+  undoing: (o) => o.undoing ?? false,
+  progress: (o) => (o.progress === undefined ? undefined : progressText(o.progress)),
   deadline: (o) => iso(o.deadline),
-  lease_until: (o) => iso(o.leaseUntil),
   cancel_requested: (o) => o.cancelRequested,
   user_id: (o) => o.userId,
   project_id: (o) => o.projectId,

@@ -142,7 +142,7 @@ type Open = ReturnType<ReturnType<typeof openWatch>['open']>
 function waitedEnough(open: Open, timeoutMs: number): CommandError {
   const at = open.map(({ operation }) =>
     operation
-      ? `${operation.kind} of ${operation.instanceName}${operation.step ? ` at step "${operation.step}"` : ''}`
+      ? `${operation.kind} of ${operation.subject.name}${operation.step ? ` at step "${operation.step}"` : ''}`
       : 'unknown',
   )
   const text = `Not done after ${timeoutMs / 1000} s: ${at.join(', ')}. It goes on.`
@@ -151,10 +151,10 @@ function waitedEnough(open: Open, timeoutMs: number): CommandError {
 
 /** The end of an operation that did not succeed, as the error that a command ends with; undefined where it succeeded. */
 export function failureOf(operation: OperationSummary): CommandError | undefined {
-  const { kind, state, instanceName, fault, step, id } = operation
+  const { kind, state, subject, fault, step, id } = operation
   if (state === 'succeeded') return undefined
-  if (state === 'cancelled') return new CommandError(`The ${kind} of ${instanceName} was cancelled.`, fault?.hint, 1)
+  if (state === 'cancelled') return new CommandError(`The ${kind} of ${subject.name} was cancelled.`, fault?.hint, 1)
   const where = step ? ` at step "${step}"` : ''
-  const text = `The ${kind} of ${instanceName} failed${where}: ${fault?.message ?? 'no reason was recorded'}`
+  const text = `The ${kind} of ${subject.name} failed${where}: ${fault?.message ?? 'no reason was recorded'}`
   return new CommandError(text, fault?.hint ?? `All about it: nova operation show ${id}`, 1)
 }

@@ -46,7 +46,7 @@ export default class Down extends NovaCommand {
       { timeoutMs: this.timeoutMs },
     )
     for (const operation of ended)
-      if (operation.fault) this.note(`${operation.instanceName}: ${operation.fault.message}`)
+      if (operation.fault) this.note(`${operation.subject.name}: ${operation.fault.message}`)
     return ended.filter((operation) => operation.state === 'succeeded').length
   }
 }

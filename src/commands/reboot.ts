@@ -15,10 +15,10 @@ export default class Reboot extends InstanceVerb {
     hard: Flags.boolean({ env: 'NOVA_HARD', summary: 'Cut the power instead of asking the guest.' }),
   }
 
-  protected readonly kind = 'reboot'
+  protected readonly kind = 'reboot' as const
 
   override async run(): Promise<void> {
     const { args, flags } = await this.parse(Reboot)
-    await this.beginAll(args.instance, flags.hard ? 'reboot-hard' : this.kind, flags.wait)
+    await this.beginAll(args.instance, { kind: flags.hard ? 'reboot-hard' : this.kind }, flags.wait)
   }
 }

@@ -1,11 +1,12 @@
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { version } from '../core/base/version.ts'
-import { hostIdentity } from '../core/compute/identity.ts'
+import { hostIdentity } from '../core/agent/identity.ts'
 import { startCompute } from '../core/compute/start.ts'
 import { type Config, hostName } from '../core/config/load.ts'
 import { places } from '../core/config/places.ts'
 import { agent } from '../core/contracts/agent.ts'
+import { computeAgent } from '../core/contracts/compute-agent.ts'
 import type { Bus } from '../core/rpc/bus.ts'
 import { SpokenBy } from '../core/rpc/versions.ts'
 import { type DriverOptions, openDriver } from '../core/virt/open.ts'
@@ -36,19 +37,19 @@ async function startComputeHost(
   onStop(() => identity.release())
   const part = log.child({ part: 'compute', host })
   const conductors = new SpokenBy()
+  // A conductor that dies takes the question with it: asked again well before the lease is over.
+  const timeoutMs = Math.round((config.operations.leaseSeconds * 1000) / 3)
   const stop = await startCompute({
     bus,
+    service: 'compute',
     host,
     hostId: identity.hostId,
     incarnation: ids.uuid(),
     availabilityZone: config.compute.availabilityZone,
     version,
     driver: await openDriver(driverOptions(config, driver, stateDir), { log: part, clock, ids }),
-    // A conductor that dies takes the question with it: asked again well before the lease is over.
-    agent: bus.client(agent, {
-      timeoutMs: Math.round((config.operations.leaseSeconds * 1000) / 3),
-      cap: conductors.cap(agent),
-    }),
+    agent: bus.client(agent, { timeoutMs, cap: conductors.cap(agent) }),
+    computeAgent: bus.client(computeAgent, { timeoutMs, cap: conductors.cap(computeAgent) }),
     conductors,
     clock,
     ids,
@@ -93,6 +94,7 @@ function driverOptions(config: Config, name: string, stateDir: string): DriverOp
     name,
     stateDir,
     accelerator: config.compute.accelerator,
+    cpuModel: config.compute.cpuModel,
     fake: { resources: { vcpus, memoryMb, diskGb }, latencyMs },
   }
 }

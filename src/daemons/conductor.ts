@@ -2,13 +2,14 @@ import { mkdirSync } from 'node:fs'
 import type { Clock } from '../core/base/clock.ts'
 import { version } from '../core/base/version.ts'
 import type { ConductorDeps } from '../core/conductor/deps.ts'
-import { agentManager, conductorManager } from '../core/conductor/manager.ts'
+import { agentManager, computeAgentManager, conductorManager } from '../core/conductor/manager.ts'
 import { startPeriodic } from '../core/conductor/periodic.ts'
 import { certificatesOf } from '../core/config/certificates.ts'
 import { hostName } from '../core/config/load.ts'
 import { databaseUrl, imageDirectory } from '../core/config/places.ts'
 import { agent } from '../core/contracts/agent.ts'
 import { compute } from '../core/contracts/compute.ts'
+import { computeAgent } from '../core/contracts/compute-agent.ts'
 import { conductor } from '../core/contracts/conductor.ts'
 import { scheduler } from '../core/contracts/scheduler.ts'
 import { syncDatabase } from '../core/db/migrate.ts'
@@ -68,9 +69,11 @@ export async function startConductor(runtime: Runtime, bus: Bus, db: Db): Promis
   onStop(() => faces.stop())
   const hosts = await bus.serve([served(agent, agentManager(deps))], { ...as, forHosts: true })
   onStop(() => hosts.stop())
+  const computes = await bus.serve([served(computeAgent, computeAgentManager(deps))], { ...as, forHosts: true })
+  onStop(() => computes.stop())
   const serving = {
     get lastPongAt() {
-      return Math.min(faces.lastPongAt ?? clock.now(), hosts.lastPongAt ?? clock.now())
+      return Math.min(...[faces, hosts, computes].map((one) => one.lastPongAt ?? clock.now()))
     },
   }
   onStop(await startPeriodic(deps, serving))

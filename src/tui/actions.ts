@@ -1,7 +1,7 @@
 import { mapConcurrent } from '../core/base/concurrency.ts'
 import { systemIds } from '../core/base/ids.ts'
 import type { InstanceSummary, OperationSummary, Published } from '../core/contracts/shapes.ts'
-import { isOpen, kindOf } from '../core/model/operation.ts'
+import { doneWord, isOpen, kindOf } from '../core/model/operation.ts'
 import type { Described, Feed, Verb } from './feed.ts'
 import type { Tone } from './paint.ts'
 
@@ -58,7 +58,7 @@ export class Actions {
 
   /** Ends operations: those that wait at once, those that run at their next step. */
   async cancel(rows: readonly OperationSummary[]): Promise<void> {
-    const named = ({ id, kind, instanceName }: OperationSummary): Begun => ({ id, name: `${kind} of ${instanceName}` })
+    const named = ({ id, kind, subject }: OperationSummary): Begun => ({ id, name: `${kind} of ${subject.name}` })
     const refused = await this.#each(rows.map(named), async ({ id, name }) => {
       const { state } = await this.#feed.ask('operationCancel', { operation: id })
       this.#say({ text: isOpen(state) ? `${name}: ends before its next step` : `${name}: ${state}`, tone: 'busy' })
@@ -69,11 +69,11 @@ export class Actions {
   /** Does again what failed or was cancelled. */
   async retry(rows: readonly OperationSummary[]): Promise<void> {
     const stroke = { all: 0, over: 0, failed: 0 }
-    const refused = await this.#each(rows, async ({ id, kind, instanceName }) => {
+    const refused = await this.#each(rows, async ({ id, kind, subject }) => {
       const { operation } = await this.#feed.ask('operationRetry', { operation: id })
       stroke.all++
-      this.#watched.set(operation, { verb: kind as Verb, name: instanceName, stroke })
-      this.#say({ text: `${kind} of ${instanceName}: begun again`, tone: 'busy' })
+      this.#watched.set(operation, { verb: kind as Verb, name: subject.name, stroke })
+      this.#say({ text: `${kind} of ${subject.name}: begun again`, tone: 'busy' })
     })
     if (refused.length > 0) this.#refuse(refused, rows.length)
   }
@@ -109,7 +109,7 @@ export class Actions {
     }
     // A failure stays where it can be read.
     if (stroke.failed > 0) return
-    const to = kindOf(kind).to ?? 'deleted'
+    const to = doneWord(kind)
     if (stroke.all === 1) this.#say({ text: `${name}: ${to}`, tone: 'good' })
     else
       this.#say({ text: `${stroke.over} of ${stroke.all}: ${to}`, tone: stroke.over === stroke.all ? 'good' : 'busy' })

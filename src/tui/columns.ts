@@ -85,7 +85,7 @@ const lasted = (o: OperationSummary, now: number): string =>
 export const operationColumns: readonly Column<OperationSummary>[] = [
   { title: 'BEGUN', width: 8, draw: cellText((o) => timeOf(o.createdAt)) },
   { title: 'KIND', width: 11, draw: cellText((o) => o.kind) },
-  { title: 'INSTANCE', width: 14, grows: 2, draw: cellText((o) => o.instanceName) },
+  { title: 'INSTANCE', width: 14, grows: 2, draw: cellText((o) => o.subject.name) },
   { title: 'STATE', width: 9, draw: toned((o) => o.state) },
   { title: 'STEP', width: 8, draw: cellText((o) => o.step) },
   { title: 'HOST', width: 12, grows: 1, draw: cellText((o) => o.host) },

@@ -83,7 +83,7 @@ function timesOf({ steps, finishedAt }: Operation, now: number) {
 
 function operationPage({ operations: [row], trouble }: Detail, { width, paint, now }: Room): string[] {
   if (!row) return [trouble ? paint('bad', cell(trouble.text, width).trimEnd()) : 'Asking …']
-  const { kind, instanceName, state, id, attempt, userId, requestId, createdAt, finishedAt, fault, deadline } = row
+  const { kind, subject, state, id, attempt, userId, requestId, createdAt, finishedAt, fault, deadline } = row
   const ended =
     finishedAt === undefined ? `, runs until ${timeOf(deadline)} at most` : `, took ${took(finishedAt - createdAt)}`
   const steps = timesOf(row, now).map(
@@ -94,7 +94,7 @@ function operationPage({ operations: [row], trouble }: Detail, { width, paint, n
     ? [fault.message, ...(fault.hint ? [fault.hint] : [])].flatMap((text) => wrap(text, width - 11))
     : []
   return [
-    `${label('operation')}${kind} of ${cell(instanceName, Math.max(1, Math.min(widthOf(instanceName), width - 30))).trimEnd()}`,
+    `${label('operation')}${kind} of ${cell(subject.name, Math.max(1, Math.min(widthOf(subject.name), width - 30))).trimEnd()}`,
     `${label('state')}${paint(toneOf(state), state)}${row.cancelRequested && isOpen(state) ? ', to be cancelled' : ''}`,
     `${label('begun')}${timeOf(createdAt)}${ended}`,
     `${label('attempt')}${attempt}   host ${row.host ?? '-'}   by ${userId}`,

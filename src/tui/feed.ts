@@ -1,7 +1,7 @@
 import type { Clock } from '../core/base/clock.ts'
 import type { conductor } from '../core/contracts/conductor.ts'
 import type { Host, InstanceSummary, Published } from '../core/contracts/shapes.ts'
-import type { beginnable } from '../core/model/operation.ts'
+import type { Beginnable } from '../core/contracts/kinds.ts'
 import { sharedTopics } from '../core/model/shared-topics.ts'
 import type { Bus, QueueDepth } from '../core/rpc/bus.ts'
 import type { Args, Result } from '../core/rpc/contract.ts'
@@ -46,7 +46,7 @@ export type Health = {
 }
 
 /** A verb that an instance can be given here. */
-export type Verb = (typeof beginnable)[number]
+export type Verb = Beginnable
 
 /** The most instances of one answer; more are asked for page by page. */
 const pageSize = 10_000

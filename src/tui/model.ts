@@ -142,20 +142,24 @@ function hearMachines(world: CloudModel, { type, host: name, operation }: Publis
 
 function hearOperation(world: CloudModel, event: Published, before: OperationSummary | undefined): void {
   const { operation: reported, operationId, instanceId, instanceName, host, at } = event
-  if (!reported || !operationId || !instanceId) return
+  const subject = before?.subject ?? subjectOf(instanceId, instanceName)
+  if (!reported || !operationId || !subject) return
   const { fault: _fault, finishedAt: _finishedAt, ...rest } = before ?? { createdAt: at, requestId: event.requestId }
   world.operations.set(operationId, {
     ...rest,
     ...reported,
     id: operationId,
-    instanceId,
-    instanceName: instanceName ?? before?.instanceName ?? instanceId,
+    subject,
     ...(host === undefined ? {} : { host }),
     ...(isOpen(reported.state) ? {} : { finishedAt: at }),
   })
   if (reported.state === 'failed' && before?.state !== 'failed') world.failed++
   if (world.operations.size > 3 * kept) dropOldOperations(world)
 }
+
+/** The subject of an operation that is known by its events alone; undefined if that is no instance. */
+const subjectOf = (id: string | undefined, name: string | undefined): OperationSummary['subject'] | undefined =>
+  id === undefined ? undefined : { kind: 'instance', id, name: name ?? id }
 
 function dropOldOperations({ operations }: CloudModel): void {
   const over = [...operations.values()].filter(({ state }) => !isOpen(state)).sort(newestFirst)

@@ -58,12 +58,12 @@ function ofInstances({ instances }: CloudModel): Described[] {
 function ofOperations({ operations }: CloudModel, now: number): Described[] {
   const failed: Array<Described & { at: number }> = []
   let slow = 0
-  let slowest: { createdAt: number; kind: string; instanceName: string; id: string } | undefined
+  let slowest: { createdAt: number; kind: string; subject: { name: string }; id: string } | undefined
   for (const row of operations.values()) {
     if (row.state === 'failed' && now - (row.finishedAt ?? row.createdAt) < newsMs)
       failed.push({
         at: row.finishedAt ?? row.createdAt,
-        text: `${row.kind} of ${row.instanceName} failed ${since(now - (row.finishedAt ?? row.createdAt))} ago: ${row.fault?.message ?? 'no reason was recorded'}`,
+        text: `${row.kind} of ${row.subject.name} failed ${since(now - (row.finishedAt ?? row.createdAt))} ago: ${row.fault?.message ?? 'no reason was recorded'}`,
         hint: row.fault?.hint ?? `All about it: nova operation show ${row.id}`,
       })
     if (isOpen(row.state) && now - row.createdAt > longMs) {
@@ -72,7 +72,7 @@ function ofOperations({ operations }: CloudModel, now: number): Described[] {
     }
   }
   const late = slowest && {
-    text: `${slow} operation${slow > 1 ? 's have' : ' has'} been open for more than ${since(longMs)}: ${slowest.kind} of ${slowest.instanceName} for ${since(now - slowest.createdAt)}`,
+    text: `${slow} operation${slow > 1 ? 's have' : ' has'} been open for more than ${since(longMs)}: ${slowest.kind} of ${slowest.subject.name} for ${since(now - slowest.createdAt)}`,
     hint: `nova operation show ${slowest.id}`,
   }
   return [...(late ? [late] : []), ...failed.sort((a, b) => b.at - a.at)]

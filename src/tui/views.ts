@@ -31,7 +31,7 @@ export const lists: { readonly [K in ListName]: List<Rows[K]> } = {
     columns: operationColumns,
     rows: ({ operations }) => [...operations.values()].sort(newestFirst),
     idOf: (o) => o.id,
-    words: (o) => [o.kind, o.state, o.instanceName, o.step, o.host, o.id, o.instanceId, o.fault?.message],
+    words: (o) => [o.kind, o.state, o.subject.name, o.step, o.host, o.id, o.subject.id, o.fault?.message],
   },
   events: {
     columns: eventColumns,

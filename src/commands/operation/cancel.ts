@@ -13,9 +13,9 @@ export default class OperationCancel extends NovaCommand {
     const cancelled = await this.ask('operationCancel', { operation: args.operation })
     if (!this.forPeople) return this.showOne(operationRows, cancelled)
     const over = cancelled.state === 'cancelled'
-    const { kind, instanceName, id } = cancelled
+    const { kind, subject, id } = cancelled
     this.write(
-      `${kind} of ${instanceName}: ${over ? 'cancelled' : `is being cancelled (nova operation follow ${id})`}\n`,
+      `${kind} of ${subject.name}: ${over ? 'cancelled' : `is being cancelled (nova operation follow ${id})`}\n`,
     )
   }
 }

@@ -18,7 +18,7 @@ export default class OperationFollow extends NovaCommand {
     const [ended] = await this.follow([args.operation])
     const failure = failureOf(ended!)
     if (!this.forPeople) await this.showOne(operationRows, ended!)
-    else if (!failure) this.write(`${ended!.kind} of ${ended!.instanceName}: ${ended!.state}\n`)
+    else if (!failure) this.write(`${ended!.kind} of ${ended!.subject.name}: ${ended!.state}\n`)
     if (failure) throw failure
   }
 }

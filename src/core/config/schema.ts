@@ -171,6 +171,24 @@ export const schema = z.strictObject({
       'auto',
       'auto tries KVM with a real guest once and remembers the answer.',
     ),
+    cpuModel: option(
+      z.string().regex(/^[\w.-]*$/, 'the name of one model'),
+      '',
+      'The processor that guests see, by a name from qemu-system-x86_64 -cpu help. Empty: host under KVM, all that QEMU can imitate under TCG. If the hosts of a cloud have different processors, name on each a model that all of them have, or instances cannot move between them.',
+    ),
+    migrationAddress: option(
+      z
+        .string()
+        .regex(/^([\d.]+|[\da-f:]+|[\da-z._-]+)$/i, 'an address or a host name')
+        .refine((address) => !['0.0.0.0', '::'].includes(address), 'an address that other hosts can connect to'),
+      '127.0.0.1',
+      'Where this host takes the disks of instances that move to it, and the address that it names to their hosts; it listens only while one is expected. What passes is authenticated but not encrypted: use a network of the hosts alone.',
+    ),
+    migrationPort: option(
+      z.int().min(0).max(65_535),
+      0,
+      'The port of compute.migration_address; 0: any free one, the same as long as the daemon lives.',
+    ),
     availabilityZone: option(z.string().min(1), 'nova', 'The zone that this host is in.'),
     slots: option(z.int().positive(), 8, 'Operations that this host works on at once.'),
     shutdownTimeout: option(seconds, 60, 'How long a guest may take to shut down before its power is cut.', {

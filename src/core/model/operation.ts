@@ -43,6 +43,8 @@ export type Kind = {
   readonly from: readonly InstanceState[]
   /** The state of the instance after success; `before`: the one that it had; undefined: the instance is gone. */
   readonly to: InstanceState | 'before' | undefined
+  /** What has become of the subject after success, if `to` does not say it. */
+  readonly done?: string
   /** What `task` shows while it is open: derived from the open operation, never stored. */
   readonly task: string
   readonly steps: readonly StepSpec[]
@@ -172,6 +174,7 @@ export const operationKinds = {
     ...simple,
     from: ['ACTIVE', 'SHUTOFF'],
     to: 'before',
+    done: 'migrated',
     task: 'migrating',
     steps: [
       { name: 'place', at: 'scheduler', undo: true },
@@ -191,6 +194,7 @@ export const operationKinds = {
     ...simple,
     from: instanceStates,
     to: undefined,
+    done: 'deleted',
     task: 'deleting',
     steps: [{ name: 'destroy', at: 'holders' }],
     deadline: { seconds: 86_400 },
@@ -203,6 +207,7 @@ export const operationKinds = {
     subject: 'image',
     from: [],
     to: undefined,
+    done: 'deleted',
     task: 'deleting',
     steps: [
       { name: 'remove', at: 'conductor' },
@@ -219,6 +224,9 @@ export type OperationKind = keyof typeof operationKinds
 
 /** The row of a kind, in its general shape. */
 export const kindOf = (kind: OperationKind): Kind => operationKinds[kind]
+
+/** What has become of the subject after success, in a word. */
+export const doneWord = (kind: OperationKind): string => kindOf(kind).done ?? kindOf(kind).to ?? 'done'
 
 /** The names of all kinds. */
 export const kindNames = Object.keys(operationKinds) as OperationKind[]

@@ -7,6 +7,11 @@ export const stateWords: Readonly<Record<InstanceState, string>> = {
   PAUSED: 'paused',
   SUSPENDED: 'suspended',
   SHUTOFF: 'stopped',
+  RESIZED: 'resized',
+  RESCUED: 'rescued',
+  SHELVED: 'shelved',
+  SHELVED_OFFLOADED: 'shelved_offloaded',
+  SOFT_DELETED: 'soft-delete',
   ERROR: 'error',
 }
 

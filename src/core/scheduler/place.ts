@@ -1,12 +1,17 @@
-import { Failure, isFailure, reason } from '../base/errors.ts'
+import { isFailure, reason } from '../base/errors.ts'
 import type { scheduler } from '../contracts/scheduler.ts'
-import type { Decision, Fault } from '../contracts/shapes.ts'
+import type { Decision } from '../contracts/shapes.ts'
 import type { Context } from '../model/context.ts'
+import { announce } from '../operations/change.ts'
+import { faultOf } from '../operations/faults.ts'
+import { lockOpen } from '../operations/open.ts'
+import { full, placeOn } from '../operations/place.ts'
+import { changeOperations } from '../operations/transaction.ts'
+import { failOperation, unplace } from '../operations/undo.ts'
 import type { Args } from '../rpc/contract.ts'
 import { saveDecision } from '../store/decisions.ts'
-import { claimHost, type Placement, placementFor, refusePlacement, releaseHost } from '../store/placement.ts'
+import { type Placement, placementFor } from '../store/placement.ts'
 import { conductorUpSince } from '../store/services.ts'
-import { announcePlaced, announceRefused } from './announce.ts'
 import type { SchedulerDeps } from './deps.ts'
 import type { Fleet } from './fleet.ts'
 import type { HostState } from './host-state.ts'
@@ -33,7 +38,7 @@ export async function place(
   ctx: Context,
   { operation }: Args<typeof scheduler, 'place'>,
 ): Promise<void> {
-  const log = deps.log.child({ operation, request: ctx.requestId })
+  const log = deps.log.child({ operation, requestId: ctx.requestId })
   const placement = await placementFor(deps.db, operation)
   if (!placement) return log.debug('nothing to place: a duplicate, or it is over')
   const silent = new Map<string, Refused>()
@@ -102,15 +107,17 @@ async function offer(
   host: HostState,
   decision: Decision,
 ): Promise<'taken' | 'gone' | 'full' | 'silent'> {
-  const { db, clock, fleet, log } = deps
-  const { operationId, instanceId } = placement
+  const { fleet, log } = deps
+  const { operationId } = placement
   const { size } = placement.spec
   const reservation = fleet.reserve(host.name, size)
   try {
-    const claim = { operationId, instanceId, host: host.name, size, limits: host.limit, now: clock.now(), decision }
-    const answer = await claimHost(db, claim)
-    if (answer !== 'claimed') return answer
+    const placing = { operation: operationId, host: host.name, size, limits: host.limit, decision }
+    if ((await changeOperations(deps, (t) => placeOn(t, placing))) === 'gone') return 'gone'
     fleet.commit(reservation)
+  } catch (e) {
+    if (e === full) return 'full'
+    throw e
   } finally {
     if (!reservation.committed) fleet.cancel(reservation)
   }
@@ -126,7 +133,11 @@ async function offer(
       return 'taken'
     }
   }
-  if (!(await releaseHost(db, { operationId, host: host.name, now: clock.now() }))) return 'gone'
+  const given = await changeOperations(deps, async (t) => {
+    const operation = await lockOpen(t.db, operationId)
+    return operation !== undefined && (await unplace(t, operation, host.name))
+  })
+  if (!given) return 'gone'
   fleet.cancel(reservation)
   log.warn({ host: host.name }, 'up by its last report, but without a consumer on the bus: another is tried')
   return 'silent'
@@ -143,21 +154,42 @@ async function tooEarlyToSay({ db, clock, options }: PlaceDeps, { refused }: Sel
   return since !== undefined && since > alive.now - alive.downMs
 }
 
-/** Ends the boot: no host can take it. */
+/** Ends the operation: no host can take its instance. */
 async function refuse(deps: PlaceDeps, placement: Placement, selection: Selection): Promise<void> {
-  const { db, clock, rules } = deps
+  const { rules } = deps
+  const { operationId, instanceId, instanceName } = placement
   const decision = decisionOf(selection, rules, undefined)
-  const why = `${decision.summary}${lastFault(placement)}`
-  const { code, message, hint } = new Failure('NoValidHost', { reason: why, instance: placement.instanceName })
-  const now = clock.now()
-  const fault: Fault = { code, message, ...(hint === undefined ? {} : { hint }), at: now }
-  const event = await refusePlacement(db, { placement, fault, decision, now })
-  if (!event) return
+  const reason = `${decision.summary}${lastFault(placement)}`
+  await changeOperations(deps, async (t) => {
+    const operation = await lockOpen(t.db, operationId)
+    // Placed, cancelled or deleted meanwhile.
+    if (!operation?.legs.some(({ service, state }) => service === 'scheduler' && state === 'queued')) return
+    const step = { name: 'place', at: t.now, attempt: Math.max(operation.attempt, 1) }
+    operation.steps = [...operation.steps, step]
+    await saveDecision(t.db, { operationId, instanceId, decision })
+    await failOperation(t, operation, faultOf('NoValidHost', { reason, instance: instanceName }, t.now), { attempts: 1 })
+  })
   deps.log.info({ summary: decision.summary }, 'no valid host')
-  announceRefused(deps, placement, event, fault)
 }
 
-/** A boot that was tried elsewhere already failed for that reason rather than for want of a host. */
+/** Tells those who follow the operation where its instance goes. */
+function announcePlaced(deps: PlaceDeps, placement: Placement, host: string): void {
+  const { instanceId, instanceName, operationId, projectId, requestId, kind, faults } = placement
+  announce(deps, {
+    id: 0,
+    at: deps.clock.now(),
+    type: 'operation.step',
+    instanceId,
+    instanceName,
+    operationId,
+    host,
+    requestId,
+    projectId,
+    operation: { kind, state: 'queued', step: 'place', attempt: faults.length },
+  })
+}
+
+/** What was tried elsewhere already failed for that reason rather than for want of a host. */
 function lastFault({ spec, faults }: Placement): string {
   const fault = faults.at(-1)
   return fault ? `; on ${fault.host ?? spec.excluded.at(-1)} it failed: ${fault.message}` : ''

@@ -1,5 +1,21 @@
 import type { PowerState, Size } from '../model/instance.ts'
 
+/** A network card of a guest. */
+export type Nic = {
+  /** Port id (UUID). */
+  id: string
+  /** Hardware address as `fa:16:3e:12:34:56`. */
+  mac: string
+}
+
+/** A disk of a guest beyond its root disk: an attached volume, as it can be opened on this host. */
+export type Disk = {
+  /** Volume id (UUID); its first 20 characters are the disk's serial number in the guest. */
+  id: string
+  path: string
+  format: 'qcow2' | 'raw'
+}
+
 /** What the hypervisor needs to know of an instance; all of it comes with the operation. */
 export type Guest = {
   /** Instance id (UUID): names its directory, its sockets, its process. */
@@ -13,6 +29,10 @@ export type Guest = {
   publicKey: string | undefined
   /** Ownership generation of the instance row; a start with an older one is refused. */
   generation: number
+  /** In the order in which the guest sees them. Empty: one card without a port, on a network that reaches nothing. */
+  nics: readonly Nic[]
+  /** Without the root disk, in the order in which the guest sees them. */
+  disks: readonly Disk[]
 }
 
 /** The files that an instance starts from, as paths in this host's image cache. At least one of disk and kernel. */
@@ -39,6 +59,31 @@ export type Resources = {
   accelerator: string
 }
 
+/** All that a stopped guest has on its host, read to be moved to another host. */
+export type DiskReader = {
+  /** Bytes that hold data, for progress; what is sent may differ a little. */
+  readonly sizeBytes: number
+  /** Length of the whole in bytes, holes included: what the writer's `complete` is told. 0 if there is nothing to move. */
+  readonly lengthBytes: number
+  /**
+   * The data in ascending order, at most 1 MiB each; what lies between holds zeros. May be asked for again, from the
+   * start. Fails if the data was changed while it was read.
+   */
+  extents(signal?: AbortSignal): AsyncIterable<{ offset: number; data: Buffer }>
+  close(): Promise<void>
+}
+
+/** Takes what a {@link DiskReader} of the same driver reads on another host. */
+export type DiskWriter = {
+  write(offset: number, data: Buffer): Promise<void>
+  /** Forgets all that was written, for a sender that starts over. */
+  restart(): Promise<void>
+  /** Checks the whole and makes the guest present, shut down. `sizeBytes` is the reader's `lengthBytes`. */
+  complete(sizeBytes: number): Promise<void>
+  /** Removes all that was written; does nothing after `complete`. */
+  abort(): Promise<void>
+}
+
 /**
  * A hypervisor. Every action is idempotent: done twice, or begun by a daemon that was killed and done again by its
  * successor, it ends the same. An action that cannot be done fails with `DriverFailed`; one that is taken back by `signal`
@@ -61,7 +106,10 @@ export type Driver = {
   start(guest: Guest, signal?: AbortSignal): Promise<void>
   /** Asks the guest to power off and, after `graceMs`, cuts its power. */
   stop(id: string, graceMs: number, signal?: AbortSignal): Promise<void>
-  /** `soft` asks the guest and falls back to `hard` after `graceMs`; `hard` cuts the power and starts it again. */
+  /**
+   * `soft` asks the guest and falls back to `hard` after `graceMs`; `hard` cuts the power, builds the machine again from
+   * the guest as it is given (its size, metadata, cards and disks) and boots it.
+   */
   reboot(guest: Guest, kind: 'soft' | 'hard', graceMs: number, signal?: AbortSignal): Promise<void>
   pause(id: string): Promise<void>
   unpause(id: string): Promise<void>
@@ -70,6 +118,14 @@ export type Driver = {
   resume(guest: Guest, signal?: AbortSignal): Promise<void>
   /** Ends the guest and removes all that it had on this host. Content to find nothing. */
   destroy(id: string): Promise<void>
+  /** Opens what the guest has here, to be moved to another host. Only a guest that is SHUTDOWN or CRASHED. */
+  exportDisk(id: string): Promise<DiskReader>
+  /**
+   * Begins to take a guest that another host exports; `image` is the guest's image in the cache of this host. What is
+   * here of the guest is kept until `complete` replaces it; refused if it runs here or belongs to a newer generation. A
+   * second import of the same guest takes the place of the first.
+   */
+  importDisk(guest: Guest, image: ImageFiles): Promise<DiskWriter>
   /** The last `lines` lines of the serial console (all where undefined), at most 1 MiB. */
   consoleLog(id: string, lines?: number): Promise<string>
   /** Told when a guest changes its power state by itself (it shut down, it crashed). */

@@ -26,6 +26,8 @@ export const guest = (id: string): Guest => ({
   userData: undefined,
   publicKey: undefined,
   generation: 1,
+  nics: [],
+  disks: [],
 })
 
 const begun = systemClock.now()

@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest'
 import { isFailure } from '../../../src/core/base/errors.ts'
-import type { Driver, GuestPower } from '../../../src/core/virt/driver.ts'
+import type { DiskWriter, Driver, GuestPower } from '../../../src/core/virt/driver.ts'
 import { guestPaths } from '../../../src/core/virt/qemu/paths.ts'
 import { aGuest, boots, harnesses, killedDaemon, open, printed } from './harness.ts'
 
@@ -228,6 +228,115 @@ describe.each(harnesses)('the $name driver', (harness) => {
     expect(await driver.consoleLog(guest.id)).toBe('')
     expect(existsSync(guestPaths(stateDir, guest.id).dir)).toBe(false)
     expect(told).toEqual([])
+  })
+
+  describe('moves a guest to another host', { timeout: 2 * minutes }, () => {
+    let otherDir: string
+    let other: Driver
+    const mover = aGuest({ size: { vcpus: 1, memoryMb: 128, diskGb: 1 } })
+    const next = { ...mover, generation: mover.generation + 1 }
+
+    /** Copies what one host exports to a writer of the other; gives its length. */
+    const copy = async (to: DiskWriter): Promise<number> => {
+      const reader = await driver.exportDisk(mover.id)
+      let end = 0
+      for await (const { offset, data } of reader.extents()) {
+        expect(offset).toBeGreaterThanOrEqual(end)
+        expect(data.length).toBeLessThanOrEqual(1 << 20)
+        end = offset + data.length
+        await to.write(offset, data)
+      }
+      await reader.close()
+      expect(end).toBeLessThanOrEqual(reader.lengthBytes)
+      expect(reader.sizeBytes).toBeLessThanOrEqual(reader.lengthBytes)
+      return reader.lengthBytes
+    }
+
+    beforeAll(async () => {
+      otherDir = await mkdtemp(join(tmpdir(), 'nova-virt-other-'))
+      other = await open(harness, otherDir)
+      await driver.createDisk(mover, harness.image)
+    })
+    afterAll(async () => {
+      await driver.destroy(mover.id)
+      for (const guest of await other.list()) await other.destroy(guest.id)
+      await other.close()
+      await rm(otherDir, { recursive: true, force: true })
+    })
+
+    test('but none that is not here, runs, or has its memory saved', async () => {
+      await expect(driver.exportDisk(aGuest().id)).rejects.toEqual(failure(/no disk on this host/))
+      await driver.start(mover)
+      await printed(driver, mover.id, 'GUEST-READY')
+      await expect(driver.exportDisk(mover.id)).rejects.toEqual(failure(/it runs: stop it first/))
+      await driver.pause(mover.id)
+      await expect(driver.exportDisk(mover.id)).rejects.toEqual(failure(/it runs: stop it first/))
+      await driver.suspend(mover.id)
+      await expect(driver.exportDisk(mover.id)).rejects.toEqual(failure(/its memory is saved here/))
+      await driver.stop(mover.id, 0)
+    })
+
+    test('which does not have it before all of it came', async () => {
+      const writer = await other.importDisk(next, harness.image)
+      const length = await copy(writer)
+      expect(await other.power(mover.id)).toBe('NOSTATE')
+      await expect(writer.complete(length + 1)).rejects.toEqual(failure(/only in part/))
+      expect(await other.list()).toEqual([])
+      await writer.abort()
+      await expect(writer.write(0, Buffer.alloc(1))).rejects.toEqual(failure(/is over/))
+      await expect(writer.complete(length)).rejects.toEqual(failure(/is over/))
+      expect(await other.power(mover.id)).toBe('NOSTATE')
+      expect(existsSync(guestPaths(otherDir, mover.id).dir)).toBe(false)
+    })
+
+    test('from the start if it must, and has it then, shut down, with its console', async () => {
+      const given = await other.importDisk(next, harness.image)
+      await copy(given)
+      const writer = await other.importDisk(next, harness.image)
+      // Its place was taken; what it does now touches nothing.
+      await expect(given.write(0, Buffer.alloc(1))).rejects.toEqual(failure(/is over/))
+      await given.abort()
+      await copy(writer)
+      await writer.restart()
+      await writer.complete(await copy(writer))
+      await writer.abort()
+      expect(await other.list()).toEqual([{ id: mover.id, power: 'SHUTDOWN' }])
+      expect(await other.consoleLog(mover.id)).toBe(await driver.consoleLog(mover.id))
+      expect(await driver.power(mover.id)).toBe('SHUTDOWN')
+    })
+
+    test('twice, and the guest boots there', async () => {
+      const writer = await other.importDisk(next, harness.image)
+      await writer.complete(await copy(writer))
+      await other.start(next)
+      await printed(other, mover.id, 'GUEST-READY', 2)
+      expect(await other.power(mover.id)).toBe('RUNNING')
+    })
+
+    test('but not over one that runs or belongs to a newer owner', async () => {
+      await expect(other.importDisk(next, harness.image)).rejects.toEqual(failure(/it runs on this host/))
+      await other.stop(mover.id, 0)
+      await expect(other.importDisk(mover, harness.image)).rejects.toEqual(failure(/generation 1 .* generation 2/))
+      const late = await other.importDisk(next, harness.image)
+      const length = await copy(late)
+      await other.start(next)
+      await expect(late.complete(length)).rejects.toEqual(failure(/it runs on this host/))
+      await late.abort()
+      expect(await other.power(mover.id)).toBe('RUNNING')
+      await other.stop(mover.id, 0)
+    })
+
+    test('but no bytes that it did not send', async () => {
+      const writer = await other.importDisk(next, harness.image)
+      await expect(
+        (async () => {
+          await writer.write(0, Buffer.from('this is no guest'))
+          await writer.complete(16)
+        })(),
+      ).rejects.toEqual(failure(/./))
+      await writer.abort()
+      expect(await other.power(mover.id)).toBe('SHUTDOWN')
+    })
   })
 
   test('starts a guest with an empty disk beside its ramdisk', { timeout: 2 * minutes }, async () => {

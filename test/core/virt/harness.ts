@@ -34,7 +34,7 @@ const deps = { log: silentLog, clock: systemClock, ids: systemIds }
 const fake: Harness = {
   name: 'fake',
   image: { disk: undefined, kernel: '/no/kernel', ramdisk: undefined },
-  options: (stateDir) => ({ name: 'fake', stateDir, accelerator: 'auto', fake: { latencyMs: 1 } }),
+  options: (stateDir) => ({ name: 'fake', stateDir, accelerator: 'auto', cpuModel: '', fake: { latencyMs: 1 } }),
   banner: ({ id, name }) => ['there is no machine here', `host=${name} instance=${id}`],
   byItself: async (driver, _stateDir, id, what) => (driver as FakeDriver).simulate(id, what),
   remember: async () => undefined,
@@ -42,7 +42,7 @@ const fake: Harness = {
 }
 
 /** Types a line on the guest's serial console. */
-const type = (stateDir: string, id: string, line: string): Promise<void> =>
+export const type = (stateDir: string, id: string, line: string): Promise<void> =>
   withShortPath(guestPaths(stateDir, id).serial, async (path) => {
     const socket = createConnection(path)
     await once(socket, 'connect')
@@ -55,7 +55,7 @@ const type = (stateDir: string, id: string, line: string): Promise<void> =>
 const inQemu = (kernel: string, ramdisk: string): Harness => ({
   name: 'qemu',
   image: { disk: undefined, kernel, ramdisk },
-  options: (stateDir) => ({ name: 'qemu', stateDir, accelerator: 'tcg', fake: {} }),
+  options: (stateDir) => ({ name: 'qemu', stateDir, accelerator: 'tcg', cpuModel: '', fake: {} }),
   banner: ({ id }) => [
     `host=web-1 instance=${id} address=10.0.2.15`,
     'ssh keys: 1',
@@ -82,6 +82,8 @@ export const aGuest = (change: Partial<Guest> = {}): Guest => ({
   userData: Buffer.from('#!/bin/sh\necho "user data ran on $(hostname)"\n').toString('base64'),
   publicKey: 'ssh-ed25519 AAAAC3Nza tester@nova',
   generation: 1,
+  nics: [],
+  disks: [],
   ...change,
 })
 

@@ -15,7 +15,7 @@ beforeAll(async () => {
 })
 afterAll(() => rm(dir, { recursive: true, force: true }))
 
-const named = (name: string) => openDriver({ name, stateDir: dir, accelerator: 'tcg', fake: {} }, deps)
+const named = (name: string) => openDriver({ name, stateDir: dir, accelerator: 'tcg', cpuModel: '', fake: {} }, deps)
 const refused = (name: string) =>
   named(name).then(
     () => expect.unreachable(),

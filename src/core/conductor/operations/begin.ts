@@ -26,7 +26,7 @@ import {
 import { scopeOf } from '../actions/access.ts'
 import type { ConductorDeps } from '../deps.ts'
 import { begunUnder, keyOf } from './idempotency.ts'
-import { changeOperations } from './transaction.ts'
+import { changeOperations } from '../../operations/transaction.ts'
 
 /** What is to be begun on which instance, with its names resolved; `key` is as the caller gave it. */
 export type Beginning = {

@@ -16,7 +16,7 @@ import type { ConductorDeps } from '../deps.ts'
 import { begunUnder, keyOf } from './idempotency.ts'
 import { type Plan, planOf } from './plan.ts'
 import { checkQuota } from './quota.ts'
-import { changeOperations } from './transaction.ts'
+import { changeOperations } from '../../operations/transaction.ts'
 
 type Booted = Result<typeof conductor, 'boot'>
 

@@ -11,7 +11,7 @@ import { legsOfOperation } from '../../store/legs.ts'
 import { changeOperation, summaryOfOperation } from '../../store/operations.ts'
 import { visibleOperation } from '../actions/access.ts'
 import type { ConductorDeps } from '../deps.ts'
-import { changeOperations } from './transaction.ts'
+import { changeOperations } from '../../operations/transaction.ts'
 
 /**
  * Ends an operation before its time, and has undone what was done: at once if nobody carries it out at the moment, else at

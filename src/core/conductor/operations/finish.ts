@@ -16,7 +16,7 @@ import { idleLeg, type Leg, type Owner } from '../../store/legs.ts'
 import { findOperation } from '../../store/operations.ts'
 import type { ConductorDeps } from '../deps.ts'
 import { observe } from './observe.ts'
-import { changeOperations } from './transaction.ts'
+import { changeOperations } from '../../operations/transaction.ts'
 
 type Finish = Args<typeof agent, 'finish'>
 

@@ -9,7 +9,7 @@ import { legsOfOperation, type Owner, recordStep } from '../../store/legs.ts'
 import { changeOperation, findOperation, type OperationRecord } from '../../store/operations.ts'
 import type { ConductorDeps } from '../deps.ts'
 import { announceStep } from './claim.ts'
-import { changeOperations } from './transaction.ts'
+import { changeOperations } from '../../operations/transaction.ts'
 
 /**
  * Records that an executor has come to a step, before the step is taken, and renews its lease. A result goes to the other

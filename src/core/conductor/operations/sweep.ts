@@ -10,7 +10,7 @@ import { type DueLeg, dueLegs, noteDispatch } from '../../store/legs.ts'
 import { expiredOperations, stepsOf } from '../../store/operations.ts'
 import { isServiceUp } from '../../store/services.ts'
 import type { ConductorDeps } from '../deps.ts'
-import { changeOperations } from './transaction.ts'
+import { changeOperations } from '../../operations/transaction.ts'
 
 /** Legs, and operations past their deadline, that one round looks at; what is left is the next round's. */
 export const sweepBatch = 200

@@ -1,7 +1,8 @@
 import type { Guest } from '../driver.ts'
 
-/** The name of a moment in the life of a fake guest that its console shows. */
-export type Mark = 'boot' | 'reset' | 'resume' | 'power-button' | 'shutdown' | 'crash'
+/** The moments in the life of a fake guest that its console shows. */
+export const marks = ['boot', 'resume', 'power-button', 'shutdown', 'crash'] as const
+export type Mark = (typeof marks)[number]
 export type Moment = { at: number; mark: Mark }
 
 /** What a guest would print when it boots; it says that there is no machine. */
@@ -14,7 +15,6 @@ const banner = ({ id, name, size }: Guest): string[] => [
 
 const lines: Readonly<Record<Mark, (guest: Guest) => string[]>> = {
   boot: banner,
-  reset: (guest) => ['reset', ...banner(guest)],
   resume: () => ['resumed from saved memory'],
   'power-button': () => ['power button pressed', 'reboot: Power down'],
   shutdown: () => ['reboot: Power down'],

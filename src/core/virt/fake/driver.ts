@@ -3,10 +3,13 @@ import { fail, isFailure, reason } from '../../base/errors.ts'
 import type { Ids } from '../../base/ids.ts'
 import type { PowerState } from '../../model/instance.ts'
 import { lastLines } from '../console.ts'
-import type { Driver, Guest, GuestPower, GuestSeen, ImageFiles, Resources } from '../driver.ts'
+import type { DiskReader, DiskWriter, Driver, Guest, GuestPower, GuestSeen, ImageFiles, Resources } from '../driver.ts'
 import { checkGeneration } from '../generation.ts'
+import { checkCreatable } from '../image.ts'
+import { checkExportable, checkReplaceable } from '../moving.ts'
 import { fakeConsole, type Mark } from './console.ts'
-import { FakeStore } from './store.ts'
+import { Arrival, readGuest } from './moving.ts'
+import { type FakeGuest, FakeStore } from './store.ts'
 
 /** What the fake driver can be told to be slow or to fail at. */
 type Action =
@@ -19,6 +22,8 @@ type Action =
   | 'suspend'
   | 'resume'
   | 'destroy'
+  | 'exportDisk'
+  | 'importDisk'
   | 'consoleLog'
 
 /** Milliseconds: always the same, or chosen between the least and the most. */
@@ -69,6 +74,8 @@ class FakeHypervisor implements FakeDriver {
   readonly #options: FakeOptions
   readonly #store: FakeStore
   readonly #listeners = new Set<(change: GuestPower) => void>()
+  /** What other hosts are sending, by guest. */
+  readonly #arrivals = new Map<string, Arrival>()
   #faults: Faults | undefined
 
   constructor(options: FakeOptions) {
@@ -98,7 +105,7 @@ class FakeHypervisor implements FakeDriver {
 
   createDisk(guest: Guest, image: ImageFiles, signal?: AbortSignal): Promise<void> {
     return this.#action('createDisk', guest.id, signal, () => {
-      if (!image.disk && image.kernel === undefined) throw new Error('the image has neither a disk nor a kernel')
+      checkCreatable(image)
       checkGeneration(this.#store.guests.get(guest.id)?.guest, guest)
       this.#store.keep(guest)
     })
@@ -121,7 +128,7 @@ class FakeHypervisor implements FakeDriver {
     return this.#action('reboot', guest.id, signal, () =>
       this.#renew(guest, (power) => {
         if (kind === 'soft' && graceMs > 0 && power === 'RUNNING') return { power, marks: ['power-button', 'boot'] }
-        return { power: 'RUNNING', marks: [live.includes(power) ? 'reset' : 'boot'] }
+        return { power: 'RUNNING', marks: ['boot'] }
       }),
     )
   }
@@ -153,6 +160,53 @@ class FakeHypervisor implements FakeDriver {
     return this.#action('destroy', id, undefined, () => {
       if (this.#store.guests.has(id)) this.#store.forget(id)
     })
+  }
+
+  exportDisk(id: string): Promise<DiskReader> {
+    return this.#action('exportDisk', id, undefined, () => {
+      const known = this.#store.guests.get(id)
+      checkExportable(known?.power ?? 'NOSTATE')
+      return readGuest(known as FakeGuest)
+    })
+  }
+
+  importDisk(guest: Guest, image: ImageFiles): Promise<DiskWriter> {
+    return this.#action('importDisk', guest.id, undefined, () => {
+      checkCreatable(image)
+      this.#checkArrival(guest)
+      const arrival = new Arrival()
+      this.#arrivals.set(guest.id, arrival)
+      return this.#writer(guest, arrival)
+    })
+  }
+
+  #writer(guest: Guest, arrival: Arrival): DiskWriter {
+    const { id } = guest
+    const step = (work: (arrival: Arrival) => void) =>
+      this.#action('importDisk', id, undefined, () => {
+        if (this.#arrivals.get(id) !== arrival) throw new Error('the import of the guest is over')
+        work(arrival)
+      })
+    const end = () => {
+      if (this.#arrivals.get(id) === arrival) this.#arrivals.delete(id)
+    }
+    return {
+      write: (offset, data) => step((to) => to.write(offset, data)),
+      restart: () => step((to) => to.clear()),
+      complete: (sizeBytes) =>
+        step((to) => {
+          this.#checkArrival(guest)
+          this.#store.takeIn(guest, to.moments(sizeBytes))
+          end()
+        }),
+      abort: async () => end(),
+    }
+  }
+
+  #checkArrival(guest: Guest): void {
+    const known = this.#store.guests.get(guest.id)
+    checkGeneration(known?.guest, guest)
+    checkReplaceable(known?.power ?? 'NOSTATE')
   }
 
   consoleLog(id: string, lines?: number): Promise<string> {

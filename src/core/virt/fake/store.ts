@@ -7,7 +7,7 @@ import type { Moment } from './console.ts'
 export type FakeGuest = { guest: Guest; power: PowerState; moments: Moment[] }
 
 /** One line of the file: a guest as it was given, what became of it, or its end. */
-type Line = { id: string; guest?: Guest; power?: PowerState; moment?: Moment; gone?: true }
+type Line = { id: string; guest?: Guest; power?: PowerState; moment?: Moment; moments?: Moment[]; gone?: true }
 
 /** A console shows no more moments than these. */
 const momentsKept = 20
@@ -43,6 +43,11 @@ export class FakeStore {
     this.#write(moment ? { id, power, moment } : { id, power })
   }
 
+  /** A guest that came from another host, in place of whatever was known of it. */
+  takeIn(guest: Guest, moments: Moment[]): void {
+    this.#write({ id: guest.id, guest, power: 'SHUTDOWN', moments })
+  }
+
   forget(id: string): void {
     this.#write({ id, gone: true })
   }
@@ -52,11 +57,12 @@ export class FakeStore {
     this.#apply(line)
   }
 
-  #apply({ id, guest, power, moment, gone }: Line): void {
+  #apply({ id, guest, power, moment, moments, gone }: Line): void {
     if (gone) this.guests.delete(id)
+    if (guest) this.guests.set(id, { ...(this.guests.get(id) ?? { power: 'SHUTDOWN', moments: [] }), guest })
     const known = this.guests.get(id)
-    if (guest) this.guests.set(id, { ...(known ?? { power: 'SHUTDOWN', moments: [] }), guest })
     if (!known) return
+    if (moments) known.moments = moments.slice(-momentsKept)
     if (power) known.power = power
     if (moment) known.moments = [...known.moments, moment].slice(-momentsKept)
   }

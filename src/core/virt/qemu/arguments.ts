@@ -1,41 +1,44 @@
 import { createHash } from 'node:crypto'
 import { basename } from 'node:path'
-import type { Guest, ImageFiles } from '../driver.ts'
+import type { Guest, ImageFiles, Nic } from '../driver.ts'
+import { cpuModel } from './cpu.ts'
+import { type Hardware, profileOf } from './hardware.ts'
 import type { GuestPaths } from './paths.ts'
 
 export type Accelerator = 'kvm' | 'tcg'
 
 export type MachineSpec = {
   guest: Guest
+  hardware: Hardware
   /** Without a kernel the guest starts from its disk. */
   image: ImageFiles
   /** Whether the guest has a disk of its own: one made of the image's, or an empty one. */
   hasDisk: boolean
   accelerator: Accelerator
   paths: GuestPaths
-  /** Where the guest was suspended: the number of the open file to take its memory from, and the machine it is of. */
-  memory: { fd: number; machineType: string } | undefined
+  /** If the guest was suspended: the number of the open file to take its memory from. */
+  memory: { fd: number } | undefined
 }
-
-/** PCIe ports left empty, so that disks and network cards can be plugged in while the guest runs. */
-const sparePorts = 4
 
 /** A comma inside a value must be doubled, or QEMU takes what follows for the next option. */
 const plain = (value: string): string => value.replaceAll(',', ',,')
 
-/** The guest's hardware address: the same at every start, taken from its id. Its link is its own, see `network`. */
-const macAddress = (id: string): string => {
+/**
+ * The card of a guest that has no port: always the same address, taken from its id. Two guests may share one by chance,
+ * which does no harm, because the network of such a card has no other guest on it, see {@link networkCard}.
+ */
+const ownCard = (id: string): Nic => {
   const digest = createHash('sha256').update(id).digest()
-  return ['52', '54', '00', ...[0, 1, 2].map((i) => digest.toString('hex', i, i + 1))].join(':')
+  return { id, mac: ['52', '54', '00', ...[0, 1, 2].map((i) => digest.toString('hex', i, i + 1))].join(':') }
 }
 
 const accelerators: Record<Accelerator, readonly string[]> = {
-  kvm: ['-accel', 'kvm', '-cpu', 'host'],
+  kvm: ['-accel', 'kvm'],
   // The translation cache takes a quarter of the host's memory by default; 32 MiB are enough for small guests.
-  tcg: ['-accel', 'tcg,thread=multi,tb-size=32', '-cpu', 'max'],
+  tcg: ['-accel', 'tcg,thread=multi,tb-size=32'],
 }
 
-const machine = ({ guest, accelerator, paths, memory }: MachineSpec): string[] => [
+const machine = ({ guest, hardware, accelerator, paths, memory }: MachineSpec): string[] => [
   '-name',
   `guest=${plain(guest.name)}`,
   '-uuid',
@@ -48,12 +51,14 @@ const machine = ({ guest, accelerator, paths, memory }: MachineSpec): string[] =
   '-display',
   'none',
   '-machine',
-  memory?.machineType ?? 'q35',
+  (memory && hardware.machineType) ?? profileOf(hardware).machine,
   ...accelerators[accelerator],
+  '-cpu',
+  cpuModel(hardware.cpu ?? '', accelerator),
   '-smp',
-  String(guest.size.vcpus),
+  String(hardware.vcpus),
   '-m',
-  String(guest.size.memoryMb),
+  String(hardware.memoryMb),
   '-rtc',
   'base=utc',
   // A guest that puts itself to sleep would look paused and nobody could wake it.
@@ -79,6 +84,12 @@ const channels = ({ paths }: MachineSpec): string[] => [
   'chardev:serial0',
 ]
 
+/** The place of one of the devices that every guest has, to be appended to its `-device`. */
+function at(hardware: Hardware, device: 'root' | 'config' | 'card' | 'random' | 'panic'): string {
+  const { addresses } = profileOf(hardware)
+  return addresses === undefined ? '' : `,bus=pcie.0,addr=${addresses[device]}`
+}
+
 const disk = (node: string, options: Record<string, unknown>, device: string): string[] => [
   '-blockdev',
   JSON.stringify({ 'node-name': node, ...options }),
@@ -86,45 +97,59 @@ const disk = (node: string, options: Record<string, unknown>, device: string): s
   `virtio-blk-pci,id=${node}-disk,drive=${node},${device}`,
 ]
 
-const disks = ({ image, hasDisk, paths }: MachineSpec): string[] => [
+const disks = ({ image, hasDisk, hardware, paths }: MachineSpec): string[] => [
   ...(hasDisk
     ? disk(
         'root',
         { driver: 'qcow2', discard: 'unmap', file: { driver: 'file', filename: paths.disk } },
         // A kernel that is given takes the first place itself.
-        image.kernel === undefined ? 'serial=root,bootindex=0' : 'serial=root',
+        `serial=root${image.kernel === undefined ? ',bootindex=0' : ''}${at(hardware, 'root')}`,
       )
     : []),
   // After the root disk, so that the root disk is the guest's first.
   ...disk(
     'config',
     { driver: 'raw', 'read-only': true, file: { driver: 'file', filename: paths.configDrive } },
-    'serial=config',
+    `serial=config${at(hardware, 'config')}`,
   ),
 ]
 
 /** `restrict=on`: the guest gets an address but reaches nothing; otherwise 10.0.2.2 would be this host's loopback. */
-const network = ({ guest }: MachineSpec): string[] => [
+const networkCard = ({ mac }: Nic, i: number, place: string): string[] => [
   '-netdev',
-  'user,id=net0,restrict=on',
+  `user,id=net${i},restrict=on`,
   '-device',
   // An empty romfile, or the card's own boot program runs before the disk.
-  `virtio-net-pci,id=net0-card,netdev=net0,mac=${macAddress(guest.id)},romfile=`,
+  `virtio-net-pci,id=net${i}-card,netdev=net${i},mac=${mac},romfile=${place}`,
 ]
 
-const devices: readonly string[] = [
+const firstCard = ({ guest, hardware }: MachineSpec): string[] =>
+  networkCard(hardware.nics[0] ?? ownCard(guest.id), 0, at(hardware, 'card'))
+
+const devices = ({ hardware }: MachineSpec): string[] => [
   '-object',
   'rng-random,id=rng0,filename=/dev/urandom',
   '-device',
-  'virtio-rng-pci,rng=rng0',
+  `virtio-rng-pci,rng=rng0${at(hardware, 'random')}`,
   // By this device the guest's kernel tells that it crashed.
   '-device',
-  'pvpanic-pci',
-  ...Array.from({ length: sparePorts }, (_, i) => [
-    '-device',
-    `pcie-root-port,id=spare${i},chassis=${i + 1},slot=${i + 1}`,
-  ]).flat(),
+  `pvpanic-pci${at(hardware, 'panic')}`,
+  ...profileOf(hardware).sparePorts.flatMap((port) => ['-device', port]),
 ]
+
+/** The second and further cards, and the volumes, each in a spare port of its own. */
+function plugged({ hardware }: MachineSpec): string[] {
+  const devices = [
+    ...hardware.nics.slice(1).map((nic, i) => (port: string) => networkCard(nic, i + 1, `,bus=${port}`)),
+    ...hardware.disks.map(({ id, path, format }, i) => (port: string) => {
+      const file = { driver: path.startsWith('/dev/') ? 'host_device' : 'file', filename: path }
+      return disk(`volume${i}`, { driver: format, file }, `serial=${id.slice(0, 20)},bus=${port}`)
+    }),
+  ]
+  const ports = profileOf(hardware).sparePorts.length
+  if (devices.length > ports) throw new Error(`it has ${devices.length} more cards and disks, and ${ports} ports`)
+  return devices.flatMap((device, i) => device(`spare${i}`))
+}
 
 function kernel({ image, accelerator }: MachineSpec): string[] {
   if (image.kernel === undefined) return []
@@ -146,15 +171,16 @@ function kernel({ image, accelerator }: MachineSpec): string[] {
 }
 
 /**
- * The arguments that QEMU is started with. The same wish gives the same arguments, which is what lets a saved memory be
+ * The arguments that QEMU is started with. The same spec gives the same arguments, which is what lets a saved memory be
  * taken up by another process.
  */
 export const qemuArguments = (spec: MachineSpec): string[] => [
   ...machine(spec),
   ...channels(spec),
   ...disks(spec),
-  ...network(spec),
-  ...devices,
+  ...firstCard(spec),
+  ...devices(spec),
+  ...plugged(spec),
   ...kernel(spec),
   ...(spec.memory === undefined ? [] : ['-incoming', `fd:${spec.memory.fd}`]),
 ]

@@ -1,4 +1,5 @@
 import { open, rename, rm, stat } from 'node:fs/promises'
+import { basename } from 'node:path'
 import { reason } from '../../base/errors.ts'
 import { exec } from '../../base/exec.ts'
 import type { ImageFiles } from '../driver.ts'
@@ -13,10 +14,10 @@ export const exists = (path: string): Promise<boolean> =>
   )
 
 /**
- * The virtual size in bytes of a qcow2 file, read from its header by ourselves: a qcow2 from a user may name any file of
- * this host as its backing or data file, and QEMU's own tools would open it.
+ * The header of a qcow2 file, read by ourselves: a qcow2 from elsewhere may name any file of this host as its backing or
+ * data file, and QEMU's own tools would open it. Fails if the file keeps its data in another one.
  */
-async function qcow2Bytes(path: string): Promise<number> {
+async function readQcow2(path: string): Promise<{ virtualBytes: number; hasBacking: boolean }> {
   const header = Buffer.alloc(104)
   const file = await open(path, 'r')
   try {
@@ -26,28 +27,58 @@ async function qcow2Bytes(path: string): Promise<number> {
   }
   const version = header.readUInt32BE(4)
   if (header.toString('latin1', 0, 4) !== 'QFI\xfb' || version < 2 || version > 3) throw new Error('it is not qcow2')
-  if (header.readBigUInt64BE(8) !== 0n) throw new Error('it has a backing file')
   const externalData = 1n << 2n
   if (version === 3 && (header.readBigUInt64BE(72) & externalData) !== 0n)
     throw new Error('it keeps its data elsewhere')
-  return Number(header.readBigUInt64BE(24))
+  return { virtualBytes: Number(header.readBigUInt64BE(24)), hasBacking: header.readBigUInt64BE(8) !== 0n }
 }
 
-/** Fails where a qcow2 file is cut off or damaged: QEMU would start a guest on it all the same. Leaked clusters are no harm. */
+/** The virtual size in bytes of an image's qcow2 file, which must stand alone. */
+async function qcow2Bytes(path: string): Promise<number> {
+  const { virtualBytes, hasBacking } = await readQcow2(path)
+  if (hasBacking) throw new Error('it has a backing file')
+  return virtualBytes
+}
+
+/** What qemu-img said of a file, without the place of the file: members read it, too. */
+const said = (text: string, path: string): string => (text.trim().split('\n')[0] ?? '').replaceAll(path, basename(path))
+
+/** Fails if a qcow2 file is cut off or damaged: QEMU would start a guest on it all the same. Leaked clusters are no harm. */
 async function checkWhole(qemuImg: string, path: string): Promise<void> {
   const leaksOnly = 3
   const { code, stdout, stderr } = await exec(qemuImg, ['check', '-q', '-f', 'qcow2', path], { timeoutMs: 300_000 })
   if (code === 0 || code === leaksOnly) return
-  const said = (stderr || stdout).trim().split('\n')[0]
-  throw new Error(`image ${path} cannot be used: it is damaged or cut off (${qemuImg} check: ${said})`)
+  throw new Error(`it is damaged or cut off (${qemuImg} check: ${said(stderr || stdout, path)})`)
+}
+
+/** The outcome of a look at an image's file, whose failure names the image. */
+async function ofImage<T>(image: NonNullable<ImageFiles['disk']>, look: (path: string) => Promise<T>): Promise<T> {
+  try {
+    return await look(image.path)
+  } catch (e) {
+    throw new Error(`image ${basename(image.path)} cannot be used: ${reason(e)}`, { cause: e })
+  }
 }
 
 async function imageBytes(image: NonNullable<ImageFiles['disk']>): Promise<number> {
-  if (image.format === 'raw') return (await stat(image.path)).size
+  return image.format === 'raw' ? (await stat(image.path)).size : await ofImage(image, qcow2Bytes)
+}
+
+/**
+ * Puts a disk that came from another host on the image's disk in the cache of this host, or on none. Whatever backing
+ * file the disk names by itself is never looked at.
+ */
+export async function rebaseDisk(qemuImg: string, path: string, image: ImageFiles['disk']): Promise<void> {
+  if (image && !(await exists(image.path))) throw new Error('its image is not on this host')
+  await readQcow2(path)
+  const backing = image ? ['-b', image.path, '-F', image.format] : ['-b', '']
+  const rebased = await exec(qemuImg, ['rebase', '-q', '-u', '-f', 'qcow2', ...backing, path])
+  if (rebased.code !== 0) throw new Error(`its disk cannot be used: ${qemuImg}: ${said(rebased.stderr, path)}`)
+  if ((await readQcow2(path)).hasBacking !== (image !== undefined)) throw new Error('its disk was not put on its image')
   try {
-    return await qcow2Bytes(image.path)
+    await checkWhole(qemuImg, path)
   } catch (e) {
-    throw new Error(`image ${image.path} cannot be used: ${reason(e)}`, { cause: e })
+    throw new Error(`its disk cannot be used: ${reason(e)}`, { cause: e })
   }
 }
 
@@ -71,7 +102,7 @@ export async function createDisk(
     if (wanted > 0 && needed > wanted) {
       throw new Error(`the image's disk has ${(needed / gib).toFixed(1)} GiB, the flavor only ${diskGb}`)
     }
-    if (image.disk.format === 'qcow2') await checkWhole(qemuImg, image.disk.path)
+    if (image.disk.format === 'qcow2') await ofImage(image.disk, (file) => checkWhole(qemuImg, file))
     backing.push('-b', image.disk.path, '-F', image.disk.format)
   }
   // Under another name until it is whole: a disk that is there is taken for good.

@@ -4,18 +4,22 @@ import { availableParallelism, totalmem } from 'node:os'
 import { join } from 'node:path'
 import { every } from '../../base/clock.ts'
 import { fail } from '../../base/errors.ts'
-import type { Driver, Guest, GuestPower, ImageFiles, Resources } from '../driver.ts'
+import type { Driver, Guest, GuestSeen, ImageFiles, Resources } from '../driver.ts'
 import { checkGeneration } from '../generation.ts'
+import { checkCreatable } from '../image.ts'
 import { chooseAccelerator } from './accelerator.ts'
 import type { Accelerator } from './arguments.ts'
 import { readConsole, trimConsole } from './console.ts'
-import { createDisk } from './disk.ts'
+import { checkCpuModel } from './cpu.ts'
+import { createDisk, exists } from './disk.ts'
+import { exportGuest } from './export.ts'
 import { QemuHost, type QemuOptions } from './host.ts'
+import { Imports } from './import.ts'
 import { instancesDir } from './paths.ts'
 import { pauseGuest, unpauseGuest } from './pause.ts'
 import { defaultBinary, defaultQemuImg, findQemu } from './probe.ts'
 import { findMachines } from './process.ts'
-import { readRecord, writeRecord } from './record.ts'
+import { hasDisk, readRecord, writeRecord } from './record.ts'
 import { resumeGuest, type StartDeps, startGuest } from './start.ts'
 import { destroyGuest, rebootGuest, stopGuest } from './stop.ts'
 import { suspendGuest } from './suspend.ts'
@@ -25,27 +29,32 @@ const trimEveryMs = 30_000
 
 /** Machines of QEMU's own: each guest a process that lives on when the daemon ends, spoken to by its QMP socket. */
 export function openQemu(options: QemuOptions): Driver {
-  const { log, clock, qemuBinary = defaultBinary, qemuImg = defaultQemuImg } = options
+  const { log, clock, cpuModel, qemuBinary = defaultBinary, qemuImg = defaultQemuImg } = options
   // One name for it, whichever way it is reached: machines are known by the path of their directory.
   mkdirSync(options.stateDir, { recursive: true, mode: 0o700 })
   const stateDir = realpathSync(options.stateDir)
   const host = new QemuHost({ stateDir, log, clock })
   const installation = once(() => readInstallation({ ...options, stateDir }, qemuBinary))
-  const deps: StartDeps = { host, binary: qemuBinary, accelerator: async () => (await installation()).accelerator }
+  const accelerator = async () => (await installation()).accelerator
+  const deps: StartDeps = { host, binary: qemuBinary, accelerator, cpuModel }
+  const imports = new Imports(host, qemuImg)
   let stopTrimming: (() => Promise<void>) | undefined
   return {
     name: 'qemu',
     async init() {
       // A host that could run nothing says so at once, and does not join the cloud.
       await installation()
+      await checkCpuModel(qemuBinary, cpuModel)
       host.open()
       await takeUp(host)
+      await imports.sweep()
       const trim = async () => {
         for (const { id } of host.attached()) await trimConsole(host.paths(id).console)
       }
       stopTrimming ??= every(clock, trimEveryMs, trim, (err) => log.warn({ err }, 'cannot trim a console'))
     },
     async close() {
+      await imports.close()
       await host.close()
       await stopTrimming?.()
       stopTrimming = undefined
@@ -66,6 +75,8 @@ export function openQemu(options: QemuOptions): Driver {
     resume: (guest, signal) =>
       host.action(guest.id, 'resume the guest', () => resumeGuest(deps, guest, signal), signal),
     destroy: (id) => host.action(id, 'destroy the guest', () => destroyGuest(host, id)),
+    exportDisk: (id) => host.action(id, 'read the disk of the guest', () => exportGuest(host, id)),
+    importDisk: (guest, image) => host.action(guest.id, 'receive the guest', () => imports.begin(guest, image)),
     consoleLog: (id, lines) => readConsole(host.paths(id).console, lines),
     onPower: (listener) => host.onPower(listener),
   }
@@ -130,10 +141,16 @@ async function takeUp(host: QemuHost): Promise<void> {
   )
 }
 
-async function listGuests(host: QemuHost): Promise<GuestPower[]> {
+async function listGuests(host: QemuHost): Promise<GuestSeen[]> {
   const names = await readdir(instancesDir(host.stateDir)).catch(() => [])
   const guests = await Promise.all(
-    names.filter((name) => name.length === 36).map(async (id) => ({ id, power: await host.power(id) })),
+    names
+      .filter((name) => name.length === 36)
+      .map(async (id) => {
+        // A record that cannot be read is some guest's all the same: of no generation that anybody could claim to be newer than.
+        const record = await readRecord(host.paths(id)).catch(() => undefined)
+        return { id, power: await host.power(id), generation: record?.guest.generation ?? 0 }
+      }),
   )
   return guests.filter(({ power }) => power !== 'NOSTATE')
 }
@@ -146,9 +163,12 @@ async function makeDisk(
   signal: AbortSignal | undefined,
 ): Promise<void> {
   const paths = host.paths(guest.id)
-  if (!image.disk && image.kernel === undefined) throw new Error('the image has neither a disk nor a kernel')
-  checkGeneration((await readRecord(paths))?.guest, guest)
+  checkCreatable(image)
+  const known = await readRecord(paths)
+  checkGeneration(known?.guest, guest)
+  // An empty one in its place would pass for the guest's data.
+  if (known?.disk && !(await exists(paths.disk))) throw new Error('its disk is not on this host')
   await mkdir(paths.dir, { recursive: true, mode: 0o700 })
   await createDisk(qemuImg, paths.disk, image, guest.size.diskGb, signal)
-  await writeRecord(paths, { guest, image })
+  await writeRecord(paths, { disk: hasDisk(guest, image), ...known, guest, image })
 }

@@ -19,6 +19,8 @@ export type QemuOptions = {
   clock: Clock
   /** `auto` tries whether KVM can run a guest. */
   accelerator: 'auto' | Accelerator
+  /** QEMU's name of the processor that guests are booted with; empty: the accelerator's default. */
+  cpuModel: string
   qemuBinary?: string
   qemuImg?: string
 }

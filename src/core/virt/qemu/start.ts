@@ -1,9 +1,12 @@
 import { rename, rm, writeFile } from 'node:fs/promises'
+import { basename } from 'node:path'
 import type { Guest } from '../driver.ts'
 import { checkGeneration } from '../generation.ts'
 import { type Accelerator, qemuArguments } from './arguments.ts'
 import { isoImage } from './config-drive.ts'
+import { cpuModel } from './cpu.ts'
 import { exists } from './disk.ts'
+import { type Hardware, newHardware } from './hardware.ts'
 import type { QemuHost } from './host.ts'
 import { canContinue, type Machine, runState } from './machine.ts'
 import { metadataFiles } from './metadata.ts'
@@ -13,7 +16,13 @@ import { type GuestRecord, readRecord, writeRecord } from './record.ts'
 import { within } from './wait.ts'
 
 /** What a start leans on besides the host. */
-export type StartDeps = { host: QemuHost; binary: string; accelerator: () => Promise<Accelerator> }
+export type StartDeps = {
+  host: QemuHost
+  binary: string
+  accelerator: () => Promise<Accelerator>
+  /** The configured one, or empty. */
+  cpuModel: string
+}
 
 /** cloud-init and its kin find the config drive by this volume name. */
 const configDriveLabel = 'config-2'
@@ -30,10 +39,29 @@ export async function startGuest(deps: StartDeps, guest: Guest, signal?: AbortSi
   checkGeneration(record.guest, guest)
   const machine = await host.machine(guest.id)
   if (machine && (await goOn(host, machine, paths))) return
-  const wanted: GuestRecord = { ...record, guest }
+  await checkFiles(record, paths)
+  const suspended = await exists(paths.memory)
+  const hardware =
+    suspended && record.hardware
+      ? record.hardware
+      : newHardware(guest, cpuModel(deps.cpuModel, await deps.accelerator()))
+  const wanted = { ...record, guest, hardware }
   await writeRecord(paths, wanted)
   signal?.throwIfAborted()
-  await launchGuest(deps, wanted, paths, signal)
+  await launchGuest(deps, wanted, paths, suspended, signal)
+}
+
+/** Fails if a file that the guest needs is gone: QEMU would start it without, or say so in words of its own. */
+export async function checkFiles({ disk, image, guest }: GuestRecord, paths: GuestPaths): Promise<void> {
+  if (disk && !(await exists(paths.disk))) throw new Error('its disk is not on this host')
+  for (const volume of guest.disks) {
+    if (!(await exists(volume.path))) throw new Error(`its volume ${volume.id} is not on this host`)
+  }
+  for (const path of [disk ? image.disk?.path : undefined, image.kernel, image.ramdisk]) {
+    if (path === undefined || (await exists(path))) continue
+    // The cache names its files by their checksum; where the cache lies is nobody's business.
+    throw new Error(`its image is not on this host any more: file ${basename(path)} must be fetched again`)
+  }
 }
 
 /** Resumes a suspended guest; a guest whose memory is not there is not started afresh. */
@@ -78,23 +106,23 @@ async function release(machine: Machine, paths: GuestPaths): Promise<void> {
 
 async function launchGuest(
   { host, binary, accelerator }: StartDeps,
-  { guest, image, machineType }: GuestRecord,
+  { guest, image, disk, hardware }: GuestRecord & { hardware: Hardware },
   paths: GuestPaths,
+  suspended: boolean,
   signal: AbortSignal | undefined,
 ): Promise<void> {
-  const suspended = await exists(paths.memory)
   // Of a suspend that was not finished.
   await rm(`${paths.memory}.part`, { force: true })
   if (!suspended) await writeConfigDrive(guest, paths)
   await rm(paths.crashed, { force: true })
-  const hasDisk = await exists(paths.disk)
   const args = qemuArguments({
     guest,
+    hardware,
     image,
-    hasDisk,
+    hasDisk: disk,
     accelerator: await accelerator(),
     paths,
-    memory: suspended ? { fd: 3, machineType: machineType ?? 'q35' } : undefined,
+    memory: suspended ? { fd: 3 } : undefined,
   })
   const pid = await startMachine(binary, args, paths, suspended ? paths.memory : undefined)
   try {

@@ -4,7 +4,7 @@ import { checkGeneration } from '../generation.ts'
 import type { QemuHost } from './host.ts'
 import { type Machine, runState } from './machine.ts'
 import { readRecord } from './record.ts'
-import { type StartDeps, startGuest } from './start.ts'
+import { checkFiles, type StartDeps, startGuest } from './start.ts'
 import { within } from './wait.ts'
 
 /** The power button is pressed again after this time, in ms: a guest that is just booting misses the first. */
@@ -54,7 +54,7 @@ export async function stopGuest(host: QemuHost, id: string, graceMs: number, sig
   await rm(paths.crashed, { force: true })
 }
 
-/** Starts the guest over, whatever it was doing. */
+/** Boots the guest on a new machine, whatever it was doing. */
 export async function rebootGuest(
   deps: StartDeps,
   guest: Guest,
@@ -66,16 +66,14 @@ export async function rebootGuest(
   const paths = host.paths(guest.id)
   const record = await readRecord(paths)
   checkGeneration(record?.guest, guest)
-  const machine = await talkingMachine(host, guest.id)
-  const state = machine === undefined ? 'none' : await runState(machine.qmp).catch(() => 'none')
-  const gentle = machine !== undefined && kind === 'soft' && state === 'running'
-  const ended = gentle && (await askToPowerOff(host, machine, graceMs, signal))
-  if (machine && !ended && (state === 'running' || state === 'paused')) {
-    await rm(paths.memory, { force: true })
-    await machine.qmp.execute('system_reset')
-    if (state === 'paused') await machine.qmp.execute('cont')
-    return
+  // Before its power is cut: of a disk that was removed, the machine that runs has the last copy.
+  if (record) await checkFiles(record, paths)
+  if (kind === 'soft') {
+    const machine = await talkingMachine(host, guest.id)
+    const running = machine && (await runState(machine.qmp).catch(() => 'none')) === 'running'
+    if (running) await askToPowerOff(host, machine, graceMs, signal)
   }
+  // Not a reset of the machine that is there: a machine that hangs would stay so, and nothing new would be picked up.
   await host.kill(guest.id)
   await rm(paths.memory, { force: true })
   await startGuest(deps, guest, signal)

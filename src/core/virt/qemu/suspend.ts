@@ -53,7 +53,10 @@ async function saveMemory(
     throw e
   }
   const record = await readRecord(paths)
-  if (record) await writeRecord(paths, { ...record, machineType: await machineType(qmp) })
+  if (record?.hardware) {
+    const hardware = { ...record.hardware, machineType: await machineType(qmp) }
+    await writeRecord(paths, { ...record, hardware })
+  }
   await rename(part, paths.memory)
   await sync(paths.dir)
 }

@@ -29,6 +29,8 @@ const aGuest = (id = systemIds.uuid()): Guest => ({
   userData: undefined,
   publicKey: undefined,
   generation: 1,
+  nics: [],
+  disks: [],
 })
 const fake = (options: Partial<FakeOptions> = {}) => openFake({ clock: new NotingClock(), ids: systemIds, ...options })
 

@@ -1,9 +1,11 @@
 import { describe, expect, test } from 'vitest'
 import { type MachineSpec, qemuArguments } from '../../../../src/core/virt/qemu/arguments.ts'
+import { newHardware } from '../../../../src/core/virt/qemu/hardware.ts'
 import { guestPaths } from '../../../../src/core/virt/qemu/paths.ts'
 
 const id = '6f70656e-7374-4163-8b00-6e6f76612121'
 const disk = { path: '/images/d', format: 'qcow2' as const }
+const first = { profile: 1, vcpus: 2, memoryMb: 512, nics: [], disks: [] }
 const spec = (change: Partial<MachineSpec> = {}): MachineSpec => ({
   guest: {
     id,
@@ -13,7 +15,10 @@ const spec = (change: Partial<MachineSpec> = {}): MachineSpec => ({
     userData: undefined,
     publicKey: undefined,
     generation: 1,
+    nics: [],
+    disks: [],
   },
+  hardware: first,
   image: { disk, kernel: undefined, ramdisk: undefined },
   hasDisk: true,
   accelerator: 'kvm',
@@ -32,7 +37,7 @@ const lines = (change?: Partial<MachineSpec>): string[] =>
 const added = (change: Partial<MachineSpec>) => lines(change).filter((line) => !lines().includes(line))
 const dropped = (change: Partial<MachineSpec>) => lines().filter((line) => !lines(change).includes(line))
 
-test('a guest with a disk, on KVM', () => {
+test('a guest with a disk, on KVM and hardware profile 1', () => {
   expect(lines()).toEqual([
     '-name guest=web',
     `-uuid ${id}`,
@@ -103,10 +108,76 @@ describe('how it starts', () => {
   test('without the check of the timer where the timer is emulated', () =>
     expect(added({ accelerator: 'tcg', image: files })).toContain('-append console=ttyS0 no_timer_check'))
   test('from its saved memory, on the kind of machine that saved it', () => {
-    const change = { memory: { fd: 3, machineType: 'pc-q35-7.2' } }
+    const change = { memory: { fd: 3 }, hardware: { ...first, machineType: 'pc-q35-7.2' } }
     expect(added(change)).toEqual(['-machine pc-q35-7.2', '-incoming fd:3'])
     expect(dropped(change)).toEqual(['-machine q35'])
+    // A boot is not bound to it.
+    expect(added({ hardware: change.hardware })).toEqual([])
   })
+  test('with the size of its hardware, whatever the instance has been resized to', () => {
+    const change = { hardware: { ...first, vcpus: 4, memoryMb: 1024 } }
+    expect(added(change)).toEqual(['-smp 4', '-m 1024'])
+  })
+  test('with the processor of its hardware', () => {
+    expect(added({ hardware: { ...first, cpu: 'Haswell-v1' } })).toEqual(['-cpu Haswell-v1'])
+    expect(added({ hardware: { ...first, cpu: 'Haswell-v1' }, accelerator: 'tcg' })).toContain('-cpu Haswell-v1')
+  })
+})
+
+describe('on hardware profile 2', () => {
+  const newest = newHardware(spec().guest, 'host')
+
+  test('each device has its place, and there are 24 spare ports in three slots', () => {
+    expect(newest.profile).toBe(2)
+    expect(dropped({ hardware: newest }).filter((line) => !line.includes('id=spare'))).toEqual([
+      '-device virtio-blk-pci,id=root-disk,drive=root,serial=root,bootindex=0',
+      '-device virtio-blk-pci,id=config-disk,drive=config,serial=config',
+      '-device virtio-net-pci,id=net0-card,netdev=net0,mac=52:54:00:83:34:77,romfile=',
+      '-device virtio-rng-pci,rng=rng0',
+      '-device pvpanic-pci',
+    ])
+    const port = (i: number, place: string) =>
+      `-device pcie-root-port,id=spare${i},chassis=${i + 1},slot=${i + 1},bus=pcie.0,addr=${place}`
+    expect(added({ hardware: newest })).toEqual([
+      '-device virtio-blk-pci,id=root-disk,drive=root,serial=root,bootindex=0,bus=pcie.0,addr=0x1',
+      '-device virtio-blk-pci,id=config-disk,drive=config,serial=config,bus=pcie.0,addr=0x2',
+      '-device virtio-net-pci,id=net0-card,netdev=net0,mac=52:54:00:83:34:77,romfile=,bus=pcie.0,addr=0x3',
+      '-device virtio-rng-pci,rng=rng0,bus=pcie.0,addr=0x4',
+      '-device pvpanic-pci,bus=pcie.0,addr=0x5',
+      ...['0x18', '0x19', '0x1a'].flatMap((slot, s) =>
+        Array.from({ length: 8 }, (_, f) => port(8 * s + f, `${slot}.${f}${f === 0 ? ',multifunction=on' : ''}`)),
+      ),
+    ])
+  })
+
+  test('cards have the addresses of their ports, and all but the first a spare port each, as the volumes', () => {
+    const nics = [
+      { id: 'a', mac: 'fa:16:3e:00:00:01' },
+      { id: 'b', mac: 'fa:16:3e:00:00:02' },
+    ]
+    const disks = [{ id: '6f70656e-7374-4163-8b00-6e6f76612122', path: '/dev/sdx', format: 'raw' as const }]
+    const hardware = { ...newest, nics, disks }
+    const all = lines({ hardware })
+    expect(all.filter((line) => line.includes('net'))).toEqual([
+      '-netdev user,id=net0,restrict=on',
+      '-device virtio-net-pci,id=net0-card,netdev=net0,mac=fa:16:3e:00:00:01,romfile=,bus=pcie.0,addr=0x3',
+      '-netdev user,id=net1,restrict=on',
+      '-device virtio-net-pci,id=net1-card,netdev=net1,mac=fa:16:3e:00:00:02,romfile=,bus=spare0',
+    ])
+    expect(all.slice(-2)).toEqual([
+      '-blockdev {"node-name":"volume0","driver":"raw","file":{"driver":"host_device","filename":"/dev/sdx"}}',
+      '-device virtio-blk-pci,id=volume0-disk,drive=volume0,serial=6f70656e-7374-4163-8,bus=spare1',
+    ])
+  })
+
+  test('more cards than it has ports are refused', () => {
+    const nics = Array.from({ length: 26 }, (_, i) => ({ id: `${i}`, mac: `fa:16:3e:00:00:${10 + i}` }))
+    expect(() => lines({ hardware: { ...newest, nics } })).toThrow('25 more cards and disks, and 24 ports')
+  })
+})
+
+test('a profile that is not known here is an error', () => {
+  expect(() => lines({ hardware: { ...first, profile: 99 } })).toThrow(/hardware profile 99, which is not known here/)
 })
 
 test('a comma in a name or a path does not become another option', () => {

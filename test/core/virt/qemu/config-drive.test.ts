@@ -66,6 +66,8 @@ describe('metadata', () => {
     userData: Buffer.from('#!/bin/sh\n').toString('base64'),
     publicKey: 'ssh-ed25519 AAAA me@there\n',
     generation: 1,
+    nics: [],
+    disks: [],
   }
   const json = (files: Map<string, Buffer>, path: string) => JSON.parse(files.get(path)?.toString() ?? '')
 
