@@ -170,6 +170,12 @@ export const failures = {
     python: 'HypervisorUnavailable',
     text: (p) => `The hypervisor could not ${p.action}: ${p.why}`,
   }),
+  TransferFailed: row<{ why: string }>({
+    http: 500,
+    python: 'MigrationError',
+    text: (p) => `The instance could not be copied to its new host: ${p.why}.`,
+    hint: () => 'It is unchanged on the host that it was on.',
+  }),
   GuestCrashed: row<{ name: string }>({
     http: 500,
     python: 'InstancePowerOnFailure',
