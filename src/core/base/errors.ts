@@ -170,10 +170,10 @@ export const failures = {
     python: 'HypervisorUnavailable',
     text: (p) => `The hypervisor could not ${p.deed}: ${p.why}`,
   }),
-  GuestCrashed: row<{ name: string }>({
+  GuestCrashed: row<{ name: string; words?: string }>({
     http: 500,
     python: 'InstancePowerOnFailure',
-    text: (p) => `The guest of ${p.name} has crashed.`,
+    text: (p) => `The guest of ${p.name} has crashed${p.words ? `: ${p.words.replace(/\.$/, '')}` : ''}.`,
     hint: (p) => `See its last words: nova console-log ${p.name}; start it anew: nova reboot --hard ${p.name}`,
   }),
 

@@ -6,7 +6,7 @@ import { deafFor } from '../model/health.ts'
 import type { Serving } from '../rpc/bus.ts'
 import { type ComputeDeps, selfOf } from './deps.ts'
 import type { Engine } from './engine.ts'
-import { hostReport } from './join.ts'
+import { reportOf } from './join.ts'
 
 type HeartbeatDeps = Pick<
   ComputeDeps,
@@ -31,13 +31,17 @@ export function heartbeats(
   // A lost answer must not cost more than one beat, or leases would lapse.
   const timeoutMs = options.heartbeatSeconds * 1000
   let reportedAt = clock.now()
+  /** The accelerator that was reported last; the first beat tells what may have changed since the hello. */
+  let told: string | undefined
   let away = false
   // Leases are renewed all the same.
   const unknown = (e: unknown) => log.warn({ err: e }, 'the driver does not say what this host has')
 
   return async () => {
+    const resources = await driver.resources().catch(unknown)
     const due = clock.now() - reportedAt >= options.reportSeconds * 1000
-    const report = due ? await hostReport(driver).catch(unknown) : undefined
+    // A KVM that was given up is news at once.
+    const report = resources && (due || resources.accelerator !== told) ? reportOf(driver, resources) : undefined
     const deafMs = deafFor(serving.heardAt, clock.now())
     const said = {
       ...selfOf(deps),
@@ -45,6 +49,7 @@ export function heartbeats(
       contracts: spoken,
       ...(deafMs === undefined ? {} : { deafMs }),
       ...(report ? { report } : {}),
+      ...(report && resources?.acceleratorWhy ? { acceleratorWhy: resources.acceleratorWhy.slice(0, 1000) } : {}),
     }
     try {
       const ctx = serviceContext('compute', ids.requestId())
@@ -62,6 +67,8 @@ export function heartbeats(
     }
     if (away) log.info('a conductor hears this host again')
     away = false
-    if (report) reportedAt = clock.now()
+    if (!report) return
+    reportedAt = clock.now()
+    told = report.accelerator
   }
 }

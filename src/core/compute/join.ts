@@ -3,6 +3,7 @@ import { isFailure, reason } from '../base/errors.ts'
 import type { agent } from '../contracts/agent.ts'
 import { serviceContext } from '../model/context.ts'
 import type { Args } from '../rpc/contract.ts'
+import type { Resources } from '../virt/driver.ts'
 import { type ComputeDeps, selfOf } from './deps.ts'
 import type { Engine } from './engine.ts'
 import type { PowerReports } from './power.ts'
@@ -23,8 +24,10 @@ type JoinDeps = Pick<
 >
 
 /** What this host has to give, as the conductor is told. */
-export async function hostReport(driver: ComputeDeps['driver']): Promise<Args<typeof agent, 'hello'>['report']> {
-  const { vcpus, memoryMb, diskGb, hypervisor, hypervisorVersion, accelerator } = await driver.resources()
+export function reportOf(
+  driver: ComputeDeps['driver'],
+  { vcpus, memoryMb, diskGb, hypervisor, hypervisorVersion, accelerator }: Resources,
+): Args<typeof agent, 'hello'>['report'] {
   return { driver: driver.name, hypervisor, hypervisorVersion, accelerator, total: { vcpus, memoryMb, diskGb } }
 }
 
@@ -47,7 +50,7 @@ export async function join(deps: JoinDeps, engine: Engine, power: PowerReports, 
 async function joinOnce(deps: JoinDeps, engine: Engine, power: PowerReports): Promise<void> {
   const { agent, driver, hostId, ids, log, version, availabilityZone } = deps
   const ctx = serviceContext('compute', ids.requestId())
-  const report = await hostReport(driver)
+  const report = reportOf(driver, await driver.resources())
   const said = { ...selfOf(deps), hostId, version, availabilityZone, report }
   const { operations, instances, contracts } = await agent.hello(ctx, said)
   deps.conductors.learn(contracts)

@@ -13,6 +13,8 @@ export type DriverOptions = {
   /** What the driver keeps on this host lies below. */
   stateDir: string
   accelerator: 'auto' | 'kvm' | 'tcg'
+  /** Where this machine's hosts and `nova doctor` remember whether KVM can run guests; below `stateDir` if nothing is said. */
+  acceleratorFile?: string | undefined
   fake: Pick<FakeOptions, 'resources' | 'latencyMs'>
 }
 
@@ -25,7 +27,8 @@ type OpenDriver = (options: DriverOptions, deps: DriverDeps) => Driver | Promise
 const ours: Readonly<Record<string, () => Promise<OpenDriver>>> = {
   async qemu() {
     const { openQemu } = await import('./qemu/driver.ts')
-    return ({ stateDir, accelerator }, { log, clock }) => openQemu({ stateDir, accelerator, log, clock })
+    return ({ stateDir, accelerator, acceleratorFile }, { log, clock }) =>
+      openQemu({ stateDir, accelerator, acceleratorFile, log, clock })
   },
   async fake() {
     const { openFake } = await import('./fake/driver.ts')

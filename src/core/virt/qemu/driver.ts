@@ -6,16 +6,18 @@ import { every } from '../../base/clock.ts'
 import { fail } from '../../base/errors.ts'
 import type { Driver, Guest, GuestPower, ImageFiles, Resources } from '../driver.ts'
 import { checkGeneration } from '../ownership.ts'
-import { chooseAccelerator } from './accelerator.ts'
-import type { Accelerator } from './arguments.ts'
+import { acceleratorFile } from './accelerator.ts'
+import { openAccelerators } from './accelerators.ts'
 import { readConsole, trimConsole } from './console.ts'
 import { createDisk } from './disk.ts'
 import { QemuHost, type QemuOptions } from './host.ts'
+import { lastWords } from './machine.ts'
 import { instancesDir } from './paths.ts'
 import { pauseGuest, unpauseGuest } from './pause.ts'
 import { defaultBinary, defaultQemuImg, findQemu } from './probe.ts'
 import { findMachines } from './process.ts'
 import { readRecord, writeRecord } from './record.ts'
+import { rescueGuest } from './rescue.ts'
 import { resumeGuest, type StartDeps, startGuest } from './start.ts'
 import { destroyGuest, rebootGuest, stopGuest } from './stop.ts'
 import { suspendGuest } from './suspend.ts'
@@ -30,15 +32,26 @@ export function openQemu(options: QemuOptions): Driver {
   mkdirSync(options.stateDir, { recursive: true, mode: 0o700 })
   const stateDir = realpathSync(options.stateDir)
   const host = new QemuHost({ stateDir, log, clock })
-  const installation = once(() => readInstallation({ ...options, stateDir }, qemuBinary))
-  const deps: StartDeps = { host, binary: qemuBinary, accelerator: async () => (await installation()).accelerator }
+  const installation = once(() => readInstallation(qemuBinary, qemuImg))
+  const file = options.acceleratorFile ?? acceleratorFile(stateDir)
+  const accelerators = openAccelerators(
+    options.accelerator,
+    async () => {
+      const { hypervisorVersion } = await installation()
+      return { binary: qemuBinary, qemuVersion: hypervisorVersion, file, device: options.kvmDevice }
+    },
+    log,
+  )
+  const deps: StartDeps = { host, binary: qemuBinary, accelerators }
   let stopTrimming: (() => Promise<void>) | undefined
   return {
     name: 'qemu',
     async init() {
       // A host that could run nothing says so at once, and does not join the cloud.
       await installation()
-      host.open()
+      const { accelerator, why } = await accelerators.current()
+      if (accelerators.insistsOnKvm && accelerator !== 'kvm') fail('DriverFailed', { deed: 'use KVM', why })
+      host.open((id, ended) => rescueGuest(deps, id, ended))
       await takeUp(host)
       const trim = async () => {
         for (const { id } of host.attached()) await trimConsole(host.paths(id).console)
@@ -50,7 +63,10 @@ export function openQemu(options: QemuOptions): Driver {
       await stopTrimming?.()
       stopTrimming = undefined
     },
-    resources: async () => ({ ...(await installation()), ...(await hostResources(stateDir)) }),
+    async resources() {
+      const { accelerator, why } = await accelerators.current()
+      return { ...(await installation()), accelerator, acceleratorWhy: why, ...(await hostResources(stateDir)) }
+    },
     list: () => listGuests(host),
     power: (id) => host.power(id),
     createDisk: (guest, image, signal) =>
@@ -66,6 +82,7 @@ export function openQemu(options: QemuOptions): Driver {
     destroy: (id) => host.deed(id, 'destroy the guest', () => destroyGuest(host, id)),
     consoleLog: (id, lines) => readConsole(host.paths(id).console, lines),
     onPower: (listener) => host.onPower(listener),
+    lastWords: async (id) => (await lastWords(host.paths(id))) || undefined,
   }
 }
 
@@ -81,21 +98,12 @@ function once<T>(ask: () => Promise<T>): () => Promise<T> {
   }
 }
 
-type Installation = Pick<Resources, 'hypervisor' | 'hypervisorVersion'> & { accelerator: Accelerator }
+type Installation = Pick<Resources, 'hypervisor' | 'hypervisorVersion'>
 
-async function readInstallation(
-  { stateDir, accelerator, log, qemuImg }: QemuOptions,
-  binary: string,
-): Promise<Installation> {
-  const qemu = await findQemu({ qemuBinary: binary, qemuImg })
-  if (!qemu.found) fail('DriverFailed', { deed: 'be found', why: `${qemu.why} (${qemu.mend})` })
-  const { version } = qemu
-  const known = { hypervisor: 'qemu', hypervisorVersion: version }
-  if (accelerator === 'tcg') return { ...known, accelerator }
-  const choice = await chooseAccelerator({ binary, qemuVersion: version, stateDir })
-  if (accelerator === 'kvm' && choice.accelerator !== 'kvm') fail('DriverFailed', { deed: 'use KVM', why: choice.why })
-  log.info(choice, 'accelerator chosen')
-  return { ...known, accelerator: choice.accelerator }
+async function readInstallation(qemuBinary: string, qemuImg: string): Promise<Installation> {
+  const qemu = await findQemu({ qemuBinary, qemuImg })
+  if (!qemu.found) return fail('DriverFailed', { deed: 'be found', why: `${qemu.why} (${qemu.mend})` })
+  return { hypervisor: 'qemu', hypervisorVersion: qemu.version }
 }
 
 async function hostResources(stateDir: string): Promise<Pick<Resources, 'vcpus' | 'memoryMb' | 'diskGb'>> {

@@ -1,5 +1,6 @@
 import { readFile, rename, writeFile } from 'node:fs/promises'
 import type { Guest, ImageFiles } from '../driver.ts'
+import type { Accelerator } from './arguments.ts'
 import type { GuestPaths } from './paths.ts'
 
 /** What a guest starts with, as it is written in its directory. */
@@ -8,6 +9,8 @@ export type GuestRecord = {
   image: ImageFiles
   /** QEMU's name for the kind of machine that the saved memory is of; a newer QEMU must play the same to take it up. */
   machineType?: string
+  /** What its last machine was started with. */
+  accelerator?: Accelerator
 }
 
 /** Undefined where this host has no such guest. */

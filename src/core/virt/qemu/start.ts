@@ -1,10 +1,13 @@
 import { rename, rm, writeFile } from 'node:fs/promises'
 import type { Guest } from '../driver.ts'
 import { checkGeneration } from '../ownership.ts'
+import type { Accelerators } from './accelerators.ts'
 import { type Accelerator, qemuArguments } from './arguments.ts'
 import { isoImage } from './config-drive.ts'
+import { readLog } from './console.ts'
 import { exists } from './disk.ts'
 import type { QemuHost } from './host.ts'
+import { kvmTrouble } from './kvm-trouble.ts'
 import { canContinue, type Machine, runState } from './machine.ts'
 import { metadataFiles } from './metadata.ts'
 import type { GuestPaths } from './paths.ts'
@@ -13,7 +16,7 @@ import { type GuestRecord, readRecord, writeRecord } from './record.ts'
 import { within } from './wait.ts'
 
 /** What a start leans on besides the host. */
-export type StartDeps = { host: QemuHost; binary: string; accelerator: () => Promise<Accelerator> }
+export type StartDeps = { host: QemuHost; binary: string; accelerators: Accelerators }
 
 /** cloud-init and its kin find the config drive by this volume name. */
 const configDriveLabel = 'config-2'
@@ -33,7 +36,7 @@ export async function startGuest(deps: StartDeps, guest: Guest, signal?: AbortSi
   const wanted: GuestRecord = { ...record, guest }
   await writeRecord(paths, wanted)
   signal?.throwIfAborted()
-  await launchGuest(deps, wanted, paths, signal)
+  await bootGuest(deps, wanted, paths, signal)
 }
 
 /** Resumes a suspended guest; a guest whose memory is not there is not started afresh. */
@@ -76,12 +79,39 @@ async function release(machine: Machine, paths: GuestPaths): Promise<void> {
   await machine.qmp.execute('cont')
 }
 
-async function launchGuest(
-  { host, binary, accelerator }: StartDeps,
-  { guest, image, machineType }: GuestRecord,
+/**
+ * Starts the machine of a guest that has none. If it ends at once because of KVM itself, it is started under TCG; but not
+ * a guest that was suspended, whose memory fits only the processor that it was saved from.
+ */
+export async function bootGuest(
+  deps: StartDeps,
+  record: GuestRecord,
   paths: GuestPaths,
+  signal?: AbortSignal,
+): Promise<void> {
+  const { host, accelerators } = deps
+  const { accelerator } = await accelerators.current()
+  try {
+    await launchGuest(deps, record, accelerator, signal)
+  } catch (e) {
+    signal?.throwIfAborted()
+    const trouble = accelerator === 'kvm' ? kvmTrouble(await readLog(paths.log)) : undefined
+    if (!trouble || (await exists(paths.memory)) || accelerators.insistsOnKvm) throw e
+    if (trouble.lasting) await accelerators.giveUpKvm(trouble.why)
+    host.log.warn({ instance: record.guest.id, why: trouble.why }, 'KVM did not start a guest; it is started under TCG')
+    await rename(paths.log, paths.kvmLog)
+    await launchGuest(deps, record, 'tcg', signal)
+  }
+}
+
+async function launchGuest(
+  { host, binary }: StartDeps,
+  record: GuestRecord,
+  accelerator: Accelerator,
   signal: AbortSignal | undefined,
 ): Promise<void> {
+  const { guest, image, machineType } = record
+  const paths = host.paths(guest.id)
   const suspended = await exists(paths.memory)
   // Of a suspend that was not finished.
   await rm(`${paths.memory}.part`, { force: true })
@@ -92,10 +122,11 @@ async function launchGuest(
     guest,
     image,
     hasDisk,
-    accelerator: await accelerator(),
+    accelerator,
     paths,
     memory: suspended ? { fd: 3, machineType: machineType ?? 'q35' } : undefined,
   })
+  await writeRecord(paths, { ...record, accelerator })
   const pid = await startMachine(binary, args, paths, suspended ? paths.memory : undefined)
   try {
     const machine = await host.attach(guest.id, pid, signal)
