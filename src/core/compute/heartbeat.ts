@@ -18,21 +18,22 @@ const spoken = { [compute.topic]: compute.version }
 
 /**
  * One heartbeat a call: renews the leases of what is in hand, lets go of what the conductor says, and now and then tells
- * what the host has to give, and each time how long it has not heard itself: its word gets through where it is deaf, too.
+ * what the host has to give (at once, if its accelerator is not the one that the hello told any more), and each time how long it has not heard itself: its word gets through where it is deaf, too.
  * `onStranger` is called where the conductor does not know this life of the host, or not these words.
  */
 export function heartbeats(
   deps: HeartbeatDeps,
   engine: Engine,
   serving: Pick<Serving, 'heardAt'>,
+  accelerator: string | undefined,
   onStranger: (e: unknown) => void,
 ): () => Promise<void> {
   const { agent, clock, driver, ids, log, options } = deps
   // A lost answer must not cost more than one beat, or leases would lapse.
   const timeoutMs = options.heartbeatSeconds * 1000
   let reportedAt = clock.now()
-  /** The accelerator that was reported last; the first beat tells what may have changed since the hello. */
-  let told: string | undefined
+  /** The accelerator that the conductor knows of. */
+  let told = accelerator
   let away = false
   // Leases are renewed all the same.
   const unknown = (e: unknown) => log.warn({ err: e }, 'the driver does not say what this host has')

@@ -33,9 +33,14 @@ export function reportOf(
 
 /**
  * Tells the conductor that this host is there, again and again until it answers; then tells it what it has wrong about the
- * guests, lets operations in and takes up those that are this host's. `HostMismatch` where the name is another machine's.
+ * guests, lets operations in and takes up those that are this host's. Gives the accelerator that it told. `HostMismatch` where the name is another machine's.
  */
-export async function join(deps: JoinDeps, engine: Engine, power: PowerReports, signal: AbortSignal): Promise<void> {
+export async function join(
+  deps: JoinDeps,
+  engine: Engine,
+  power: PowerReports,
+  signal: AbortSignal,
+): Promise<string | undefined> {
   for (let n = 0; !signal.aborted; n++) {
     try {
       return await joinOnce(deps, engine, power)
@@ -45,9 +50,10 @@ export async function join(deps: JoinDeps, engine: Engine, power: PowerReports, 
     }
     await deps.clock.sleep(backoffMs(n, deps.ids.random()), signal)
   }
+  return undefined
 }
 
-async function joinOnce(deps: JoinDeps, engine: Engine, power: PowerReports): Promise<void> {
+async function joinOnce(deps: JoinDeps, engine: Engine, power: PowerReports): Promise<string> {
   const { agent, driver, hostId, ids, log, version, availabilityZone } = deps
   const ctx = serviceContext('compute', ids.requestId())
   const report = reportOf(driver, await driver.resources())
@@ -64,4 +70,5 @@ async function joinOnce(deps: JoinDeps, engine: Engine, power: PowerReports): Pr
 
   engine.open()
   for (const operation of operations) void engine.run(ctx, operation)
+  return report.accelerator
 }

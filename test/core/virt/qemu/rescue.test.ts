@@ -112,7 +112,10 @@ describe.runIf(tiny)('a KVM that answers the probe and fails under a guest', { t
     await here.start(guest)
     const { log } = guestPaths(stateDir, guest.id)
     if (when === 'at the moment')
-      await vi.waitFor(async () => expect(await readFile(log, 'utf8')).toContain('KVM'), { timeout: 20_000, interval: 1 })
+      await vi.waitFor(async () => expect(await readFile(log, 'utf8')).toContain('KVM'), {
+        timeout: 20_000,
+        interval: 1,
+      })
     await here.stop(guest.id, 0)
     await vi.waitFor(async () => expect(await here.power(guest.id)).toBe('SHUTDOWN'), 20_000)
     expect((await findMachines(stateDir)).size).toBe(0)
