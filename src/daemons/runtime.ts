@@ -94,6 +94,7 @@ export async function joinBus({ config, log, clock, ids, onStop }: Runtime, name
     } catch (e) {
       if (!isFailure(e, 'BusDown')) throw e
       log.warn({ err: e }, 'waiting for the bus')
+      process.send?.({ waiting: `waiting for the bus at ${e.params.url}: ${e.params.why}` })
       await clock.sleep(backoffMs(n, ids.random()))
     }
   }

@@ -218,6 +218,13 @@ export const failures = {
     text: (p) => `The bus at ${p.url} refused the login: ${p.why.replace(/\.$/, '')}.`,
     hint: () => 'Check user and password in NOVA_BUS_URL or the configuration: nova config show',
   }),
+  BusMismatch: row<{ url: string; why: string }>({
+    http: 503,
+    python: 'MessageDeliveryFailure',
+    text: (p) => `The bus at ${p.url} has what nova needs, with other flags: ${p.why.replace(/\.$/, '')}.`,
+    hint: () =>
+      'Somebody else declared it, as oslo.messaging with durable queues. Delete it there, or give nova a virtual host of its own in bus.url.',
+  }),
   BusUntrusted: row<{ url: string; why: string }>({
     http: 503,
     python: 'MessageDeliveryFailure',

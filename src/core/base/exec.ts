@@ -4,17 +4,19 @@ import { promisify } from 'node:util'
 
 const run = promisify(execFile)
 
+export type { ChildProcess }
+
 /** What came of a program that ended: its exit code and all that it printed. */
 export type Outcome = { code: number; stdout: string; stderr: string }
 
 /**
  * Runs a program to its end. Never through a shell. Resolves with its exit code, 127 where there is no such program,
- * 124 where it outlived `timeoutMs`, or `stopAt` said enough of what it had printed on standard error, and it was killed.
+ * 124 where it outlived `timeoutMs`, or `stopAt` said enough of what it had printed on standard error, and it was killed. `signal` kills it as well.
  */
 export async function exec(
   file: string,
   args: readonly string[],
-  options: { timeoutMs?: number; cwd?: string; stopAt?: (stderr: string) => boolean } = {},
+  options: { timeoutMs?: number; cwd?: string; stopAt?: (stderr: string) => boolean; signal?: AbortSignal } = {},
 ): Promise<Outcome> {
   const { stopAt } = options
   try {
@@ -22,6 +24,7 @@ export async function exec(
       timeout: options.timeoutMs ?? 60_000,
       killSignal: 'SIGKILL',
       maxBuffer: 64 << 20,
+      ...(options.signal === undefined ? {} : { signal: options.signal }),
       ...(options.cwd === undefined ? {} : { cwd: options.cwd }),
     })
     let printed = ''
