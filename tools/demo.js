@@ -4,10 +4,11 @@ import { spawnSync } from 'node:child_process'
 import { existsSync, readdirSync, readFileSync, realpathSync, statSync } from 'node:fs'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { parseArgs, styleText } from 'node:util'
+import { parseArgs, stripVTControlCharacters, styleText } from 'node:util'
 
 const root = new URL('..', import.meta.url).pathname
 const bannerWithinSeconds = 180
+const qemuLines = 20
 const pretty = process.stdout.isTTY && !process.env.NO_COLOR
 const paint = (style, text) => (pretty ? styleText(style, text) : text)
 
@@ -30,8 +31,9 @@ const has = (program) => spawnSync('sh', ['-c', 'command -v "$1"', 'sh', program
 
 function step(what, args) {
   console.log(`\n${paint('bold', what)}\n${paint('cyan', `$ nova ${args.join(' ')}`)}`)
-  if (run(process.execPath, ['bin/run.js', ...args]) !== 0)
-    stop(1, `"nova ${args.join(' ')}" failed; the lines above say why.`)
+  if (run(process.execPath, ['bin/run.js', ...args]) === 0) return
+  if (ask(['show', 'demo', '-f', 'value', '-c', 'status']) === 'ERROR') stopBroken()
+  stop(1, `"nova ${args.join(' ')}" failed; the lines above say why.`)
 }
 
 function ask(args) {
@@ -94,6 +96,26 @@ function installQemu() {
     stop(1, 'apt-get could not install them; the lines above say why.')
 }
 
+/** A guest's text for a terminal: nothing in it steers the terminal; control characters are shown as \x1b and the like. */
+const harmless = (text) =>
+  // biome-ignore lint/suspicious/noControlCharactersInRegex: they are what is looked for.
+  stripVTControlCharacters(text).replace(/[\u0000-\u0008\u000b\u000c\u000e-\u001f\u007f-\u009f]/g, (c) => {
+    return `\\x${c.charCodeAt(0).toString(16).padStart(2, '0')}`
+  })
+
+/** Ends the demo of a machine that is broken: with its fault, and what QEMU said last. */
+function stopBroken() {
+  const { id, host, fault } = JSON.parse(ask(['show', 'demo', '-f', 'json']) ?? '{}')
+  console.error(`\n${paint('bold', 'The machine is in ERROR.')} ${harmless(fault?.message ?? 'Its fault is gone.')}`)
+  const stateDir = ask(['config', 'show', '-f', 'json'])
+  const dir = join(stateDir ?? '', 'compute', host ?? '', 'instances', id ?? '')
+  for (const log of ['qemu-kvm.log', 'qemu.log'].map((name) => join(dir, name)).filter(existsSync)) {
+    const lines = readFileSync(log, 'utf8').trimEnd().split('\n').slice(-qemuLines)
+    console.error(`\nThe last lines of ${log}:\n${harmless(lines.join('\n'))}`)
+  }
+  stop(1, `The guest did not come up. What to do: ${fault?.hint ?? 'nova event list'}`)
+}
+
 /** Shows the console as it grows, until the guest says that it is there. */
 async function showConsole() {
   console.log(
@@ -101,10 +123,12 @@ async function showConsole() {
   )
   let shown = 0
   for (let waited = 0; waited < bannerWithinSeconds; waited++) {
-    const text = ask(['console-log', 'demo']) ?? ''
-    process.stdout.write(text.slice(shown))
+    const text = harmless(ask(['console-log', 'demo']) ?? '')
+    // A guest that was started again may have a shorter console.
+    process.stdout.write(text.slice(text.length < shown ? 0 : shown))
     shown = text.length
     if (text.includes('GUEST-READY')) return console.log()
+    if (ask(['show', 'demo', '-f', 'value', '-c', 'status']) === 'ERROR') stopBroken()
     await sleep(1000)
   }
   stop(1, `The guest did not come up within ${bannerWithinSeconds} s; its console is above.`)

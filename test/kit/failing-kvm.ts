@@ -1,7 +1,7 @@
 import { chmod, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 
-/** How the wrapper answers the probe, a guest of one sector: as a KVM that runs it, that fails on it, or that takes too long. */
+/** How the wrapper answers the probe, a small guest: as a KVM that runs it, that fails on it, or that takes too long. */
 export type ProbeAnswer = 'runs' | 'fails' | 'hangs'
 
 /** How KVM fails under a guest: the machine stands still in `internal-error`, QEMU ends later, or it does not start at all. */

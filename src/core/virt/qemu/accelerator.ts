@@ -3,8 +3,8 @@ import { cpus, release, tmpdir, userInfo } from 'node:os'
 import { dirname, join } from 'node:path'
 import { exec } from '../../base/exec.ts'
 import type { Accelerator } from './arguments.ts'
-import { bootDisk, bootedWell } from './boot-sector.ts'
 import { kvmTrouble } from './kvm-trouble.ts'
+import { bootedWell, probeFirmware } from './probe-guest.ts'
 
 /** Which accelerator is to be used on this host, the reason in a person's words, and what to do for a faster one. */
 export type AcceleratorChoice = { accelerator: Accelerator; why: string; mend?: string }
@@ -33,23 +33,22 @@ const enable = 'For KVM, enable virtualisation in the firmware, or nested virtua
 type Probed = 'ran' | 'late' | { failure: string }
 
 /**
- * Runs a guest of one sector on KVM, with the processor that guests get. The sector has the instructions that a kernel's
- * start has and that are known to fail, and not a whole kernel: it is always there, also before the first image, and needs
- * a tenth of a second. What it misses is found when a guest fails: see `rescue.ts`.
+ * Runs a small guest on KVM, with the processor that guests get. It has the instructions that a kernel's start has and that
+ * are known to fail, and is not a whole kernel: it is always there, also before the first image, and needs a tenth of a
+ * second. What it misses is found when a guest fails: see `rescue.ts`.
  */
 async function runProbe({ binary, probeTimeoutMs = defaultProbeTimeoutMs }: AcceleratorAsk): Promise<Probed> {
   const dir = await mkdtemp(join(tmpdir(), 'nova-probe-'))
   try {
-    const image = join(dir, 'boot.img')
-    await writeFile(image, bootDisk())
-    const drive = JSON.stringify({ driver: 'raw', 'node-name': 'boot', file: { driver: 'file', filename: image } })
+    const firmware = join(dir, 'firmware')
+    await writeFile(firmware, probeFirmware())
     // A guest that falls over ends QEMU, instead of starting over and over.
     const words =
       '-machine q35 -nodefaults -no-user-config -no-reboot -display none -m 32 -accel kvm -cpu host ' +
-      '-device virtio-blk-pci,drive=boot,bootindex=0 -device isa-debug-exit,iobase=0xf4,iosize=4'
+      '-device isa-debug-exit,iobase=0xf4,iosize=4 -bios'
     // After an error of KVM itself QEMU lives on with a guest that stands still.
     const stopAt = (printed: string) => kvmTrouble(printed) !== undefined
-    const run = await exec(binary, [...words.split(' '), '-blockdev', drive], { timeoutMs: probeTimeoutMs, stopAt })
+    const run = await exec(binary, [...words.split(' '), firmware], { timeoutMs: probeTimeoutMs, stopAt })
     if (run.code === bootedCode) return 'ran'
     const failure = kvmTrouble(run.stderr)?.why
     if (failure === undefined && run.code === 124) return 'late'
@@ -72,11 +71,11 @@ export async function chooseAccelerator(ask: AcceleratorAsk): Promise<Accelerato
   const known = file === undefined ? undefined : await remembered(file)
   if (known?.here === thisMachine(ask)) return choiceOf(known, file)
   const probed = await runProbe(ask)
-  if (probed === 'ran') return remember(ask, { accelerator: 'kvm', why: 'a guest of one sector ran on KVM' })
+  if (probed === 'ran') return remember(ask, { accelerator: 'kvm', why: 'a small guest ran on KVM' })
   if (probed !== 'late') return rememberKvmFails(ask, probed.failure)
   return {
     accelerator: 'tcg',
-    why: `KVM ran no guest of one sector within ${probeTimeoutMs / 1000} s`,
+    why: `KVM ran no small guest within ${probeTimeoutMs / 1000} s`,
     mend: 'This machine may have been busy. KVM is tried again at the next start: nova down; nova up',
   }
 }

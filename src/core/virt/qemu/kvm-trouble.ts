@@ -10,12 +10,12 @@ const passing = /Could not access KVM|failed to initialize kvm|ioctl\(KVM_\w+\) 
 /** The line of QEMU's log that tells of an error of KVM itself, made readable; undefined where there is none. */
 export function kvmTrouble(log: string): KvmTrouble | undefined {
   const lines = log.split('\n')
-  const at = lines.findIndex((line) => lasting.test(line))
-  const line = lines[at] ?? lines.find((candidate) => passing.test(candidate))
+  const grave = lines.find((line) => lasting.test(line))
+  const line = grave ?? lines.find((candidate) => passing.test(candidate))
   if (line === undefined) return undefined
-  // "KVM internal error. Suberror: 1" is explained some lines below.
-  const explained = at >= 0 && lines.slice(at).some((later) => later.trim() === 'emulation failure')
-  return { why: `${plainWords(line)}${explained ? ', emulation failure' : ''}`, lasting: at >= 0 }
+  // That number is KVM_INTERNAL_ERROR_EMULATION.
+  const why = plainWords(line).replace(/(Suberror: 1)$/, '$1, emulation failure')
+  return { why, lasting: grave !== undefined }
 }
 
 /** A line of QEMU's without the time of day and its own name that it begins with. */

@@ -37,7 +37,7 @@ export async function findQemu({
 }
 
 /**
- * Looks whether guests can be run here, and how; tries KVM by running a guest of one sector, unless the answer stands in
+ * Looks whether guests can be run here, and how; tries KVM by running a small guest, unless the answer stands in
  * `file`, which the driver keeps as well. Never fails.
  */
 export async function probeQemu(options: Programs & { file?: string } = {}): Promise<QemuProbe> {

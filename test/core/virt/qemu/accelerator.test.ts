@@ -28,7 +28,7 @@ const choose = (qemuVersion = '7.2', probeTimeoutMs = 5_000) =>
 
 test('KVM where a guest ran on it, asked once', async () => {
   await qemuThat('exit 33')
-  expect(await choose()).toEqual({ accelerator: 'kvm', why: 'a guest of one sector ran on KVM' })
+  expect(await choose()).toEqual({ accelerator: 'kvm', why: 'a small guest ran on KVM' })
   expect((await choose()).accelerator).toBe('kvm')
   expect(await runs()).toBe(1)
 })
@@ -45,12 +45,12 @@ test('TCG where KVM opens and runs nothing; the reason is remembered, and how to
   expect(await runs()).toBe(1)
 })
 
-test('TCG where KVM fails under the guest of one sector: QEMU lives on then, and is not waited for', async () => {
+test('TCG where KVM fails under the small guest: QEMU lives on then, and is not waited for', async () => {
   await qemuThat('echo "KVM internal error. Suberror: 1" >&2; exec sleep 60')
   const began = Date.now()
   expect(await choose('7.2', 30_000)).toMatchObject({
     accelerator: 'tcg',
-    why: 'KVM cannot run guests here: KVM internal error. Suberror: 1',
+    why: 'KVM cannot run guests here: KVM internal error. Suberror: 1, emulation failure',
   })
   expect(Date.now() - began).toBeLessThan(15_000)
   await choose()
@@ -61,7 +61,7 @@ test('a probe that runs out of time is no answer: TCG for now, nothing remembere
   await qemuThat('exec sleep 60')
   expect(await choose('7.2', 300)).toEqual({
     accelerator: 'tcg',
-    why: 'KVM ran no guest of one sector within 0.3 s',
+    why: 'KVM ran no small guest within 0.3 s',
     mend: expect.stringContaining('nova down; nova up'),
   })
   await expect(readFile(acceleratorFile(dir))).rejects.toThrow('ENOENT')
@@ -110,7 +110,7 @@ test('the probe says what to install', async () => {
   })
 })
 
-test.runIf(await qemu())('the guest of one sector runs on the QEMU that is here', async () => {
+test.runIf(await qemu())('the small guest runs on the QEMU that is here', async () => {
   const runAnywhere = join(dir, 'tcg')
   await writeFile(
     runAnywhere,
