@@ -107,7 +107,8 @@ const harmless = (text) =>
 function stopBroken() {
   const { id, host, fault } = JSON.parse(ask(['show', 'demo', '-f', 'json']) ?? '{}')
   console.error(`\n${paint('bold', 'The machine is in ERROR.')} ${harmless(fault?.message ?? 'Its fault is gone.')}`)
-  const stateDir = ask(['config', 'show', '-f', 'json'])
+  const options = JSON.parse(ask(['config', 'show', '-f', 'json']) ?? '[]')
+  const stateDir = options.find(({ key }) => key === 'state_dir')?.value
   const dir = join(stateDir ?? '', 'compute', host ?? '', 'instances', id ?? '')
   for (const log of ['qemu-kvm.log', 'qemu.log'].map((name) => join(dir, name)).filter(existsSync)) {
     const lines = readFileSync(log, 'utf8').trimEnd().split('\n').slice(-qemuLines)
@@ -116,8 +117,10 @@ function stopBroken() {
   stop(1, `The guest did not come up. What to do: ${fault?.hint ?? 'nova event list'}`)
 }
 
-/** Shows the console as it grows, until the guest says that it is there. */
-async function showConsole() {
+const bannersIn = (text) => text.split('GUEST-READY').length - 1
+
+/** Shows the console as it grows, until the guest has said so many times that it is there. */
+async function showConsole(banners) {
   console.log(
     `\n${paint('bold', "Watch its console until the guest's banner")}\n${paint('cyan', '$ nova console-log demo')}`,
   )
@@ -127,21 +130,26 @@ async function showConsole() {
     // A guest that was started again may have a shorter console.
     process.stdout.write(text.slice(text.length < shown ? 0 : shown))
     shown = text.length
-    if (text.includes('GUEST-READY')) return console.log()
+    if (bannersIn(text) >= banners) return console.log()
     if (ask(['show', 'demo', '-f', 'value', '-c', 'status']) === 'ERROR') stopBroken()
     await sleep(1000)
   }
   stop(1, `The guest did not come up within ${bannerWithinSeconds} s; its console is above.`)
 }
 
-/** Leaves a machine "demo" that runs, whatever an earlier demo left behind. */
+/** Leaves a machine "demo" that runs, whatever an earlier demo left behind. Tells how many banners its console will have: it keeps those of earlier starts. */
 function bootDemo() {
   const status = ask(['show', 'demo', '-f', 'value', '-c', 'status'])
   if (status === 'ERROR') step('Remove the broken machine of an earlier demo', ['delete', 'demo', '--wait'])
-  if (status === undefined || status === 'ERROR') return step('Boot a machine', ['boot', 'demo', '--wait'])
+  if (status === undefined || status === 'ERROR') {
+    step('Boot a machine', ['boot', 'demo', '--wait'])
+    return 1
+  }
+  const before = bannersIn(ask(['console-log', 'demo']) ?? '')
   const mend = { PAUSED: 'unpause', SUSPENDED: 'resume', SHUTOFF: 'start' }[status]
-  if (mend) return step(`The machine of an earlier demo is ${status}`, [mend, 'demo', '--wait'])
-  step('The machine of an earlier demo still runs', ['show', 'demo'])
+  if (mend) step(`The machine of an earlier demo is ${status}`, [mend, 'demo', '--wait'])
+  else step('The machine of an earlier demo still runs', ['show', 'demo'])
+  return mend === 'start' ? before + 1 : 1
 }
 
 const { driver } = options()
@@ -150,8 +158,7 @@ prepare()
 if (driver === 'qemu') installQemu()
 step('Start a cloud on this machine: broker, database, all services', ['up', '--driver', driver])
 step('The image that came with it', ['image', 'list'])
-bootDemo()
-await showConsole()
+await showConsole(bootDemo())
 step('Pause it', ['pause', 'demo', '--wait'])
 step('It is PAUSED: its CPUs stand still', ['list'])
 step('Let it go on', ['unpause', 'demo', '--wait'])

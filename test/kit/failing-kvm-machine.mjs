@@ -40,6 +40,7 @@ createServer(async (client) => {
 }).listen(basename(socket))
 
 setTimeout(() => {
+  if (end === 'never') return
   process.stderr.write(error)
   if (end === 'ends') process.exit(1)
   status = 'internal-error'

@@ -4,8 +4,8 @@ import { join } from 'node:path'
 /** How the wrapper answers the probe, a small guest: as a KVM that runs it, that fails on it, or that takes too long. */
 export type ProbeAnswer = 'runs' | 'fails' | 'hangs'
 
-/** How KVM fails under a guest: the machine stands still in `internal-error`, QEMU ends later, or it does not start at all. */
-export type GuestEnd = 'stands still' | 'ends' | 'does not start'
+/** How KVM fails under a guest: the machine stands still in `internal-error`, QEMU ends later, it does not start at all; or not. */
+export type GuestEnd = 'stands still' | 'ends' | 'does not start' | 'never'
 
 /**
  * Writes a program into `dir` that is QEMU (`qemu-system-x86_64`, so that it is found on a PATH that begins with `dir`) on a

@@ -7,8 +7,8 @@ export type Accelerators = {
   current(): Promise<AcceleratorChoice>
   /** The configuration wants KVM, and nothing else. */
   readonly insistsOnKvm: boolean
-  /** KVM failed under a guest: remembers that and goes on with TCG. False if the configuration wants nothing but KVM. */
-  giveUpKvm(why: string): Promise<boolean>
+  /** KVM cannot run guests here, it turns out: remembers that and goes on with TCG. */
+  giveUpKvm(why: string): Promise<void>
 }
 
 /** Chooses at the first question; `wanted` as configured. `ask` tells what the choice depends on. */
@@ -34,13 +34,10 @@ export function openAccelerators(
       return choice
     },
     async giveUpKvm(why) {
-      if (wanted === 'kvm') return false
       // The first guest that KVM fails tells it all; the others are only started again.
-      if ((await this.current()).accelerator === 'kvm') {
-        choice = rememberKvmFails(await ask(), why)
-        log.warn(await choice, 'KVM is not used any more')
-      }
-      return true
+      if ((await this.current()).accelerator !== 'kvm') return
+      choice = rememberKvmFails(await ask(), why)
+      log.warn(await choice, 'KVM is not used any more')
     },
   }
 }

@@ -96,7 +96,7 @@ export async function bootGuest(
   } catch (e) {
     signal?.throwIfAborted()
     const trouble = accelerator === 'kvm' ? kvmTrouble(await readLog(paths.log)) : undefined
-    if (!trouble || (await exists(paths.memory)) || accelerators.insistsOnKvm) throw e
+    if (!trouble || accelerators.insistsOnKvm || (await exists(paths.memory))) throw e
     if (trouble.lasting) await accelerators.giveUpKvm(trouble.why)
     host.log.warn({ instance: record.guest.id, why: trouble.why }, 'KVM did not start a guest; it is started under TCG')
     await rename(paths.log, paths.kvmLog)
@@ -104,11 +104,12 @@ export async function bootGuest(
   }
 }
 
-async function launchGuest(
+/** Starts the machine of a guest that has none, with that accelerator. */
+export async function launchGuest(
   { host, binary }: StartDeps,
   record: GuestRecord,
   accelerator: Accelerator,
-  signal: AbortSignal | undefined,
+  signal?: AbortSignal,
 ): Promise<void> {
   const { guest, image, machineType } = record
   const paths = host.paths(guest.id)

@@ -1,4 +1,4 @@
-import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
+import { mkdir, mkdtemp, readFile, rm, utimes, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
@@ -90,6 +90,23 @@ describe.runIf(tiny)('a KVM that answers the probe and fails under a guest', { t
     await Promise.all(guests.map((guest) => here.start(guest)))
     for (const { id } of guests) await printed(here, id, 'GUEST-READY')
     expect((await runs()).sort()).toEqual(['kvm', 'kvm', 'probe', 'tcg', 'tcg'])
+  })
+
+  test('a KVM that has run another guest for long is not given up for one that fails on it', async () => {
+    const here = await host('never')
+    const old = aGuest()
+    await here.createDisk(old, image)
+    await here.start(old)
+    const longAgo = Date.now() / 1000 - 3600
+    await utimes(guestPaths(stateDir, old.id).pid, longAgo, longAgo)
+    await failingKvm(dir, 'runs', 'stands still')
+    const guest = aGuest()
+    await here.createDisk(guest, image)
+    await here.start(guest)
+    await printed(here, guest.id, 'GUEST-READY')
+    expect(await here.resources()).toMatchObject({ accelerator: 'kvm' })
+    expect(await memory()).toMatchObject({ accelerator: 'kvm' })
+    expect(await here.power(old.id)).toBe('RUNNING')
   })
 
   test('a guest that failed while no daemon looked is started again by the next one', async () => {
