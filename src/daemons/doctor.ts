@@ -35,7 +35,7 @@ const failed = (check: string, e: unknown, mend: string): Check => ({
 
 const leastFreeGb = 5
 
-/** Looks at everything that this machine's part of the cloud stands on. Changes nothing. */
+/** Looks at everything that this machine's part of the cloud stands on. Changes nothing, but remembers for all whether KVM works. */
 export async function examine(config: Config): Promise<Check[]> {
   const [bus, database, disk, qemu] = await Promise.all([
     checkBus(config),
