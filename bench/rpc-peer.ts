@@ -20,7 +20,7 @@ import { connectBus } from '../src/core/rpc/connect.ts'
 import { call, cast, contract } from '../src/core/rpc/contract.ts'
 
 /** What a side is told. `casts` go out confirmed unless it is said otherwise; `heard` is answered when so many have come in. */
-export type Wish =
+export type RequestSpec =
   | { do: 'calls' | 'casts'; flight: number; ms: number; confirmed?: boolean }
   | { do: 'heard'; count: number }
   | { do: 'usage' }
@@ -170,17 +170,17 @@ async function measure(send: Send, flight: number, ms: number): Promise<Told> {
   return { count: took.length, p50: at(0.5), p99: at(0.99), cpu: spent }
 }
 
-async function carryOut(wish: Wish, client: Client | undefined): Promise<Told> {
+async function carryOut(request: RequestSpec, client: Client | undefined): Promise<Told> {
   const nothing = { count: heard, p50: 0, p99: 0 }
-  if (wish.do === 'usage') return { ...nothing, cpu: cpu() }
-  if (wish.do === 'heard') {
-    await hearAll(wish.count)
+  if (request.do === 'usage') return { ...nothing, cpu: cpu() }
+  if (request.do === 'heard') {
+    await hearAll(request.count)
     return { ...nothing, cpu: cpu() }
   }
   if (client === undefined) throw new Error('this side does not ask')
-  const send = wish.do === 'calls' ? client.call : wish.confirmed === false ? client.unconfirmed : client.cast
+  const send = request.do === 'calls' ? client.call : request.confirmed === false ? client.unconfirmed : client.cast
   if (send === undefined) throw new Error('this make has no such cast')
-  return measure(send, wish.flight, wish.ms)
+  return measure(send, request.flight, request.ms)
 }
 
 const say = (line: object) => process.stdout.write(`${JSON.stringify(line)}\n`)
@@ -193,6 +193,6 @@ if (process.argv[1] === import.meta.filename) {
   else if (role === 'server') await (make === 'bare' ? serveBare(url) : serveOurs(url))
   else client = await (make === 'bare' ? askBare(url) : askOurs(url))
   say({ ready: address })
-  for await (const line of createInterface(process.stdin)) say(await carryOut(JSON.parse(line) as Wish, client))
+  for await (const line of createInterface(process.stdin)) say(await carryOut(JSON.parse(line) as RequestSpec, client))
   process.exit()
 }

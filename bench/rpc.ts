@@ -17,7 +17,7 @@ import { resolve } from 'node:path'
 import { createInterface } from 'node:readline'
 import { parseArgs } from 'node:util'
 import { exec } from '../src/core/base/exec.ts'
-import type { Told, Wish } from './rpc-peer.ts'
+import type { RequestSpec, Told } from './rpc-peer.ts'
 
 const { values: flags } = parseArgs({
   options: {
@@ -60,8 +60,8 @@ class Side {
     return Side.start(process.execPath, [...process.execArgv, resolve(directory, 'bench/rpc-peer.ts'), ...args])
   }
 
-  tell(wish: Wish): Promise<Told> {
-    this.#child.stdin?.write(`${JSON.stringify(wish)}\n`)
+  tell(request: RequestSpec): Promise<Told> {
+    this.#child.stdin?.write(`${JSON.stringify(request)}\n`)
     return read<Told>(this.#lines)
   }
 
@@ -115,22 +115,25 @@ async function pairUp(broker: Broker, make: string): Promise<Pair> {
   return { broker, make, server, client: await start('client', broker.url), heard: 0 }
 }
 
-type Load = { name: string; wish: Wish; makes?: string }
+type Load = { name: string; request: RequestSpec; makes?: string }
 const loads: Load[] = [
-  ...[1, 32, 256].map((flight) => ({ name: `calls, ${flight} in flight`, wish: { do: 'calls', flight, ms } as const })),
-  { name: 'casts, 32 in flight', wish: { do: 'casts', flight: 32, ms } },
-  { name: 'casts, unconfirmed', wish: { do: 'casts', flight: 32, ms, confirmed: false }, makes: 'bare' },
+  ...[1, 32, 256].map((flight) => ({
+    name: `calls, ${flight} in flight`,
+    request: { do: 'calls', flight, ms } as const,
+  })),
+  { name: 'casts, 32 in flight', request: { do: 'casts', flight: 32, ms } },
+  { name: 'casts, unconfirmed', request: { do: 'casts', flight: 32, ms, confirmed: false }, makes: 'bare' },
 ]
 
 /** What one turn showed: a rate in messages a second, times in microseconds. */
 type Sample = { rate: number; p50: number; p99: number; cpu: number; brokerCpu: number }
 
-async function turn(pair: Pair, wish: Wish): Promise<Sample> {
+async function turn(pair: Pair, request: RequestSpec): Promise<Sample> {
   const { broker, server, client } = pair
   const [serverBefore, brokerBefore] = [(await server.tell({ do: 'usage' })).cpu, await broker.used()]
   const begun = performance.now()
-  const told = await client.tell(wish)
-  if (wish.do === 'casts') {
+  const told = await client.tell(request)
+  if (request.do === 'casts') {
     pair.heard += told.count
     await server.tell({ do: 'heard', count: pair.heard })
   }
@@ -153,14 +156,14 @@ type Row = { broker: string; make: string; load: string; samples: Sample[] }
 
 async function compare(pairs: Pair[]): Promise<Row[]> {
   const rows: Row[] = []
-  for (const { name: load, wish, makes } of loads.filter((each) => each.name.includes(flags.load))) {
+  for (const { name: load, request, makes } of loads.filter((each) => each.name.includes(flags.load))) {
     const runs = pairs
       .filter(({ make }) => makes === undefined || makes === make)
       .map((pair) => ({ pair, row: { broker: pair.broker.name, make: pair.make, load, samples: [] as Sample[] } }))
     rows.push(...runs.map(({ row }) => row))
-    for (const { pair } of runs) await turn(pair, { ...wish, ms: 1_000 } as Wish)
+    for (const { pair } of runs) await turn(pair, { ...request, ms: 1_000 } as RequestSpec)
     for (let i = 0; i < Number(flags.rounds); i++) {
-      for (const { pair, row } of runs) row.samples.push(await turn(pair, wish))
+      for (const { pair, row } of runs) row.samples.push(await turn(pair, request))
     }
   }
   return rows

@@ -146,10 +146,10 @@ function bootDemo() {
     return 1
   }
   const before = bannersIn(ask(['console-log', 'demo']) ?? '')
-  const mend = { PAUSED: 'unpause', SUSPENDED: 'resume', SHUTOFF: 'start' }[status]
-  if (mend) step(`The machine of an earlier demo is ${status}`, [mend, 'demo', '--wait'])
+  const fix = { PAUSED: 'unpause', SUSPENDED: 'resume', SHUTOFF: 'start' }[status]
+  if (fix) step(`The machine of an earlier demo is ${status}`, [fix, 'demo', '--wait'])
   else step('The machine of an earlier demo still runs', ['show', 'demo'])
-  return mend === 'start' ? before + 1 : 1
+  return fix === 'start' ? before + 1 : 1
 }
 
 const { driver } = options()

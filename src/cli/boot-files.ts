@@ -8,15 +8,15 @@ const keyTypes = /^(ssh-(rsa|ed25519|dss)|ecdsa-sha2-\S+|sk-(ssh|ecdsa)-\S+) +[A
 const userDataMax = 65_535
 
 /** The public key that `--key` means: the line itself, or the file that holds it. Misuse where it is a private one. */
-export async function readKey(given: string): Promise<string> {
-  if (keyTypes.test(given.trim())) return given.trim()
-  const line = (await read('key', given, 'a public key, or a file with one')).trim()
+export async function readKey(pickDefined: string): Promise<string> {
+  if (keyTypes.test(pickDefined.trim())) return pickDefined.trim()
+  const line = (await read('key', pickDefined, 'a public key, or a file with one')).trim()
   if (line.includes('PRIVATE KEY'))
     misuse(
-      `--key: ${given} is a private key, which must not leave this machine.`,
-      `Its public half: --key ${given}.pub`,
+      `--key: ${pickDefined} is a private key, which must not leave this machine.`,
+      `Its public half: --key ${pickDefined}.pub`,
     )
-  if (!keyTypes.test(line)) misuse(`--key: ${given} holds no SSH public key.`, 'Make one: ssh-keygen -t ed25519')
+  if (!keyTypes.test(line)) misuse(`--key: ${pickDefined} holds no SSH public key.`, 'Make one: ssh-keygen -t ed25519')
   return line
 }
 

@@ -196,7 +196,7 @@ export abstract class NovaCommand extends Command {
   }
 
   /** Tells of a failure that does not end the command; the exit code is 1 then. */
-  protected tell(e: unknown): undefined {
+  protected reportFailure(e: unknown): undefined {
     showError(e, this.common.debug)
     process.exitCode = 1
   }

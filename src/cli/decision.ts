@@ -1,6 +1,6 @@
 import type { Decision } from '../core/contracts/shapes.ts'
+import { cellText } from './cell-text.ts'
 import { renderOne, renderRows } from './output.ts'
-import { plain } from './plain.ts'
 import type { Look, Row } from './view.ts'
 import { decisionRow, verdictView } from './views.ts'
 
@@ -19,7 +19,7 @@ export async function renderDecision(decision: Decision, look: Look, extra: Row 
     chosen === undefined ? 'No host can take it.' : `Chosen: ${chosen}${summary.startsWith(chosen) ? '' : '.'}`
   const why = chosen === undefined || !summary.startsWith(chosen) ? ` ${summary}` : summary.slice(chosen.length)
   return [
-    `${plain(choice + why)}\n`,
+    `${cellText(choice + why)}\n`,
     decision.hosts.length > 0 ? await renderRows(rows, columns, look) : '',
     decision.filters.length > 0 ? `Filters, in this order: ${decision.filters.join(', ')}\n` : '',
   ].join('')

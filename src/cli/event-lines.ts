@@ -1,6 +1,6 @@
 import type { Event } from '../core/contracts/shapes.ts'
+import { cellText } from './cell-text.ts'
 import { csvLine, valueLine } from './output.ts'
-import { plain } from './plain.ts'
 import type { Cell, Look, Row } from './view.ts'
 import { eventView } from './views.ts'
 
@@ -27,7 +27,7 @@ export function eventWriter(look: Look): (event: Event) => string {
       case 'value':
         return valueLine(cells(row, wanted ?? eventView.table))
       case 'table':
-        return wanted ? `${cells(row, wanted).map(plain).join('  ')}\n` : sentence(event)
+        return wanted ? `${cells(row, wanted).map(cellText).join('  ')}\n` : sentence(event)
     }
   }
 }
@@ -38,5 +38,5 @@ const pick = (row: Row, keys: readonly string[]): Row => Object.fromEntries(keys
 function sentence({ at, type, instanceName, host, message }: Event): string {
   const what = [instanceName ?? '', host ? `on ${host}` : ''].filter(Boolean).join(' ')
   const text = `${new Date(at).toISOString()}  ${type.padEnd(24)}  ${what}${message ? `: ${message}` : ''}`
-  return `${plain(text).trimEnd()}\n`
+  return `${cellText(text).trimEnd()}\n`
 }

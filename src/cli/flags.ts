@@ -116,10 +116,13 @@ function seconds(text: string): number {
 }
 
 /** `key=value` pairs of a repeated flag as one record; the last of a key wins. */
-export function pairs(flag: string, given: readonly string[] | string | undefined): Record<string, string> | undefined {
-  if (given === undefined) return undefined
+export function pairs(
+  flag: string,
+  pickDefined: readonly string[] | string | undefined,
+): Record<string, string> | undefined {
+  if (pickDefined === undefined) return undefined
   return Object.fromEntries(
-    [given].flat().map((pair) => {
+    [pickDefined].flat().map((pair) => {
       const at = pair.indexOf('=')
       if (at < 1) misuse(`--${flag} "${pair}" has no value.`, `Write it as --${flag} KEY=VALUE.`)
       return [pair.slice(0, at), pair.slice(at + 1)]

@@ -1,13 +1,13 @@
-import { isAway } from '../core/base/away.ts'
+import { isUnavailable } from '../core/base/retry.ts'
 import type { Event, Published } from '../core/contracts/shapes.ts'
 import type { Bus } from '../core/rpc/bus.ts'
 
-type Wish = { instance?: string; after?: number; limit?: number }
+type RequestSpec = { instance?: string; after?: number; limit?: number }
 
 type Deps = {
   readonly bus: Pick<Bus, 'subscribe' | 'onLink'>
   /** Events after one, as the conductor keeps them. */
-  readonly list: (wish: Wish) => Promise<Event[]>
+  readonly list: (request: RequestSpec) => Promise<Event[]>
   readonly show: (event: Event) => void
 }
 
@@ -23,9 +23,13 @@ const overlap = 200
  * Shows the last events and then each as it arrives, once, until `signal`. What was missed while the link was away is
  * asked for when it is back.
  */
-export async function followEvents({ bus, list, show }: Deps, wish: Wish, signal: AbortSignal): Promise<void> {
+export async function followEvents(
+  { bus, list, show }: Deps,
+  request: RequestSpec,
+  signal: AbortSignal,
+): Promise<void> {
   /** What came before the first that is shown is never shown. */
-  let floor = wish.after
+  let floor = request.after
   let last = floor ?? -1
   /** The numbers that were shown; those long before the last are forgotten. */
   const shown = new Set<number>()
@@ -36,7 +40,7 @@ export async function followEvents({ bus, list, show }: Deps, wish: Wish, signal
   signal.addEventListener('abort', () => end())
   if (signal.aborted) end()
 
-  const tell = (event: Event): void => {
+  const print = (event: Event): void => {
     // Steps are only told, never kept: they have no number.
     if (event.id !== 0) {
       floor ??= event.id - 1
@@ -48,24 +52,24 @@ export async function followEvents({ bus, list, show }: Deps, wish: Wish, signal
     show(event)
   }
   const hear = (event: Event): void => {
-    if (wish.instance !== undefined && ![event.instanceId, event.instanceName].includes(wish.instance)) return
+    if (request.instance !== undefined && ![event.instanceId, event.instanceName].includes(request.instance)) return
     if (early) early.push(event)
-    else tell(event)
+    else print(event)
   }
-  const ask = async (from: Wish): Promise<void> => {
+  const ask = async (from: RequestSpec): Promise<void> => {
     early ??= []
-    for (const event of await list(from)) tell(event)
-    for (const event of early.sort((a, b) => a.id - b.id)) tell(event)
+    for (const event of await list(from)) print(event)
+    for (const event of early.sort((a, b) => a.id - b.id)) print(event)
     early = undefined
   }
   const unsubscribe = await bus.subscribe(['#'], ({ body }) => hear(described(body as Published)))
   const offLink = bus.onLink((up) => {
     if (!up) return
-    const from = { ...wish, after: Math.max(floor ?? 0, last - overlap, 0), limit: catchUpLimit }
-    catchingUp = catchingUp.then(() => ask(from)).catch((e) => (isAway(e) ? undefined : fail(e)))
+    const from = { ...request, after: Math.max(floor ?? 0, last - overlap, 0), limit: catchUpLimit }
+    catchingUp = catchingUp.then(() => ask(from)).catch((e) => (isUnavailable(e) ? undefined : fail(e)))
   })
   try {
-    catchingUp = ask(wish)
+    catchingUp = ask(request)
     await catchingUp
     await ended
   } finally {

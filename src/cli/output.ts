@@ -1,6 +1,6 @@
 import { nearest } from '../core/base/near.ts'
+import { cellText } from './cell-text.ts'
 import { misuse } from './command-error.ts'
-import { plain } from './plain.ts'
 import type { Cell, Look, Row, View } from './view.ts'
 
 type Columns = Pick<View<never>, 'columns' | 'table'>
@@ -87,5 +87,5 @@ export function csvLine(row: readonly Cell[]): string {
 
 /** A line for `read` and `cut`: blanks between, and in a row of several `-` for what is absent, so that each keeps its place. */
 export function valueLine(row: readonly Cell[]): string {
-  return `${row.map((cell) => plain(cell) || (row.length > 1 ? '-' : '')).join(' ')}\n`
+  return `${row.map((cell) => cellText(cell) || (row.length > 1 ? '-' : '')).join(' ')}\n`
 }

@@ -1,7 +1,7 @@
 import type { Clock } from '../core/base/clock.ts'
 import type { OperationSummary } from '../core/contracts/shapes.ts'
 import { isOpen } from '../core/model/operation.ts'
-import { plain } from './plain.ts'
+import { cellText } from './cell-text.ts'
 import { errorTerminal, errorWidth, writeError } from './terminal.ts'
 
 /** A line at the bottom of a terminal that says what is being waited for. */
@@ -23,7 +23,7 @@ export function openProgress(clock: Clock): Progress {
   let cancel = () => {}
   const draw = (): void => {
     const seconds = Math.floor((clock.now() - began) / 1000)
-    const line = `${frames[frame++ % frames.length]} ${plain(text)}${seconds > 0 ? ` (${seconds} s)` : ''}`
+    const line = `${frames[frame++ % frames.length]} ${cellText(text)}${seconds > 0 ? ` (${seconds} s)` : ''}`
     writeError(`\r\u001b[K${line.slice(0, errorWidth() - 1)}`)
   }
   const turn = (): void => {

@@ -1,19 +1,19 @@
 import { CLIError } from '@oclif/core/errors'
 import { Failure, RemoteError, reason } from '../core/base/errors.ts'
+import { visible } from './cell-text.ts'
 import { CommandError } from './command-error.ts'
-import { visible } from './plain.ts'
 import { writeError } from './terminal.ts'
 
 /** Shows what went wrong as one line, what to do as a second, and says with which code to exit. */
 export function showError(e: unknown, debug: boolean): number {
-  const { text, hint, exitCode } = told(e)
+  const { text, hint, exitCode } = describeError(e)
   writeError(`nova: ${oneLine(text)}\n${hint ? `  ${oneLine(hint)}\n` : ''}`)
   if (debug && e instanceof Error && !(e instanceof CommandError)) writeError(`${stacks(e)}\n`)
   return exitCode
 }
 
 /** What went wrong, what to do about it, and with which code a command ends that can go no further. */
-export function told(e: unknown): { text: string; hint: string | undefined; exitCode: number } {
+export function describeError(e: unknown): { text: string; hint: string | undefined; exitCode: number } {
   if (e instanceof CommandError) return e
   if (e instanceof Failure) return { text: e.message, hint: e.hint, exitCode: isMisuse(e) ? 2 : 1 }
   if (e instanceof RemoteError)

@@ -1,5 +1,5 @@
 import type { conductor } from '../core/contracts/conductor.ts'
-import { healthOf, troubles } from '../core/model/health.ts'
+import { findProblems, healthOf } from '../core/model/health.ts'
 import type { QueueDepth } from '../core/rpc/bus.ts'
 import type { Result } from '../core/rpc/contract.ts'
 import { type Cell, iso, view } from './view.ts'
@@ -28,7 +28,7 @@ export const statusView = view<Status, Record<string, (s: Status) => Cell | unde
       state: healthOf(service),
       status: service.status,
       seen_at: iso(service.seenAt),
-      heard_at: iso(service.heardAt),
+      heard_at: iso(service.lastPongAt),
       contracts: service.contracts ?? null,
     })),
   queues: (s) => s.queues.map((queue) => ({ name: queue.name, messages: queue.messages, consumers: queue.consumers })),
@@ -53,7 +53,7 @@ export const statusLines = (s: Answer): string =>
     `instances   ${counts(s.instances)}`,
     `operations  ${counts(s.operations)}`,
   ]
-    .concat(troubles(s.services).map(({ found, mend }) => `${found}. ${mend}`))
+    .concat(findProblems(s.services).map(({ found, fix }) => `${found}. ${fix}`))
     .map((line) => `${line}\n`)
     .join('')
 

@@ -1,5 +1,5 @@
 import Table from 'cli-table3'
-import { plain } from './plain.ts'
+import { cellText } from './cell-text.ts'
 import type { Cell, Look, Row } from './view.ts'
 
 const borders = {
@@ -42,7 +42,7 @@ export function drawFields(fields: Row, look: Look): string {
   return drawn ?? cells.map(([key, value]) => `${key}: ${value}\n`).join('')
 }
 
-const text = (cell: Cell): string => plain(cell) || '-'
+const text = (cell: Cell): string => cellText(cell) || '-'
 
 /** As {@link text}, with a line for each thing where a cell holds several that have parts of their own. */
 function lines(cell: Cell): string {

@@ -1,7 +1,7 @@
 import { Config } from '@oclif/core/config'
 import { nearest } from '../core/base/near.ts'
+import { visible } from './cell-text.ts'
 import { misuse } from './command-error.ts'
-import { visible } from './plain.ts'
 import { didYouMean } from './usage.ts'
 
 /** The words name no command: says which ones are near, or what the topic has. `root` is the directory of package.json. */

@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto'
 import { type FileHandle, open } from 'node:fs/promises'
+import { mapConcurrent } from '../core/base/concurrency.ts'
 import type { ImageFile, ImagePart } from '../core/contracts/shapes.ts'
-import { abreast } from './abreast.ts'
 import { misuse } from './command-error.ts'
 
 /** Bytes of a piece; base64 makes a third more of it, well below what brokers take. */
@@ -48,7 +48,7 @@ export async function upload(source: Source, write: Write, onBytes: (bytes: numb
   }
   try {
     const offsets = Array.from({ length: Math.ceil(file.sizeBytes / pieceBytes) }, (_, i) => i * pieceBytes)
-    await abreast(offsets.slice(0, -1), inFlight, send)
+    await mapConcurrent(offsets.slice(0, -1), inFlight, send)
     await send(offsets.at(-1)!)
   } finally {
     await handle.close()

@@ -1,7 +1,7 @@
 import * as Args from '@oclif/core/args'
+import { mapConcurrent } from '../core/base/concurrency.ts'
 import { systemIds } from '../core/base/ids.ts'
 import { type beginnable, kindOf } from '../core/model/operation.ts'
-import { abreast } from './abreast.ts'
 import { NovaCommand } from './command.ts'
 import { wait } from './flags.ts'
 import { type BegunRow, begunView } from './views.ts'
@@ -42,7 +42,9 @@ export abstract class InstanceVerb extends NovaCommand {
     const rows =
       others.length === 0
         ? [await this.begin(only!, kind)]
-        : await abreast([only!, ...others], atOnce, (name) => this.begin(name, kind).catch((e) => this.tell(e)))
+        : await mapConcurrent([only!, ...others], atOnce, (name) =>
+            this.begin(name, kind).catch((e) => this.reportFailure(e)),
+          )
     const begun = rows.filter((row) => row !== undefined)
     const seen = wait ? await this.end(begun) : begun
     if (!this.forPeople) return this.showRows(begunView, seen)
@@ -62,7 +64,7 @@ export abstract class InstanceVerb extends NovaCommand {
     return begun.map((row, i) => {
       const operation = ended[i]!
       const failure = failureOf(operation)
-      if (failure) this.tell(failure)
+      if (failure) this.reportFailure(failure)
       const { state, step, fault } = operation
       return { ...row, state, fault, ...(step === undefined ? {} : { step }) }
     })

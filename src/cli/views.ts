@@ -133,7 +133,7 @@ export const serviceView = view<Service, Record<string, (s: Service) => Cell | u
     version: (s) => s.version,
     disabled_reason: (s) => s.disabledReason,
     seen_at: (s) => iso(s.seenAt),
-    heard_at: (s) => iso(s.heardAt),
+    heard_at: (s) => iso(s.lastPongAt),
     started_at: (s) => iso(s.startedAt),
     contracts: (s) => s.contracts,
   },
@@ -157,7 +157,7 @@ const hostFields = {
   used: (h: Host) => size(h.used),
   limit: (h: Host) => size(h.limit),
   seen_at: (h: Host) => iso(h.seenAt),
-  heard_at: (h: Host) => iso(h.heardAt),
+  heard_at: (h: Host) => iso(h.lastPongAt),
 }
 /** Hosts; `vcpus`, `memory_mb` and `disk_gb` are used/limit, `total`, `used` and `limit` the same numbers for programs. */
 export const hostRows = view<Host, typeof hostFields>(hostFields, [

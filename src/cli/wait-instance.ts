@@ -1,12 +1,12 @@
-import { isAway } from '../core/base/away.ts'
 import type { Clock } from '../core/base/clock.ts'
 import { isFailure } from '../core/base/errors.ts'
+import { isUnavailable } from '../core/base/retry.ts'
 import type { Instance } from '../core/contracts/shapes.ts'
 import type { InstanceState } from '../core/model/instance.ts'
 import type { Bus } from '../core/rpc/bus.ts'
-import { givenUp, openBell } from './bell.ts'
 import { CommandError } from './command-error.ts'
 import { askAnywayMs, patienceMs, type WaitOptions } from './wait.ts'
+import { aborted, openWakeup } from './wakeup.ts'
 
 type Deps = {
   readonly bus: Pick<Bus, 'subscribe' | 'onLink'>
@@ -26,17 +26,17 @@ export async function awaitInstance(
   { timeoutMs, signal }: WaitOptions = {},
 ): Promise<Instance | undefined> {
   const deadline = timeoutMs === undefined ? Number.POSITIVE_INFINITY : clock.now() + timeoutMs
-  const bell = openBell(clock)
+  const bell = openWakeup(clock)
   let seen = await show(name).catch((e: unknown) => gone(e, wanted))
   if (!seen || hasArrived(seen, wanted)) return seen
   const { id } = seen
   let lastAnswer = clock.now()
   const unsubscribe = await bus.subscribe([`#.${id}.*`], ({ key }) => {
-    if (!key.startsWith('operation.step.')) bell.ring()
+    if (!key.startsWith('operation.step.')) bell.notify()
   })
-  const offLink = bus.onLink((up) => up && bell.ring())
-  const stopped = givenUp(signal)
-  signal?.addEventListener('abort', bell.ring)
+  const offLink = bus.onLink((up) => up && bell.notify())
+  const stopped = aborted(signal)
+  signal?.addEventListener('abort', bell.notify)
   try {
     for (;;) {
       try {
@@ -49,14 +49,14 @@ export async function awaitInstance(
         }
       } catch (e) {
         if (isFailure(e, 'InstanceNotFound')) return gone(e, wanted, seen?.name)
-        if (!isAway(e) || clock.now() - lastAnswer > patienceMs) throw e
+        if (!isUnavailable(e) || clock.now() - lastAnswer > patienceMs) throw e
       }
       if (signal?.aborted) throw new CommandError('No longer waiting.', `See it: nova show ${name}`, 130)
       if (clock.now() >= deadline) throw tooLong(seen, wanted, timeoutMs ?? 0)
       await bell.wait(Math.min(askAnywayMs, deadline - clock.now()))
     }
   } finally {
-    signal?.removeEventListener('abort', bell.ring)
+    signal?.removeEventListener('abort', bell.notify)
     offLink()
     await unsubscribe().catch(() => undefined)
   }

@@ -1,10 +1,10 @@
-import { isAway } from '../core/base/away.ts'
 import type { Clock } from '../core/base/clock.ts'
+import { isUnavailable } from '../core/base/retry.ts'
 import type { OperationSummary, Published } from '../core/contracts/shapes.ts'
 import { isOpen } from '../core/model/operation.ts'
 import type { Bus, Heard } from '../core/rpc/bus.ts'
-import { givenUp, openBell } from './bell.ts'
 import { CommandError } from './command-error.ts'
+import { aborted, openWakeup } from './wakeup.ts'
 
 /** What waiting leans on. */
 export type WaitDeps = {
@@ -43,13 +43,13 @@ export async function awaitOperations(
   { timeoutMs, signal }: WaitOptions = {},
 ): Promise<OperationSummary[]> {
   const { bus, clock } = deps
-  const bell = openBell(clock)
-  const watch = openWatch(deps, ids, bell.ring)
+  const bell = openWakeup(clock)
+  const watch = openWatch(deps, ids, bell.notify)
   const patterns = ids.map((id) => `#.${id}`)
   const unsubscribe = await bus.subscribe(patterns, watch.hear)
   const offLink = bus.onLink((up) => up && watch.askForAll())
-  const stopped = givenUp(signal)
-  signal?.addEventListener('abort', bell.ring)
+  const stopped = aborted(signal)
+  signal?.addEventListener('abort', bell.notify)
   const deadline = timeoutMs === undefined ? Number.POSITIVE_INFINITY : clock.now() + timeoutMs
   try {
     for (;;) {
@@ -62,14 +62,14 @@ export async function awaitOperations(
       if (!rang) watch.askForAll()
     }
   } finally {
-    signal?.removeEventListener('abort', bell.ring)
+    signal?.removeEventListener('abort', bell.notify)
     offLink()
     await unsubscribe().catch(() => undefined)
   }
 }
 
 /** What is known of the operations that are waited for, and of which ones to ask. */
-function openWatch({ clock, show, onProgress }: WaitDeps, ids: readonly string[], ring: () => void) {
+function openWatch({ clock, show, onProgress }: WaitDeps, ids: readonly string[], notify: () => void) {
   const known = new Map<string, OperationSummary>()
   const open = new Set(ids)
   const toAsk = new Set(ids)
@@ -90,7 +90,7 @@ function openWatch({ clock, show, onProgress }: WaitDeps, ids: readonly string[]
       learn(operation)
     } catch (e) {
       // The first answer is waited for as any other: what never was there does not come back.
-      if (!known.has(id) || !isAway(e) || clock.now() - lastAnswer > patienceMs) throw e
+      if (!known.has(id) || !isUnavailable(e) || clock.now() - lastAnswer > patienceMs) throw e
     }
   }
   return {
@@ -111,16 +111,16 @@ function openWatch({ clock, show, onProgress }: WaitDeps, ids: readonly string[]
       }
       if (operation && said && (ended(told) || type === 'operation.step')) {
         learn({ ...operation, ...said })
-        if (ended(told)) ring()
+        if (ended(told)) notify()
         return
       }
       if (told && ended(told)) announced.add(id)
       toAsk.add(id)
-      ring()
+      notify()
     },
     askForAll(): void {
       for (const id of open) toAsk.add(id)
-      ring()
+      notify()
     },
     /** Whether an end was announced that does not show yet. */
     announced: (): boolean => [...announced].some((id) => open.has(id)),

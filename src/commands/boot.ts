@@ -4,10 +4,10 @@ import { NovaCommand } from '../cli/command.ts'
 import { CommandError } from '../cli/command-error.ts'
 import { renderDecision } from '../cli/decision.ts'
 import { name, pairs, wait, whole } from '../cli/flags.ts'
-import { given } from '../cli/given.ts'
+import { pickDefined } from '../cli/pick-defined.ts'
 import { type Booted, bootedView } from '../cli/views.ts'
 import { systemIds } from '../core/base/ids.ts'
-import type { BootWish } from '../core/contracts/conductor.ts'
+import type { BootRequest } from '../core/contracts/conductor.ts'
 
 export default class Boot extends NovaCommand {
   static override summary = 'Create and start an instance.'
@@ -66,10 +66,10 @@ export default class Boot extends NovaCommand {
 
   async run(): Promise<void> {
     const { args, flags } = await this.parse(Boot)
-    const wish: BootWish = {
+    const request: BootRequest = {
       name: args.name,
-      ...given(flags, ['image', 'flavor', 'count', 'description']),
-      ...given(
+      ...pickDefined(flags, ['image', 'flavor', 'count', 'description']),
+      ...pickDefined(
         {
           metadata: pairs('meta', flags.meta),
           hints: pairs('hint', flags.hint),
@@ -82,24 +82,24 @@ export default class Boot extends NovaCommand {
         ['metadata', 'hints', 'key', 'userData', 'availabilityZone', 'idempotencyKey'],
       ),
     }
-    if (flags['dry-run']) await this.dryRun(wish)
-    else await this.boot(wish, flags.wait)
+    if (flags['dry-run']) await this.dryRun(request)
+    else await this.boot(request, flags.wait)
   }
 
-  private async dryRun(wish: BootWish): Promise<void> {
-    const { decision, image, flavor } = await this.ask('bootDryRun', wish)
-    this.sayDefaults(wish, flavor, image)
-    this.write(await renderDecision(decision, this.look, { name: wish.name, flavor, image }))
+  private async dryRun(request: BootRequest): Promise<void> {
+    const { decision, image, flavor } = await this.ask('bootDryRun', request)
+    this.sayDefaults(request, flavor, image)
+    this.write(await renderDecision(decision, this.look, { name: request.name, flavor, image }))
     if (!decision.chosen)
-      throw new CommandError(`No host would take ${wish.name}: ${decision.summary}`, 'Nothing was booted.', 1)
+      throw new CommandError(`No host would take ${request.name}: ${decision.summary}`, 'Nothing was booted.', 1)
   }
 
-  private async boot(wish: BootWish, wait: boolean): Promise<void> {
-    const { begun, flavor, image } = await this.ask('boot', wish)
-    this.sayDefaults(wish, flavor, image)
+  private async boot(request: BootRequest, wait: boolean): Promise<void> {
+    const { begun, flavor, image } = await this.ask('boot', request)
+    this.sayDefaults(request, flavor, image)
     const booted: Booted[] = begun.map((b) => ({ ...b, flavor, image, status: 'BUILD', state: 'queued' }))
     if (!wait) {
-      await this.show(wish, booted)
+      await this.show(request, booted)
       if (this.forPeople)
         for (const b of booted.slice(0, 3)) this.note(`Follow it: nova operation follow ${b.operation}`)
       return
@@ -108,26 +108,26 @@ export default class Boot extends NovaCommand {
     const ended = await this.follow(begun.map((b) => b.operation))
     const failures = ended.map(failureOf).filter((failure) => failure !== undefined)
     await this.show(
-      wish,
+      request,
       booted.map((b, i) => {
         const { state, host } = ended[i]!
         const status = state === 'succeeded' ? 'ACTIVE' : 'ERROR'
         return { ...b, state, status, ...(host === undefined ? {} : { host }) }
       }),
     )
-    if (failures.length > 1) for (const failure of failures.slice(0, -1)) this.tell(failure)
+    if (failures.length > 1) for (const failure of failures.slice(0, -1)) this.reportFailure(failure)
     if (failures.length > 0) throw failures.at(-1)
   }
 
   /** One was asked for: one is shown; with --count always a list. */
-  private show(wish: BootWish, booted: readonly Booted[]): Promise<void> {
-    return wish.count === undefined ? this.showOne(bootedView, booted[0]!) : this.showRows(bootedView, booted)
+  private show(request: BootRequest, booted: readonly Booted[]): Promise<void> {
+    return request.count === undefined ? this.showOne(bootedView, booted[0]!) : this.showRows(bootedView, booted)
   }
 
-  private sayDefaults(wish: BootWish, flavor: string, image: string): void {
+  private sayDefaults(request: BootRequest, flavor: string, image: string): void {
     const taken = [
-      wish.flavor === undefined ? `flavor ${flavor}` : '',
-      wish.image === undefined ? `image ${image}` : '',
+      request.flavor === undefined ? `flavor ${flavor}` : '',
+      request.image === undefined ? `image ${image}` : '',
     ]
     const said = taken.filter(Boolean).join(', ')
     if (said && this.forPeople) this.note(`Taken by default: ${said}`)

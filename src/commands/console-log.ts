@@ -1,7 +1,7 @@
+import { harmless } from '../cli/cell-text.ts'
 import { NovaCommand } from '../cli/command.ts'
 import { instance, whole } from '../cli/flags.ts'
-import { given } from '../cli/given.ts'
-import { harmless } from '../cli/plain.ts'
+import { pickDefined } from '../cli/pick-defined.ts'
 import { view } from '../cli/view.ts'
 
 const consoleView = view<{ text: string }, { text: (log: { text: string }) => string }>({ text: (log) => log.text })
@@ -24,7 +24,7 @@ export default class ConsoleLog extends NovaCommand {
 
   async run(): Promise<void> {
     const { args, flags } = await this.parse(ConsoleLog)
-    const log = await this.ask('consoleLog', { instance: args.instance, ...given(flags, ['lines']) })
+    const log = await this.ask('consoleLog', { instance: args.instance, ...pickDefined(flags, ['lines']) })
     if (this.look.format === 'table' || this.look.format === 'value') {
       this.write(ended(this.look.width === undefined ? log.text : harmless(log.text)))
       return

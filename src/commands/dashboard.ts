@@ -4,7 +4,7 @@ import { pathToFileURL } from 'node:url'
 import * as Flags from '@oclif/core/flags'
 import { NovaCommand } from '../cli/command.ts'
 import { misuse } from '../cli/command-error.ts'
-import { told } from '../cli/show-error.ts'
+import { describeError } from '../cli/show-error.ts'
 import { drawableTerminal } from '../cli/terminal.ts'
 import type { showDashboard } from '../tui/dashboard.tsx'
 import type { FeedDeps } from '../tui/feed.ts'
@@ -57,7 +57,7 @@ export default class Dashboard extends NovaCommand {
       ask: (method, args, timeoutMs) => this.ask(method, args, timeoutMs),
       bus: await this.bus(),
       clock: this.clock,
-      tell: told,
+      describe: describeError,
       isAdmin,
       projectId,
     }

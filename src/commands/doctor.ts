@@ -6,7 +6,7 @@ const checkView = view<Check, Record<string, (c: Check) => Cell | undefined>>({
   check: (c) => c.check,
   state: (c) => c.state,
   found: (c) => c.found,
-  mend: (c) => c.mend,
+  fix: (c) => c.fix,
 })
 
 export default class Doctor extends NovaCommand {

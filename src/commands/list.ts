@@ -1,7 +1,7 @@
 import * as Flags from '@oclif/core/flags'
 import { NovaCommand } from '../cli/command.ts'
 import { whole } from '../cli/flags.ts'
-import { given } from '../cli/given.ts'
+import { pickDefined } from '../cli/pick-defined.ts'
 import { deletedRows, instanceRows } from '../cli/views.ts'
 import { instanceStates } from '../core/model/instance.ts'
 
@@ -35,7 +35,7 @@ export default class List extends NovaCommand {
   async run(): Promise<void> {
     const { flags } = await this.parse(List)
     const { instances } = await this.ask('instanceList', {
-      ...given(flags, ['name', 'status', 'host', 'flavor', 'image', 'limit', 'marker']),
+      ...pickDefined(flags, ['name', 'status', 'host', 'flavor', 'image', 'limit', 'marker']),
       ...(flags['all-projects'] ? { allProjects: true } : {}),
       ...(flags.deleted ? { deleted: true } : {}),
     })

@@ -7,7 +7,7 @@ import { broker, notificationsPolicy } from '../core/contracts/broker.ts'
 import { conductor } from '../core/contracts/conductor.ts'
 import { scheduler } from '../core/contracts/scheduler.ts'
 import type { Db } from '../core/db/open.ts'
-import { deafAfterMs } from '../core/model/health.ts'
+import { unresponsiveAfterMs } from '../core/model/health.ts'
 import { rabbitmqBroker } from '../core/rabbitmq/broker.ts'
 import { openManagement } from '../core/rabbitmq/management.ts'
 import { keepNotificationsPolicy } from '../core/rabbitmq/policies.ts'
@@ -73,8 +73,8 @@ const otherwise =
 
 /** The queues that the services listen on, as far as the database knows them. */
 async function serviceQueues(config: Config, clock: Clock, db: Db): Promise<string[]> {
-  const { downSeconds, pingSeconds } = config.services
-  const alive = { now: clock.now(), downMs: downSeconds * 1000, deafMs: deafAfterMs(pingSeconds) }
+  const { serviceDownTime, pingSeconds } = config.services
+  const alive = { now: clock.now(), downMs: serviceDownTime * 1000, silentMs: unresponsiveAfterMs(pingSeconds) }
   const services = await listServices(db, alive)
   const topics = [conductor.topic, agent.topic, scheduler.topic]
   const own = services.flatMap(({ binary, host }) => [

@@ -16,8 +16,8 @@ import { type Db, openDatabase } from '../core/db/open.ts'
 import { type Bus, served } from '../core/rpc/bus.ts'
 import { Speakers } from '../core/rpc/speakers.ts'
 import { brokerOf, keepPolicies } from './broker-keeper.ts'
+import { openPublisher } from './publisher.ts'
 import { joinBus, type Runtime } from './runtime.ts'
-import { openWorld } from './world.ts'
 
 /** Opens the database and brings it up to date; conductor and scheduler share it where they share a process. */
 export async function openState({ config, log, clock, onStop }: Runtime): Promise<Db> {
@@ -47,12 +47,12 @@ export async function startConductor(runtime: Runtime, bus: Bus, db: Db): Promis
     speakers,
     broker: brokerOf(config, clock, bus, db),
     busBackAt: busBackAt(bus, clock),
-    publish: openWorld(runtime, 'conductor', bus, db),
+    publish: openPublisher(runtime, 'conductor', bus, db),
     imageDir,
     options: {
       ...config.operations,
       heartbeatSeconds: config.services.heartbeatSeconds,
-      serviceDownSeconds: config.services.downSeconds,
+      serviceDownTime: config.services.serviceDownTime,
       pingSeconds: config.services.pingSeconds,
       eventsMax: config.conductor.eventsMax,
       historyDays: config.conductor.historyDays,
@@ -68,12 +68,12 @@ export async function startConductor(runtime: Runtime, bus: Bus, db: Db): Promis
   onStop(() => faces.stop())
   const hosts = await bus.serve([served(agent, agentManager(deps))], { ...as, forHosts: true })
   onStop(() => hosts.stop())
-  const ears = {
-    get heardAt() {
-      return Math.min(faces.heardAt ?? clock.now(), hosts.heardAt ?? clock.now())
+  const serving = {
+    get lastPongAt() {
+      return Math.min(faces.lastPongAt ?? clock.now(), hosts.lastPongAt ?? clock.now())
     },
   }
-  onStop(await startPeriodic(deps, ears))
+  onStop(await startPeriodic(deps, serving))
   keepPolicies(runtime)
 }
 

@@ -13,7 +13,7 @@ import { conductor } from '../core/contracts/conductor.ts'
 import { databaseVersion, newestVersion } from '../core/db/migrate.ts'
 import { openDatabase } from '../core/db/open.ts'
 import { serviceContext } from '../core/model/context.ts'
-import { troubles } from '../core/model/health.ts'
+import { findProblems } from '../core/model/health.ts'
 import type { Bus } from '../core/rpc/bus.ts'
 import { connectBus } from '../core/rpc/connect.ts'
 import type { Api, Result } from '../core/rpc/contract.ts'
@@ -22,15 +22,15 @@ import { findQemu, probeQemu } from '../core/virt/qemu/probe.ts'
 import { brokerByManagement } from './broker-keeper.ts'
 
 /** What was looked at, how it is, and what to do about it. */
-export type Check = { check: string; state: 'ok' | 'warning' | 'failed'; found: string; mend: string }
+export type Check = { check: string; state: 'ok' | 'warning' | 'failed'; found: string; fix: string }
 
-const ok = (check: string, found: string): Check => ({ check, state: 'ok', found, mend: '' })
-const warning = (check: string, found: string, mend: string): Check => ({ check, state: 'warning', found, mend })
-const failed = (check: string, e: unknown, mend: string): Check => ({
+const ok = (check: string, found: string): Check => ({ check, state: 'ok', found, fix: '' })
+const warning = (check: string, found: string, fix: string): Check => ({ check, state: 'warning', found, fix })
+const failed = (check: string, e: unknown, fix: string): Check => ({
   check,
   state: 'failed',
   found: reason(e),
-  mend: (isFailure(e) && e.hint) || mend,
+  fix: (isFailure(e) && e.hint) || fix,
 })
 
 const leastFreeGb = 5
@@ -95,12 +95,12 @@ async function checkConductor(api: Api<typeof conductor>): Promise<Check[]> {
             'Leases need clocks that agree: run an NTP client (chrony) on both machines.',
           )
     const { services } = await api.status(serviceContext('doctor', systemIds.requestId()), {})
-    const amiss = troubles(services).map(({ found, mend }) => warning('services', found, mend))
+    const unhealthy = findProblems(services).map(({ found, fix }) => warning('services', found, fix))
     const well = ok(
       'services',
       `${services.filter((service) => service.state === 'up').length} up, and all hear themselves`,
     )
-    return [ok('conductor', `answers, version ${version}`), clock, ...(amiss.length > 0 ? amiss : [well])]
+    return [ok('conductor', `answers, version ${version}`), clock, ...(unhealthy.length > 0 ? unhealthy : [well])]
   } catch (e) {
     return [failed('conductor', e, 'Start one: nova daemon conductor')]
   }
@@ -128,7 +128,7 @@ async function checkQueues(list: () => Promise<Listed>): Promise<Check> {
         check,
         state: 'failed',
         found,
-        mend: 'Empty what nobody reads, on the broker: rabbitmqctl purge_queue QUEUE',
+        fix: 'Empty what nobody reads, on the broker: rabbitmqctl purge_queue QUEUE',
       }
     }
     if (alone) return warning(check, `${alone.name}: ${alone.messages} messages`, alone.advice ?? '')
@@ -155,8 +155,8 @@ async function checkDatabase(config: Config): Promise<Check> {
       const version = await databaseVersion(db)
       const newest = newestVersion()
       if (version === newest) return ok('database', `answers, at ${version}`)
-      const mend = version > newest && version !== 'none' ? 'A newer nova was here: update this one.' : 'nova db sync'
-      return warning('database', `at ${version}, the code is at ${newest}`, mend)
+      const fix = version > newest && version !== 'none' ? 'A newer nova was here: update this one.' : 'nova db sync'
+      return warning('database', `at ${version}, the code is at ${newest}`, fix)
     } finally {
       await db.destroy()
     }
@@ -183,14 +183,14 @@ async function checkQemu(config: Config): Promise<Check[]> {
   if (config.compute.driver === 'fake') return [ok('hypervisor', 'fake, as configured')]
   if (config.compute.accelerator === 'tcg') {
     const qemu = await findQemu({})
-    if (!qemu.found) return [warning('hypervisor', qemu.why, qemu.mend)]
+    if (!qemu.found) return [warning('hypervisor', qemu.why, qemu.fix)]
     return [ok('hypervisor', `QEMU ${qemu.version}`), ok('accelerator', 'TCG, as configured')]
   }
   const [qemu, running] = await Promise.all([
     probeQemu({ file: places(config.stateDir).accelerator }),
     runningAccelerator(config),
   ])
-  if (!qemu.found) return [warning('hypervisor', qemu.why, qemu.mend)]
+  if (!qemu.found) return [warning('hypervisor', qemu.why, qemu.fix)]
   return [ok('hypervisor', `QEMU ${qemu.version}`), checkAccelerator(config, qemu, running)]
 }
 
@@ -214,7 +214,7 @@ async function runningAccelerator(config: Config): Promise<string | undefined> {
 /** What this machine can do, and whether its compute host does it. */
 function checkAccelerator(
   config: Config,
-  { accelerator, why, mend }: AcceleratorChoice,
+  { accelerator, why, fix }: AcceleratorChoice,
   running: string | undefined,
 ): Check {
   const check = 'accelerator'
@@ -226,6 +226,6 @@ function checkAccelerator(
     )
   if (accelerator === 'kvm') return ok(check, `KVM: ${why}`)
   if (config.compute.accelerator === 'kvm')
-    return { check, state: 'failed', found: `compute.accelerator is kvm, but ${why}`, mend: mend ?? '' }
-  return warning(check, `TCG: ${why}`, `Guests run, slowly. ${mend ?? ''}`)
+    return { check, state: 'failed', found: `compute.accelerator is kvm, but ${why}`, fix: fix ?? '' }
+  return warning(check, `TCG: ${why}`, `Guests run, slowly. ${fix ?? ''}`)
 }

@@ -1,10 +1,10 @@
 import { hostname } from 'node:os'
-import { backoffMs } from '../core/base/backoff.ts'
 import { type Clock, systemClock } from '../core/base/clock.ts'
 import { isFailure, reason } from '../core/base/errors.ts'
 import { exec } from '../core/base/exec.ts'
 import { type Ids, systemIds } from '../core/base/ids.ts'
 import { type Log, openLog } from '../core/base/log.ts'
+import { backoffMs } from '../core/base/retry.ts'
 import { version } from '../core/base/version.ts'
 import { certificatesOf } from '../core/config/certificates.ts'
 import { type Config, systemdWaits } from '../core/config/load.ts'
@@ -21,7 +21,7 @@ export type Runtime = {
   onStop(undo: () => Promise<void> | void): void
 }
 
-/** Ends the process that did not stop by itself, so that a hanging deed cannot hold up a shutdown for ever. */
+/** Ends the process that did not stop by itself, so that a hanging action cannot hold up a shutdown for ever. */
 const stopWithinMs = 15_000
 
 /**
@@ -65,7 +65,7 @@ export async function runDaemon(
   const started = await Promise.race([start(runtime).then(() => true, die), signalled.then(() => false)])
   if (!started) return stop(0)
   log.info({ version, host: hostname() }, `${name} is ready`)
-  await tellReady()
+  await notifyReady()
   const signal = await signalled
   log.info({ signal }, 'stopping')
   return stop(0)
@@ -73,7 +73,7 @@ export async function runDaemon(
 
 /**
  * Joins the bus for a daemon; it hangs up when the daemon stops. Where the broker is not there yet it waits for it, so that
- * the order in which machines start does not matter; a broker that refuses the login is for a person to mend.
+ * the order in which machines start does not matter; a broker that refuses the login is for a person to fix.
  */
 export async function joinBus({ config, log, clock, ids, onStop }: Runtime, name: string): Promise<Bus> {
   for (let n = 0; ; n++) {
@@ -101,7 +101,7 @@ export async function joinBus({ config, log, clock, ids, onStop }: Runtime, name
 }
 
 /** Tells whoever started us: the supervisor by its channel, systemd by its own program (Type=notify). */
-async function tellReady(): Promise<void> {
+async function notifyReady(): Promise<void> {
   process.send?.({ ready: true })
   if (systemdWaits()) await exec('systemd-notify', ['--ready'])
 }

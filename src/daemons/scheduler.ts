@@ -8,8 +8,8 @@ import { Speakers } from '../core/rpc/speakers.ts'
 import { schedulerManager } from '../core/scheduler/manager.ts'
 import { startPeriodic } from '../core/scheduler/periodic.ts'
 import { openState } from './conductor.ts'
+import { openPublisher } from './publisher.ts'
 import { joinBus, type Runtime } from './runtime.ts'
-import { openWorld } from './world.ts'
 
 /** The scheduler: finds a host for each new instance and claims room there. As many as wanted may run. */
 export async function startScheduler(runtime: Runtime, bus: Bus, db: Db): Promise<void> {
@@ -25,10 +25,10 @@ export async function startScheduler(runtime: Runtime, bus: Bus, db: Db): Promis
     incarnation: ids.uuid(),
     computeOn: (host: string) => bus.client(compute, { server: host, cap: speakers.on(compute, 'compute', host) }),
     speakers,
-    publish: openWorld(runtime, 'scheduler', bus, db),
+    publish: openPublisher(runtime, 'scheduler', bus, db),
     options: {
       ...config.scheduler,
-      serviceDownSeconds: config.services.downSeconds,
+      serviceDownTime: config.services.serviceDownTime,
       heartbeatSeconds: config.services.heartbeatSeconds,
       pingSeconds: config.services.pingSeconds,
     },

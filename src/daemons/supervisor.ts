@@ -40,7 +40,7 @@ async function supervise(pidFile: string, command: readonly string[]): Promise<n
     })
     const [code] = (await once(child, 'exit')) as [number | null]
     child = undefined
-    // A wrong configuration, or a cloud that never came up while somebody waits for it, is for a person to mend.
+    // A wrong configuration, or a cloud that never came up while somebody waits for it, is for a person to fix.
     if (!stop.signal.aborted && (code === 0 || code === 2 || (!ready && process.connected))) {
       if (process.connected) process.send?.({ failed: code ?? 1 })
       hold.release()

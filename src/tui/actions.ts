@@ -1,8 +1,8 @@
-import { abreast } from '../cli/abreast.ts'
+import { mapConcurrent } from '../core/base/concurrency.ts'
 import { systemIds } from '../core/base/ids.ts'
 import type { InstanceSummary, OperationSummary, Published } from '../core/contracts/shapes.ts'
 import { isOpen, kindOf } from '../core/model/operation.ts'
-import type { Feed, Told, Verb } from './feed.ts'
+import type { Described, Feed, Verb } from './feed.ts'
 import type { Tone } from './paint.ts'
 
 /** What the status line says: one line, and what to do about it. */
@@ -78,13 +78,13 @@ export class Actions {
     if (refused.length > 0) this.#refuse(refused, rows.length)
   }
 
-  async #each<T>(rows: readonly T[], work: (row: T) => Promise<void>): Promise<Told[]> {
-    const refused: Told[] = []
-    await abreast(rows, atOnce, (row) => work(row).catch((e) => void refused.push(this.#feed.tell(e))))
+  async #each<T>(rows: readonly T[], work: (row: T) => Promise<void>): Promise<Described[]> {
+    const refused: Described[] = []
+    await mapConcurrent(rows, atOnce, (row) => work(row).catch((e) => void refused.push(this.#feed.describe(e))))
     return refused
   }
 
-  #refuse([first]: readonly Told[], of: number): void {
+  #refuse([first]: readonly Described[], of: number): void {
     if (first) this.#say({ ...first, text: of > 1 ? `Not all of ${of}: ${first.text}` : first.text, tone: 'bad' })
   }
 

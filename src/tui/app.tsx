@@ -52,7 +52,7 @@ export function Banner({ session, look: { width, paint, now } }: Part) {
   const { health } = session.feed
   const lost = outage(health)
   if (!lost) return null
-  const age = `what you see is ${since(now - health.heardAt)} old`
+  const age = `what you see is ${since(now - health.lastPongAt)} old`
   return (
     <Lines
       width={width}

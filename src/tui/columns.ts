@@ -18,7 +18,7 @@ export type Column<T> = {
 type Look = { readonly paint: Paint; readonly now: number }
 
 /** What a column shows of a row as it is. */
-const plain =
+const cellText =
   <T>(of: (row: T, now: number) => string | number | undefined, side: 'left' | 'right' = 'left') =>
   (row: T, width: number, { now }: Look): string =>
     cell(String(of(row, now) ?? '-') || '-', width, side)
@@ -47,57 +47,57 @@ export function layOut<T>(columns: readonly Column<T>[], width: number): Laid<T>
 }
 
 export const instanceColumns: readonly Column<InstanceSummary>[] = [
-  { title: 'NAME', width: 16, grows: 3, draw: plain((i) => i.name) },
+  { title: 'NAME', width: 16, grows: 3, draw: cellText((i) => i.name) },
   { title: 'STATUS', width: 9, draw: toned((i) => i.status) },
-  { title: 'TASK', width: 14, draw: plain((i) => i.task) },
-  { title: 'HOST', width: 14, grows: 1, draw: plain((i) => i.host) },
-  { title: 'FLAVOR', width: 11, draw: plain((i) => i.flavor) },
-  { title: 'IMAGE', width: 14, grows: 1, from: 110, draw: plain((i) => i.image) },
-  { title: 'PROJECT', width: 10, from: 130, draw: plain((i) => i.projectId) },
-  { title: 'ID', width: 36, from: 140, draw: plain((i) => i.id) },
-  { title: 'AGE', width: 4, side: 'right', draw: plain((i, now) => since(now - i.createdAt), 'right') },
+  { title: 'TASK', width: 14, draw: cellText((i) => i.task) },
+  { title: 'HOST', width: 14, grows: 1, draw: cellText((i) => i.host) },
+  { title: 'FLAVOR', width: 11, draw: cellText((i) => i.flavor) },
+  { title: 'IMAGE', width: 14, grows: 1, from: 110, draw: cellText((i) => i.image) },
+  { title: 'PROJECT', width: 10, from: 130, draw: cellText((i) => i.projectId) },
+  { title: 'ID', width: 36, from: 140, draw: cellText((i) => i.id) },
+  { title: 'AGE', width: 4, side: 'right', draw: cellText((i, now) => since(now - i.createdAt), 'right') },
 ]
 
 const use =
   (key: keyof Host['used']) =>
   (h: Host, width: number, { paint }: Look) =>
     bar(h.used[key], h.limit[key], width, paint)
-const share = (key: keyof Host['used']) => plain<Host>((h) => `${h.used[key]}/${h.limit[key]}`, 'right')
+const share = (key: keyof Host['used']) => cellText<Host>((h) => `${h.used[key]}/${h.limit[key]}`, 'right')
 
 export const hostColumns: readonly Column<Host>[] = [
-  { title: 'NAME', width: 12, grows: 2, draw: plain((h) => h.name) },
+  { title: 'NAME', width: 12, grows: 2, draw: cellText((h) => h.name) },
   { title: 'STATE', width: 8, draw: toned((h) => healthOf(h)) },
   { title: 'STATUS', width: 8, draw: toned((h) => h.status) },
-  { title: 'INST', width: 5, side: 'right', draw: plain((h) => h.instances, 'right') },
+  { title: 'INST', width: 5, side: 'right', draw: cellText((h) => h.instances, 'right') },
   { title: 'CPU', width: 12, grows: 1, draw: use('vcpus') },
   { title: 'USED', width: 9, from: 120, side: 'right', draw: share('vcpus') },
   { title: 'MEMORY', width: 12, grows: 1, draw: use('memoryMb') },
   { title: 'MIB', width: 15, from: 120, side: 'right', draw: share('memoryMb') },
   { title: 'DISK', width: 12, grows: 1, draw: use('diskGb') },
   { title: 'GIB', width: 13, from: 140, side: 'right', draw: share('diskGb') },
-  { title: 'ZONE', width: 8, from: 110, draw: plain((h) => h.availabilityZone) },
-  { title: 'DRIVER', width: 6, from: 130, draw: plain((h) => h.driver) },
+  { title: 'ZONE', width: 8, from: 110, draw: cellText((h) => h.availabilityZone) },
+  { title: 'DRIVER', width: 6, from: 130, draw: cellText((h) => h.driver) },
 ]
 
 const lasted = (o: OperationSummary, now: number): string =>
   isOpen(o.state) ? since(now - o.createdAt) : took((o.finishedAt ?? o.createdAt) - o.createdAt)
 
 export const operationColumns: readonly Column<OperationSummary>[] = [
-  { title: 'BEGUN', width: 8, draw: plain((o) => timeOf(o.createdAt)) },
-  { title: 'KIND', width: 11, draw: plain((o) => o.kind) },
-  { title: 'INSTANCE', width: 14, grows: 2, draw: plain((o) => o.instanceName) },
+  { title: 'BEGUN', width: 8, draw: cellText((o) => timeOf(o.createdAt)) },
+  { title: 'KIND', width: 11, draw: cellText((o) => o.kind) },
+  { title: 'INSTANCE', width: 14, grows: 2, draw: cellText((o) => o.instanceName) },
   { title: 'STATE', width: 9, draw: toned((o) => o.state) },
-  { title: 'STEP', width: 8, draw: plain((o) => o.step) },
-  { title: 'HOST', width: 12, grows: 1, draw: plain((o) => o.host) },
-  { title: 'TOOK', width: 6, side: 'right', draw: plain(lasted, 'right') },
-  { title: 'ID', width: 36, from: 130, draw: plain((o) => o.id) },
-  { title: 'FAULT', width: 10, grows: 4, from: 110, draw: plain((o) => o.fault?.message) },
+  { title: 'STEP', width: 8, draw: cellText((o) => o.step) },
+  { title: 'HOST', width: 12, grows: 1, draw: cellText((o) => o.host) },
+  { title: 'TOOK', width: 6, side: 'right', draw: cellText(lasted, 'right') },
+  { title: 'ID', width: 36, from: 130, draw: cellText((o) => o.id) },
+  { title: 'FAULT', width: 10, grows: 4, from: 110, draw: cellText((o) => o.fault?.message) },
 ]
 
 export const eventColumns: readonly Column<Event>[] = [
-  { title: 'AT', width: 8, draw: plain((e) => timeOf(e.at)) },
-  { title: 'TYPE', width: 25, draw: plain((e) => e.type) },
-  { title: 'INSTANCE', width: 12, grows: 1, draw: plain((e) => e.instanceName) },
-  { title: 'HOST', width: 10, grows: 1, draw: plain((e) => e.host) },
-  { title: 'MESSAGE', width: 12, grows: 4, draw: plain((e) => e.message) },
+  { title: 'AT', width: 8, draw: cellText((e) => timeOf(e.at)) },
+  { title: 'TYPE', width: 25, draw: cellText((e) => e.type) },
+  { title: 'INSTANCE', width: 12, grows: 1, draw: cellText((e) => e.instanceName) },
+  { title: 'HOST', width: 10, grows: 1, draw: cellText((e) => e.host) },
+  { title: 'MESSAGE', width: 12, grows: 4, draw: cellText((e) => e.message) },
 ]

@@ -1,8 +1,8 @@
 import type { Instance, Operation } from '../core/contracts/shapes.ts'
 import { isOpen } from '../core/model/operation.ts'
 import type { Detail } from './detail.ts'
+import type { CloudModel } from './model.ts'
 import { cell, type Paint, since, timeOf, toneOf, took, widthOf, wrap } from './paint.ts'
-import type { World } from './world.ts'
 
 type Room = {
   readonly width: number
@@ -16,7 +16,7 @@ type Room = {
 }
 
 /** An instance or an operation with all that is known of it: exactly `height` lines at most. */
-export function detailLines(world: World, detail: Detail, room: Room): string[] {
+export function detailLines(world: CloudModel, detail: Detail, room: Room): string[] {
   if (detail.kind === 'operation') return operationPage(detail, room).slice(0, room.height)
   if (room.consoleOnly) return consoleLines(detail, room)
   const facts = instanceFacts(world, detail, room)
@@ -30,7 +30,7 @@ export function detailLines(world: World, detail: Detail, room: Room): string[] 
 
 const label = (text: string): string => cell(text, 11)
 
-function instanceFacts(world: World, { id, instance, trouble }: Detail, { width, paint, now }: Room): string[] {
+function instanceFacts(world: CloudModel, { id, instance, trouble }: Detail, { width, paint, now }: Room): string[] {
   const row = world.instances.get(id) ?? instance
   if (!row) return [paint('bad', cell(trouble?.text ?? 'Asking …', width).trimEnd()), '']
   const gone = world.instances.has(id) ? '' : paint('bad', '  (deleted)')
@@ -90,7 +90,7 @@ function operationPage({ operations: [row], trouble }: Detail, { width, paint, n
     (step) =>
       `  ${timeOf(step.at)} ${cell(step.name, 10)} ${cell(took(step.ms), 8, 'right')}  ${cell(`${step.host ?? ''}${step.attempt > 1 ? ` (attempt ${step.attempt})` : ''}`, Math.max(1, width - 33)).trimEnd()}`,
   )
-  const told = fault
+  const reported = fault
     ? [fault.message, ...(fault.hint ? [fault.hint] : [])].flatMap((text) => wrap(text, width - 11))
     : []
   return [
@@ -100,7 +100,7 @@ function operationPage({ operations: [row], trouble }: Detail, { width, paint, n
     `${label('attempt')}${attempt}   host ${row.host ?? '-'}   by ${userId}`,
     `${label('id')}${id}`,
     `${label('request')}${requestId}`,
-    ...told.map((line, i) => `${i === 0 ? paint('bad', label('fault')) : label('')}${line}`),
+    ...reported.map((line, i) => `${i === 0 ? paint('bad', label('fault')) : label('')}${line}`),
     '',
     paint('strong', 'STEPS'),
     ...(steps.length > 0 ? steps : ['  none yet']),

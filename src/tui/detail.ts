@@ -1,7 +1,7 @@
-import { harmless } from '../cli/plain.ts'
+import { harmless } from '../cli/cell-text.ts'
 import type { Instance, Operation, OperationSummary, Published } from '../core/contracts/shapes.ts'
 import { isOpen } from '../core/model/operation.ts'
-import type { Feed, Told } from './feed.ts'
+import type { Described, Feed } from './feed.ts'
 import { paced } from './paced.ts'
 
 /** What is shown of one thing, beside what the world knows of it. */
@@ -14,9 +14,9 @@ export type Detail = {
   /** The last lines of the console. */
   console: readonly string[]
   /** Why there is no console. */
-  consoleTrouble: Told | undefined
+  consoleTrouble: Described | undefined
   /** Why it cannot be shown. */
-  trouble: Told | undefined
+  trouble: Described | undefined
   close(): void
 }
 
@@ -30,7 +30,7 @@ const patienceMs = 5_000
 
 /** Opens one instance: what it is, its operations, its console; kept up to date until it is closed. */
 export function openInstance(feed: Feed, id: string, changed: () => void): Detail {
-  const { clock, ask, tell } = feed
+  const { clock, ask, describe } = feed
   const over = new Map<string, Operation>()
   const withSteps = async (row: OperationSummary): Promise<Operation> => {
     const known = over.get(row.id)
@@ -49,7 +49,7 @@ export function openInstance(feed: Feed, id: string, changed: () => void): Detai
       detail.operations = await Promise.all(operations.map(withSteps))
       detail.trouble = undefined
     } catch (e) {
-      detail.trouble = tell(e)
+      detail.trouble = describe(e)
     }
     changed()
     return true
@@ -60,7 +60,7 @@ export function openInstance(feed: Feed, id: string, changed: () => void): Detai
       detail.console = harmless(text).replace(/\n$/, '').split('\n')
       detail.consoleTrouble = undefined
     } catch (e) {
-      detail.consoleTrouble = tell(e)
+      detail.consoleTrouble = describe(e)
     }
     changed()
     return false
@@ -87,7 +87,7 @@ export function openOperation(feed: Feed, id: string, changed: () => void): Deta
       detail.operations = [await feed.ask('operationShow', { operation: id }, patienceMs)]
       detail.trouble = undefined
     } catch (e) {
-      detail.trouble = feed.tell(e)
+      detail.trouble = feed.describe(e)
     }
     changed()
     return true
@@ -106,18 +106,18 @@ export function openOperation(feed: Feed, id: string, changed: () => void): Deta
 }
 
 /** What an event tells shows at once; the rest comes with the answer to a question. */
-function hearSteps(detail: Detail, { operation: told, operationId, status, at, host }: Published): void {
+function hearSteps(detail: Detail, { operation: reported, operationId, status, at, host }: Published): void {
   if (detail.instance && status) detail.instance = { ...detail.instance, status }
   detail.operations = detail.operations.map((row) => {
-    if (row.id !== operationId || !told || !isOpen(row.state)) return row
+    if (row.id !== operationId || !reported || !isOpen(row.state)) return row
     const last = row.steps.at(-1)
-    const isNew = told.step !== undefined && (last?.name !== told.step || last.attempt !== told.attempt)
-    const step = { name: told.step ?? '', at, attempt: Math.max(told.attempt, 1), ...(host ? { host } : {}) }
+    const isNew = reported.step !== undefined && (last?.name !== reported.step || last.attempt !== reported.attempt)
+    const step = { name: reported.step ?? '', at, attempt: Math.max(reported.attempt, 1), ...(host ? { host } : {}) }
     return {
       ...row,
-      ...told,
+      ...reported,
       steps: isNew ? [...row.steps, step] : row.steps,
-      ...(isOpen(told.state) ? {} : { finishedAt: at }),
+      ...(isOpen(reported.state) ? {} : { finishedAt: at }),
     }
   })
 }

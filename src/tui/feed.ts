@@ -5,8 +5,8 @@ import type { beginnable } from '../core/model/operation.ts'
 import { sharedTopics } from '../core/model/shared-topics.ts'
 import type { Bus, QueueDepth } from '../core/rpc/bus.ts'
 import type { Args, Result } from '../core/rpc/contract.ts'
+import { type CloudModel, emptyWorld, hear, type Snapshot, takeAsked, takeMachines, takeSnapshot } from './model.ts'
 import { type Paced, paced } from './paced.ts'
-import { emptyWorld, hear, type Snapshot, takeAsked, takeMachines, takeSnapshot, type World } from './world.ts'
 
 type Cloud = typeof conductor
 /** Asks the conductor one question. */
@@ -17,14 +17,14 @@ export type Ask = <K extends keyof Cloud['methods']>(
 ) => Promise<Result<Cloud, K>>
 
 /** What went wrong, for a person, and what to do about it. */
-export type Told = { readonly text: string; readonly hint: string | undefined }
+export type Described = { readonly text: string; readonly hint: string | undefined }
 
 export type FeedDeps = {
   readonly ask: Ask
   readonly bus: Pick<Bus, 'subscribe' | 'onLink' | 'queues' | 'up'>
   readonly clock: Clock
   /** Says a failure in a person's words. */
-  readonly tell: (e: unknown) => Told
+  readonly describe: (e: unknown) => Described
   /** Whether the caller may see hosts, and everybody's instances. */
   readonly isAdmin: boolean
   /** Whose instances anybody else sees. */
@@ -35,10 +35,10 @@ export type FeedDeps = {
 export type Health = {
   bus: boolean
   /** Why the conductor does not answer; undefined while it does. */
-  conductor: Told | undefined
+  conductor: Described | undefined
   queues: readonly QueueDepth[]
   /** When something was last heard or answered. */
-  heardAt: number
+  lastPongAt: number
   /** Whether everything was asked for once. */
   complete: boolean
   /** Whether the link was away, and what was missed meanwhile is not known yet. */
@@ -107,11 +107,11 @@ export async function loadSnapshot(
  * events tell. Each time the link comes back everything is asked for anew.
  */
 export class Feed {
-  readonly world: World = emptyWorld()
+  readonly world: CloudModel = emptyWorld()
   readonly health: Health
   readonly clock: Clock
   readonly ask: Ask
-  readonly tell: FeedDeps['tell']
+  readonly describe: FeedDeps['describe']
   readonly #deps: FeedDeps
   readonly #changed = listeners<void>()
   readonly #heard = listeners<Published>()
@@ -124,16 +124,16 @@ export class Feed {
   readonly #hearsay: Paced
 
   private constructor(deps: FeedDeps) {
-    const { clock, bus, ask, tell } = deps
+    const { clock, bus, ask, describe } = deps
     this.#deps = deps
     this.clock = clock
     this.ask = ask
-    this.tell = tell
+    this.describe = describe
     this.health = {
       bus: bus.up,
       conductor: undefined,
       queues: [],
-      heardAt: clock.now(),
+      lastPongAt: clock.now(),
       complete: false,
       missed: false,
     }
@@ -175,7 +175,7 @@ export class Feed {
   #hear(event: Published): void {
     const { isAdmin, projectId } = this.#deps
     if (!isAdmin && event.projectId !== projectId) return
-    this.health.heardAt = this.#lastEventAt = this.clock.now()
+    this.health.lastPongAt = this.#lastEventAt = this.clock.now()
     for (const events of this.#meanwhile) events.push(event)
     if (this.health.complete) {
       hear(this.world, event)
@@ -196,7 +196,7 @@ export class Feed {
   }
 
   #well(): true {
-    this.health.heardAt = this.clock.now()
+    this.health.lastPongAt = this.clock.now()
     // That all is well still is no news.
     const news = this.health.conductor !== undefined
     this.health.conductor = undefined
@@ -206,7 +206,7 @@ export class Feed {
 
   /** Where the bus is away, that is told already, and the conductor is not to blame. */
   #unwell(e: unknown): false {
-    if (this.#deps.bus.up) this.health.conductor = this.tell(e)
+    if (this.#deps.bus.up) this.health.conductor = this.describe(e)
     this.#changed.call()
     return false
   }

@@ -1,9 +1,9 @@
 import type { Look } from '../cli/view.ts'
 import { sharedTopics } from '../core/model/shared-topics.ts'
 import { type FeedDeps, type Health, loadSnapshot } from './feed.ts'
+import { emptyWorld, takeSnapshot } from './model.ts'
 import { overviewLines } from './overview.ts'
 import { painter, unpainted } from './paint.ts'
-import { emptyWorld, takeSnapshot } from './world.ts'
 
 const widthOfText = 100
 
@@ -16,7 +16,7 @@ export async function printOverview(
   const [snapshot, queues] = await Promise.all([loadSnapshot(deps), deps.bus.queues(sharedTopics)])
   takeSnapshot(world, snapshot)
   const now = deps.clock.now()
-  const health: Health = { bus: true, conductor: undefined, queues, heardAt: now, complete: true, missed: false }
+  const health: Health = { bus: true, conductor: undefined, queues, lastPongAt: now, complete: true, missed: false }
   const room = { width, height: Number.POSITIVE_INFINITY, now, paint: color ? painter(true) : unpainted }
   return `${overviewLines(world, health, room)
     .map((line) => line.trimEnd())

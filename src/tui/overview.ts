@@ -3,14 +3,14 @@ import { healthOf } from '../core/model/health.ts'
 import { instanceStates } from '../core/model/instance.ts'
 import { isOpen } from '../core/model/operation.ts'
 import type { Health } from './feed.ts'
+import { type CloudModel, countStates, grouped, sumHosts } from './model.ts'
 import { bar, cell, type Paint, since, toneOf, wrap } from './paint.ts'
 import { outage, problemsOf } from './problems.ts'
-import { countStates, grouped, sumHosts, type World } from './world.ts'
 
 type Room = { readonly width: number; readonly height: number; readonly now: number; readonly paint: Paint }
 
 /** The cloud on one page. Every line fits into the width; there are at most `height` of them. */
-export function overviewLines(world: World, health: Health, room: Room): string[] {
+export function overviewLines(world: CloudModel, health: Health, room: Room): string[] {
   const head = [...healthLines(world, health, room), '', ...countLines(world, room), '']
   const left = room.height - head.length
   const wrong = problemLines(world, health, room)
@@ -23,7 +23,7 @@ export function overviewLines(world: World, health: Health, room: Room): string[
 
 const label = (text: string): string => cell(text, 12)
 
-function healthLines({ status, services, hosts }: World, health: Health, { paint, width, now }: Room): string[] {
+function healthLines({ status, services, hosts }: CloudModel, health: Health, { paint, width, now }: Room): string[] {
   const well = (isWell: boolean, yes = 'up', no = 'down') => paint(isWell ? 'good' : 'bad', isWell ? yes : no)
   const answers = health.bus && !health.conductor
   const database = status ? `${status.database.dialect} ${status.database.version}` : 'unknown'
@@ -35,13 +35,13 @@ function healthLines({ status, services, hosts }: World, health: Health, { paint
   return [
     `${label('health')}bus ${well(health.bus, 'up', 'lost')}, conductor ${well(answers)}; ${paint('faint', version)}`,
     `${label('services')}${daemons.join(', ') || 'none were heard'}`,
-    `${label('hosts')}${areHidden({ hosts, services }) ? hidden : hostCounts(hosts)}${answers ? '' : paint('bad', `   as of ${since(now - health.heardAt)} ago`)}`,
+    `${label('hosts')}${areHidden({ hosts, services }) ? hidden : hostCounts(hosts)}${answers ? '' : paint('bad', `   as of ${since(now - health.lastPongAt)} ago`)}`,
   ]
 }
 
 const hidden = 'for administrators to see'
 /** Compute services there are, and no hosts: a conductor shows those to administrators only. */
-const areHidden = ({ hosts, services }: Pick<World, 'hosts' | 'services'>): boolean =>
+const areHidden = ({ hosts, services }: Pick<CloudModel, 'hosts' | 'services'>): boolean =>
   hosts.length === 0 && services.some(({ binary }) => binary === 'compute')
 
 function hostCounts(hosts: readonly Host[]): string {
@@ -51,7 +51,7 @@ function hostCounts(hosts: readonly Host[]): string {
   return `${are('up')} up, ${degraded > 0 ? `${degraded} degraded, ` : ''}${are('down')} down, ${disabled} disabled`
 }
 
-function countLines(world: World, { paint }: Room): string[] {
+function countLines(world: CloudModel, { paint }: Room): string[] {
   const counts = countStates(world)
   const states = instanceStates
     .filter((state) => counts[state])
@@ -68,7 +68,7 @@ function countLines(world: World, { paint }: Room): string[] {
 const stateWidth = 8
 const nameWidth = (width: number): number => Math.min(24, Math.max(10, Math.floor(width / 5)))
 
-function hostLines({ hosts, services }: World, { width, height, paint }: Room): string[] {
+function hostLines({ hosts, services }: CloudModel, { width, height, paint }: Room): string[] {
   const name = nameWidth(width)
   const each = Math.max(8, Math.floor((width - name - stateWidth - 2) / 3) - 1)
   const row = (host: Pick<Host, 'used' | 'limit'>) =>
@@ -96,7 +96,7 @@ const load = ({ used, limit, ...host }: Host): number =>
   healthOf(host) !== 'up' ? 2 : Math.max(used.vcpus / (limit.vcpus || 1), used.memoryMb / (limit.memoryMb || 1))
 const byNeed = (a: Host, b: Host): number => load(b) - load(a)
 
-function problemLines(world: World, health: Health, { width, now, paint }: Room): string[] {
+function problemLines(world: CloudModel, health: Health, { width, now, paint }: Room): string[] {
   const lost = outage(health)
   const problems = [...(lost ? [lost] : []), ...problemsOf(world, health, now)]
   if (problems.length === 0) return [paint('good', 'Nothing is wrong.')]

@@ -1,6 +1,6 @@
 import { stripVTControlCharacters } from 'node:util'
 import stringWidth from 'string-width'
-import { visible } from '../cli/plain.ts'
+import { visible } from '../cli/cell-text.ts'
 
 /**
  * What a piece of text says by its looks. Never by looks alone: a state always stands there as a word. No colour is

@@ -1,8 +1,8 @@
-import { troubles } from '../core/model/health.ts'
+import { findProblems } from '../core/model/health.ts'
 import { isOpen } from '../core/model/operation.ts'
-import type { Health, Told } from './feed.ts'
+import type { Described, Health } from './feed.ts'
+import { type CloudModel, grouped } from './model.ts'
 import { since } from './paint.ts'
-import { grouped, type World } from './world.ts'
 
 /** A failure is news for so long. */
 const newsMs = 3_600_000
@@ -10,20 +10,20 @@ const newsMs = 3_600_000
 const longMs = 120_000
 
 /** What is wrong with the cloud, the worst first, each with what to do about it. */
-export function problemsOf(world: World, health: Health, now: number): Told[] {
+export function problemsOf(world: CloudModel, health: Health, now: number): Described[] {
   return [...ofServices(world, health, now), ...ofInstances(world), ...ofOperations(world, now)]
 }
 
 /** Why what is shown may be old; undefined while all is well. */
-export function outage(health: Health): Told | undefined {
+export function outage(health: Health): Described | undefined {
   if (!health.bus) return { text: 'The bus is lost', hint: 'It is joined again by itself. Is it running? nova doctor' }
   if (health.conductor) return { text: health.conductor.text.replace(/\.$/, ''), hint: health.conductor.hint }
   return health.missed ? { text: 'The bus is back', hint: 'What happened meanwhile is being asked for.' } : undefined
 }
 
-function ofServices({ services, hosts }: World, { queues }: Health, now: number): Told[] {
+function ofServices({ services, hosts }: CloudModel, { queues }: Health, now: number): Described[] {
   const down = services.filter(({ state }) => state === 'down')
-  const told = (binary: string, many: typeof down): Told => {
+  const reported = (binary: string, many: typeof down): Described => {
     const names = many.map(({ host }) => host)
     const some = names.length > 3 ? `${names.slice(0, 3).join(', ')} and ${names.length - 3} more` : names.join(', ')
     const last = Math.max(...many.map(({ seenAt }) => seenAt))
@@ -43,11 +43,11 @@ function ofServices({ services, hosts }: World, { queues }: Health, now: number)
     hosts.length > 0 && disabled.length === hosts.length
       ? [{ text: 'All hosts are disabled: nothing can be booted', hint: `nova service enable ${hosts[0]!.name}` }]
       : []
-  const amiss = troubles(services).map(({ found, mend }) => ({ text: found, hint: mend }))
-  return [...[...byBinary].map(([binary, many]) => told(binary, many)), ...unheard, ...amiss, ...off]
+  const unhealthy = findProblems(services).map(({ found, fix }) => ({ text: found, hint: fix }))
+  return [...[...byBinary].map(([binary, many]) => reported(binary, many)), ...unheard, ...unhealthy, ...off]
 }
 
-function ofInstances({ instances }: World): Told[] {
+function ofInstances({ instances }: CloudModel): Described[] {
   const broken = [...instances.values()].filter(({ status }) => status === 'ERROR')
   const [first] = broken
   if (!first) return []
@@ -55,8 +55,8 @@ function ofInstances({ instances }: World): Told[] {
   return [{ text: `${first.name}${others} in ERROR`, hint: `Why: nova show ${first.name}; nova explain ${first.name}` }]
 }
 
-function ofOperations({ operations }: World, now: number): Told[] {
-  const failed: Array<Told & { at: number }> = []
+function ofOperations({ operations }: CloudModel, now: number): Described[] {
+  const failed: Array<Described & { at: number }> = []
   let slow = 0
   let slowest: { createdAt: number; kind: string; instanceName: string; id: string } | undefined
   for (const row of operations.values()) {

@@ -1,12 +1,12 @@
 import type { Event, Host, InstanceSummary, OperationSummary } from '../core/contracts/shapes.ts'
 import { healthOf } from '../core/model/health.ts'
 import { type Column, eventColumns, hostColumns, instanceColumns, operationColumns } from './columns.ts'
-import { newestFirst, type World } from './world.ts'
+import { type CloudModel, newestFirst } from './model.ts'
 
 /** A list that can be looked at: where its rows come from and what of them a filter reads. */
 export type List<T> = {
   readonly columns: readonly Column<T>[]
-  readonly rows: (world: World) => readonly T[]
+  readonly rows: (world: CloudModel) => readonly T[]
   readonly idOf: (row: T) => string
   readonly words: (row: T) => ReadonlyArray<string | undefined>
 }
@@ -60,7 +60,7 @@ function filtered<T>(list: List<T>, rows: readonly T[], filter: string): readonl
 }
 
 /** Rows as they were taken last, until the world or the filter is another: a frame is drawn more often than that. */
-export function rowKeeper(world: World) {
+export function rowKeeper(world: CloudModel) {
   const taken = new Map<ListName, { revision: number; filter: string; rows: readonly unknown[] }>()
   return <K extends ListName>(name: K, filter: string): readonly Rows[K][] => {
     const before = taken.get(name)

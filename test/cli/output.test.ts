@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest'
 import { parse } from 'yaml'
+import { harmless } from '../../src/cli/cell-text.ts'
 import { checkColumns, renderOne, renderRows } from '../../src/cli/output.ts'
-import { harmless } from '../../src/cli/plain.ts'
 import { formats, type Look, view } from '../../src/cli/view.ts'
 import { instanceRows, instanceView } from '../../src/cli/views.ts'
 import { ids, webInstance, webSummary } from './stand-in.ts'

@@ -18,7 +18,7 @@ function kvm(): true | undefined {
   }
 }
 
-type Check = { check: string; state: string; found: string; mend: string }
+type Check = { check: string; state: string; found: string; fix: string }
 
 const ready = (await qemu()) !== undefined && kvm() !== undefined
 describe.runIf(ready)('a cloud on a machine whose KVM fails', { timeout: 180_000 }, () => {
@@ -44,7 +44,7 @@ describe.runIf(ready)('a cloud on a machine whose KVM fails', { timeout: 180_000
     expect(await accelerator()).toMatchObject({
       state: 'warning',
       found: 'TCG: KVM cannot run guests here: KVM internal error. Suberror: 1, emulation failure',
-      mend: expect.stringContaining(`rm ${memory()}`),
+      fix: expect.stringContaining(`rm ${memory()}`),
     })
     await cloud.up('--driver', 'qemu')
     await accelerator()
@@ -59,7 +59,7 @@ describe.runIf(ready)('a cloud on a machine whose KVM fails', { timeout: 180_000
     expect(await cloud.json('host', 'show', 'host')).toMatchObject({ accelerator: 'tcg' })
     expect(await accelerator()).toMatchObject({ state: 'warning', found: 'TCG: KVM ran no small guest within 5 s' })
     await failingKvm(dir, 'runs')
-    expect(await accelerator()).toMatchObject({ state: 'warning', mend: expect.stringContaining('nova down; nova up') })
+    expect(await accelerator()).toMatchObject({ state: 'warning', fix: expect.stringContaining('nova down; nova up') })
   })
 
   test('under a guest: boot --wait ends with a guest that runs, and the host tells why it is slow', async () => {

@@ -230,7 +230,7 @@ describe.each(clouds)('a host with a login of its own (%s)', (_name, open) => {
         shared: false,
         pingMs: 100,
       })
-      await persist(async () => expect(serving.heardAt).toBeGreaterThan(since + 50))
+      await persist(async () => expect(serving.lastPongAt).toBeGreaterThan(since + 50))
       const ping = self.client(compute, { server: 'c.d-1' }).ping(serviceContext('compute', 'req-x'), {})
       expect(await ping).toEqual({ host: 'c.d-1', incarnation: 'x' })
       await expect(
@@ -259,12 +259,12 @@ describe.each(clouds)('a host with a login of its own (%s)', (_name, open) => {
     }
   })
 
-  test.each(breaks)('may not %s', async (_what, deed) => {
+  test.each(breaks)('may not %s', async (_what, action) => {
     const model = await connect(logins.a!.url)
     try {
       const channel = await model.createConfirmChannel()
       const refused = new Promise((resolve) => channel.on('error', resolve))
-      const done = Promise.resolve(deed(channel)).then(
+      const done = Promise.resolve(action(channel)).then(
         () => channel.waitForConfirms().then(() => 'done'),
         () => refused,
       )

@@ -13,7 +13,7 @@ const settings = {
   NOVA_FAKE_HOSTS: String(hosts),
   NOVA_FAKE_MEMORY_MB: String(each * 128),
   NOVA_FAKE_VCPUS: '64',
-  NOVA_SCHEDULER_RESERVED_MEMORY_MB: '0',
+  NOVA_SCHEDULER_RESERVED_HOST_MEMORY_MB: '0',
   NOVA_LOG_LEVEL: 'warn',
 }
 

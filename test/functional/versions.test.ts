@@ -114,9 +114,9 @@ describe.each(await backends())('a cloud of two versions (%s)', (backend: Backen
     const { compute, conductor, scheduler } = await services()
     expect(compute).toMatchObject({ state: 'up' })
     expect(compute).not.toHaveProperty('contracts')
-    expect(compute).not.toHaveProperty('heardAt')
-    expect(conductor).toMatchObject({ contracts: { agent: agent.version }, deaf: false })
-    expect(scheduler).toMatchObject({ contracts: { scheduler: '1.0' }, deaf: false })
+    expect(compute).not.toHaveProperty('lastPongAt')
+    expect(conductor).toMatchObject({ contracts: { agent: agent.version }, unresponsive: false })
+    expect(scheduler).toMatchObject({ contracts: { scheduler: '1.0' }, unresponsive: false })
   })
 
   test('a host of today with a conductor of before, and after that is updated', async () => {
@@ -130,7 +130,7 @@ describe.each(await backends())('a cloud of two versions (%s)', (backend: Backen
     await works(bus)
     expect(old.refused()).toEqual([])
     const client = bus.client(agent)
-    const said = { host: 'host', incarnation: 'x', operations: [], deafMs: 1 }
+    const said = { host: 'host', incarnation: 'x', operations: [], silentMs: 1 }
     await expect(client.heartbeat(admin(), said)).rejects.toMatchObject({
       code: 'UnsupportedVersion',
       message: 'agent speaks version 1.0, the message is of version 1.1.',
@@ -145,6 +145,6 @@ describe.each(await backends())('a cloud of two versions (%s)', (backend: Backen
       if (compute?.contracts === undefined) throw new Error('not told yet')
       return compute
     })
-    expect(told).toMatchObject({ contracts: { compute: '1.0' }, deaf: false, heardAt: expect.any(Number) })
+    expect(told).toMatchObject({ contracts: { compute: '1.0' }, unresponsive: false, lastPongAt: expect.any(Number) })
   })
 })

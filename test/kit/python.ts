@@ -72,7 +72,7 @@ export class PythonPeer {
   }
 
   /** Has the client carry out a wish; its result or what it raised. */
-  ask(wish: object): Promise<Line> {
+  ask(request: object): Promise<Line> {
     const id = ++this.#asked
     return new Promise((yes) => {
       this.#answers.set(id, (line) => {
@@ -80,7 +80,7 @@ export class PythonPeer {
         const { id: _, ...answer } = line
         yes(answer)
       })
-      this.#child.stdin?.write(`${JSON.stringify({ ...wish, id })}\n`)
+      this.#child.stdin?.write(`${JSON.stringify({ ...request, id })}\n`)
     })
   }
 

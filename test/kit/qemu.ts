@@ -22,7 +22,7 @@ export async function qemu(): Promise<TinyGuest | undefined> {
 
 async function whatIsMissing(): Promise<string | undefined> {
   const found = await probeQemu()
-  if (!found.found) return `${found.why}. ${found.mend}`
+  if (!found.found) return `${found.why}. ${found.fix}`
   const build = await exec(join(root, 'tools', 'guest', 'build.sh'), [dir], { timeoutMs: 120_000 })
   if (build.code === 0 && existsSync(join(dir, 'vmlinuz'))) return undefined
   return build.stderr.trim()

@@ -237,7 +237,7 @@ export class World {
     const mine = <T>(value: T): T | Promise<never> => (life.alive ? value : never)
     const serve = async ([service]: readonly Served[]) => {
       if (life.alive) host.api = service!.api as unknown as Api<typeof compute>
-      return { stop: async () => {}, heardAt: undefined }
+      return { stop: async () => {}, lastPongAt: undefined }
     }
     startCompute({
       host: name,
@@ -260,7 +260,7 @@ export class World {
         heartbeatSeconds: 10,
         pingSeconds: 10,
         reportSeconds: 60,
-        graceSeconds: 10,
+        shutdownTimeout: 10,
         slots: 4,
         minFreeDiskGb: 0,
       },
@@ -285,7 +285,8 @@ export class World {
         return async (...args: unknown[]) => {
           if (this.wild) await clock.sleep(this.random() * 3000)
           if (!life.alive) return never
-          if (this.wild && this.random() < 0.05) throw new Failure('DriverFailed', { deed: String(key), why: 'chance' })
+          if (this.wild && this.random() < 0.05)
+            throw new Failure('DriverFailed', { action: String(key), why: 'chance' })
           const done = await Reflect.apply(method, target, args)
           if (this.wild) await clock.sleep(this.random() * 1000)
           return life.alive ? done : never

@@ -19,7 +19,7 @@ const settings = {
   NOVA_OPERATIONS_SWEEP_SECONDS: '0.3',
   NOVA_OPERATIONS_RESEND_SECONDS: '0.5',
   NOVA_SERVICES_HEARTBEAT_SECONDS: '0.5',
-  NOVA_SERVICES_DOWN_SECONDS: '20',
+  NOVA_SERVICES_SERVICE_DOWN_TIME: '20',
 }
 const daemons = ['conductor', 'scheduler', 'compute'] as const
 const victims = ['broker', ...daemons] as const

@@ -24,7 +24,7 @@ const inPython = (ctx: Context) => ({
   request_id: ctx.requestId,
   auth_token: 'secret-token',
 })
-const asked = { deed: 'call', timeout: 20, context: inPython(context({ projectId: 'default', isAdmin: true })) }
+const asked = { action: 'call', timeout: 20, context: inPython(context({ projectId: 'default', isAdmin: true })) }
 const to = {
   conductor: { ...asked, topic: 'conductor', server: undefined },
   toys: { ...asked, topic: 'toys', server: 'ours', version: '1.0' },
@@ -93,8 +93,8 @@ if (interpreter) {
         expect(await call('imageWrite', { ...piece, data: data.toString('base64') })).toMatchObject({
           result: { status: 'active' },
         })
-        const wish = { ...to.conductor, topic: 'agent', method: 'imageRead' }
-        const part = await client.ask({ ...wish, args: { ...piece, offset: 2, length: 6 } })
+        const request = { ...to.conductor, topic: 'agent', method: 'imageRead' }
+        const part = await client.ask({ ...request, args: { ...piece, offset: 2, length: 6 } })
         // oslo.messaging sets no user_id.
         expect(part).toMatchObject({
           raised: { class: 'Forbidden_Remote', text: expect.stringContaining('without a name') },
@@ -103,13 +103,13 @@ if (interpreter) {
 
       test('casts to the scheduler and to a host, and to all hosts', async () => {
         const operation = systemIds.uuid()
-        for (const wish of [
+        for (const request of [
           { topic: 'scheduler', method: 'place' },
           { topic: 'compute', server: 'host', method: 'run' },
-          { topic: 'compute', deed: 'fanout', method: 'run' },
+          { topic: 'compute', action: 'fanout', method: 'run' },
         ]) {
           const ctx = context()
-          const cast = { deed: 'cast', ...wish, args: { operation }, context: inPython(ctx) }
+          const cast = { action: 'cast', ...request, args: { operation }, context: inPython(ctx) }
           expect(await client.ask(cast)).toEqual({ result: null })
           await persist(async () => expect(cloud.log()).toContain(ctx.requestId))
         }
@@ -139,8 +139,8 @@ if (interpreter) {
       })
 
       test('waits out its time for a host that nobody is', async () => {
-        const wish = { ...asked, topic: 'compute', server: 'nobody', method: 'ping', timeout: 1 }
-        expect(await client.ask(wish)).toEqual({ raised: expect.objectContaining({ class: 'MessagingTimeout' }) })
+        const request = { ...asked, topic: 'compute', server: 'nobody', method: 'ping', timeout: 1 }
+        expect(await client.ask(request)).toEqual({ raised: expect.objectContaining({ class: 'MessagingTimeout' }) })
       })
     })
 
@@ -169,11 +169,11 @@ if (interpreter) {
         expect(await ask('add', { a: 'one', b: 2 })).toEqual(raised('Invalid', expect.stringContaining('add: a: ')))
       })
 
-      test.each(['cast', 'fanout'])('sends a %s, with who asks', async (deed) => {
+      test.each(['cast', 'fanout'])('sends a %s, with who asks', async (action) => {
         next = later()
         const ctx = context({ userId: 'ann', roles: ['member', 'reader'] })
-        const wish = { deed, ...(deed === 'fanout' ? { server: undefined } : {}), context: inPython(ctx) }
-        expect(await ask('drop', { what: 'Grüße' }, wish)).toEqual({ result: null })
+        const request = { action, ...(action === 'fanout' ? { server: undefined } : {}), context: inPython(ctx) }
+        expect(await ask('drop', { what: 'Grüße' }, request)).toEqual({ result: null })
         expect(await next.promise).toEqual({ ctx, what: 'Grüße' })
       })
 

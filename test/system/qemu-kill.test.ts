@@ -18,7 +18,7 @@ if (guest)
     afterEach(() => cloud?.close(), 60_000)
 
     const open = async () => {
-      cloud = await Cloud.open('embedded', { NOVA_LOG_LEVEL: 'silent', NOVA_COMPUTE_GRACE_SECONDS: '2' })
+      cloud = await Cloud.open('embedded', { NOVA_LOG_LEVEL: 'silent', NOVA_COMPUTE_SHUTDOWN_TIMEOUT: '2' })
     }
     const hostDir = () => join(cloud.stateDir, 'compute', 'host')
     /** The process ids of all QEMU machines of this cloud. */

@@ -38,7 +38,7 @@ if (guest)
     test('boots, shows its console, is paused and let go on, suspended and resumed, stopped, started and deleted', {
       timeout: 240_000,
     }, async () => {
-      cloud = await Cloud.open(backend, { NOVA_LOG_LEVEL: 'warn', NOVA_COMPUTE_GRACE_SECONDS: '20' })
+      cloud = await Cloud.open(backend, { NOVA_LOG_LEVEL: 'warn', NOVA_COMPUTE_SHUTDOWN_TIMEOUT: '20' })
       if (apart) {
         for (const name of ['conductor', 'scheduler']) await cloud.daemon(name)
         await cloud.daemon('compute', { NOVA_COMPUTE_DRIVER: 'qemu', NOVA_DATABASE_URL: '' })

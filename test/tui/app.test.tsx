@@ -92,18 +92,25 @@ describe('the screen', () => {
 
   test('a host that is heard and does not hear itself is degraded, and what to do is said', async () => {
     const service = { id: 'compute@host1', binary: 'compute', host: 'host1', version: '0.1.0', status: 'enabled' }
-    const deaf = { ...service, state: 'up', deaf: true, seenAt: noon, startedAt: 0, heardAt: noon - 40_000 }
+    const unresponsive = {
+      ...service,
+      state: 'up',
+      unresponsive: true,
+      seenAt: noon,
+      startedAt: 0,
+      lastPongAt: noon - 40_000,
+    }
     const status = {
       version: '0.1.0',
       database: { dialect: 'sqlite', version: '3.50', migration: '0007' },
-      services: [deaf],
+      services: [unresponsive],
       instances: { ACTIVE: 1 },
       operations: {},
       hosts: { up: 0, degraded: 1, down: 0, disabled: 0 },
     }
     const { frame } = await open({
       status: () => status,
-      hostList: () => ({ hosts: [host('host1', { deaf: true })] }),
+      hostList: () => ({ hosts: [host('host1', { unresponsive: true })] }),
     })
     expect(frame()).toContain('0 up, 1 degraded, 0 down')
     expect(frame()).toMatch(/host1 +degraded/)
@@ -118,11 +125,11 @@ describe('the screen', () => {
     expect(await press('2')).toMatch(/> +web +ACTIVE +- +host1 +m1\.nano/)
   })
   test('an event shows without a question', async () => {
-    const { frame, press, tell, asked } = await open()
+    const { frame, press, describe, asked } = await open()
     await press('2')
     const before = asked.length
     const about = { instanceId: ids.web, instanceName: 'web', operationId: ids.pause }
-    tell({ ...about, type: 'instance.pause.start', operation: { kind: 'pause', state: 'queued', attempt: 0 } })
+    describe({ ...about, type: 'instance.pause.start', operation: { kind: 'pause', state: 'queued', attempt: 0 } })
     await settled()
     expect(frame()).toMatch(/web +ACTIVE +pausing/)
     expect(asked.length).toBe(before)
@@ -149,12 +156,12 @@ describe('the screen', () => {
   })
   test('p is the pause of its command, and the end is told', async () => {
     const begun = { operation: ids.pause, instance: { id: ids.web, name: 'web' } }
-    const { press, asked, tell, frame } = await open({ begin: () => begun })
+    const { press, asked, describe, frame } = await open({ begin: () => begun })
     expect(await press('2', 'p')).toContain('web: pausing')
     expect(asked.find(({ method }) => method === 'begin')?.args).toMatchObject({ instance: ids.web, kind: 'pause' })
     const about = { instanceId: ids.web, instanceName: 'web', operationId: ids.pause }
     const operation = { kind: 'pause', state: 'succeeded', attempt: 1 } as const
-    tell({ ...about, type: 'instance.pause.end', status: 'PAUSED', operation })
+    describe({ ...about, type: 'instance.pause.end', status: 'PAUSED', operation })
     await settled()
     expect(frame()).toContain('web: PAUSED')
     await press('p')

@@ -5,7 +5,7 @@ import { noon, stillFeed } from './still.ts'
 
 test('an answer that was on its way while something happened does not make it undone', async () => {
   let answer = (_rows: { instances: InstanceSummary[] }): void => undefined
-  const { feed, asked, tell } = await stillFeed({
+  const { feed, asked, describe } = await stillFeed({
     instanceList: ({ ids }) =>
       ids === undefined
         ? { instances: [] }
@@ -18,12 +18,12 @@ test('an answer that was on its way while something happened does not make it un
     const { id, name } = webSummary
     const about = { instanceId: id, instanceName: name, operationId: '77777777-7777-4777-8777-777777777777' }
     const boot = { kind: 'boot', attempt: 1 } as const
-    tell({ ...about, type: 'instance.create.start', status: 'BUILD', operation: { ...boot, state: 'queued' } })
+    describe({ ...about, type: 'instance.create.start', status: 'BUILD', operation: { ...boot, state: 'queued' } })
     const question = expect.objectContaining({ method: 'instanceList', args: expect.objectContaining({ ids: [id] }) })
     await vi.waitFor(() => expect(asked).toContainEqual(question))
     // The conductor has read the row; the boot ends before its answer is here.
     const read: InstanceSummary = { ...webSummary, status: 'BUILD', task: 'spawning' }
-    tell({
+    describe({
       ...about,
       type: 'instance.create.end',
       status: 'ACTIVE',

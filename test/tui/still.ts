@@ -1,4 +1,4 @@
-import { told } from '../../src/cli/show-error.ts'
+import { describeError } from '../../src/cli/show-error.ts'
 import { systemClock } from '../../src/core/base/clock.ts'
 import { Failure } from '../../src/core/base/errors.ts'
 import type { Host, OperationSummary, Published } from '../../src/core/contracts/shapes.ts'
@@ -80,7 +80,7 @@ export async function stillFeed(answers: Answers = {}, deps: Partial<FeedDeps> =
     }) as FeedDeps['ask'],
     bus,
     clock: { ...systemClock, now: () => noon },
-    tell: told,
+    describe: describeError,
     isAdmin: true,
     projectId: 'default',
     ...deps,
@@ -89,7 +89,7 @@ export async function stillFeed(answers: Answers = {}, deps: Partial<FeedDeps> =
     feed,
     asked,
     /** Lets an event arrive. */
-    tell: (event: Partial<Published>): void =>
+    describe: (event: Partial<Published>): void =>
       hear({ key: '', body: { id: 1, at: noon, requestId: 'req-1', projectId: 'default', ...event } }),
     /** Takes the link away, or brings it back. */
     link: (up: boolean): void => {

@@ -1,7 +1,7 @@
 import * as Flags from '@oclif/core/flags'
 import { brokerLine, busView, orders, queueView, sorted } from '../../cli/bus-view.ts'
+import { cellText } from '../../cli/cell-text.ts'
 import { NovaCommand } from '../../cli/command.ts'
-import { plain } from '../../cli/plain.ts'
 
 export default class BusStatus extends NovaCommand {
   static override summary = 'Show the broker and every queue: what waits, who takes it, how fast.'
@@ -25,10 +25,10 @@ export default class BusStatus extends NovaCommand {
     if (columns.length === 0 && (format === 'json' || format === 'yaml'))
       return this.showOne(busView, { broker: status.broker, queues })
     if (!this.forPeople) return this.showRows(queueView, queues)
-    this.write(`broker  ${plain(brokerLine(status.broker))}\n`)
+    this.write(`broker  ${cellText(brokerLine(status.broker))}\n`)
     await this.showRows(queueView, queues)
     for (const { name, messages, advice } of queues)
-      if (advice !== undefined) this.write(`${plain(`${name}: ${messages} waiting. ${advice}`)}\n`)
-    if (status.broker.partial !== undefined) this.note(plain(status.broker.partial))
+      if (advice !== undefined) this.write(`${cellText(`${name}: ${messages} waiting. ${advice}`)}\n`)
+    if (status.broker.partial !== undefined) this.note(cellText(status.broker.partial))
   }
 }

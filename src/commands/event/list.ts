@@ -1,7 +1,7 @@
 import * as Flags from '@oclif/core/flags'
 import { NovaCommand } from '../../cli/command.ts'
 import { whole } from '../../cli/flags.ts'
-import { given } from '../../cli/given.ts'
+import { pickDefined } from '../../cli/pick-defined.ts'
 import { eventView } from '../../cli/views.ts'
 import type { Event } from '../../core/contracts/shapes.ts'
 
@@ -28,13 +28,13 @@ export default class EventList extends NovaCommand {
 
   async run(): Promise<void> {
     const { flags } = await this.parse(EventList)
-    const wish = given(flags, ['instance', 'after', 'limit'])
-    if (flags.follow) return this.followAll(wish)
-    const { events } = await this.ask('eventList', wish)
+    const request = pickDefined(flags, ['instance', 'after', 'limit'])
+    if (flags.follow) return this.followAll(request)
+    const { events } = await this.ask('eventList', request)
     await this.showRows(eventView, events)
   }
 
-  private async followAll(wish: { instance?: string; after?: number; limit?: number }): Promise<void> {
+  private async followAll(request: { instance?: string; after?: number; limit?: number }): Promise<void> {
     const [{ followEvents }, { eventWriter }] = await Promise.all([
       import('../../cli/follow-events.ts'),
       import('../../cli/event-lines.ts'),
@@ -43,7 +43,7 @@ export default class EventList extends NovaCommand {
     const writer = eventWriter(this.look)
     const stop = new AbortController()
     for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => stop.abort())
-    const list = async (from: typeof wish): Promise<Event[]> => (await this.ask('eventList', from)).events
-    await followEvents({ bus, list, show: (event) => this.write(writer(event)) }, wish, stop.signal)
+    const list = async (from: typeof request): Promise<Event[]> => (await this.ask('eventList', from)).events
+    await followEvents({ bus, list, show: (event) => this.write(writer(event)) }, request, stop.signal)
   }
 }

@@ -2,7 +2,7 @@ import * as Flags from '@oclif/core/flags'
 import { NovaCommand } from '../../cli/command.ts'
 import { misuse } from '../../cli/command-error.ts'
 import { diskGb, memoryMb, name, pairs } from '../../cli/flags.ts'
-import { given } from '../../cli/given.ts'
+import { pickDefined } from '../../cli/pick-defined.ts'
 import type { Source } from '../../cli/upload.ts'
 import { imageView } from '../../cli/views.ts'
 import { diskFormats, imageParts } from '../../core/contracts/shapes.ts'
@@ -47,7 +47,7 @@ export default class ImageCreate extends NovaCommand {
     const { image, missing } = await this.ask('imageCreate', {
       name: args.name,
       files: Object.fromEntries(sources.map((source) => [source.part, source.file])),
-      ...given({ diskFormat, metadata, minMemoryMb: flags['min-memory'], minDiskGb: flags['min-disk'] }, [
+      ...pickDefined({ diskFormat, metadata, minMemoryMb: flags['min-memory'], minDiskGb: flags['min-disk'] }, [
         'diskFormat',
         'metadata',
         'minMemoryMb',
@@ -83,7 +83,7 @@ export default class ImageCreate extends NovaCommand {
 
   /** Shows on a terminal how many MiB are done. */
   private async counted<T>(
-    deed: string,
+    action: string,
     total: number,
     work: (onBytes: (n: number) => void) => Promise<T>,
   ): Promise<T> {
@@ -93,7 +93,7 @@ export default class ImageCreate extends NovaCommand {
     try {
       return await work((bytes) => {
         done += bytes
-        progress.say(`${deed} ${mib(done)}${total > 0 ? ` of ${mib(total)}` : ''} MiB`)
+        progress.say(`${action} ${mib(done)}${total > 0 ? ` of ${mib(total)}` : ''} MiB`)
       })
     } finally {
       progress.end()

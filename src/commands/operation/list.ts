@@ -1,7 +1,7 @@
 import * as Flags from '@oclif/core/flags'
 import { NovaCommand } from '../../cli/command.ts'
 import { whole } from '../../cli/flags.ts'
-import { given } from '../../cli/given.ts'
+import { pickDefined } from '../../cli/pick-defined.ts'
 import { operationRows } from '../../cli/views.ts'
 import { operationStates } from '../../core/model/operation.ts'
 
@@ -23,8 +23,8 @@ export default class OperationList extends NovaCommand {
 
   async run(): Promise<void> {
     const { flags } = await this.parse(OperationList)
-    const wish = given(flags, ['instance', 'state', 'limit', 'marker'])
-    const { operations } = await this.ask('operationList', { ...wish, ...(flags.open ? { open: true } : {}) })
+    const request = pickDefined(flags, ['instance', 'state', 'limit', 'marker'])
+    const { operations } = await this.ask('operationList', { ...request, ...(flags.open ? { open: true } : {}) })
     await this.showRows(operationRows, operations)
   }
 }

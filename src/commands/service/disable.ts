@@ -1,7 +1,7 @@
 import * as Flags from '@oclif/core/flags'
 import { NovaCommand } from '../../cli/command.ts'
 import { name } from '../../cli/flags.ts'
-import { given } from '../../cli/given.ts'
+import { pickDefined } from '../../cli/pick-defined.ts'
 import { serviceView } from '../../cli/views.ts'
 
 export default class ServiceDisable extends NovaCommand {
@@ -17,7 +17,7 @@ export default class ServiceDisable extends NovaCommand {
 
   async run(): Promise<void> {
     const { args, flags } = await this.parse(ServiceDisable)
-    const wish = { host: args.host, enabled: false, ...given(flags, ['binary', 'reason']) }
-    await this.showOne(serviceView, await this.ask('serviceSet', wish))
+    const request = { host: args.host, enabled: false, ...pickDefined(flags, ['binary', 'reason']) }
+    await this.showOne(serviceView, await this.ask('serviceSet', request))
   }
 }

@@ -1,7 +1,7 @@
 import * as Flags from '@oclif/core/flags'
 import { NovaCommand } from '../../cli/command.ts'
 import { name } from '../../cli/flags.ts'
-import { given } from '../../cli/given.ts'
+import { pickDefined } from '../../cli/pick-defined.ts'
 import { serviceView } from '../../cli/views.ts'
 
 export default class ServiceEnable extends NovaCommand {
@@ -16,7 +16,7 @@ export default class ServiceEnable extends NovaCommand {
 
   async run(): Promise<void> {
     const { args, flags } = await this.parse(ServiceEnable)
-    const wish = { host: args.host, enabled: true, ...given(flags, ['binary']) }
-    await this.showOne(serviceView, await this.ask('serviceSet', wish))
+    const request = { host: args.host, enabled: true, ...pickDefined(flags, ['binary']) }
+    await this.showOne(serviceView, await this.ask('serviceSet', request))
   }
 }

@@ -165,10 +165,10 @@ export const failures = {
     text: (p) => `Host ${p.host} cannot be deleted: ${p.why}.`,
     hint: (p) => p.hint,
   }),
-  DriverFailed: row<{ deed: string; why: string }>({
+  DriverFailed: row<{ action: string; why: string }>({
     http: 500,
     python: 'HypervisorUnavailable',
-    text: (p) => `The hypervisor could not ${p.deed}: ${p.why}`,
+    text: (p) => `The hypervisor could not ${p.action}: ${p.why}`,
   }),
   GuestCrashed: row<{ name: string; words?: string }>({
     http: 500,

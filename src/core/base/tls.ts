@@ -2,7 +2,7 @@
 export type Tls = { readonly ca?: Buffer; readonly cert?: Buffer; readonly key?: Buffer }
 
 /** What Node.js calls a certificate that does not hold, in words. */
-const troubles: Readonly<Record<string, string>> = {
+const findProblems: Readonly<Record<string, string>> = {
   SELF_SIGNED_CERT_IN_CHAIN: 'its certificate comes from an authority that is not known here',
   DEPTH_ZERO_SELF_SIGNED_CERT: 'its certificate comes from nobody but itself',
   UNABLE_TO_GET_ISSUER_CERT: 'its certificate comes from an authority that is not known here',
@@ -17,5 +17,5 @@ const troubles: Readonly<Record<string, string>> = {
 /** Why a server's certificate was not accepted; undefined where something else went wrong. */
 export const certificateTrouble = (e: unknown): string | undefined => {
   const { code } = e as { code?: unknown }
-  return typeof code === 'string' && Object.hasOwn(troubles, code) ? `${troubles[code]} (${code})` : undefined
+  return typeof code === 'string' && Object.hasOwn(findProblems, code) ? `${findProblems[code]} (${code})` : undefined
 }

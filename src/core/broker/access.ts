@@ -12,12 +12,12 @@ export type Permissions = {
   readonly topics: ReadonlyArray<{ readonly exchange: string; readonly write: string; readonly read: string }>
 }
 
-type Deed = 'configure' | 'write' | 'read'
+type Action = 'configure' | 'write' | 'read'
 
 /** The permissions of one user, ready to be asked. Each question ends with 403 where the answer is no. */
 export class Access {
   readonly #user: string
-  readonly #may: Readonly<Record<Deed, RegExp>>
+  readonly #may: Readonly<Record<Action, RegExp>>
   readonly #topics: ReadonlyMap<string, Readonly<Record<'write' | 'read', RegExp>>>
 
   constructor(user: string, { configure, write, read, topics }: Permissions) {
@@ -28,16 +28,16 @@ export class Access {
     )
   }
 
-  /** Whether the deed may be done to a queue or an exchange; the default exchange goes by the name `amq.default`. */
-  check(deed: Deed, kind: 'queue' | 'exchange', name: string, vhost: string): void {
+  /** Whether the action may be done to a queue or an exchange; the default exchange goes by the name `amq.default`. */
+  check(action: Action, kind: 'queue' | 'exchange', name: string, vhost: string): void {
     const known = kind === 'exchange' && name === '' ? 'amq.default' : name
-    if (this.#may[deed].test(known)) return
+    if (this.#may[action].test(known)) return
     refuse('ACCESS_REFUSED', `access to ${kind} '${known}' in vhost '${vhost}' refused for user '${this.#user}'`)
   }
 
   /** Whether a key may be published with on a topic exchange, or bound to it. */
-  checkTopic(deed: 'write' | 'read', exchange: string, key: string, vhost: string): void {
-    if (this.#topics.get(exchange)?.[deed].test(key) ?? true) return
+  checkTopic(action: 'write' | 'read', exchange: string, key: string, vhost: string): void {
+    if (this.#topics.get(exchange)?.[action].test(key) ?? true) return
     refuse(
       'ACCESS_REFUSED',
       `access to topic '${key}' in exchange '${exchange}' in vhost '${vhost}' refused for user '${this.#user}'`,

@@ -116,14 +116,14 @@ export class Channel implements ConsumerChannel {
   }
 
   /** 403 where the user may not do that to a queue or an exchange. */
-  check(deed: 'configure' | 'write' | 'read', kind: 'queue' | 'exchange', name: string): void {
-    this.peer.access?.check(deed, kind, name, this.vhost.name)
+  check(action: 'configure' | 'write' | 'read', kind: 'queue' | 'exchange', name: string): void {
+    this.peer.access?.check(action, kind, name, this.vhost.name)
   }
 
   /** 403 where the user may not publish with, or bind, these keys on an exchange that goes by topics. */
-  checkTopics(deed: 'write' | 'read', { name, declared }: Exchange, keys: readonly string[]): void {
+  checkTopics(action: 'write' | 'read', { name, declared }: Exchange, keys: readonly string[]): void {
     if (declared.type !== 'topic') return
-    for (const key of keys) this.peer.access?.checkTopic(deed, name, key, this.vhost.name)
+    for (const key of keys) this.peer.access?.checkTopic(action, name, key, this.vhost.name)
   }
 
   checkOwner(queue: Queue): void {

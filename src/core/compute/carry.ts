@@ -1,7 +1,7 @@
-import { isAway } from '../base/away.ts'
-import { backoffMs } from '../base/backoff.ts'
+import { abortable } from '../base/concurrency.ts'
 import { assert, Failure, isFailure, reason } from '../base/errors.ts'
 import type { Log } from '../base/log.ts'
+import { backoffMs, isUnavailable, retryWhileUnavailable } from '../base/retry.ts'
 import type { Work } from '../contracts/agent.ts'
 import type { Context } from '../model/context.ts'
 import type { PowerState } from '../model/instance.ts'
@@ -9,7 +9,6 @@ import { kindOf } from '../model/operation.ts'
 import { type ComputeDeps, selfOf } from './deps.ts'
 import { faultOf } from './fault.ts'
 import type { Hand } from './hand.ts'
-import { orAbort, untilHeard } from './patience.ts'
 import { verbs } from './verbs/index.ts'
 import type { Tools, Verb } from './verbs/verb.ts'
 
@@ -72,13 +71,13 @@ async function takeSteps(job: Job): Promise<End> {
       hand.waits.throwIfAborted()
       job.step = name
       job.log.debug({ step: name }, 'step')
-      await verb.steps[name]!(tools, work, hand.deed)
+      await verb.steps[name]!(tools, work, hand.action)
     }
   } catch (e) {
     return endOf(job, e)
   }
-  // The deed was done before it could be ended. It is taken back where it must leave nothing; else done is done.
-  if (hand.deed.aborted && (hand.left.aborted || verb.undo)) return endOf(job, hand.deed.reason)
+  // The action was done before it could be ended. It is taken back where it must leave nothing; else done is done.
+  if (hand.action.aborted && (hand.left.aborted || verb.undo)) return endOf(job, hand.action.reason)
   return { as: 'done' }
 }
 
@@ -103,7 +102,7 @@ function endOf({ hand }: Job, thrown: unknown): End {
 async function record(job: Job, step: string): Promise<void> {
   const { deps, ctx, hand, work, log } = job
   const said = { ...selfOf(deps), operation: work.operation.id, step }
-  await untilHeard(
+  await retryWhileUnavailable(
     deps,
     hand.waits,
     () => deps.agent.step(ctx, said),
@@ -135,7 +134,7 @@ async function undo({ deps, tools, verb, work, log }: Job): Promise<void> {
   }
 }
 
-/** A finished deed must not be forgotten: told until it is heard, is another's, or nobody waits for it any more. */
+/** A finished action must not be forgotten: told until it is heard, is another's, or nobody waits for it any more. */
 async function tell(job: Job, end: End): Promise<void> {
   const { deps, ctx, hand, work, log } = job
   const until = Math.max(deadlineOf(job), deps.clock.now()) + lateMs
@@ -150,13 +149,13 @@ async function tell(job: Job, end: End): Promise<void> {
     })
     try {
       // Even a daemon that is to stop says it once.
-      await (n === 0 ? finish : orAbort(finish, hand.left))
+      await (n === 0 ? finish : abortable(finish, hand.left))
       return
     } catch (e) {
       if (hand.left.aborted) return log.info({ why: reason(hand.left.reason) }, 'left without telling the end')
       if (isFailure(e, 'OperationLost')) return log.info({ why: e.message }, 'operation was over already')
       const retracted = isFailure(e, 'OperationCancelled') && !cancelled
-      if (!retracted && (!isAway(e) || deps.clock.now() >= until)) throw e
+      if (!retracted && (!isUnavailable(e) || deps.clock.now() >= until)) throw e
       log.warn({ err: e }, 'the end was not accepted; telling it again')
       if (retracted) await undo(job)
       cancelled ||= retracted

@@ -13,7 +13,7 @@ type ComputeOptions = {
   /** How often resources and power states are told. */
   readonly reportSeconds: number
   /** How long a guest may take to shut down before its power is cut. */
-  readonly graceSeconds: number
+  readonly shutdownTimeout: number
   /** Operations carried out at once. */
   readonly slots: number
   /** Unused image files are removed beyond this; absent: never. */

@@ -1,15 +1,14 @@
-import { isAway } from '../base/away.ts'
+import { abortable, deferred, type KeyedMutex, Semaphore } from '../base/concurrency.ts'
 import { Failure, isFailure, reason } from '../base/errors.ts'
+import { isUnavailable } from '../base/retry.ts'
 import type { Work } from '../contracts/agent.ts'
 import { type Context, serviceContext } from '../model/context.ts'
 import { carryOut } from './carry.ts'
 import { type ComputeDeps, selfOf } from './deps.ts'
 import { type Hand, newHand } from './hand.ts'
-import { newGate, orAbort } from './patience.ts'
-import { newSlots, type Turns } from './turns.ts'
 import type { Tools } from './verbs/verb.ts'
 
-/** How long deeds under way may take to end when the daemon stops, and how long after they were told to. */
+/** How long actions under way may take to end when the daemon stops, and how long after they were told to. */
 const stopPatienceMs = 4_000
 const abortPatienceMs = 1_500
 
@@ -35,21 +34,21 @@ export type Engine = {
   inHand(): string[]
   /** The conductor says that it is not this host's any more. */
   lose(operation: string): void
-  /** The conductor says that it is to end: at the next step, or at once where the deed can be ended. */
+  /** The conductor says that it is to end: at the next step, or at once where the action can be ended. */
   cancel(operation: string): void
-  /** Claims no more; leaves what runs at its next step. Resolves in bounded time, even where a deed hangs. */
+  /** Claims no more; leaves what runs at its next step. Resolves in bounded time, even where an action hangs. */
   stop(): Promise<void>
 }
 
 type Held = { readonly hand: Hand; readonly run: Run }
 
 /** An engine with nothing in hand. `turns` are the instances': who holds one's turn keeps its operations waiting. */
-export function openEngine(deps: EngineDeps, tools: Tools, turns: Turns): Engine {
+export function openEngine(deps: EngineDeps, tools: Tools, turns: KeyedMutex): Engine {
   const { clock, log } = deps
   const held = new Map<string, Held>()
-  const door = newGate()
-  const exit = newGate()
-  const slots = newSlots(deps.options.slots)
+  const door = deferred()
+  const exit = deferred()
+  const slots = new Semaphore(deps.options.slots)
   let stopping = false
 
   async function carry(hand: Hand, work: Work): Promise<void> {
@@ -57,9 +56,9 @@ export function openEngine(deps: EngineDeps, tools: Tools, turns: Turns): Engine
     const { id } = work.instance
     try {
       // A cancelled one waits as well: its end is told when the one before it has let go of the guest.
-      const release = await turns.take(id, hand.left)
+      const release = await turns.acquire(id, hand.left)
       try {
-        const free = await slots.take(hand.left)
+        const free = await slots.acquire(hand.left)
         try {
           await carryOut(deps, tools, serviceContext('compute', work.operation.requestId), hand, work)
         } finally {
@@ -82,15 +81,15 @@ export function openEngine(deps: EngineDeps, tools: Tools, turns: Turns): Engine
 
   function begin(ctx: Context, operation: string): Held {
     const hand = newHand(operation)
-    const claimed = claim(deps, door.passed, ctx, hand)
+    const claimed = claim(deps, door.promise, ctx, hand)
     const ended = claimed
       .then(() => (hand.work ? carry(hand, hand.work) : undefined))
       .finally(() => held.delete(operation))
-    return { hand, run: { claimed, ended: Promise.race([ended, exit.passed]) } }
+    return { hand, run: { claimed, ended: Promise.race([ended, exit.promise]) } }
   }
 
   return {
-    open: door.open,
+    open: door.resolve,
     run(ctx, operation) {
       const before = held.get(operation)
       if (before) return before.run
@@ -116,9 +115,9 @@ export function openEngine(deps: EngineDeps, tools: Tools, turns: Turns): Engine
       }
       if (!(await ended(stopPatienceMs))) {
         for (const { hand } of held.values()) hand.leave('the daemon stops')
-        if (!(await ended(abortPatienceMs))) log.warn({ operations: [...held.keys()] }, 'deeds hang; left behind')
+        if (!(await ended(abortPatienceMs))) log.warn({ operations: [...held.keys()] }, 'actions hang; left behind')
       }
-      exit.open()
+      exit.resolve()
     },
   }
 }
@@ -127,15 +126,15 @@ export function openEngine(deps: EngineDeps, tools: Tools, turns: Turns): Engine
 async function claim(deps: EngineDeps, open: Promise<void>, ctx: Context, hand: Hand): Promise<void> {
   const { agent, clock, log } = deps
   try {
-    await orAbort(open, hand.waits)
-    const work = await orAbort(agent.claim(ctx, { ...selfOf(deps), operation: hand.operation }), hand.waits)
+    await abortable(open, hand.waits)
+    const work = await abortable(agent.claim(ctx, { ...selfOf(deps), operation: hand.operation }), hand.waits)
     hand.aheadMs = Math.max(0, clock.now() - work.operation.leaseUntil)
     hand.work = work
   } catch (e) {
     const told = log.child({ operation: hand.operation, requestId: ctx.requestId })
     if (isFailure(e, 'OperationLost')) told.debug({ why: e.message }, 'not claimed')
     // The conductor sends it again when it is back.
-    else if (isAway(e) || hand.waits.aborted) told.warn({ why: reason(e) }, 'could not claim')
+    else if (isUnavailable(e) || hand.waits.aborted) told.warn({ why: reason(e) }, 'could not claim')
     else told.error({ err: e }, 'claiming failed')
   }
 }

@@ -1,8 +1,8 @@
-import { isAway } from '../base/away.ts'
 import { isFailure, reason } from '../base/errors.ts'
+import { isUnavailable } from '../base/retry.ts'
 import { compute } from '../contracts/compute.ts'
 import { serviceContext } from '../model/context.ts'
-import { deafFor } from '../model/health.ts'
+import { silentFor } from '../model/health.ts'
 import type { Serving } from '../rpc/bus.ts'
 import { type ComputeDeps, selfOf } from './deps.ts'
 import type { Engine } from './engine.ts'
@@ -24,7 +24,7 @@ const spoken = { [compute.topic]: compute.version }
 export function heartbeats(
   deps: HeartbeatDeps,
   engine: Engine,
-  serving: Pick<Serving, 'heardAt'>,
+  serving: Pick<Serving, 'lastPongAt'>,
   accelerator: string | undefined,
   onStranger: (e: unknown) => void,
 ): () => Promise<void> {
@@ -43,12 +43,12 @@ export function heartbeats(
     const due = clock.now() - reportedAt >= options.reportSeconds * 1000
     // A KVM that was given up is news at once.
     const report = resources && (due || resources.accelerator !== told) ? reportOf(driver, resources) : undefined
-    const deafMs = deafFor(serving.heardAt, clock.now())
+    const silentMs = silentFor(serving.lastPongAt, clock.now())
     const said = {
       ...selfOf(deps),
       operations: engine.inHand(),
       contracts: spoken,
-      ...(deafMs === undefined ? {} : { deafMs }),
+      ...(silentMs === undefined ? {} : { silentMs }),
       ...(report ? { report } : {}),
       ...(report && resources?.acceleratorWhy ? { acceleratorWhy: resources.acceleratorWhy.slice(0, 1000) } : {}),
     }
@@ -61,7 +61,7 @@ export function heartbeats(
     } catch (e) {
       // A conductor that is older than the last one: what it understands is to be heard anew.
       if (isFailure(e, 'UnsupportedVersion')) deps.conductors.learn(undefined)
-      if (!isAway(e)) return onStranger(e)
+      if (!isUnavailable(e)) return onStranger(e)
       log[away ? 'debug' : 'warn']({ why: reason(e) }, 'no conductor hears this host')
       away = true
       return

@@ -1,10 +1,10 @@
 import { createHash, type Hash } from 'node:crypto'
 import { type FileHandle, open, rm } from 'node:fs/promises'
 import { fail } from '../base/errors.ts'
+import { retryWhileUnavailable } from '../base/retry.ts'
 import type { ImageFile, ImagePart } from '../contracts/shapes.ts'
 import { serviceContext } from '../model/context.ts'
 import type { ComputeDeps } from './deps.ts'
-import { untilHeard } from './patience.ts'
 
 /** A file that is wanted: of which image, and what it must be. */
 export type Wanted = { image: string; name: string; part: ImagePart; file: ImageFile }
@@ -66,7 +66,7 @@ async function* pieces(deps: DownloadDeps, wanted: Wanted, from: number, signal:
   const ctx = serviceContext('compute', deps.ids.requestId())
   const read = async (offset: number, length: number): Promise<Buffer> => {
     const ask = () => deps.agent.imageRead(ctx, { image, part, offset, length })
-    const { data } = await untilHeard(deps, signal, ask)
+    const { data } = await retryWhileUnavailable(deps, signal, ask)
     return Buffer.from(data, 'base64')
   }
   const ahead: Array<{ length: number; piece: Promise<Buffer> }> = []

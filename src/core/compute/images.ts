@@ -1,5 +1,6 @@
 import { chmod, mkdir, open, rename, rm, stat, statfs, utimes } from 'node:fs/promises'
 import { join } from 'node:path'
+import { abortable, KeyedMutex } from '../base/concurrency.ts'
 import { fail, isFailure, reason } from '../base/errors.ts'
 import type { Work } from '../contracts/agent.ts'
 import type { ImagePart } from '../contracts/shapes.ts'
@@ -8,8 +9,6 @@ import type { ComputeDeps } from './deps.ts'
 import { download, type Wanted } from './image-download.ts'
 import { type CachedFile, cachedFiles, remove, toRemove } from './image-trim.ts'
 import { type ImageUses, openUses } from './image-uses.ts'
-import { orAbort } from './patience.ts'
-import { newTurns } from './turns.ts'
 
 type ImageDeps = Pick<ComputeDeps, 'agent' | 'clock' | 'driver' | 'ids' | 'imageDir' | 'log'> & {
   readonly options: Pick<ComputeDeps['options'], 'imageCacheGb' | 'minFreeDiskGb'>
@@ -61,7 +60,7 @@ class Cache {
   readonly #deps: ImageDeps
   readonly #uses: ImageUses
   readonly #fetches = new Map<string, Fetch>()
-  readonly #turns = newTurns()
+  readonly #turns = new KeyedMutex()
 
   constructor(deps: ImageDeps, uses: ImageUses) {
     this.#deps = deps
@@ -69,10 +68,10 @@ class Cache {
   }
 
   /** Noting uses and removing files exclude one another: what is noted stays. */
-  async alone<T>(deed: () => Promise<T>): Promise<T> {
-    const release = await this.#turns.take('uses')
+  async alone<T>(action: () => Promise<T>): Promise<T> {
+    const release = await this.#turns.acquire('uses')
     try {
-      return await deed()
+      return await action()
     } finally {
       release()
     }
@@ -85,7 +84,7 @@ class Cache {
       signal.throwIfAborted()
       const fetch = this.#fetches.get(sha256)
       if (!fetch) this.#fetches.set(sha256, this.#begin(wanted))
-      else if (fetch.cut.signal.aborted) await orAbort(fetch.over, signal)
+      else if (fetch.cut.signal.aborted) await abortable(fetch.over, signal)
       else return await share(fetch, signal)
     }
   }
@@ -118,7 +117,7 @@ class Cache {
     } catch (e) {
       if (isFailure(e) || signal.aborted) throw e
       await rm(`${path}.part`, { force: true })
-      fail('DriverFailed', { deed: `fetch image "${wanted.name}"`, why: reason(e) }, e)
+      fail('DriverFailed', { action: `fetch image "${wanted.name}"`, why: reason(e) }, e)
     }
     log.info({ image: wanted.name, part: wanted.part, sha256, bytes: sizeBytes }, 'image file fetched')
     return path
@@ -134,7 +133,7 @@ class Cache {
     }
     if (free >= needed) return
     const why = `${(needed / gib).toFixed(1)} GiB free disk needed, ${(free / gib).toFixed(1)} GiB there`
-    fail('DriverFailed', { deed: `fetch image "${name}"`, why })
+    fail('DriverFailed', { action: `fetch image "${name}"`, why })
   }
 
   async trim(): Promise<void> {
@@ -170,7 +169,7 @@ class Cache {
 async function share(fetch: Fetch, signal: AbortSignal): Promise<string> {
   fetch.waiting++
   try {
-    return await orAbort(fetch.path, signal)
+    return await abortable(fetch.path, signal)
   } finally {
     fetch.waiting--
     if (fetch.waiting === 0) fetch.cut.abort(new Error('nobody waits for the image any more'))

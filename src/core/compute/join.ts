@@ -1,5 +1,5 @@
-import { backoffMs } from '../base/backoff.ts'
 import { isFailure, reason } from '../base/errors.ts'
+import { backoffMs } from '../base/retry.ts'
 import type { agent } from '../contracts/agent.ts'
 import { serviceContext } from '../model/context.ts'
 import type { Args } from '../rpc/contract.ts'

@@ -1,11 +1,10 @@
-import { isAway } from '../base/away.ts'
-import { backoffMs } from '../base/backoff.ts'
+import type { KeyedMutex, Release } from '../base/concurrency.ts'
 import { reason } from '../base/errors.ts'
+import { backoffMs, isUnavailable } from '../base/retry.ts'
 import { serviceContext } from '../model/context.ts'
 import type { PowerState } from '../model/instance.ts'
 import type { GuestPower } from '../virt/driver.ts'
 import { type ComputeDeps, selfOf } from './deps.ts'
-import type { Release, Turns } from './turns.ts'
 
 /** An instance as the conductor believes it to be. */
 type Believed = { id: string; power: PowerState }
@@ -28,7 +27,7 @@ const timeoutMs = 10_000
  */
 export function powerReports(
   deps: Pick<ComputeDeps, 'agent' | 'clock' | 'driver' | 'host' | 'ids' | 'incarnation' | 'log'>,
-  turns: Turns,
+  turns: KeyedMutex,
   stopped: AbortSignal,
 ): PowerReports {
   const { agent, clock, driver, ids, log } = deps
@@ -57,7 +56,7 @@ export function powerReports(
     const held = new Map<string, Release>()
     try {
       for (const id of among) {
-        const release = turns.takeFree(id)
+        const release = turns.tryAcquire(id)
         if (release) held.set(id, release)
       }
       const seen = new Map((await driver.list()).map(({ id, power }) => [id, power]))
@@ -71,7 +70,7 @@ export function powerReports(
   /** False where the conductor was away. */
   const told = async (id: string): Promise<boolean> => {
     pending.add(id)
-    const release = await turns.take(id)
+    const release = await turns.acquire(id)
     // Changes from here on need another look.
     pending.delete(id)
     try {
@@ -81,7 +80,7 @@ export function powerReports(
       return true
     } catch (e) {
       log.warn({ instance: id, why: reason(e) }, 'a change of power could not be told')
-      return !isAway(e)
+      return !isUnavailable(e)
     } finally {
       release()
     }

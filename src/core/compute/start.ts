@@ -1,4 +1,5 @@
 import { every } from '../base/clock.ts'
+import { KeyedMutex } from '../base/concurrency.ts'
 import { reason } from '../base/errors.ts'
 import { compute } from '../contracts/compute.ts'
 import { serviceContext } from '../model/context.ts'
@@ -10,7 +11,6 @@ import { type Images, openImages } from './images.ts'
 import { join } from './join.ts'
 import { computeManager } from './manager.ts'
 import { type PowerReports, powerReports } from './power.ts'
-import { newTurns } from './turns.ts'
 
 /** A compute host's parts, the bus that it serves on, and how it dies where it may not go on. */
 export type StartDeps = ComputeDeps & {
@@ -29,8 +29,8 @@ export async function startCompute(deps: StartDeps): Promise<() => Promise<void>
   const { bus, driver, host, log, options } = deps
   await driver.init()
   const images = await openImages(deps)
-  const turns = newTurns()
-  const engine = openEngine(deps, { driver, images, graceMs: options.graceSeconds * 1000 }, turns)
+  const turns = new KeyedMutex()
+  const engine = openEngine(deps, { driver, images, graceMs: options.shutdownTimeout * 1000 }, turns)
   const stopped = new AbortController()
   const power = powerReports(deps, turns, stopped.signal)
   // Served before the conductor knows the host: what it sends from then on arrives. The engine lets it in after that.

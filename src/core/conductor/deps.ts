@@ -20,7 +20,7 @@ export type ConductorOptions = {
   /** How many hosts a boot is tried on. */
   readonly maxAttempts: number
   readonly heartbeatSeconds: number
-  readonly serviceDownSeconds: number
+  readonly serviceDownTime: number
   /** How often a daemon calls itself through the bus. */
   readonly pingSeconds: number
   readonly eventsMax: number

@@ -3,7 +3,7 @@ import type { agent } from '../contracts/agent.ts'
 import { hostOfBusUser } from '../model/bus-user.ts'
 import type { Context } from '../model/context.ts'
 import type { Api, Args } from '../rpc/contract.ts'
-import { type Foreign, foreignInstance, foreignOperation, hasInstanceOf } from '../store/belongings.ts'
+import { hasInstanceOf, instanceNotOf, type NotOwned, operationNotOf } from '../store/ownership.ts'
 import type { ConductorDeps } from './deps.ts'
 import { change } from './operations/change.ts'
 
@@ -47,7 +47,7 @@ export function guarded(deps: ConductorDeps, api: Api<Agent>): Api<Agent> {
       if (wrong) {
         await record(ctx, method, wrong)
         throw new Failure('Forbidden', {
-          what: `${ctx.busUser ?? 'A sender without a name'} may not ${method}: ${told(wrong)}.`,
+          what: `${ctx.busUser ?? 'A sender without a name'} may not ${method}: ${reported(wrong)}.`,
         })
       }
       return (api[method] as (ctx: Context, args: Args<Agent, M>) => Promise<unknown>)(ctx, args)
@@ -56,21 +56,21 @@ export function guarded(deps: ConductorDeps, api: Api<Agent>): Api<Agent> {
   return Object.fromEntries(methods.map((method) => [method, wrap(method)])) as unknown as Api<Agent>
 }
 
-const told = ({ what, of }: Foreign): string => `${what} belongs to ${of}`
+const reported = ({ what, of }: NotOwned): string => `${what} belongs to ${of}`
 
 /** What a message names that is not its sender's; undefined where all is in order. One small query, none for the cloud's own login. */
 async function wrongWith(
   { db }: Pick<ConductorDeps, 'db'>,
   busUser: string | undefined,
   { host, operations = [], instances = [], image }: Claims,
-): Promise<Foreign | undefined> {
+): Promise<NotOwned | undefined> {
   if (busUser === undefined)
     return { what: host === undefined ? 'a question of a host' : `host ${host}`, of: 'a named login' }
   const self = hostOfBusUser(busUser)
   if (self === undefined) return undefined
   if (host !== undefined && host !== self) return { what: `host ${host}`, of: 'its own login' }
-  if (operations.length > 0) return foreignOperation(db, self, operations)
-  if (instances.length > 0) return foreignInstance(db, self, instances)
+  if (operations.length > 0) return operationNotOf(db, self, operations)
+  if (instances.length > 0) return instanceNotOf(db, self, instances)
   if (image !== undefined && !(await hasInstanceOf(db, self, image)))
     return { what: `image ${image}`, of: 'other hosts' }
   return undefined
@@ -81,7 +81,7 @@ const quietMs = 60_000
 const most = 20
 
 /** Tells of refusals: each in the log, and as an event once in a while. */
-function recorder(deps: ConductorDeps): (ctx: Context, method: Method, wrong: Foreign) => Promise<void> {
+function recorder(deps: ConductorDeps): (ctx: Context, method: Method, wrong: NotOwned) => Promise<void> {
   let began = 0
   let recent = new Map<string, Set<string>>()
 
@@ -111,7 +111,7 @@ function recorder(deps: ConductorDeps): (ctx: Context, method: Method, wrong: Fo
         ...(wrong.instanceId === undefined ? {} : { instanceId: wrong.instanceId }),
         requestId,
         projectId: 'service',
-        message: `${user} may not ${method}: ${told(wrong)}`,
+        message: `${user} may not ${method}: ${reported(wrong)}`,
       }),
     )
   }

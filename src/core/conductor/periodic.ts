@@ -2,7 +2,7 @@ import { every } from '../base/clock.ts'
 import { reason } from '../base/errors.ts'
 import { agent } from '../contracts/agent.ts'
 import { conductor } from '../contracts/conductor.ts'
-import { deafFor } from '../model/health.ts'
+import { silentFor } from '../model/health.ts'
 import type { Serving } from '../rpc/bus.ts'
 import { pruneEvents } from '../store/events.ts'
 import { pruneHistory } from '../store/history.ts'
@@ -29,13 +29,16 @@ const dayMs = 86_400_000
  * Starts what a conductor does by itself: its heartbeat, the sweep over open operations, and the upkeep of the tables.
  * The first heartbeat is written, and an empty cloud has its flavors, when this returns. The returned function stops it.
  */
-export async function startPeriodic(deps: ConductorDeps, ears: Pick<Serving, 'heardAt'>): Promise<() => Promise<void>> {
+export async function startPeriodic(
+  deps: ConductorDeps,
+  serving: Pick<Serving, 'lastPongAt'>,
+): Promise<() => Promise<void>> {
   const { db, clock, log, options } = deps
   await ensureDefaults(deps)
-  await beat(deps, ears)
+  await beat(deps, serving)
   const complain = (what: string) => (e: unknown) => log.error({ err: e }, `${what} failed: ${reason(e)}`)
   const stops = [
-    every(clock, options.heartbeatSeconds * 1000, () => beat(deps, ears), complain('heartbeat')),
+    every(clock, options.heartbeatSeconds * 1000, () => beat(deps, serving), complain('heartbeat')),
     every(clock, options.sweepSeconds * 1000, () => sweepAll(deps), complain('sweep')),
     every(clock, upkeepMs, () => upkeep(deps), complain('upkeep')),
   ]
@@ -47,11 +50,11 @@ export async function startPeriodic(deps: ConductorDeps, ears: Pick<Serving, 'he
   }
 }
 
-async function beat(deps: ConductorDeps, ears: Pick<Serving, 'heardAt'>): Promise<void> {
+async function beat(deps: ConductorDeps, serving: Pick<Serving, 'lastPongAt'>): Promise<void> {
   const { db, clock, hostName: host, version, incarnation, speakers } = deps
   const now = clock.now()
-  const told = { deafMs: deafFor(ears.heardAt, now), contracts: spoken }
-  await serviceHeartbeat(db, { binary, host, version, incarnation, told }, now)
+  const reported = { silentMs: silentFor(serving.lastPongAt, now), contracts: spoken }
+  await serviceHeartbeat(db, { binary, host, version, incarnation, reported }, now)
   speakers.learn(await spokenByServices(db, alive(deps)))
 }
 

@@ -123,7 +123,7 @@ export const schema = z.strictObject({
   }),
   services: z.strictObject({
     heartbeatSeconds: option(seconds, 10, 'How often each daemon says that it is alive.', { unit: 's' }),
-    downSeconds: option(seconds, 30, 'A daemon that has said nothing for this long is down.', { unit: 's' }),
+    serviceDownTime: option(seconds, 30, 'A daemon that has said nothing for this long is down.', { unit: 's' }),
     pingSeconds: option(
       seconds,
       10,
@@ -153,11 +153,11 @@ export const schema = z.strictObject({
       { 'free-ram': 1, spread: 1, 'failed-recently': 2 },
       'Weighers and their multipliers.',
     ),
-    cpuRatio: option(ratio, 4, 'Virtual CPUs promised per physical one.'),
-    ramRatio: option(ratio, 1, 'Guest memory promised per physical.'),
-    diskRatio: option(ratio, 1, 'Guest disk promised per physical.'),
-    reservedMemoryMb: option(whole, 512, 'Memory of each host that is not for guests.', { unit: 'MiB' }),
-    reservedDiskGb: option(whole, 1, 'Disk of each host that is not for guests.', { unit: 'GiB' }),
+    cpuAllocationRatio: option(ratio, 4, 'Virtual CPUs promised per physical one.'),
+    ramAllocationRatio: option(ratio, 1, 'Guest memory promised per physical.'),
+    diskAllocationRatio: option(ratio, 1, 'Guest disk promised per physical.'),
+    reservedHostMemoryMb: option(whole, 512, 'Memory of each host that is not for guests.', { unit: 'MiB' }),
+    reservedHostDiskMb: option(whole, 1024, 'Disk of each host that is not for guests.', { unit: 'MiB' }),
   }),
   compute: z.strictObject({
     host: option(z.string(), '', 'The name of this host in the cloud. Empty: its host name.'),
@@ -173,7 +173,9 @@ export const schema = z.strictObject({
     ),
     availabilityZone: option(z.string().min(1), 'nova', 'The zone that this host is in.'),
     slots: option(z.int().positive(), 8, 'Operations that this host works on at once.'),
-    graceSeconds: option(seconds, 60, 'How long a guest may take to shut down before its power is cut.', { unit: 's' }),
+    shutdownTimeout: option(seconds, 60, 'How long a guest may take to shut down before its power is cut.', {
+      unit: 's',
+    }),
     reportSeconds: option(seconds, 60, 'How often resources and power states are compared.', { unit: 's' }),
     imageCacheGb: option(z.number().nonnegative(), 20, 'Unused image files are removed beyond this.', { unit: 'GiB' }),
   }),
@@ -182,7 +184,7 @@ export const schema = z.strictObject({
     vcpus: option(z.int().positive(), 64, 'CPUs of each pretended host.'),
     memoryMb: option(z.int().positive(), 262_144, 'Memory of each pretended host.', { unit: 'MiB' }),
     diskGb: option(z.int().positive(), 4096, 'Disk of each pretended host.', { unit: 'GiB' }),
-    latencyMs: option(whole, 0, 'How long each deed of the fake driver takes.', { unit: 'ms' }),
+    latencyMs: option(whole, 0, 'How long each action of the fake driver takes.', { unit: 'ms' }),
   }),
   quota: z.strictObject({
     instances: option(z.int().min(-1), -1, 'Instances of a project; -1 for no limit.'),

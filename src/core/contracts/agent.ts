@@ -86,7 +86,7 @@ export const agent = contract('agent', '1.2', {
       ...Self,
       report: HostReport.optional(),
       operations: z.array(Id),
-      deafMs: since('1.1', z.int().nonnegative()),
+      silentMs: since('1.1', z.int().nonnegative()),
       contracts: since('1.1', Versions),
       acceleratorWhy: since('1.2', Words),
     }),

@@ -29,7 +29,7 @@ import {
 const Page = { limit: z.int().min(1).max(10_000).optional(), marker: z.string().optional() }
 
 /** What somebody wants to boot; what it leaves out the conductor chooses. */
-export const BootWish = z.object({
+export const BootRequest = z.object({
   name: Name,
   /** Absent: the built-in image / the smallest flavor that the image fits; the answer says which was taken. */
   image: Ref.optional(),
@@ -48,7 +48,7 @@ export const BootWish = z.object({
   /** The same key twice within a day is the same request: the first answer is given again. */
   idempotencyKey: z.string().max(255).optional(),
 })
-export type BootWish = z.infer<typeof BootWish>
+export type BootRequest = z.infer<typeof BootRequest>
 
 /** An operation that was begun, and on what. */
 export const Begun = z.object({ operation: Id, instance: z.object({ id: Id, name: z.string() }) })
@@ -60,9 +60,9 @@ export const conductor = contract('conductor', '1.1', {
    * Begins the life of one or `count` instances, all of them or none. `QuotaExceeded`; what the wish names and is not there;
    * `HostUnreachable` where no scheduler listens: nothing is left behind then.
    */
-  boot: call(BootWish, z.object({ begun: z.array(Begun), image: z.string(), flavor: z.string() })),
+  boot: call(BootRequest, z.object({ begun: z.array(Begun), image: z.string(), flavor: z.string() })),
   /** Where it would go and why; nothing is written. Refuses what `boot` would. */
-  bootDryRun: call(BootWish, z.object({ decision: Decision, image: z.string(), flavor: z.string() })),
+  bootDryRun: call(BootRequest, z.object({ decision: Decision, image: z.string(), flavor: z.string() })),
   /**
    * Begins an operation on an instance: the row first, the message to its host second. `InstanceBusy`,
    * `InstanceInvalidState`; `HostUnreachable` where its host does not listen, and the operation has failed then.

@@ -3,7 +3,7 @@ import { call, cast, contract } from '../rpc/contract.ts'
 import { Decision, Id, Metadata, Size } from './shapes.ts'
 
 /** What placement needs to know of an instance that is to be. */
-export const Wish = z.object({
+export const RequestSpec = z.object({
   projectId: z.string(),
   size: Size,
   hints: Metadata,
@@ -12,14 +12,14 @@ export const Wish = z.object({
   /** Hosts on which this boot has failed already. */
   excluded: z.array(z.string()),
 })
-export type Wish = z.infer<typeof Wish>
+export type RequestSpec = z.infer<typeof RequestSpec>
 
 /** Everything that may be asked of the schedulers; any one of them answers. */
 export const scheduler = contract('scheduler', '1.0', {
   /** Finds a host for the instance of this operation, claims room there and tells the host. A duplicate is a no-op. */
   place: cast(z.object({ operation: Id })),
   /** The decision that would be taken now; nothing is written. */
-  decide: call(Wish, Decision),
+  decide: call(RequestSpec, Decision),
   /** Answers as soon as a scheduler serves. */
   ping: call(z.object({}), z.object({ version: z.string() })),
 })

@@ -146,7 +146,7 @@ export type Instance = z.infer<typeof Instance>
 /** up: its heartbeat is fresh; down: it is not. Never another: who knows these two only would refuse the whole answer. */
 const serviceStates = ['up', 'down'] as const
 /** Of daemons that tell: when it last heard itself through the broker, and whether that is so long ago that it is deaf (degraded). */
-const Hearing = { heardAt: Time.optional(), deaf: z.boolean().optional() }
+const Responsiveness = { lastPongAt: Time.optional(), unresponsive: z.boolean().optional() }
 /** A daemon of the cloud as it last reported; `status` is what an administrator has set. */
 export const Service = z.object({
   id: z.string(),
@@ -158,7 +158,7 @@ export const Service = z.object({
   disabledReason: z.string().optional(),
   seenAt: Time,
   startedAt: Time,
-  ...Hearing,
+  ...Responsiveness,
   /** The versions of the contracts that it speaks, by topic. */
   contracts: z.record(z.string(), z.string()).optional(),
 })
@@ -181,7 +181,7 @@ export const Host = z.object({
   limit: z.object({ vcpus: z.int(), memoryMb: z.int(), diskGb: z.int() }),
   instances: z.int().nonnegative(),
   seenAt: Time,
-  ...Hearing,
+  ...Responsiveness,
 })
 export type Host = z.infer<typeof Host>
 

@@ -49,8 +49,8 @@ export type Database = {
     disabled_reason: string | null
     seen_at: number
     started_at: number
-    told_by: string | null
-    deaf_ms: number | null
+    reported_by: string | null
+    silent_ms: number | null
     contracts: string | null
   }
   instances: {

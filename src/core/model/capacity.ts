@@ -2,18 +2,18 @@ import type { Size } from './instance.ts'
 
 /** How much more than it has a host may promise, and what it keeps for itself. */
 export type Overcommit = {
-  readonly cpuRatio: number
-  readonly ramRatio: number
-  readonly diskRatio: number
-  readonly reservedMemoryMb: number
-  readonly reservedDiskGb: number
+  readonly cpuAllocationRatio: number
+  readonly ramAllocationRatio: number
+  readonly diskAllocationRatio: number
+  readonly reservedHostMemoryMb: number
+  readonly reservedHostDiskMb: number
 }
 
 /** What a host of this size may promise in all: total × ratio − reserved, whole units, never below nothing. */
 export const limits = (total: Size, overcommit: Overcommit): Size => ({
-  vcpus: whole(total.vcpus * overcommit.cpuRatio),
-  memoryMb: whole(total.memoryMb * overcommit.ramRatio - overcommit.reservedMemoryMb),
-  diskGb: whole(total.diskGb * overcommit.diskRatio - overcommit.reservedDiskGb),
+  vcpus: whole(total.vcpus * overcommit.cpuAllocationRatio),
+  memoryMb: whole(total.memoryMb * overcommit.ramAllocationRatio - overcommit.reservedHostMemoryMb),
+  diskGb: whole(total.diskGb * overcommit.diskAllocationRatio - overcommit.reservedHostDiskMb / 1024),
 })
 
 // 100 × 1.15 is 114.99999999999999 in binary; nobody who wrote 1.15 meant 114.

@@ -2,40 +2,41 @@
 export type Health = 'up' | 'degraded' | 'down'
 
 /** What is told of a daemon or a host: `state` is what those know it by who have never heard of deafness. */
-type Told = { readonly state: 'up' | 'down'; readonly deaf?: boolean | undefined }
+type Told = { readonly state: 'up' | 'down'; readonly unresponsive?: boolean | undefined }
 
 /** The one word for how a daemon does. */
-export const healthOf = ({ state, deaf }: Told): Health => (state === 'up' && deaf === true ? 'degraded' : state)
+export const healthOf = ({ state, unresponsive }: Told): Health =>
+  state === 'up' && unresponsive === true ? 'degraded' : state
 
 /** A daemon that has not heard itself for longer is deaf: one ping may be lost, and the next one be under way. */
-export const deafAfterMs = (pingSeconds: number): number => pingSeconds * 2_500
+export const unresponsiveAfterMs = (pingSeconds: number): number => pingSeconds * 2_500
 
 /** Milliseconds for which a daemon that heard itself last at `heardAt` has not; undefined where it does not ask itself. */
-export const deafFor = (heardAt: number | undefined, now: number): number | undefined =>
-  heardAt === undefined ? undefined : Math.max(0, Math.round(now - heardAt))
+export const silentFor = (lastPongAt: number | undefined, now: number): number | undefined =>
+  lastPongAt === undefined ? undefined : Math.max(0, Math.round(now - lastPongAt))
 
 /** What a daemon is known by where somebody looks over all of them. */
 type Daemon = Told & {
   readonly id: string
   readonly version: string
   readonly seenAt: number
-  readonly heardAt?: number | undefined
+  readonly lastPongAt?: number | undefined
   readonly contracts?: Readonly<Record<string, string>> | undefined
 }
 
 /** What is amiss with the daemons that are alive, and what to do about it. */
-export function troubles(daemons: readonly Daemon[]): Array<{ found: string; mend: string }> {
+export function findProblems(daemons: readonly Daemon[]): Array<{ found: string; fix: string }> {
   const alive = daemons.filter(({ state }) => state === 'up')
-  const deaf = alive.filter((daemon) => healthOf(daemon) === 'degraded')
-  const found = deaf.map(({ id, seenAt, heardAt = 0 }) => ({
-    found: `${id} is degraded: it speaks, but has not heard itself on the bus for ${Math.round((seenAt - heardAt) / 1000)} s`,
-    mend: 'It connects anew by itself. If that does not help: is the broker short of memory or disk (rabbitmqctl status)? What does its log say?',
+  const unresponsive = alive.filter((daemon) => healthOf(daemon) === 'degraded')
+  const found = unresponsive.map(({ id, seenAt, lastPongAt = 0 }) => ({
+    found: `${id} is degraded: it speaks, but has not heard itself on the bus for ${Math.round((seenAt - lastPongAt) / 1000)} s`,
+    fix: 'It connects anew by itself. If that does not help: is the broker short of memory or disk (rabbitmqctl status)? What does its log say?',
   }))
   const versions = groups(alive, ({ version }) => version)
   if (versions.size > 1)
     found.push({
       found: `daemons of several versions: ${listed(versions)}`,
-      mend: 'They work together; what only the newer ones know waits until the older ones are updated: nova service list -c id -c version -c contracts',
+      fix: 'They work together; what only the newer ones know waits until the older ones are updated: nova service list -c id -c version -c contracts',
     })
   return found
 }

@@ -97,7 +97,7 @@ export const operationKinds = {
   'reboot-hard': {
     from: ['ACTIVE', 'PAUSED', 'SUSPENDED', 'SHUTOFF', 'ERROR'],
     to: 'ACTIVE',
-    task: 'rebooting-hard',
+    task: 'rebooting_hard',
     steps: ['reboot'],
     deadlineSeconds: 180,
     event: 'reboot',

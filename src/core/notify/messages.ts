@@ -18,12 +18,12 @@ export type Teller = { readonly binary: string; readonly host: string }
  */
 export function notificationsOf(
   event: Published,
-  { instance, formats, teller }: { instance: Instance | undefined; formats: readonly Format[]; teller: Teller },
+  { instance, formats, publisher }: { instance: Instance | undefined; formats: readonly Format[]; publisher: Teller },
 ): Notification[] {
   const row = table.get(event.type)
   if (!row) return []
   // Nova's hosts tell of their instances themselves. What happens before there is a host is the teller's own word.
-  const { binary, host } = event.host === undefined ? teller : { binary: 'compute', host: event.host }
+  const { binary, host } = event.host === undefined ? publisher : { binary: 'compute', host: event.host }
   const shared = {
     priority: event.type.endsWith('.error') ? 'error' : 'info',
     at: event.at,

@@ -1,7 +1,7 @@
 import { type Code, failures } from '../base/errors.ts'
 import type { Instance, Published } from '../contracts/shapes.ts'
 import { kindOf } from '../model/operation.ts'
-import { powerIn, powerWords, stateWords, taskWord } from './words.ts'
+import { powerIn, powerWords, stateWords } from './words.ts'
 
 /** The class and the status of a failure, for Python. */
 export type Raised = { exception: string; message: string; http: number; where: string }
@@ -36,7 +36,7 @@ export function momentOf(event: Published, instance: Instance): Moment {
     state,
     stateBefore: before === undefined ? state : stateWords[before],
     power: powerWords[gone ? 'NOSTATE' : (powerIn[status] ?? instance.power)],
-    task: operation && open ? taskWord(kindOf(operation.kind).task) : null,
+    task: operation && open ? kindOf(operation.kind).task : null,
     launchedAt: instance.launchedAt !== undefined && instance.launchedAt <= at ? instance.launchedAt : undefined,
     deletedAt: gone ? at : undefined,
     raised: raisedIn(event),

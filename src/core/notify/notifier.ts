@@ -10,7 +10,7 @@ import { table } from './table.ts'
 export type NotifierDeps = {
   readonly clock: Clock
   readonly log: Log
-  readonly teller: Teller
+  readonly publisher: Teller
   readonly formats: readonly Format[]
   /** The instances of these ids, the deleted ones too, as they are now. */
   readonly instances: (ids: readonly string[]) => Promise<ReadonlyMap<string, Instance>>
@@ -34,7 +34,7 @@ const bufferLimit = 10_000
 const againMs = 2_000
 
 /** Opens a notifier. Where it has no formats, it does nothing. */
-export function openNotifier({ clock, log, teller, formats, instances, notify }: NotifierDeps): Notifier {
+export function openNotifier({ clock, log, publisher, formats, instances, notify }: NotifierDeps): Notifier {
   const waiting: Published[] = []
   let dropped = 0
   let ending = false
@@ -56,7 +56,7 @@ export function openNotifier({ clock, log, teller, formats, instances, notify }:
       for (const notification of notificationsOf(event, {
         instance: found.get(event.instanceId ?? ''),
         formats,
-        teller,
+        publisher,
       }))
         notify(notification)
   }

@@ -41,7 +41,7 @@ const update: Row = {
  */
 export const table: ReadonlyMap<string, Row> = new Map<string, Row>([
   ...kindNames.flatMap((kind) => phases.map((phase) => ofAction(kindOf(kind).event, phase))),
-  ['instance.power_changed', update],
+  ['instance.update', update],
   ['instance.rename', update],
   ['service.enable', { about: 'service', versioned: 'service.update', payload: 'ServiceStatusPayload' }],
   ['service.disable', { about: 'service', versioned: 'service.update', payload: 'ServiceStatusPayload' }],

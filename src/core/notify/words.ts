@@ -28,9 +28,6 @@ export const powerIn: Readonly<Partial<Record<InstanceState, PowerState>>> = {
   SHUTOFF: 'SHUTDOWN',
 }
 
-/** What an instance is doing, as Nova writes it. */
-export const taskWord = (task: string): string => (task === 'rebooting-hard' ? 'rebooting_hard' : task)
-
 /** A time as versioned objects write it: seconds and Z. */
 export const versionedTime = (at: number | undefined): string | null =>
   at === undefined ? null : `${new Date(at).toISOString().slice(0, 19)}Z`

@@ -73,7 +73,7 @@ export type Serving = {
    * When it last heard itself, in milliseconds since the epoch; before the first time, when it began to serve. Undefined
    * where it does not ask itself.
    */
-  readonly heardAt: number | undefined
+  readonly lastPongAt: number | undefined
 }
 
 /** A contract and what carries it out. */

@@ -8,13 +8,13 @@ export function check<T>(schema: z.ZodType<T>, value: unknown, what: string, hin
   const parsed = schema.safeParse(value)
   if (parsed.success) return parsed.data
   return fail('InvalidRequest', {
-    what: `${what}: ${tell(parsed.error.issues)}`,
+    what: `${what}: ${describeIssues(parsed.error.issues)}`,
     ...(hint === undefined ? {} : { hint }),
   })
 }
 
 /** The first issue in words, and how many more there are. */
-function tell(issues: readonly Issue[]): string {
+function describeIssues(issues: readonly Issue[]): string {
   const first = issues[0]
   if (first === undefined) return 'not as agreed'
   const { path, message } = deepest(first, [])

@@ -66,8 +66,8 @@ export async function connectBus(options: BusOptions): Promise<Bus> {
       const stop = once(() => serving.stop())
       return {
         stop,
-        get heardAt() {
-          return serving.heardAt
+        get lastPongAt() {
+          return serving.lastPongAt
         },
       }
     },

@@ -58,12 +58,12 @@ export function openOutlet(link: Link, audience: Audience): Outlet {
     while (senders.clear) {
       const message = buffer.shift()
       if (message === undefined) return
-      void senders.send(message.body.length, 0, (channel) => tell(channel, message))
+      void senders.send(message.body.length, 0, (channel) => publishOn(channel, message))
     }
   }
 
   /** A channel that is just closing has no room, and the message waits for the next one. */
-  const tell = (channel: Channel, message: { key: string; body: Buffer }): boolean => {
+  const publishOn = (channel: Channel, message: { key: string; body: Buffer }): boolean => {
     try {
       return channel.publish(audience.exchange, message.key, message.body, {
         ...audience.properties,

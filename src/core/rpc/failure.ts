@@ -30,19 +30,19 @@ export function writeFailure(thrown: unknown, requestId: string): string {
       nova_request_id: requestId,
     })
   }
-  const told = tell(thrown)
+  const described = describe(thrown)
   return JSON.stringify({
-    class: told.class,
+    class: described.class,
     module: 'nova',
-    message: told.message,
-    tb: told.stack.split('\n').map((line) => `${line}\n`),
-    args: [told.message],
+    message: described.message,
+    tb: described.stack.split('\n').map((line) => `${line}\n`),
+    args: [described.message],
     kwargs: {},
     nova_request_id: requestId,
   })
 }
 
-function tell(thrown: unknown): { class: string; message: string; stack: string } {
+function describe(thrown: unknown): { class: string; message: string; stack: string } {
   // What came from a third side stays what it was there.
   if (thrown instanceof RemoteError) {
     return { class: thrown.remoteClass, message: thrown.remoteMessage, stack: thrown.remoteStack }

@@ -1,6 +1,6 @@
 import type { Channel, ChannelModel } from 'amqplib'
-import { backoffMs } from '../base/backoff.ts'
 import { reason } from '../base/errors.ts'
+import { backoffMs } from '../base/retry.ts'
 import type { Holder } from './holder.ts'
 import { Senders } from './senders.ts'
 

@@ -1,9 +1,9 @@
 import type { ChannelModel } from 'amqplib'
-import { backoffMs } from '../base/backoff.ts'
 import type { Clock } from '../base/clock.ts'
 import { Failure, isFailure, reason } from '../base/errors.ts'
 import type { Ids } from '../base/ids.ts'
 import type { Log } from '../base/log.ts'
+import { backoffMs } from '../base/retry.ts'
 import type { Tls } from '../base/tls.ts'
 import { type Address, parseAddresses } from './address.ts'
 import type { BusOptions } from './bus.ts'
@@ -213,10 +213,10 @@ export class Link implements Holder {
     this.clock.after(1_000, () => cut(model))
     this.log.warn({ bus: this.#shown, why }, 'bus lost')
     this.changed(false)
-    void this.#mend()
+    void this.#fix()
   }
 
-  async #mend(): Promise<void> {
+  async #fix(): Promise<void> {
     for (let attempt = 0; ; attempt++) {
       await this.clock.sleep(backoffMs(attempt, this.ids.random()), this.stopped)
       if (this.stopped.aborted) return

@@ -27,7 +27,7 @@ type Ears = {
 /** When a server last heard itself, and the end of its asking. */
 export type SelfPing = {
   /** Milliseconds since the epoch; before the first answer, when it began to ask. */
-  readonly heardAt: number
+  readonly lastPongAt: number
   stop(): void
 }
 
@@ -37,11 +37,11 @@ export type SelfPing = {
  * After two misses in a row the connection is cut, and the next one declares everything anew. It is no miss where the ping
  * stands behind other work, or where the broker takes no messages for want of memory: a new connection would not help.
  */
-export function startSelfPing(link: Link, calls: Calls, ears: Ears): SelfPing {
+export function startSelfPing(link: Link, calls: Calls, serving: Ears): SelfPing {
   const { clock, ids, log } = link
-  const { target, everyMs } = ears
+  const { target, everyMs } = serving
   const writeContext = contextWriter(clock)
-  let heardAt = clock.now()
+  let lastPongAt = clock.now()
   let misses = 0
   let patience = firstPatience
   /** The connection that the misses were counted on. */
@@ -68,22 +68,22 @@ export function startSelfPing(link: Link, calls: Calls, ears: Ears): SelfPing {
     if (misses < patience || on === undefined) return
     misses = 0
     patience = Math.min(2 * patience, lastPatience)
-    link.renew(`${target} has not heard itself for ${Math.round((clock.now() - heardAt) / 1000)} s`)
+    link.renew(`${target} has not heard itself for ${Math.round((clock.now() - lastPongAt) / 1000)} s`)
   }
 
   const round = async (): Promise<void> => {
     if (link.blocked) return
-    const before = ears.deliveries()
+    const before = serving.deliveries()
     const id = ids.requestId()
     try {
       await ask(id)
       if (misses > 0) log.info({ queue: target }, 'this server hears itself again')
       misses = 0
       patience = firstPatience
-      heardAt = clock.now()
+      lastPongAt = clock.now()
     } catch (e) {
       const inLine =
-        isFailure(e, 'CallTimeout') && ears.lastPing() !== id && (ears.full() || ears.deliveries() > before)
+        isFailure(e, 'CallTimeout') && serving.lastPing() !== id && (serving.full() || serving.deliveries() > before)
       if (!over && !link.blocked && !inLine) missed(e)
     }
   }
@@ -99,8 +99,8 @@ export function startSelfPing(link: Link, calls: Calls, ears: Ears): SelfPing {
 
   void loop()
   return {
-    get heardAt() {
-      return heardAt
+    get lastPongAt() {
+      return lastPongAt
     },
     stop() {
       over = true

@@ -73,8 +73,8 @@ export async function startServer(
     },
   })
   const { pingMs } = options
-  const ears = { target: own.name, deliveries: () => deliveries, full: slots.full, lastPing: () => lastPing }
-  const ping = pingMs === undefined ? undefined : startSelfPing(link, calls, { ...ears, everyMs: pingMs })
+  const serving = { target: own.name, deliveries: () => deliveries, full: slots.full, lastPing: () => lastPing }
+  const ping = pingMs === undefined ? undefined : startSelfPing(link, calls, { ...serving, everyMs: pingMs })
   const stop = async () => {
     ping?.stop()
     link.hasten()
@@ -89,8 +89,8 @@ export async function startServer(
   }
   return {
     stop,
-    get heardAt() {
-      return ping?.heardAt
+    get lastPongAt() {
+      return ping?.lastPongAt
     },
   }
 }

@@ -1,9 +1,9 @@
-import type { Wish } from '../contracts/scheduler.ts'
+import type { RequestSpec } from '../contracts/scheduler.ts'
 import type { HostState } from './host-state.ts'
 
 /** What is asked of every host alike. */
 export type Question = {
-  readonly wish: Wish
+  readonly spec: RequestSpec
   /** Milliseconds since the epoch. */
   readonly now: number
   /** Where the instances that the hints name are: instance id to host name; absent those that are nowhere. */

@@ -20,5 +20,5 @@ type HostService = {
   /** Milliseconds since the epoch. */
   readonly seenAt: number
   /** How long it had not heard itself then; undefined where it does not tell. */
-  readonly deafMs?: number | undefined
+  readonly silentMs?: number | undefined
 }

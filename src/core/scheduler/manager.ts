@@ -18,7 +18,7 @@ export function schedulerManager(deps: SchedulerDeps): Api<typeof scheduler> {
   const placing: PlaceDeps = { ...deps, rules, fleet }
   return {
     place: (ctx, args) => place(placing, ctx, args),
-    decide: (_ctx, wish) => decide(placing, wish),
+    decide: (_ctx, spec) => decide(placing, spec),
     ping: async () => ({ version: deps.version }),
   }
 }

@@ -12,7 +12,7 @@ export type SchedulerOptions = Overcommit & {
   /** Names of weighers, and how much the opinion of each counts. */
   readonly weighers: Readonly<Record<string, number>>
   /** A compute service that was silent for longer counts as down. */
-  readonly serviceDownSeconds: number
+  readonly serviceDownTime: number
   readonly heartbeatSeconds: number
   /** How often a daemon calls itself through the bus. */
   readonly pingSeconds: number

@@ -1,6 +1,6 @@
 import { every } from '../base/clock.ts'
 import { scheduler } from '../contracts/scheduler.ts'
-import { deafFor } from '../model/health.ts'
+import { silentFor } from '../model/health.ts'
 import type { Serving } from '../rpc/bus.ts'
 import { dismissService, serviceHeartbeat, spokenByServices } from '../store/services.ts'
 import type { SchedulerDeps } from './deps.ts'
@@ -16,14 +16,17 @@ const spoken = { scheduler: scheduler.version }
  * Reports this scheduler as alive, for the first time before it returns. The answer ends that: the service is down from
  * then on.
  */
-export async function startPeriodic(deps: PeriodicDeps, ears: Pick<Serving, 'heardAt'>): Promise<() => Promise<void>> {
+export async function startPeriodic(
+  deps: PeriodicDeps,
+  serving: Pick<Serving, 'lastPongAt'>,
+): Promise<() => Promise<void>> {
   const { db, clock, log, version, hostName, incarnation, options, speakers } = deps
   const life = { binary: 'scheduler', host: hostName, version, incarnation }
-  const alive = () => ({ now: clock.now(), downMs: options.serviceDownSeconds * 1000 })
+  const alive = () => ({ now: clock.now(), downMs: options.serviceDownTime * 1000 })
   const beat = async () => {
     const now = clock.now()
-    const told = { deafMs: deafFor(ears.heardAt, now), contracts: spoken }
-    await serviceHeartbeat(db, { ...life, told }, now)
+    const reported = { silentMs: silentFor(serving.lastPongAt, now), contracts: spoken }
+    await serviceHeartbeat(db, { ...life, reported }, now)
     speakers.learn(await spokenByServices(db, alive()))
   }
   await beat()

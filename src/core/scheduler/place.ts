@@ -5,7 +5,7 @@ import type { Context } from '../model/context.ts'
 import type { Args } from '../rpc/contract.ts'
 import { saveDecision } from '../store/decisions.ts'
 import { claimHost, type Placement, placementFor, refusePlacement, releaseHost } from '../store/placement.ts'
-import { heardSince } from '../store/services.ts'
+import { conductorUpSince } from '../store/services.ts'
 import { announcePlaced, announceRefused } from './announce.ts'
 import type { SchedulerDeps } from './deps.ts'
 import type { Fleet } from './fleet.ts'
@@ -38,7 +38,7 @@ export async function place(
   if (!placement) return log.debug('nothing to place: a duplicate, or it is over')
   const silent = new Map<string, Refused>()
   for (let round = 0; round < rounds; round++) {
-    const question = await questionOf(deps, placement.wish)
+    const question = await questionOf(deps, placement.spec)
     const selection = survey(question, await deps.fleet.look(), deps.rules, () => deps.ids.random())
     const { candidates } = selection
     if (candidates.length === 0) {
@@ -104,7 +104,7 @@ async function offer(
 ): Promise<'taken' | 'gone' | 'full' | 'silent'> {
   const { db, clock, fleet, log } = deps
   const { operationId, instanceId } = placement
-  const { size } = placement.wish
+  const { size } = placement.spec
   const reservation = fleet.reserve(host.name, size)
   try {
     const claim = { operationId, instanceId, host: host.name, size, limits: host.limit, now: clock.now(), decision }
@@ -138,8 +138,8 @@ async function offer(
  */
 async function tooEarlyToSay({ db, clock, options }: PlaceDeps, { refused }: Selection): Promise<boolean> {
   if (!refused.some(({ group }) => group === 'down')) return false
-  const alive = { now: clock.now(), downMs: options.serviceDownSeconds * 1000 }
-  const since = await heardSince(db, alive)
+  const alive = { now: clock.now(), downMs: options.serviceDownTime * 1000 }
+  const since = await conductorUpSince(db, alive)
   return since !== undefined && since > alive.now - alive.downMs
 }
 
@@ -158,9 +158,9 @@ async function refuse(deps: PlaceDeps, placement: Placement, selection: Selectio
 }
 
 /** A boot that was tried elsewhere already failed for that reason rather than for want of a host. */
-function lastFault({ wish, faults }: Placement): string {
+function lastFault({ spec, faults }: Placement): string {
   const fault = faults.at(-1)
-  return fault ? `; on ${fault.host ?? wish.excluded.at(-1)} it failed: ${fault.message}` : ''
+  return fault ? `; on ${fault.host ?? spec.excluded.at(-1)} it failed: ${fault.message}` : ''
 }
 
 /** Keeps what was found out, for people who wonder why it waits; the operation stays queued. */

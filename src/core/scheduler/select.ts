@@ -58,7 +58,7 @@ export function decisionOf(
     ...(chosen === undefined ? {} : { chosen }),
     summary:
       chosen === undefined
-        ? noneSummary(selection.question.wish, [...failed, ...selection.refused])
+        ? noneSummary(selection.question.spec, [...failed, ...selection.refused])
         : chosenSummary(chosen, selection),
     filters: rules.filters.map(({ name }) => name),
     weighers: rules.weighers.map(({ name }) => name),

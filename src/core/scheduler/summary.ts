@@ -1,11 +1,11 @@
-import type { Wish } from '../contracts/scheduler.ts'
+import type { RequestSpec } from '../contracts/scheduler.ts'
 import type { Refused, Selection } from './selection.ts'
 
 /**
  * Why no host can take it, in one line: "12 hosts: 7 disabled, 4 with too little memory (most: 1024 of 2048 MiB free), 1
  * in another zone than east". Every host is counted in exactly one group.
  */
-export function noneSummary(wish: Wish, refused: readonly Refused[]): string {
+export function noneSummary(spec: RequestSpec, refused: readonly Refused[]): string {
   if (refused.length === 0) return 'no compute host has ever reported: start one with nova daemon compute'
   const groups = new Map<string, Refused[]>()
   for (const no of refused) {
@@ -17,7 +17,7 @@ export function noneSummary(wish: Wish, refused: readonly Refused[]): string {
     .sort(([, a], [, b]) => b.length - a.length)
     .map(([group, members]) => `${members.length} ${group}${nearest(members)}`)
   const count = refused.length === 1 ? '1 host' : `${refused.length} hosts`
-  return `${count}: ${parts.join(', ')}${unknownHost(wish, refused)}`
+  return `${count}: ${parts.join(', ')}${unknownHost(spec, refused)}`
 }
 
 /** Why the chosen one won: "h4: the heaviest (1.83) of 5 that can, of 12 hosts". */
@@ -38,7 +38,7 @@ function nearest(members: readonly Refused[]): string {
 }
 
 /** An administrator may have mistyped the host: then no filter's verdict says it. */
-function unknownHost({ forcedHost }: Wish, refused: readonly Refused[]): string {
+function unknownHost({ forcedHost }: RequestSpec, refused: readonly Refused[]): string {
   if (forcedHost === undefined || refused.some(({ host }) => host === forcedHost)) return ''
   return `; there is no host ${forcedHost}`
 }

@@ -1,4 +1,4 @@
-import type { Wish } from '../contracts/scheduler.ts'
+import type { RequestSpec } from '../contracts/scheduler.ts'
 import { hostsOfInstances } from '../store/placement.ts'
 import type { SchedulerDeps } from './deps.ts'
 import type { Question } from './filter.ts'
@@ -9,10 +9,13 @@ import { select } from './select.ts'
 import type { Selection } from './selection.ts'
 
 /** What every host is asked, now: the wish, and where the instances are that its hints name. */
-export async function questionOf({ db, clock }: Pick<SchedulerDeps, 'db' | 'clock'>, wish: Wish): Promise<Question> {
-  const ids = hintedInstances(wish)
+export async function questionOf(
+  { db, clock }: Pick<SchedulerDeps, 'db' | 'clock'>,
+  spec: RequestSpec,
+): Promise<Question> {
+  const ids = hintedInstances(spec)
   const hostOf = ids.length > 0 ? await hostsOfInstances(db, ids) : new Map<string, string>()
-  return { wish, now: clock.now(), hostOf }
+  return { spec, now: clock.now(), hostOf }
 }
 
 /**

@@ -20,7 +20,7 @@ export async function listFlavors(db: Db): Promise<Flavor[]> {
 }
 
 /** The flavor of this id or, else, name. `FlavorNotFound` with near names. */
-export async function flavorCalled(db: Db, ref: string): Promise<Flavor> {
+export async function resolveFlavor(db: Db, ref: string): Promise<Flavor> {
   const rows = await db
     .selectFrom('flavors')
     .selectAll()

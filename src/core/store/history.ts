@@ -8,7 +8,7 @@ import { freeRoom } from './placement.ts'
  * Removes an instance for good: its row goes, a compact record stays, the room on its host is free. Part of a transaction
  * that has locked the instance.
  */
-export async function buryInstance(db: Db, instance: Instance, now: number): Promise<void> {
+export async function archiveInstance(db: Db, instance: Instance, now: number): Promise<void> {
   const { key: _, operation: __, ...record } = instance
   await db.deleteFrom('instances').where('id', '=', instance.id).execute()
   await db

@@ -8,7 +8,7 @@ import type { Database } from '../db/schema.ts'
 import type { Overcommit } from '../model/capacity.ts'
 import { limits } from '../model/capacity.ts'
 import type { Size } from '../model/instance.ts'
-import { deafMsOf, type Healthy, hearing } from './services.ts'
+import { type Healthy, responsiveness, silentMsOf } from './services.ts'
 
 /** What a compute daemon says of its host when it starts. */
 export type HostSelf = {
@@ -97,7 +97,7 @@ export async function listHosts(
     .selectFrom('hosts as h')
     .leftJoin('services as s', (join) => join.onRef('s.host', '=', 'h.name').on('s.binary', '=', 'compute'))
     .selectAll('h')
-    .select(['s.seen_at', 's.disabled', 's.disabled_reason', 's.told_by', 's.deaf_ms'])
+    .select(['s.seen_at', 's.disabled', 's.disabled_reason', 's.reported_by', 's.silent_ms'])
     .select('s.incarnation as service_life')
     .$if(name !== undefined, (q) => q.where('h.name', '=', name as string))
     .orderBy('h.name')
@@ -106,7 +106,7 @@ export async function listHosts(
 }
 
 /** The host of this name. `HostNotFound` with near names. */
-export async function hostCalled(
+export async function resolveHost(
   db: Db,
   name: string,
   asked: { alive: Healthy; overcommit: Overcommit },
@@ -152,12 +152,12 @@ type HostRow = Selectable<Database['hosts']> & {
   seen_at: number | null
   disabled: number | null
   disabled_reason: string | null
-  told_by: string | null
-  deaf_ms: number | null
+  reported_by: string | null
+  silent_ms: number | null
   service_life: string | null
 }
 
-function toHost(row: HostRow, { now, downMs, deafMs }: Healthy, overcommit: Overcommit): Host {
+function toHost(row: HostRow, { now, downMs, silentMs }: Healthy, overcommit: Overcommit): Host {
   const total = { vcpus: row.total_vcpus, memoryMb: row.total_memory_mb, diskGb: row.total_disk_gb }
   return {
     name: row.name,
@@ -173,6 +173,6 @@ function toHost(row: HostRow, { now, downMs, deafMs }: Healthy, overcommit: Over
     limit: limits(total, overcommit),
     instances: row.instances,
     seenAt: row.seen_at ?? 0,
-    ...hearing(row.seen_at ?? 0, deafMsOf({ ...row, incarnation: row.service_life ?? '' }), deafMs),
+    ...responsiveness(row.seen_at ?? 0, silentMsOf({ ...row, incarnation: row.service_life ?? '' }), silentMs),
   }
 }

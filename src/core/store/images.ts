@@ -22,7 +22,7 @@ export async function listImages(db: Db): Promise<ImageRecord[]> {
 }
 
 /** The image of this id or, else, name. `ImageNotFound` with near names. */
-export async function imageCalled(db: Db, ref: string): Promise<ImageRecord> {
+export async function resolveImage(db: Db, ref: string): Promise<ImageRecord> {
   const rows = await db
     .selectFrom('images')
     .selectAll()

@@ -106,7 +106,7 @@ const selectInstance = (db: Db) =>
  * The instance that is meant: this id or, else, this name in the project or, else and where the scope is all, this name
  * anywhere. `InstanceNotFound` with near names; `AmbiguousName` where several have the name.
  */
-export async function instanceCalled(db: Db, ref: string, scope: Scope): Promise<Instance> {
+export async function resolveInstance(db: Db, ref: string, scope: Scope): Promise<Instance> {
   const own = await selectInstance(db)
     .where((eb) => eb.or([eb('id', '=', ref), eb.and([eb('project_id', '=', scope.projectId), eb('name', '=', ref)])]))
     .limit(20)
@@ -231,7 +231,7 @@ export async function renameInstance(db: Db, id: string, name: string, now: numb
 }
 
 /** What an instance is like after something came to an end; what is left out stays as it was. */
-export type Rest = {
+export type InstanceChange = {
   state?: InstanceState | undefined
   power?: PowerState | undefined
   /** `null` takes the last fault away. */
@@ -242,7 +242,7 @@ export type Rest = {
 }
 
 /** Writes how an instance rests; what `rest` does not say stays. */
-export async function restInstance(db: Db, id: string, rest: Rest, now: number): Promise<void> {
+export async function settleInstance(db: Db, id: string, rest: InstanceChange, now: number): Promise<void> {
   await db
     .updateTable('instances')
     .set({

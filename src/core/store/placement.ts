@@ -1,5 +1,5 @@
 import { sql } from 'kysely'
-import type { Wish } from '../contracts/scheduler.ts'
+import type { RequestSpec } from '../contracts/scheduler.ts'
 import type { Decision, Event, Fault, Step } from '../contracts/shapes.ts'
 import { locked } from '../db/dialect.ts'
 import type { Db } from '../db/handle.ts'
@@ -7,7 +7,7 @@ import { tx } from '../db/tx.ts'
 import type { Size } from '../model/instance.ts'
 import { saveDecision } from './decisions.ts'
 import { addEvents } from './events.ts'
-import { deafMsOf } from './services.ts'
+import { silentMsOf } from './services.ts'
 
 /** A host as placement sees it: `service` is absent where its compute daemon was never heard of. */
 export type HostRoom = {
@@ -18,7 +18,7 @@ export type HostRoom = {
   instances: number
   failedAt: number | undefined
   service:
-    | { disabled: boolean; disabledReason: string | undefined; seenAt: number; deafMs: number | undefined }
+    | { disabled: boolean; disabledReason: string | undefined; seenAt: number; silentMs: number | undefined }
     | undefined
 }
 
@@ -29,7 +29,7 @@ export type Placement = {
   instanceName: string
   projectId: string
   requestId: string
-  wish: Wish
+  spec: RequestSpec
   /** Why each of `wish.excluded` is excluded, in the same order. */
   faults: Fault[]
 }
@@ -63,8 +63,8 @@ export async function hostsForPlacement(db: Db): Promise<HostRoom[]> {
       's.disabled',
       's.disabled_reason',
       's.seen_at',
-      's.told_by',
-      's.deaf_ms',
+      's.reported_by',
+      's.silent_ms',
       's.incarnation',
     ])
     .orderBy('h.name')
@@ -83,7 +83,7 @@ export async function hostsForPlacement(db: Db): Promise<HostRoom[]> {
             disabled: row.disabled === 1,
             disabledReason: row.disabled_reason ?? undefined,
             seenAt: row.seen_at,
-            deafMs: deafMsOf({ ...row, incarnation: row.incarnation ?? '' }),
+            silentMs: silentMsOf({ ...row, incarnation: row.incarnation ?? '' }),
           },
   }))
 }
@@ -125,7 +125,7 @@ export async function placementFor(db: Db, operationId: string): Promise<Placeme
     projectId: row.project_id,
     requestId: row.request_id,
     faults,
-    wish: {
+    spec: {
       projectId: row.project_id,
       size: { vcpus: row.vcpus, memoryMb: row.memory_mb, diskGb: row.disk_gb },
       hints: JSON.parse(row.hints) as Record<string, string>,

@@ -2,7 +2,7 @@ import { isUniqueViolation, locked } from '../db/dialect.ts'
 import type { Db } from '../db/handle.ts'
 
 /** What is limited, as `quotas.resource` names it. */
-export const quotaResources = ['instances', 'cores', 'ram_mb'] as const
+export const quotaResources = ['instances', 'cores', 'ram'] as const
 type QuotaResource = (typeof quotaResources)[number]
 /** So much of each thing that a quota bounds. */
 export type Amounts = Record<QuotaResource, number>
@@ -32,12 +32,12 @@ export async function ownQuota(db: Db, projectId: string): Promise<Partial<Amoun
 export async function usage(db: Db, projectId: string): Promise<Amounts> {
   const row = await db
     .selectFrom('instances')
-    .select(({ fn }) => [fn.countAll().as('instances'), fn.sum('vcpus').as('cores'), fn.sum('memory_mb').as('ram_mb')])
+    .select(({ fn }) => [fn.countAll().as('instances'), fn.sum('vcpus').as('cores'), fn.sum('memory_mb').as('ram')])
     .where('project_id', '=', projectId)
     .executeTakeFirst()
   return {
     instances: Number(row?.instances ?? 0),
     cores: Number(row?.cores ?? 0),
-    ram_mb: Number(row?.ram_mb ?? 0),
+    ram: Number(row?.ram ?? 0),
   }
 }

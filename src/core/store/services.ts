@@ -8,18 +8,24 @@ import type { Database } from '../db/schema.ts'
 export type Liveness = { now: number; downMs: number }
 
 /** And as hearing: when it was last seen, it had heard itself `deafMs` before at the earliest. */
-export type Healthy = Liveness & { deafMs: number }
+export type Healthy = Liveness & { silentMs: number }
 
 /** What a service tells of itself; who tells nothing is older than the question. */
-export type ServiceTold = {
+export type ServiceReport = {
   /** How long it has not heard itself, in milliseconds. */
-  deafMs?: number | undefined
+  silentMs?: number | undefined
   /** The versions of the contracts that it speaks, by topic. */
   contracts?: Readonly<Record<string, string>> | undefined
 }
 
 /** One process of the cloud: a program's name, the host it runs on, one life of it. */
-export type ServiceLife = { binary: string; host: string; version: string; incarnation: string; told?: ServiceTold }
+export type ServiceLife = {
+  binary: string
+  host: string
+  version: string
+  incarnation: string
+  reported?: ServiceReport
+}
 
 /** What people call a service: `compute@host1`. */
 export const serviceId = (binary: string, host: string): string => `${binary}@${host}`
@@ -29,7 +35,7 @@ export async function serviceHeartbeat(db: Db, life: ServiceLife, now: number): 
   if (await seeService(db, life, now)) return
   const id = serviceId(life.binary, life.host)
   const { version, incarnation } = life
-  const fresh = { version, incarnation, seen_at: now, started_at: now, ...toldColumns(life) }
+  const fresh = { version, incarnation, seen_at: now, started_at: now, ...reportedColumns(life) }
   const update = () => db.updateTable('services').set(fresh).where('id', '=', id).executeTakeFirst()
   const { numUpdatedRows } = await update()
   if (numUpdatedRows === 1n) return
@@ -43,7 +49,7 @@ export async function serviceHeartbeat(db: Db, life: ServiceLife, now: number): 
         ...fresh,
         disabled: 0,
         disabled_reason: null,
-        ...toldColumns(life),
+        ...reportedColumns(life),
       })
       .execute()
   } catch (e) {
@@ -55,12 +61,12 @@ export async function serviceHeartbeat(db: Db, life: ServiceLife, now: number): 
 /** Notes that this very life of a service is alive; false where another life has taken its place, or it is unknown. */
 export async function seeService(
   db: Db,
-  { binary, host, incarnation, told }: Omit<ServiceLife, 'version'>,
+  { binary, host, incarnation, reported }: Omit<ServiceLife, 'version'>,
   now: number,
 ): Promise<boolean> {
   const { numUpdatedRows } = await db
     .updateTable('services')
-    .set({ seen_at: now, ...(told === undefined ? {} : toldColumns({ incarnation, told })) })
+    .set({ seen_at: now, ...(reported === undefined ? {} : reportedColumns({ incarnation, reported })) })
     .where('id', '=', serviceId(binary, host))
     .where('incarnation', '=', incarnation)
     .executeTakeFirst()
@@ -84,7 +90,7 @@ export async function isServiceUp(db: Db, binary: string, host: string | undefin
  * Since when there has been a conductor without a break, as far as those that are up can tell; undefined where none is. Who
  * was down before that may only not have been heard.
  */
-export async function heardSince(db: Db, alive: Liveness): Promise<number | undefined> {
+export async function conductorUpSince(db: Db, alive: Liveness): Promise<number | undefined> {
   const { since } = await db
     .selectFrom('services')
     .select(({ fn }) => fn.min('started_at').as('since'))
@@ -113,7 +119,7 @@ type Spoken = { binary: string; host: string; contracts: Readonly<Record<string,
 export async function spokenByServices(db: Db, alive: Liveness): Promise<Spoken[]> {
   const rows = await db
     .selectFrom('services')
-    .select(['binary', 'host', 'incarnation', 'told_by', 'contracts'])
+    .select(['binary', 'host', 'incarnation', 'reported_by', 'contracts'])
     .where('seen_at', '>=', alive.now - alive.downMs)
     .execute()
   return rows.map((row) => ({ binary: row.binary, host: row.host, contracts: contractsOf(row) }))
@@ -150,29 +156,31 @@ export async function dismissService(
 
 type Row = Selectable<Database['services']>
 
-const toldColumns = ({ incarnation, told }: Pick<ServiceLife, 'incarnation' | 'told'>) => ({
-  told_by: told === undefined ? null : incarnation,
-  deaf_ms: told?.deafMs === undefined ? null : Math.round(told.deafMs),
-  contracts: told?.contracts === undefined ? null : JSON.stringify(told.contracts),
+const reportedColumns = ({ incarnation, reported }: Pick<ServiceLife, 'incarnation' | 'reported'>) => ({
+  reported_by: reported === undefined ? null : incarnation,
+  silent_ms: reported?.silentMs === undefined ? null : Math.round(reported.silentMs),
+  contracts: reported?.contracts === undefined ? null : JSON.stringify(reported.contracts),
 })
 
 /** How long the service had not heard itself when it was last seen; undefined where this life has not told. */
-export const deafMsOf = (row: Pick<Row, 'incarnation' | 'told_by' | 'deaf_ms'>): number | undefined =>
-  row.told_by === row.incarnation ? (row.deaf_ms ?? undefined) : undefined
+export const silentMsOf = (row: Pick<Row, 'incarnation' | 'reported_by' | 'silent_ms'>): number | undefined =>
+  row.reported_by === row.incarnation ? (row.silent_ms ?? undefined) : undefined
 
-const contractsOf = (row: Pick<Row, 'incarnation' | 'told_by' | 'contracts'>): Record<string, string> | undefined =>
-  row.told_by === row.incarnation && row.contracts !== null ? JSON.parse(row.contracts) : undefined
+const contractsOf = (
+  row: Pick<Row, 'incarnation' | 'reported_by' | 'contracts'>,
+): Record<string, string> | undefined =>
+  row.reported_by === row.incarnation && row.contracts !== null ? JSON.parse(row.contracts) : undefined
 
 /** When a service last heard itself, and whether that is too long ago. */
-export function hearing(
+export function responsiveness(
   seenAt: number,
-  deafMs: number | undefined,
+  silentMs: number | undefined,
   limitMs: number,
-): { heardAt?: number; deaf?: boolean } {
-  return deafMs === undefined ? {} : { heardAt: Math.max(0, seenAt - deafMs), deaf: deafMs > limitMs }
+): { lastPongAt?: number; unresponsive?: boolean } {
+  return silentMs === undefined ? {} : { lastPongAt: Math.max(0, seenAt - silentMs), unresponsive: silentMs > limitMs }
 }
 
-function toService(row: Row, { now, downMs, deafMs }: Healthy): Service {
+function toService(row: Row, { now, downMs, silentMs }: Healthy): Service {
   const contracts = contractsOf(row)
   return {
     id: row.id,
@@ -184,7 +192,7 @@ function toService(row: Row, { now, downMs, deafMs }: Healthy): Service {
     ...(row.disabled_reason === null ? {} : { disabledReason: row.disabled_reason }),
     seenAt: row.seen_at,
     startedAt: row.started_at,
-    ...hearing(row.seen_at, deafMsOf(row), deafMs),
+    ...responsiveness(row.seen_at, silentMsOf(row), silentMs),
     ...(contracts === undefined ? {} : { contracts }),
   }
 }

@@ -39,8 +39,8 @@ export type Resources = {
 }
 
 /**
- * A hypervisor. Every deed is idempotent: done twice, or begun by a daemon that was killed and done again by its
- * successor, it ends the same. A deed that cannot be done fails with `DriverFailed`; one that is taken back by `signal`
+ * A hypervisor. Every action is idempotent: done twice, or begun by a daemon that was killed and done again by its
+ * successor, it ends the same. An action that cannot be done fails with `DriverFailed`; one that is taken back by `signal`
  * rejects with the signal's reason and leaves what a repetition can go on from.
  */
 export type Driver = {

@@ -133,11 +133,11 @@ test('a broker that stops tells its clients, and takes its time no longer than t
   const model = await client(url)
   // amqplib takes 320 for the end that an operator wanted, not for an error.
   const told = once(model, 'close')
-  const deaf = new RawPeer(port)
-  await deaf.open()
+  const unresponsive = new RawPeer(port)
+  await unresponsive.open()
   await broker.close()
   expect(await told).toMatchObject([{ code: 320 }])
-  await deaf.closed
+  await unresponsive.closed
   expect(broker.stats().connections).toBe(0)
   await expect(connect(url)).rejects.toThrow(/ECONNREFUSED/)
 })

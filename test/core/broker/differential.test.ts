@@ -6,8 +6,8 @@ import { buses, client, closeClients, fresh, quiet } from './kit.ts'
 const both = await buses()
 closeClients()
 
-/** One deed on the queues and exchanges of a run, by numbers. */
-type Deed =
+/** One action on the queues and exchanges of a run, by numbers. */
+type Action =
   | { do: 'publish'; key: string; mandatory: boolean }
   | { do: 'bind' | 'unbind'; queue: number; pattern: string }
   | { do: 'get' | 'purge' | 'delete' | 'declare'; queue: number }
@@ -20,7 +20,7 @@ const pattern = fc
   .array(fc.constantFrom('a', 'b', '*', '#', ''), { minLength: 1, maxLength: 3 })
   .map((words) => words.join('.'))
 const queue = fc.nat(2)
-const deed: fc.Arbitrary<Deed> = fc.oneof(
+const action: fc.Arbitrary<Action> = fc.oneof(
   { weight: 5, arbitrary: fc.record({ do: fc.constant('publish' as const), key, mandatory: fc.boolean() }) },
   { weight: 3, arbitrary: fc.record({ do: fc.constantFrom('bind' as const, 'unbind' as const), queue, pattern }) },
   { weight: 4, arbitrary: fc.record({ do: fc.constant('get' as const), queue }) },
@@ -39,7 +39,7 @@ const deed: fc.Arbitrary<Deed> = fc.oneof(
   { weight: 1, arbitrary: fc.record({ do: fc.constant('recover' as const) }) },
 )
 
-/** Carries out deeds on one broker, one after the other, and writes down what each came to. */
+/** Carries out actions on one broker, one after the other, and writes down what each came to. */
 class Player {
   readonly story: unknown[] = []
   readonly #ch: ConfirmChannel
@@ -54,10 +54,10 @@ class Player {
     ch.on('return', ({ content }) => this.story.push(`returned ${content}`))
   }
 
-  static async play(model: ChannelModel, deeds: readonly Deed[]): Promise<unknown[]> {
+  static async play(model: ChannelModel, actions: readonly Action[]): Promise<unknown[]> {
     const player = new Player(quiet(await model.createConfirmChannel()))
     await player.#open()
-    for (const deed of deeds) await player.#carryOut(deed)
+    for (const action of actions) await player.#carryOut(action)
     await player.#close()
     return player.story
   }
@@ -73,25 +73,25 @@ class Player {
     this.story.push(`there with ${messageCount}`)
   }
 
-  async #carryOut(deed: Deed): Promise<void> {
-    if (deed.do === 'publish') {
-      this.#ch.publish(this.#exchange, deed.key, Buffer.from(String(this.#sent++)), { mandatory: deed.mandatory })
+  async #carryOut(action: Action): Promise<void> {
+    if (action.do === 'publish') {
+      this.#ch.publish(this.#exchange, action.key, Buffer.from(String(this.#sent++)), { mandatory: action.mandatory })
       await this.#ch.waitForConfirms()
-    } else if (deed.do === 'recover') {
+    } else if (action.do === 'recover') {
       await this.#ch.recover()
       this.#out = []
-    } else if ('which' in deed) this.#settle(deed)
-    else await this.#onQueue(deed)
+    } else if ('which' in action) this.#settle(action)
+    else await this.#onQueue(action)
   }
 
-  async #onQueue(deed: Extract<Deed, { queue: number }>): Promise<void> {
-    const name = this.#names[deed.queue] ?? ''
-    if (deed.do === 'declare') return this.#declare(name)
+  async #onQueue(action: Extract<Action, { queue: number }>): Promise<void> {
+    const name = this.#names[action.queue] ?? ''
+    if (action.do === 'declare') return this.#declare(name)
     if (!this.#there.has(name)) return
-    if (deed.do === 'bind') await this.#ch.bindQueue(name, this.#exchange, deed.pattern)
-    else if (deed.do === 'unbind') await this.#ch.unbindQueue(name, this.#exchange, deed.pattern)
-    else if (deed.do === 'purge') this.story.push((await this.#ch.purgeQueue(name)).messageCount)
-    else if (deed.do === 'delete') {
+    if (action.do === 'bind') await this.#ch.bindQueue(name, this.#exchange, action.pattern)
+    else if (action.do === 'unbind') await this.#ch.unbindQueue(name, this.#exchange, action.pattern)
+    else if (action.do === 'purge') this.story.push((await this.#ch.purgeQueue(name)).messageCount)
+    else if (action.do === 'delete') {
       this.#there.delete(name)
       this.story.push((await this.#ch.deleteQueue(name)).messageCount)
     } else {
@@ -104,7 +104,7 @@ class Player {
   }
 
   /** Acknowledges or gives back one message that is out, or all up to it. */
-  #settle({ do: how, which, all }: Extract<Deed, { which: number }>): void {
+  #settle({ do: how, which, all }: Extract<Action, { which: number }>): void {
     const one = this.#out[which % Math.max(1, this.#out.length)]
     if (!one) return
     const many = all && how !== 'reject'
@@ -128,11 +128,11 @@ class Player {
   }
 }
 
-test('the same deeds come to the same end on every broker', { timeout: 120_000 }, async () => {
+test('the same actions come to the same end on every broker', { timeout: 120_000 }, async () => {
   const models = await Promise.all(both.map(({ url }) => client(url)))
   await fc.assert(
-    fc.asyncProperty(fc.array(deed, { minLength: 10, maxLength: 60 }), async (deeds) => {
-      const [first, ...others] = await Promise.all(models.map((model) => Player.play(model, deeds)))
+    fc.asyncProperty(fc.array(action, { minLength: 10, maxLength: 60 }), async (actions) => {
+      const [first, ...others] = await Promise.all(models.map((model) => Player.play(model, actions)))
       for (const other of others) expect(first).toEqual(other)
     }),
     { numRuns: 150 },

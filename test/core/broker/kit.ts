@@ -132,13 +132,13 @@ export async function drain(ch: Channel, queue: string): Promise<string[]> {
   return texts
 }
 
-/** The code and text that the server closed a channel with because of `deed`. */
-export async function refusal(ch: Channel, deed: () => unknown): Promise<{ code: number; text: string }> {
+/** The code and text that the server closed a channel with because of `action`. */
+export async function refusal(ch: Channel, action: () => unknown): Promise<{ code: number; text: string }> {
   const refused = new Promise<{ code: number; text: string }>((resolve) => {
     ch.once('error', (e: Error & { code: number }) => {
       resolve({ code: e.code, text: /with message "(.*)"$/.exec(e.message)?.[1] ?? e.message })
     })
   })
-  await Promise.resolve(deed()).catch(() => undefined)
+  await Promise.resolve(action()).catch(() => undefined)
   return refused
 }

@@ -8,8 +8,8 @@ import { buses, fresh } from './kit.ts'
 const interpreter = await withModules('pika', 'python3-pika')
 const program = resolve(import.meta.dirname, 'pika_client.py')
 
-/** What a deed of `pika_client.py` comes to on any broker. */
-const deeds: Array<[deed: string, outcome: unknown]> = [
+/** What an action of `pika_client.py` comes to on any broker. */
+const actions: Array<[action: string, outcome: unknown]> = [
   ['confirmed', ['confirmed', 'confirmed', 'returned 1 NO_ROUTE', 'refused']],
   ['consumed', { 'waited at': [2], taken: ['0', '1', '2', '3', '4', '5'], left: 0 }],
   [
@@ -57,9 +57,9 @@ const deeds: Array<[deed: string, outcome: unknown]> = [
 
 if (interpreter) {
   describe.each(await buses())('pika on $name', ({ url }) => {
-    test.each(deeds)('%s', async (deed, outcome) => {
+    test.each(actions)('%s', async (action, outcome) => {
       const asked = new URL(url).pathname === '' ? `${url}/%2F` : url
-      const { code, stdout, stderr } = await exec(interpreter, [program, asked, deed, fresh(deed)])
+      const { code, stdout, stderr } = await exec(interpreter, [program, asked, action, fresh(action)])
       expect(stderr).toBe('')
       expect(code).toBe(0)
       expect(JSON.parse(stdout)).toEqual(outcome)

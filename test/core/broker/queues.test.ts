@@ -162,7 +162,7 @@ describe.each(both)('how queues live and die, on $name', ({ url }) => {
     const model = await client(url)
     const ch = await model.createChannel()
     const { queue } = await ch.assertQueue(fresh('own'), { exclusive: true })
-    for (const deed of [
+    for (const action of [
       (other: ConfirmChannel) => other.checkQueue(queue),
       (other: ConfirmChannel) => other.assertQueue(queue, { exclusive: true }),
       (other: ConfirmChannel) => other.deleteQueue(queue),
@@ -172,7 +172,7 @@ describe.each(both)('how queues live and die, on $name', ({ url }) => {
       (other: ConfirmChannel) => other.purgeQueue(queue),
     ]) {
       const other = await channel(url)
-      const { code, text } = await refusal(other, () => deed(other))
+      const { code, text } = await refusal(other, () => action(other))
       expect(code).toBe(405)
       expect(text).toMatch(/^RESOURCE_LOCKED - cannot obtain exclusive access to locked queue/)
     }

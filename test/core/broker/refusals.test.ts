@@ -5,10 +5,10 @@ import { buses, channel, client, closeClients, consume, fresh, quiet, refusal } 
 const both = await buses()
 closeClients()
 
-type Deed = (ch: ConfirmChannel, name: string) => unknown
+type Action = (ch: ConfirmChannel, name: string) => unknown
 
-/** What closes a channel: the deed, the code, and what the text says (`NAME` stands for the name in use). */
-const soft: Array<[string, Deed, number, string]> = [
+/** What closes a channel: the action, the code, and what the text says (`NAME` stands for the name in use). */
+const soft: Array<[string, Action, number, string]> = [
   ['a passive declaration of no queue', (ch, name) => ch.checkQueue(name), 404, "NOT_FOUND - no queue 'NAME' in vhost"],
   [
     'a passive declaration of no exchange',
@@ -111,7 +111,7 @@ const differing: Array<[string, object, object, string]> = [
 ]
 
 /** What closes the connection. */
-const hard: Array<[string, Deed, number]> = [
+const hard: Array<[string, Action, number]> = [
   ['an unknown exchange type', (ch, name) => ch.assertExchange(name, 'sideways'), 503],
   [
     'a prefetch by bytes',
@@ -133,10 +133,10 @@ const hard: Array<[string, Deed, number]> = [
 ]
 
 describe.each(both)('what is refused, on $name', ({ url }) => {
-  test.each(soft)('%s closes the channel', async (_what, deed, code, text) => {
+  test.each(soft)('%s closes the channel', async (_what, action, code, text) => {
     const ch = await channel(url)
     const name = fresh('name')
-    const answer = await refusal(ch, () => deed(ch, name))
+    const answer = await refusal(ch, () => action(ch, name))
     expect(answer.code).toBe(code)
     expect(answer.text).toContain(text.replace('NAME', name))
     // The connection and its other channels live on.
@@ -184,11 +184,11 @@ describe.each(both)('what is refused, on $name', ({ url }) => {
     }
   })
 
-  test.each(hard)('%s closes the connection', async (_what, deed, code) => {
+  test.each(hard)('%s closes the connection', async (_what, action, code) => {
     const model = await client(url)
     const closed = new Promise<number>((resolve) => model.once('error', (e) => resolve((e as { code?: number }).code!)))
     const ch = quiet(await model.createConfirmChannel())
-    await Promise.resolve(deed(ch, fresh('name'))).catch(() => undefined)
+    await Promise.resolve(action(ch, fresh('name'))).catch(() => undefined)
     expect(await closed).toBe(code)
   })
 

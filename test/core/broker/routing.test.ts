@@ -209,8 +209,8 @@ describe.each(both)('where messages go, on $name', ({ url }) => {
         await consume(ch, 'amq.rabbitmq.reply-to', { noAck: true })
       },
     ],
-  ])('direct reply-to %s is refused with 406', async (_what, deed) => {
+  ])('direct reply-to %s is refused with 406', async (_what, action) => {
     const ch = await channel(url)
-    expect((await refusal(ch, () => deed(ch))).code).toBe(406)
+    expect((await refusal(ch, () => action(ch))).code).toBe(406)
   })
 })

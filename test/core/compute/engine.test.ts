@@ -1,8 +1,8 @@
 import { describe, expect, test } from 'vitest'
+import { KeyedMutex } from '../../../src/core/base/concurrency.ts'
 import type { ComputeDeps } from '../../../src/core/compute/deps.ts'
 import { type Engine, openEngine } from '../../../src/core/compute/engine.ts'
 import { openImages } from '../../../src/core/compute/images.ts'
-import { newTurns } from '../../../src/core/compute/turns.ts'
 import type { PowerState } from '../../../src/core/model/instance.ts'
 import { kindNames, kindOf, type OperationKind } from '../../../src/core/model/operation.ts'
 import { ctx, newRig, type Rig } from './rig.ts'
@@ -41,7 +41,7 @@ describe('an operation', () => {
       power: 'RUNNING',
       fault: undefined,
     })
-    expect(rig.stops.deeds).toEqual(['createDisk', 'start'])
+    expect(rig.stops.actions).toEqual(['createDisk', 'start'])
     expect(rig.fake.copies(instance)).toBe(1)
     expect(engine.inHand()).toEqual([])
   })
@@ -80,7 +80,7 @@ describe('an operation', () => {
     stop.go()
     await Promise.all(runs.map((run) => run.ended))
     await engine.run(ctx, id).ended
-    expect(rig.stops.deeds).toEqual(['createDisk', 'start'])
+    expect(rig.stops.actions).toEqual(['createDisk', 'start'])
     expect(rig.conductor.saidOf('finish')).toHaveLength(1)
   })
 
@@ -104,7 +104,7 @@ describe('an operation', () => {
     const id = rig.conductor.begin('boot', rig.conductor.newInstance())
     await engine.run(ctx, id).ended
     expect(rig.conductor.row(id).state).toBe('queued')
-    expect(rig.stops.deeds).toEqual([])
+    expect(rig.stops.actions).toEqual([])
   })
 
   test('at most `slots` run at once, and all of them in the end', async () => {
@@ -115,7 +115,7 @@ describe('an operation', () => {
     const runs = ids.map((id) => engine.run(ctx, id))
     await Promise.all(runs.map((run) => run.claimed))
     await stop.reached
-    expect(rig.stops.deeds.length).toBeLessThanOrEqual(8)
+    expect(rig.stops.actions.length).toBeLessThanOrEqual(8)
     stop.go()
     await Promise.all(runs.map((run) => run.ended))
     expect(ids.map((id) => rig.conductor.row(id).state)).toEqual(ids.map(() => 'succeeded'))
@@ -129,7 +129,7 @@ describe('an operation', () => {
     await stop.reached
     const second = engine.run(ctx, rig.conductor.begin('unpause', instance))
     await second.claimed
-    expect(rig.stops.deeds.at(-1)).toBe('pause')
+    expect(rig.stops.actions.at(-1)).toBe('pause')
     stop.go()
     await Promise.all([first.ended, second.ended])
     expect(await rig.fake.power(instance)).toBe('RUNNING')
@@ -137,11 +137,11 @@ describe('an operation', () => {
 })
 
 describe('failing', () => {
-  test.each(['createDisk', 'start'] as const)('at %s leaves nothing on the host and says why', async (deed) => {
+  test.each(['createDisk', 'start'] as const)('at %s leaves nothing on the host and says why', async (action) => {
     for (const when of ['before', 'after'] as const) {
       const rig = await newRig()
       const { engine } = await rig.life()
-      rig.fake.setFaults((d, _, w) => (d === deed && w === when ? new Error('out of luck') : undefined))
+      rig.fake.setFaults((d, _, w) => (d === action && w === when ? new Error('out of luck') : undefined))
       const id = rig.conductor.begin('boot', rig.conductor.newInstance())
       await engine.run(ctx, id).ended
       const { state, fault, power, steps } = rig.conductor.row(id)
@@ -149,7 +149,7 @@ describe('failing', () => {
       expect(fault).toMatchObject({ code: 'DriverFailed', host: 'h1' })
       expect(fault?.message).toContain('out of luck')
       expect(power).toBe('NOSTATE')
-      expect(steps.at(-1)).toBe(deed === 'start' ? 'start' : 'disk')
+      expect(steps.at(-1)).toBe(action === 'start' ? 'start' : 'disk')
       expect(await rig.fake.list()).toEqual([])
     }
   })
@@ -189,20 +189,20 @@ describe('failing', () => {
   test('of another kind than boot takes nothing away', async () => {
     const rig = await newRig()
     const { engine, instance } = await booted(rig)
-    rig.fake.setFaults((deed) => (deed === 'reboot' ? new Error('no') : undefined))
+    rig.fake.setFaults((action) => (action === 'reboot' ? new Error('no') : undefined))
     const id = rig.conductor.begin('reboot', instance)
     await engine.run(ctx, id).ended
     expect(rig.conductor.row(id)).toMatchObject({ state: 'failed', power: 'RUNNING' })
-    expect(rig.stops.deeds).not.toContain('destroy')
+    expect(rig.stops.actions).not.toContain('destroy')
   })
 
   test('undoing is tried again where it fails', async () => {
     const rig = await newRig()
     const { engine } = await rig.life()
     let failures = 2
-    rig.fake.setFaults((deed, _, when) => {
+    rig.fake.setFaults((action, _, when) => {
       if (when === 'after') return undefined
-      return deed === 'start' || (deed === 'destroy' && failures-- > 0) ? new Error('busy') : undefined
+      return action === 'start' || (action === 'destroy' && failures-- > 0) ? new Error('busy') : undefined
     })
     const id = rig.conductor.begin('boot', rig.conductor.newInstance())
     await engine.run(ctx, id).ended
@@ -228,7 +228,7 @@ test('a host whose clock is far ahead still gives its operations time', async ()
   const ahead = { ...rig.clock, now: () => rig.clock.now() + 3_600_000 }
   const mine = { ...rig.deps(), clock: ahead }
   const tools = { driver: mine.driver, images: await openImages(mine), graceMs: 60_000 }
-  const engine = openEngine(mine, tools, newTurns())
+  const engine = openEngine(mine, tools, new KeyedMutex())
   engine.open()
   const stop = rig.stops.at('stop')
   const id = rig.conductor.begin('stop', instance)
@@ -280,7 +280,7 @@ describe('cancelling', () => {
     stop.go()
     await ended
     expect(rig.conductor.row(id)).toMatchObject({ state: 'cancelled', power: 'NOSTATE' })
-    expect(rig.stops.deeds).toEqual(['createDisk', 'destroy'])
+    expect(rig.stops.actions).toEqual(['createDisk', 'destroy'])
   })
 
   test('a stop that waits for its guest ends the wait and leaves the guest running', async () => {
@@ -300,8 +300,8 @@ describe('cancelling', () => {
     const rig = await newRig()
     const { engine } = await rig.life()
     const id = rig.conductor.begin('boot', rig.conductor.newInstance())
-    rig.fake.setFaults((deed, _, when) => {
-      if (deed === 'start' && when === 'after') engine.cancel(id)
+    rig.fake.setFaults((action, _, when) => {
+      if (action === 'start' && when === 'after') engine.cancel(id)
       return undefined
     })
     await engine.run(ctx, id).ended
@@ -336,7 +336,7 @@ describe('losing', () => {
     await beat(rig, life)
     await ended
     expect(rig.conductor.saidOf('finish')).toEqual([])
-    expect(rig.stops.deeds).not.toContain('destroy')
+    expect(rig.stops.actions).not.toContain('destroy')
     expect(await rig.fake.list()).toHaveLength(1)
   })
 })
@@ -346,8 +346,8 @@ test('losing an operation in the moment in which it is done tells nobody either'
   const { engine } = await rig.life()
   const instance = rig.conductor.newInstance()
   const id = rig.conductor.begin('boot', instance)
-  rig.fake.setFaults((deed, _, when) => {
-    if (deed === 'start' && when === 'after') engine.lose(id)
+  rig.fake.setFaults((action, _, when) => {
+    if (action === 'start' && when === 'after') engine.lose(id)
     return undefined
   })
   await engine.run(ctx, id).ended
@@ -356,23 +356,23 @@ test('losing an operation in the moment in which it is done tells nobody either'
 })
 
 describe('delete', () => {
-  test.each(['createDisk', 'start'] as const)('pre-empts a boot at %s, waits until it lets go', async (deed) => {
+  test.each(['createDisk', 'start'] as const)('pre-empts a boot at %s, waits until it lets go', async (action) => {
     const rig = await newRig()
     const { engine } = await rig.life()
     const instance = rig.conductor.newInstance()
-    const stop = rig.stops.at(deed, 'nothing')
+    const stop = rig.stops.at(action, 'nothing')
     const boot = rig.conductor.begin('boot', instance)
     const booting = engine.run(ctx, boot)
     await stop.reached
     const deletion = rig.conductor.begin('delete', instance)
     const deleting = engine.run(ctx, deletion)
     await deleting.claimed
-    expect(rig.stops.deeds).not.toContain('destroy')
+    expect(rig.stops.actions).not.toContain('destroy')
     stop.go()
     await Promise.all([booting.ended, deleting.ended])
     expect(rig.conductor.row(deletion).state).toBe('succeeded')
     expect(rig.conductor.row(boot).state).toBe('cancelled')
-    expect(rig.stops.deeds.filter((d) => d === 'destroy')).toHaveLength(1)
+    expect(rig.stops.actions.filter((d) => d === 'destroy')).toHaveLength(1)
     expect(await rig.fake.list()).toEqual([])
   })
 
@@ -410,7 +410,7 @@ describe('while the conductor is away', () => {
       const id = rig.conductor.begin('boot', rig.conductor.newInstance())
       await engine.run(ctx, id).ended
       expect(rig.conductor.row(id)).toMatchObject({ state: 'succeeded', power: 'RUNNING' })
-      expect(rig.stops.deeds).toEqual(['createDisk', 'start'])
+      expect(rig.stops.actions).toEqual(['createDisk', 'start'])
     }
   })
 
@@ -435,21 +435,21 @@ describe('while the conductor is away', () => {
 })
 
 describe('the next life', () => {
-  test.each(['createDisk', 'start'] as const)('goes on where one was killed at %s', async (deed) => {
+  test.each(['createDisk', 'start'] as const)('goes on where one was killed at %s', async (action) => {
     for (const when of ['before', 'after'] as const) {
       const rig = await newRig()
       const first = await rig.life()
       const instance = rig.conductor.newInstance()
       const id = rig.conductor.begin('boot', instance)
-      // Killed: from this deed on the first life neither does nor says anything.
+      // Killed: from this action on the first life neither does nor says anything.
       rig.conductor.trouble = (method) => (method === 'finish' ? away() : undefined)
       const dead = new Promise<void>((resolve) => {
         rig.fake.setFaults((d, _, w) => {
-          if (d === deed && w === when) resolve()
+          if (d === action && w === when) resolve()
           return undefined
         })
       })
-      const stop = rig.stops.at(deed, 'nothing')
+      const stop = rig.stops.at(action, 'nothing')
       void first.engine.run(ctx, id)
       await stop.reached
       if (when === 'after') {
@@ -476,7 +476,7 @@ describe('the next life', () => {
     rig.conductor.row(id).steps.push(...hostSteps)
     await engine.run(ctx, id).ended
     expect(rig.conductor.row(id)).toMatchObject({ state: 'succeeded', power: 'RUNNING' })
-    expect(rig.stops.deeds).toEqual(['createDisk', 'start'])
+    expect(rig.stops.actions).toEqual(['createDisk', 'start'])
   })
 
   test('takes only the steps that were not passed', async () => {
@@ -502,18 +502,18 @@ describe('the next life', () => {
 describe('stopping', () => {
   test.each(['createDisk', 'start'] as const)(
     'at %s leaves the boot at its step, and the next life ends it',
-    async (deed) => {
+    async (action) => {
       const rig = await newRig()
       const first = await rig.life()
       const instance = rig.conductor.newInstance()
       const id = rig.conductor.begin('boot', instance)
-      const stop = rig.stops.at(deed)
+      const stop = rig.stops.at(action)
       const { ended } = first.engine.run(ctx, id)
       await stop.reached
       await first.engine.stop()
       await ended
       expect(rig.conductor.row(id).state).toBe('running')
-      expect(rig.stops.deeds).not.toContain('destroy')
+      expect(rig.stops.actions).not.toContain('destroy')
       stop.go()
       await rig.conductor.agent().bye(ctx, { host: 'h1', incarnation: first.deps.incarnation })
       const second = await rig.life()
@@ -523,7 +523,7 @@ describe('stopping', () => {
     },
   )
 
-  test('lets a deed end, and says so where it was the last', async () => {
+  test('lets an action end, and says so where it was the last', async () => {
     const rig = await newRig()
     const { engine, instance } = await booted(rig)
     const stop = rig.stops.at('pause', 'nothing')
@@ -536,7 +536,7 @@ describe('stopping', () => {
     expect(rig.conductor.row(id)).toMatchObject({ state: 'succeeded', power: 'PAUSED' })
   })
 
-  test('does not wait for ever for a deed that hangs', async () => {
+  test('does not wait for ever for an action that hangs', async () => {
     const rig = await newRig()
     const { engine, instance } = await booted(rig)
     const stop = rig.stops.at('pause', 'nothing')

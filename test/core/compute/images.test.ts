@@ -153,7 +153,7 @@ describe('an image file', () => {
     const inTheWay = rig.conductor.image().files.disk!.sha256
     await mkdir(join(rig.imageDir, inTheWay))
     const error = await images.hold('i1', rig.conductor.image(), never()).catch((e: unknown) => e)
-    expect(error).toMatchObject({ code: 'DriverFailed', params: { deed: 'fetch image "tiny"' } })
+    expect(error).toMatchObject({ code: 'DriverFailed', params: { action: 'fetch image "tiny"' } })
     expect(await files(rig)).toEqual([inTheWay])
   })
 

@@ -3,12 +3,12 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { onTestFinished } from 'vitest'
 import { type Clock, systemClock } from '../../../src/core/base/clock.ts'
+import { KeyedMutex } from '../../../src/core/base/concurrency.ts'
 import { systemIds } from '../../../src/core/base/ids.ts'
 import { silentLog } from '../../../src/core/base/log.ts'
 import type { ComputeDeps } from '../../../src/core/compute/deps.ts'
 import { type Engine, openEngine } from '../../../src/core/compute/engine.ts'
 import { openImages } from '../../../src/core/compute/images.ts'
-import { newTurns } from '../../../src/core/compute/turns.ts'
 import { serviceContext } from '../../../src/core/model/context.ts'
 import { SpokenBy } from '../../../src/core/rpc/versions.ts'
 import type { Driver, Guest } from '../../../src/core/virt/driver.ts'
@@ -42,17 +42,17 @@ export async function temporaryDirectory(): Promise<string> {
   return dir
 }
 
-/** Stops a deed of the driver where it begins, until the test lets it go on. */
+/** Stops an action of the driver where it begins, until the test lets it go on. */
 export type Stops = {
   driver: Driver
-  /** From now on the deed stops; `reached` resolves when one does. */
-  at(deed: keyof Driver, heeds?: 'signal' | 'nothing'): { reached: Promise<void>; go(): void }
-  /** The deeds that were begun, in order. */
-  readonly deeds: string[]
+  /** From now on the action stops; `reached` resolves when one does. */
+  at(action: keyof Driver, heeds?: 'signal' | 'nothing'): { reached: Promise<void>; go(): void }
+  /** The actions that were begun, in order. */
+  readonly actions: string[]
 }
 
 function withStops(fake: FakeDriver): Stops {
-  const deeds: string[] = []
+  const actions: string[] = []
   const stops = new Map<string, { heeds: string; reach: () => void; gone: Promise<void> }>()
   const watched = ['createDisk', 'start', 'stop', 'reboot', 'pause', 'unpause', 'suspend', 'resume', 'destroy']
   const driver = new Proxy(fake, {
@@ -61,7 +61,7 @@ function withStops(fake: FakeDriver): Stops {
       if (typeof method !== 'function') return method
       if (!watched.includes(String(key))) return method.bind(target)
       return async (...args: unknown[]) => {
-        deeds.push(String(key))
+        actions.push(String(key))
         const stop = stops.get(String(key))
         const signal = args.find((arg): arg is AbortSignal => arg instanceof AbortSignal)
         if (stop) {
@@ -77,8 +77,8 @@ function withStops(fake: FakeDriver): Stops {
   })
   return {
     driver,
-    deeds,
-    at(deed, heeds = 'signal') {
+    actions,
+    at(action, heeds = 'signal') {
       let go = () => {}
       let reach = () => {}
       const gone = new Promise<void>((resolve) => {
@@ -87,11 +87,11 @@ function withStops(fake: FakeDriver): Stops {
       const reached = new Promise<void>((resolve) => {
         reach = resolve
       })
-      stops.set(deed, { heeds, reach, gone })
+      stops.set(action, { heeds, reach, gone })
       return {
         reached,
         go() {
-          stops.delete(deed)
+          stops.delete(action)
           go()
         },
       }
@@ -121,13 +121,20 @@ export async function newRig() {
     ids: systemIds,
     log: silentLog,
     imageDir,
-    options: { heartbeatSeconds: 10, pingSeconds: 10, reportSeconds: 60, graceSeconds: 60, slots: 8, minFreeDiskGb: 0 },
+    options: {
+      heartbeatSeconds: 10,
+      pingSeconds: 10,
+      reportSeconds: 60,
+      shutdownTimeout: 60,
+      slots: 8,
+      minFreeDiskGb: 0,
+    },
   })
   /** A daemon that has joined. */
   const life = async (): Promise<{ engine: Engine; deps: ComputeDeps }> => {
     const mine = deps()
     const tools = { driver: mine.driver, images: await openImages(mine), graceMs: 60_000 }
-    const engine = openEngine(mine, tools, newTurns())
+    const engine = openEngine(mine, tools, new KeyedMutex())
     engine.open()
     return { engine, deps: mine }
   }

@@ -16,7 +16,7 @@ function newBus() {
   const bus: Pick<Bus, 'serve' | 'onLink'> = {
     async serve(services) {
       served.push(services[0]!.api as unknown as Api<typeof compute>)
-      return { stop: async () => void served.pop(), heardAt: undefined }
+      return { stop: async () => void served.pop(), lastPongAt: undefined }
     },
     onLink(listener) {
       links.add(listener)
@@ -72,13 +72,13 @@ describe('starting', () => {
   test('waits for a conductor, and lets in what is sent meanwhile only after it has joined', async () => {
     const rig = await newRig()
     const id = rig.conductor.begin('boot', rig.conductor.newInstance())
-    let deaf = 3
+    let unresponsive = 3
     const { bus, served } = newBus()
     rig.conductor.trouble = (method) => {
       if (method !== 'hello') return undefined
       void served[0]!.run(ctx, { operation: id })
       expect(rig.conductor.saidOf('claim')).toEqual([])
-      return deaf-- > 0 ? away() : undefined
+      return unresponsive-- > 0 ? away() : undefined
     }
     onTestFinished(await startCompute({ ...rig.deps(), bus }))
     expect(await rig.conductor.over(id)).toMatchObject({ state: 'succeeded' })
@@ -142,8 +142,8 @@ describe('a host at work', () => {
     const [one, two] = [await put(rig, 'RUNNING'), await put(rig, 'RUNNING')]
     await started(rig)
     await rig.conductor.heard('power')
-    rig.fake.tell(one, 'shutdown')
-    rig.fake.tell(two, 'crash')
+    rig.fake.simulate(one, 'shutdown')
+    rig.fake.simulate(two, 'crash')
     await rig.conductor.heard('power', 3)
     expect(rig.conductor.instances.get(one)?.power).toBe('SHUTDOWN')
     expect(rig.conductor.instances.get(two)?.power).toBe('CRASHED')
@@ -154,10 +154,10 @@ describe('a host at work', () => {
     const instance = await put(rig, 'RUNNING')
     await started(rig)
     await rig.conductor.heard('power')
-    let deaf = 3
-    rig.conductor.trouble = (method) => (method === 'power' && deaf-- > 0 ? away() : undefined)
+    let unresponsive = 3
+    rig.conductor.trouble = (method) => (method === 'power' && unresponsive-- > 0 ? away() : undefined)
     const since = rig.clock.now()
-    rig.fake.tell(instance, 'shutdown')
+    rig.fake.simulate(instance, 'shutdown')
     await rig.conductor.heard('power', 2)
     expect(rig.conductor.instances.get(instance)?.power).toBe('SHUTDOWN')
     expect(rig.clock.now() - since).toBeLessThan(30_000)
@@ -172,7 +172,7 @@ describe('a host at work', () => {
     const id = rig.conductor.begin('reboot', instance)
     await host.run(ctx, { operation: id })
     await stop.reached
-    rig.fake.tell(instance, 'crash')
+    rig.fake.simulate(instance, 'crash')
     expect(rig.conductor.saidOf('power')).toHaveLength(1)
     stop.go()
     await rig.conductor.over(id)
@@ -209,11 +209,11 @@ describe('a host at work', () => {
         return power(...args)
       }
     })
-    rig.fake.tell(instance, 'shutdown')
+    rig.fake.simulate(instance, 'shutdown')
     await told
     const id = rig.conductor.begin('start', instance)
     await host.run(ctx, { operation: id })
-    expect(rig.stops.deeds).toEqual([])
+    expect(rig.stops.actions).toEqual([])
     finish()
     expect(await rig.conductor.over(id)).toMatchObject({ state: 'succeeded' })
     expect(rig.conductor.instances.get(instance)?.power).toBe('RUNNING')
@@ -345,11 +345,11 @@ describe('stopping and starting again', () => {
   test('again and again during fifty boots: each ends as asked, and none runs twice', async () => {
     const rig = await newRig()
     const ids = Array.from({ length: 50 }, () => rig.conductor.begin('boot', rig.conductor.newInstance()))
-    let deeds = 0
+    let actions = 0
     let enough = () => {}
-    // Each life ends in the middle of a deed; a killed one does not even say farewell.
+    // Each life ends in the middle of an action; a killed one does not even say farewell.
     rig.fake.setFaults(() => {
-      if (++deeds % 17 === 0) enough()
+      if (++actions % 17 === 0) enough()
       return undefined
     })
     for (let n = 0; ids.some((id) => rig.conductor.row(id).state !== 'succeeded'); n++) {

@@ -93,7 +93,7 @@ describe.each(await databases())('on $name', (database) => {
     ['an image that is not there yet', { image: 'coming' }, { code: 'ImageNotActive' }],
     ['no image where there are several', { image: '' }, { code: 'InvalidRequest' }],
   ]
-  test.each(wrong)('%s is refused, and nothing is written', async (_what, wish, refusal) => {
+  test.each(wrong)('%s is refused, and nothing is written', async (_what, request, refusal) => {
     const rig = await start()
     await rig.host('h1')
     const images = await rig.db.selectFrom('images').selectAll().execute()
@@ -106,7 +106,7 @@ describe.each(await databases())('on $name', (database) => {
         .values({ ...images[0]!, ...image })
         .execute()
     // Where the wish names no image, none is called tiny either.
-    const { image = '', ...rest } = { image: 'tiny', ...wish }
+    const { image = '', ...rest } = { image: 'tiny', ...request }
     if (image === '')
       await rig.db.updateTable('images').set({ name: 'small', status: 'active' }).where('id', '=', '2').execute()
     if (image === '') await rig.db.updateTable('images').set({ name: 'medium' }).where('name', '=', 'tiny').execute()
@@ -139,7 +139,7 @@ describe.each(await databases())('on $name', (database) => {
 
   test('what exceeds the quota is refused as a whole', async () => {
     const rig = await start({ quota: { ...quota, memoryMb: 1024 } })
-    await expect(rig.boot('web', { count: 3 })).rejects.toMatchObject({ params: { resource: 'ram_mb', wanted: 1536 } })
+    await expect(rig.boot('web', { count: 3 })).rejects.toMatchObject({ params: { resource: 'ram', wanted: 1536 } })
     await expect(rig.conductor.bootDryRun(admin, { name: 'web', count: 3 })).rejects.toMatchObject({
       code: 'QuotaExceeded',
     })
@@ -149,19 +149,19 @@ describe.each(await databases())('on $name', (database) => {
   describe('an idempotency key', () => {
     test('gives the first answer again for a day', async () => {
       const rig = await start()
-      const wish = { name: 'web', count: 12, idempotencyKey: 'k' }
-      const first = await rig.conductor.boot(admin, wish)
-      expect(await rig.conductor.boot(admin, { ...wish, count: 2 })).toEqual(first)
+      const request = { name: 'web', count: 12, idempotencyKey: 'k' }
+      const first = await rig.conductor.boot(admin, request)
+      expect(await rig.conductor.boot(admin, { ...request, count: 2 })).toEqual(first)
       expect((await rows(rig))[0]).toBe(12)
-      expect((await rig.conductor.boot(member('p2'), wish)).begun[0]).not.toEqual(first.begun[0])
+      expect((await rig.conductor.boot(member('p2'), request)).begun[0]).not.toEqual(first.begun[0])
       rig.clock.advance(86_401)
-      expect((await rig.conductor.boot(admin, wish)).begun[0]).not.toEqual(first.begun[0])
+      expect((await rig.conductor.boot(admin, request)).begun[0]).not.toEqual(first.begun[0])
     })
 
     test('used by two at the same moment boots once', async () => {
       const rig = await start()
-      const wish = { name: 'web', count: 2, idempotencyKey: 'k' }
-      const all = await Promise.all([1, 2, 3, 4].map(() => rig.conductor.boot(admin, wish)))
+      const request = { name: 'web', count: 2, idempotencyKey: 'k' }
+      const all = await Promise.all([1, 2, 3, 4].map(() => rig.conductor.boot(admin, request)))
       expect(new Set(all.map(({ begun }) => begun[0]?.operation)).size).toBe(1)
       expect((await rows(rig))[0]).toBe(2)
     })

@@ -14,7 +14,7 @@ afterEach(async () => {
 const size = { vcpus: 1, memoryMb: 512, diskGb: 1 }
 
 /** What may happen next: to the nth instance, by the people, the hosts, or time. */
-const deeds = [
+const actions = [
   'boot',
   'claim',
   'finish',
@@ -28,8 +28,8 @@ const deeds = [
   'wait',
   'reborn',
 ] as const
-type Deed = { deed: (typeof deeds)[number]; which: number }
-const deed = fc.record({ deed: fc.constantFrom(...deeds), which: fc.nat(9) })
+type Action = { action: (typeof actions)[number]; which: number }
+const action = fc.record({ action: fc.constantFrom(...actions), which: fc.nat(9) })
 
 describe.each(await databases())('on $name', (database) => {
   const start = async () => {
@@ -64,7 +64,7 @@ describe.each(await databases())('on $name', (database) => {
     for (const name of ['h1', 'h2', 'h3']) hosts.set(name, await rig.host(name, { slots: 3 }))
     let number = 0
     await fc.assert(
-      fc.asyncProperty(fc.array(deed, { maxLength: 25 }), async (story) => {
+      fc.asyncProperty(fc.array(action, { maxLength: 25 }), async (story) => {
         for (const step of story) {
           await play(rig, hosts, step, number++)
           expect(await rig.drift()).toEqual([])
@@ -93,7 +93,7 @@ async function check(rig: Rig): Promise<void> {
   }
 }
 
-async function play(rig: Rig, hosts: Map<string, Host>, { deed, which }: Deed, number: number): Promise<void> {
+async function play(rig: Rig, hosts: Map<string, Host>, { action, which }: Action, number: number): Promise<void> {
   const { instances } = await rig.conductor.instanceList(admin, {})
   const instance = instances[which % Math.max(1, instances.length)]
   const { operations } = await rig.conductor.operationList(admin, { limit: 20 })
@@ -101,26 +101,26 @@ async function play(rig: Rig, hosts: Map<string, Host>, { deed, which }: Deed, n
   const operation = running[which % Math.max(1, running.length)]
   const owner = hosts.get(operation?.host ?? '')
   try {
-    if (deed === 'boot') await rig.boot(`web${number}`)
-    else if (deed === 'wait') {
+    if (action === 'boot') await rig.boot(`web${number}`)
+    else if (action === 'wait') {
       rig.clock.advance(which * 20)
       await sweep(rig.deps)
-    } else if (deed === 'lose') rig.sent.length = 0
-    else if (deed === 'reborn') {
+    } else if (action === 'lose') rig.sent.length = 0
+    else if (action === 'reborn') {
       const name = `h${(which % 3) + 1}`
       hosts.set(name, await rig.host(name, { slots: 3, life: `${name}-${number}` }))
-    } else if (deed === 'retry') {
+    } else if (action === 'retry') {
       const ended = operations.filter(({ state }) => state === 'failed' || state === 'cancelled')
       const { id } = ended[which % Math.max(1, ended.length)] ?? {}
       if (id) await rig.conductor.operationRetry(admin, { operation: id })
-    } else if (deed === 'delete' || deed === 'pause') {
-      if (instance) await rig.conductor.begin(admin, { instance: instance.id, kind: deed })
-    } else if (deed === 'cancel') {
+    } else if (action === 'delete' || action === 'pause') {
+      if (instance) await rig.conductor.begin(admin, { instance: instance.id, kind: action })
+    } else if (action === 'cancel') {
       if (operation) await rig.conductor.operationCancel(admin, { operation: operation.id })
     } else if (operation && owner) {
-      if (deed === 'claim') await owner.claim(operation.id)
-      else if (deed === 'finish') await owner.finish(operation.id)
-      else await owner.fault(operation.id, deed === 'corrupt' ? 'ImageCorrupt' : 'DriverFailed')
+      if (action === 'claim') await owner.claim(operation.id)
+      else if (action === 'finish') await owner.finish(operation.id)
+      else await owner.fault(operation.id, action === 'corrupt' ? 'ImageCorrupt' : 'DriverFailed')
     }
   } catch (e) {
     // Much of it is not allowed at that moment; a refusal is an answer, a bug is not.

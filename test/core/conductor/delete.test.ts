@@ -158,11 +158,11 @@ describe.each(await databases())('on $name', (database) => {
     const rig = await start()
     const h1 = await rig.host('h1')
     await rig.running(h1)
-    const wish = { instance: 'web', kind: 'delete', idempotencyKey: 'k' } as const
-    const first = await rig.conductor.begin(admin, wish)
+    const request = { instance: 'web', kind: 'delete', idempotencyKey: 'k' } as const
+    const first = await rig.conductor.begin(admin, request)
     await h1.carryOut(first.operation)
-    expect(await rig.conductor.begin(admin, wish)).toEqual(first)
-    await expect(rig.conductor.begin(member('p1'), { ...wish, kind: 'stop' })).rejects.toMatchObject({
+    expect(await rig.conductor.begin(admin, request)).toEqual(first)
+    await expect(rig.conductor.begin(member('p1'), { ...request, kind: 'stop' })).rejects.toMatchObject({
       code: 'InstanceNotFound',
     })
   })

@@ -194,11 +194,11 @@ describe.each(await databases())('on $name', (database) => {
 
   test('flavors are made and deleted by administrators', async () => {
     const rig = await start()
-    const wish = { name: 'm1.mega', vcpus: 64, memoryMb: 65_536, diskGb: 500 }
-    const made = await rig.conductor.flavorCreate(admin, wish)
+    const request = { name: 'm1.mega', vcpus: 64, memoryMb: 65_536, diskGb: 500 }
+    const made = await rig.conductor.flavorCreate(admin, request)
     expect(await rig.conductor.flavorShow(admin, { flavor: 'm1.mega' })).toEqual(made)
-    await expect(rig.conductor.flavorCreate(admin, wish)).rejects.toMatchObject({ code: 'FlavorExists' })
-    await expect(rig.conductor.flavorCreate(member('p1'), wish)).rejects.toMatchObject({ code: 'Forbidden' })
+    await expect(rig.conductor.flavorCreate(admin, request)).rejects.toMatchObject({ code: 'FlavorExists' })
+    await expect(rig.conductor.flavorCreate(member('p1'), request)).rejects.toMatchObject({ code: 'Forbidden' })
     await expect(rig.conductor.flavorDelete(member('p1'), { flavor: 'm1.mega' })).rejects.toMatchObject({
       code: 'Forbidden',
     })
@@ -364,7 +364,7 @@ describe.each(await databases())('on $name', (database) => {
 
     test('a conductor is seen to be up while it runs, and down after it has stopped', async () => {
       const rig = await start()
-      const stop = await startPeriodic(rig.deps, { heardAt: undefined })
+      const stop = await startPeriodic(rig.deps, { lastPongAt: undefined })
       const state = async () => (await rig.conductor.serviceList(admin, {})).services.map((s) => `${s.id} ${s.state}`)
       expect(await state()).toEqual(['conductor@control up'])
       await stop()

@@ -76,10 +76,10 @@ describe.each(await databases())('on $name', (database) => {
   test('equal files are stored once, and stay until the last image goes', async () => {
     const rig = await start()
     const disk = randomBytes(1000)
-    const wish = (name: string) => ({ name, diskFormat: 'raw' as const, files: { disk: announce(disk) } })
-    const { image } = await rig.conductor.imageCreate(admin, wish('one'))
+    const request = (name: string) => ({ name, diskFormat: 'raw' as const, files: { disk: announce(disk) } })
+    const { image } = await rig.conductor.imageCreate(admin, request('one'))
     await write(rig, image.id, 'disk', disk, 0)
-    expect(await rig.conductor.imageCreate(admin, wish('two'))).toMatchObject({
+    expect(await rig.conductor.imageCreate(admin, request('two'))).toMatchObject({
       image: { status: 'active' },
       missing: [],
     })
@@ -95,29 +95,29 @@ describe.each(await databases())('on $name', (database) => {
   test('an upload that broke off goes on with the same announcement; another of that name is refused', async () => {
     const rig = await start()
     const disk = randomBytes(1000)
-    const wish = { name: 'debian', diskFormat: 'raw' as const, files: { disk: announce(disk) } }
-    const { image } = await rig.conductor.imageCreate(admin, wish)
+    const request = { name: 'debian', diskFormat: 'raw' as const, files: { disk: announce(disk) } }
+    const { image } = await rig.conductor.imageCreate(admin, request)
     await write(rig, image.id, 'disk', disk.subarray(0, 500), 0)
-    const again = await rig.conductor.imageCreate(admin, wish)
+    const again = await rig.conductor.imageCreate(admin, request)
     expect(again).toMatchObject({ image: { id: image.id }, missing: ['disk'] })
-    const other = { ...wish, files: { disk: announce(randomBytes(5)) } }
+    const other = { ...request, files: { disk: announce(randomBytes(5)) } }
     await expect(rig.conductor.imageCreate(admin, other)).rejects.toMatchObject({ code: 'ImageExists' })
-    await expect(rig.conductor.imageCreate(member('p2'), wish)).rejects.toMatchObject({ code: 'ImageExists' })
+    await expect(rig.conductor.imageCreate(member('p2'), request)).rejects.toMatchObject({ code: 'ImageExists' })
     await write(rig, image.id, 'disk', disk, 0)
-    await expect(rig.conductor.imageCreate(admin, wish)).rejects.toMatchObject({ code: 'ImageExists' })
+    await expect(rig.conductor.imageCreate(admin, request)).rejects.toMatchObject({ code: 'ImageExists' })
   })
 
   test('what could never boot is refused', async () => {
     const rig = await start()
     const file = announce(randomBytes(5))
-    for (const wish of [
+    for (const request of [
       { files: {} },
       { files: { ramdisk: file } },
       { files: { disk: file } },
       { diskFormat: 'raw' as const, files: { disk: file, ramdisk: file } },
       { files: { kernel: announce(Buffer.alloc(0)) } },
     ])
-      await expect(rig.conductor.imageCreate(admin, { name: 'x', ...wish })).rejects.toMatchObject({
+      await expect(rig.conductor.imageCreate(admin, { name: 'x', ...request })).rejects.toMatchObject({
         code: 'InvalidRequest',
       })
   })

@@ -478,6 +478,6 @@ describe.each(await databases())('on $name', (database) => {
     await rig.agent.power(admin, { ...h1.self, changes })
     expect(await rig.show('web')).toMatchObject({ status: 'SHUTOFF', power: 'SHUTDOWN' })
     expect(await rig.show('busy')).toMatchObject({ status: 'ACTIVE' })
-    expect((await rig.events()).filter((type) => type === 'instance.power_changed')).toHaveLength(1)
+    expect((await rig.events()).filter((type) => type === 'instance.update')).toHaveLength(1)
   })
 })

@@ -77,8 +77,8 @@ describe.each(await databases())('on $name', (database) => {
     const h1 = await rig.host('h1')
     const id = await rig.running(h1)
     for (const [i, kind] of (['pause', 'delete'] as const).entries()) {
-      const wish = { instance: 'web', kind, idempotencyKey: `k${i}` }
-      const begin = () => rig.conductor.begin(admin, wish)
+      const request = { instance: 'web', kind, idempotencyKey: `k${i}` }
+      const begin = () => rig.conductor.begin(admin, request)
       // Whoever comes meanwhile has looked at all that it looks at before it waits for the instance.
       const both = await tx(rig.db, async (db) => {
         await lockInstance(db, id)

@@ -9,7 +9,7 @@ import type { ConductorDeps, ConductorOptions } from '../../../src/core/conducto
 import { agentManager, conductorManager } from '../../../src/core/conductor/manager.ts'
 import type { agent } from '../../../src/core/contracts/agent.ts'
 import type { BusQueue } from '../../../src/core/contracts/broker.ts'
-import type { BootWish } from '../../../src/core/contracts/conductor.ts'
+import type { BootRequest } from '../../../src/core/contracts/conductor.ts'
 import type { Published } from '../../../src/core/contracts/shapes.ts'
 import { syncDatabase } from '../../../src/core/db/migrate.ts'
 import type { Db } from '../../../src/core/db/open.ts'
@@ -35,13 +35,19 @@ export const options: ConductorOptions = {
   resendSeconds: 5,
   maxAttempts: 3,
   heartbeatSeconds: 10,
-  serviceDownSeconds: 30,
+  serviceDownTime: 30,
   pingSeconds: 10,
   eventsMax: 1000,
   historyDays: 90,
   operationsDays: 30,
   quota: { instances: -1, cores: -1, memoryMb: -1 },
-  placement: { cpuRatio: 1, ramRatio: 1, diskRatio: 1, reservedMemoryMb: 0, reservedDiskGb: 0 },
+  placement: {
+    cpuAllocationRatio: 1,
+    ramAllocationRatio: 1,
+    diskAllocationRatio: 1,
+    reservedHostMemoryMb: 0,
+    reservedHostDiskMb: 0,
+  },
 }
 
 export const admin: Context = {
@@ -133,10 +139,10 @@ export class Rig {
           hear('scheduler', operation)
           if (this.placeAtOnce) await this.place(operation)
         },
-        decide: async (_ctx, wish) => ({
+        decide: async (_ctx, request) => ({
           at: clock.now(),
           chosen: 'h1',
-          summary: JSON.stringify(wish),
+          summary: JSON.stringify(request),
           filters: [],
           weighers: [],
           hosts: [],
@@ -217,15 +223,15 @@ export class Rig {
   async place(operationId: string): Promise<void> {
     const placement = await placementFor(this.db, operationId)
     if (!placement) return
-    const { instanceId, wish } = placement
+    const { instanceId, spec } = placement
     const now = this.clock.now()
     for (const { name, total } of await hostsForPlacement(this.db)) {
-      if (wish.excluded.includes(name)) continue
+      if (spec.excluded.includes(name)) continue
       const claim = {
         operationId,
         instanceId,
         host: name,
-        size: wish.size,
+        size: spec.size,
         limits: limits(total, options.placement),
         now,
       }
@@ -253,7 +259,7 @@ export class Rig {
     return taken
   }
 
-  async boot(name = 'web', more: Partial<BootWish> = {}, ctx = admin) {
+  async boot(name = 'web', more: Partial<BootRequest> = {}, ctx = admin) {
     const { begun } = await this.conductor.boot(ctx, { name, flavor: 'm1.tiny', image: 'tiny', ...more })
     return begun[0]!
   }

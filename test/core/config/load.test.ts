@@ -37,13 +37,13 @@ test('a flag wins over the environment, the environment over the file, the file 
 test('numbers, lists and tables are read from text as what they are', async () => {
   const env = {
     ...nowhere,
-    NOVA_SCHEDULER_CPU_RATIO: '2.5',
+    NOVA_SCHEDULER_CPU_ALLOCATION_RATIO: '2.5',
     NOVA_SCHEDULER_FILTERS: 'ram, disk',
     NOVA_SCHEDULER_WEIGHERS: 'spread=2,free-ram=0.5',
   }
   const { scheduler } = await loadConfig({ env, overrides: { 'scheduler.slots': '9' } })
   expect(scheduler).toMatchObject({
-    cpuRatio: 2.5,
+    cpuAllocationRatio: 2.5,
     filters: ['ram', 'disk'],
     weighers: { spread: 2, 'free-ram': 0.5 },
     slots: 9,

@@ -58,7 +58,7 @@ function rig(formats: readonly Format[] = ['unversioned', 'versioned']) {
   const notifier = openNotifier({
     clock: { ...systemClock, after },
     log: silentLog,
-    teller: { binary: 'conductor', host: 'control' },
+    publisher: { binary: 'conductor', host: 'control' },
     formats,
     async instances(ids) {
       if (state.down) throw new Error('no database')

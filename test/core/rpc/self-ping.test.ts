@@ -9,13 +9,13 @@ import { brokers, context, join, later, opened, plain, recorder, type TestBroker
 
 const pingMs = 150
 /** What a conductor makes of it: degraded after two and a half pings. */
-const deafMs = 2.5 * pingMs
+const silentMs = 2.5 * pingMs
 const queue = { durable: false, autoDelete: true }
 
 /** Resolves when the server has heard itself after this moment. */
-const hearing = async (serving: Serving): Promise<void> => {
+const responsiveness = async (serving: Serving): Promise<void> => {
   const from = systemClock.now()
-  while ((serving.heardAt ?? 0) <= from) await systemClock.sleep(10)
+  while ((serving.lastPongAt ?? 0) <= from) await systemClock.sleep(10)
 }
 
 /** A server behind a line that a test can disturb, its neighbours, and what was noticed of its link. */
@@ -35,8 +35,8 @@ async function home(url: string, at: { port: number }, slots = 4) {
     },
   })
   const serving = await bus.serve([served(Toys, api)], { server: 'h', slots, pingMs })
-  await hearing(serving)
-  const watch = setInterval(() => ages.push(systemClock.now() - (serving.heardAt ?? 0)), 20)
+  await responsiveness(serving)
+  const watch = setInterval(() => ages.push(systemClock.now() - (serving.lastPongAt ?? 0)), 20)
   const caller = await join(url)
   const stranger = await plain(url)
   return {
@@ -67,13 +67,13 @@ type Home = Awaited<ReturnType<typeof home>>
 
 /** Calls to the server and by it work, and its link does not change any more. */
 async function isWell({ serving, caller, bus, cuts }: Home): Promise<void> {
-  await hearing(serving)
+  await responsiveness(serving)
   const before = cuts().length
   expect(await caller.client(Toys, { server: 'h' }).add(context(), { a: 1, b: 2 })).toEqual({ sum: 3 })
   expect(await caller.client(Toys).add(context(), { a: 1, b: 2 })).toEqual({ sum: 3 })
   expect(await bus.client(Toys, { server: 'h' }).add(context(), { a: 2, b: 2 })).toEqual({ sum: 4 })
-  await hearing(serving)
-  await hearing(serving)
+  await responsiveness(serving)
+  await responsiveness(serving)
   expect(cuts()).toHaveLength(before)
 }
 
@@ -108,7 +108,7 @@ describe.each(brokers)('a server that calls itself, on %s', (_name, open) => {
     const reply = await replyQueueOf(it.bus, it)
     for (const name of ['toys.h', 'toys', reply]) {
       await stranger.deleteQueue(name)
-      await hearing(serving)
+      await responsiveness(serving)
     }
     await isWell(it)
     expect(cuts()).toEqual([])
@@ -123,7 +123,7 @@ describe.each(brokers)('a server that calls itself, on %s', (_name, open) => {
     await stranger.bindQueue('toys.h', 'nova', 'toys.h')
     worst()
     await isWell(it)
-    expect(worst()).toBeGreaterThan(deafMs)
+    expect(worst()).toBeGreaterThan(silentMs)
     expect(cuts()).toEqual([expect.stringMatching(/^toys\.h has not heard itself for \d+ s$/)])
     expect(it.said('this server hears itself again') || it.said('bus is back')).toBe(true)
   })
@@ -142,7 +142,7 @@ describe.each(brokers)('a server that calls itself, on %s', (_name, open) => {
     worst()
     await stranger.deleteQueue(reply)
     await isWell(it)
-    expect(worst()).toBeGreaterThan(deafMs)
+    expect(worst()).toBeGreaterThan(silentMs)
     expect(cuts()).toEqual([expect.stringContaining('toys.h has not heard itself')])
   })
 
@@ -162,7 +162,7 @@ describe.each(brokers)('a server that calls itself, on %s', (_name, open) => {
     const answers = [1, 2].map(() => caller.client(Toys, { server: 'h' }).slow(context(), { ms: 0 }))
     const asked = systemClock.now()
     while (systemClock.now() < asked + 5 * pingMs) await systemClock.sleep(20)
-    expect(systemClock.now() - (serving.heardAt ?? 0)).toBeGreaterThan(deafMs)
+    expect(systemClock.now() - (serving.lastPongAt ?? 0)).toBeGreaterThan(silentMs)
     hold.resolve()
     expect(await Promise.all(answers)).toEqual(['done', 'done'])
     await isWell(it)
@@ -172,7 +172,7 @@ describe.each(brokers)('a server that calls itself, on %s', (_name, open) => {
   test('a server without a wish for it does not ask itself', async () => {
     const { caller } = await begin()
     const quiet = await caller.serve([served(Toys, toys())], { server: 'quiet', slots: 1 })
-    expect(quiet.heardAt).toBeUndefined()
+    expect(quiet.lastPongAt).toBeUndefined()
   })
 })
 
@@ -180,10 +180,10 @@ describe('a broker that takes no messages for want of memory', () => {
   /** Deaf and not cut off while the alarm lasts, well when it is over. */
   async function endures(it: Home, alarm: () => Promise<unknown>, over: () => Promise<unknown>): Promise<void> {
     await alarm()
-    const deaf = async () => {
-      while (systemClock.now() - (it.serving.heardAt ?? 0) < 10 * pingMs) await systemClock.sleep(20)
+    const unresponsive = async () => {
+      while (systemClock.now() - (it.serving.lastPongAt ?? 0) < 10 * pingMs) await systemClock.sleep(20)
     }
-    await deaf()
+    await unresponsive()
     expect(it.cuts()).toEqual([])
     await over()
     await isWell(it)

@@ -1,10 +1,10 @@
 import { describe, expect, test } from 'vitest'
-import type { Wish } from '../../../src/core/contracts/scheduler.ts'
+import type { RequestSpec } from '../../../src/core/contracts/scheduler.ts'
 import { filters } from '../../../src/core/scheduler/filters/index.ts'
 import type { HostState } from '../../../src/core/scheduler/host-state.ts'
 import { host, now, question } from './samples.ts'
 
-const table = filters({ serviceDownSeconds: 30, pingSeconds: 10 })
+const table = filters({ serviceDownTime: 30, pingSeconds: 10 })
 const size = { vcpus: 1, memoryMb: 2048, diskGb: 10 }
 const used = { vcpus: 0, memoryMb: 0, diskGb: 0 }
 const service = { disabled: false, disabledReason: undefined, seenAt: now }
@@ -13,7 +13,7 @@ type Case = {
   filter: keyof typeof table
   when: string
   host?: Partial<HostState>
-  wish?: Partial<Wish>
+  spec?: Partial<RequestSpec>
   hostOf?: Record<string, string>
   /** Absent: the host is let through. */
   no?: string
@@ -21,11 +21,11 @@ type Case = {
 
 const cases: Case[] = [
   { filter: 'availability-zone', when: 'no zone was asked for' },
-  { filter: 'availability-zone', when: 'it is in the zone', wish: { availabilityZone: 'nova' } },
+  { filter: 'availability-zone', when: 'it is in the zone', spec: { availabilityZone: 'nova' } },
   {
     filter: 'availability-zone',
     when: 'it is in another',
-    wish: { availabilityZone: 'east' },
+    spec: { availabilityZone: 'east' },
     no: 'in zone nova, not in east',
   },
 
@@ -37,11 +37,11 @@ const cases: Case[] = [
     host: { service: { ...service, seenAt: now - 83_400 } },
     no: 'down: not heard of for 83 s (at most 30 s)',
   },
-  { filter: 'compute-up', when: 'it heard itself just in time', host: { service: { ...service, deafMs: 25_000 } } },
+  { filter: 'compute-up', when: 'it heard itself just in time', host: { service: { ...service, silentMs: 25_000 } } },
   {
     filter: 'compute-up',
     when: 'it reported just now, and is deaf',
-    host: { service: { ...service, deafMs: 41_700 } },
+    host: { service: { ...service, silentMs: 41_700 } },
     no: 'degraded: has not heard itself on the bus for 41 s (at most 25 s)',
   },
   {
@@ -82,7 +82,7 @@ const cases: Case[] = [
     filter: 'cores',
     when: 'too few are left',
     host: { used: { ...used, vcpus: 14 } },
-    wish: { size: { ...size, vcpus: 4 } },
+    spec: { size: { ...size, vcpus: 4 } },
     no: 'wants 4 vCPU, 2 left of 16',
   },
 
@@ -91,7 +91,7 @@ const cases: Case[] = [
     filter: 'disk',
     when: 'none is wanted and all is used',
     host: { used: { ...used, diskGb: 100 } },
-    wish: { size: { ...size, diskGb: 0 } },
+    spec: { size: { ...size, diskGb: 0 } },
   },
   {
     filter: 'disk',
@@ -101,54 +101,54 @@ const cases: Case[] = [
   },
 
   { filter: 'same-host', when: 'no hint was given' },
-  { filter: 'same-host', when: 'the instance is here', wish: { hints: { same_host: 'a' } }, hostOf: { a: 'h1' } },
+  { filter: 'same-host', when: 'the instance is here', spec: { hints: { same_host: 'a' } }, hostOf: { a: 'h1' } },
   {
     filter: 'same-host',
     when: 'one of several is here',
-    wish: { hints: { same_host: 'b, a' } },
+    spec: { hints: { same_host: 'b, a' } },
     hostOf: { a: 'h1', b: 'h2' },
   },
   {
     filter: 'same-host',
     when: 'they are elsewhere or nowhere',
-    wish: { hints: { same_host: 'a,b' } },
+    spec: { hints: { same_host: 'a,b' } },
     hostOf: { a: 'h2' },
     no: 'not the same host: a is on h2, b is on no host',
   },
 
   { filter: 'different-host', when: 'no hint was given' },
-  { filter: 'different-host', when: 'it is elsewhere', wish: { hints: { different_host: 'a' } }, hostOf: { a: 'h2' } },
-  { filter: 'different-host', when: 'it is nowhere', wish: { hints: { different_host: 'a' } } },
+  { filter: 'different-host', when: 'it is elsewhere', spec: { hints: { different_host: 'a' } }, hostOf: { a: 'h2' } },
+  { filter: 'different-host', when: 'it is nowhere', spec: { hints: { different_host: 'a' } } },
   {
     filter: 'different-host',
     when: 'it is here',
-    wish: { hints: { different_host: 'a,b' } },
+    spec: { hints: { different_host: 'a,b' } },
     hostOf: { a: 'h2', b: 'h1' },
     no: 'not a different host: b is here',
   },
   {
     filter: 'different-host',
     when: 'both are here',
-    wish: { hints: { different_host: 'a,b' } },
+    spec: { hints: { different_host: 'a,b' } },
     hostOf: { a: 'h1', b: 'h1' },
     no: 'not a different host: a, b are here',
   },
 
   { filter: 'forced-host', when: 'no host was named' },
-  { filter: 'forced-host', when: 'it is the one', wish: { forcedHost: 'h1' } },
-  { filter: 'forced-host', when: 'another was named', wish: { forcedHost: 'h3' }, no: 'not h3, the host asked for' },
+  { filter: 'forced-host', when: 'it is the one', spec: { forcedHost: 'h1' } },
+  { filter: 'forced-host', when: 'another was named', spec: { forcedHost: 'h3' }, no: 'not h3, the host asked for' },
 
-  { filter: 'excluded-host', when: 'the boot failed elsewhere', wish: { excluded: ['h2'] } },
+  { filter: 'excluded-host', when: 'the boot failed elsewhere', spec: { excluded: ['h2'] } },
   {
     filter: 'excluded-host',
     when: 'the boot failed here',
-    wish: { excluded: ['h2', 'h1'] },
+    spec: { excluded: ['h2', 'h1'] },
     no: 'failed here in an earlier attempt',
   },
 ]
 
 describe.each(Object.keys(table))('filter %s', (name) => {
-  test.each(cases.filter((c) => c.filter === name))('$when', ({ filter, host: but, wish, hostOf, no }) => {
-    expect(table[filter](host(but), question(wish, hostOf))?.reason).toBe(no)
+  test.each(cases.filter((c) => c.filter === name))('$when', ({ filter, host: but, spec, hostOf, no }) => {
+    expect(table[filter](host(but), question(spec, hostOf))?.reason).toBe(no)
   })
 })

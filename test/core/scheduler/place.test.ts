@@ -14,7 +14,7 @@ import { decisionOn } from '../../../src/core/store/decisions.ts'
 import { capacityDrift } from '../../../src/core/store/placement.ts'
 import { databases, type TestDatabase } from '../../kit/databases.ts'
 import { addBoots, addHost, type Boot, context, empty, rig } from './rig.ts'
-import { now as then, wish } from './samples.ts'
+import { spec, now as then } from './samples.ts'
 
 const found = await databases()
 
@@ -53,10 +53,10 @@ describe.each(found)('placing on $name', ({ open }) => {
   test('an instance comes to the best host: room is claimed, the decision kept, the host told', async () => {
     await addHost(db, 'small', { slots: 2 })
     await addHost(db, 'large', { slots: 8 })
-    const { deps, told, published } = rig(db)
+    const { deps, reported, published } = rig(db)
     const boot = await one()
     await schedulerManager(deps).place(context, { operation: boot.operation })
-    expect(told).toEqual([{ host: 'large', operation: boot.operation }])
+    expect(reported).toEqual([{ host: 'large', operation: boot.operation }])
     expect(published.map(({ body }) => Published.parse(body))).toMatchObject([
       { id: 0, type: 'operation.step', host: 'large', operation: { state: 'queued', step: 'place' } },
     ])
@@ -75,7 +75,7 @@ describe.each(found)('placing on $name', ({ open }) => {
     const [a, b] = [rig(db), rig(second)]
     await placeAll([schedulerManager(a.deps), schedulerManager(b.deps)], boots)
     expect(refusals(a, b)).toEqual([])
-    expect(new Set([...a.told, ...b.told].map((t) => t.operation)).size).toBe(200)
+    expect(new Set([...a.reported, ...b.reported].map((t) => t.operation)).size).toBe(200)
     const hosts = await db.selectFrom('hosts').select(['instances', 'used_memory_mb']).execute()
     expect(hosts.every((h) => h.instances === 10 && h.used_memory_mb === 10_240)).toBe(true)
     expect(await capacityDrift(db)).toEqual([])
@@ -95,7 +95,7 @@ describe.each(found)('placing on $name', ({ open }) => {
     const boots = await addBoots(db, 40)
     const [a, b] = [rig(db), rig(second)]
     await placeAll([schedulerManager(a.deps), schedulerManager(b.deps)], boots)
-    expect(a.told.length + b.told.length).toBe(25)
+    expect(a.reported.length + b.reported.length).toBe(25)
     expect(refusals(a, b)).toHaveLength(15)
     const states = await db.selectFrom('instances').select(['state', 'host']).execute()
     expect(states.filter((s) => s.state === 'ERROR' && s.host === null)).toHaveLength(15)
@@ -118,7 +118,7 @@ describe.each(found)('placing on $name', ({ open }) => {
     const boot = await one()
     await placeAll(managers, Array(8).fill(boot))
     await placeAll(managers, [boot, boot])
-    expect([...a.told, ...b.told]).toHaveLength(1)
+    expect([...a.reported, ...b.reported]).toHaveLength(1)
     expect(await instance(boot)).toMatchObject({ generation: 1 })
     expect(await capacityDrift(db)).toEqual([])
   })
@@ -130,24 +130,24 @@ describe.each(found)('placing on $name', ({ open }) => {
     await addHost(db, 'h1')
     const boot = await one()
     await db.updateTable('operations').set(columns).where('id', '=', boot.operation).execute()
-    const { deps, told, published } = rig(db)
+    const { deps, reported, published } = rig(db)
     await schedulerManager(deps).place(context, { operation: boot.operation })
-    expect([told, published, await decisionOn(db, boot.instance)]).toEqual([[], [], undefined])
+    expect([reported, published, await decisionOn(db, boot.instance)]).toEqual([[], [], undefined])
   })
 
   test('an operation that nobody knows is not placed', async () => {
-    const { deps, told } = rig(db)
+    const { deps, reported } = rig(db)
     await schedulerManager(deps).place(context, { operation: deps.ids.uuid() })
-    expect(told).toEqual([])
+    expect(reported).toEqual([])
   })
 
   test('a host that is silent on the bus gives its room back, and the next one gets the instance', async () => {
     await addHost(db, 'dead', { slots: 50 })
     await addHost(db, 'alive')
-    const { deps, told } = rig(db, { silent: ['dead'] })
+    const { deps, reported } = rig(db, { silent: ['dead'] })
     const boot = await one()
     await schedulerManager(deps).place(context, { operation: boot.operation })
-    expect(told).toEqual([{ host: 'alive', operation: boot.operation }])
+    expect(reported).toEqual([{ host: 'alive', operation: boot.operation }])
     expect((await decision(boot)).hosts[0]).toMatchObject({
       host: 'dead',
       passed: false,
@@ -160,11 +160,11 @@ describe.each(found)('placing on $name', ({ open }) => {
     await addHost(db, 'h1')
     await addHost(db, 'h2')
     await addHost(db, 'tiny', { slots: 0 })
-    const { deps, told, published, silent } = rig(db, { silent: ['h1', 'h2'] })
+    const { deps, reported, published, silent } = rig(db, { silent: ['h1', 'h2'] })
     const manager = schedulerManager(deps)
     const boot = await one()
     await manager.place(context, { operation: boot.operation })
-    expect([told, published]).toEqual([[], []])
+    expect([reported, published]).toEqual([[], []])
     expect(await operation(boot)).toMatchObject({ state: 'queued', host: null })
     expect((await decision(boot)).summary).toBe(
       '3 hosts: 2 unreachable on the bus, 1 with too little memory (most: 0 of 1024 MiB free)',
@@ -172,7 +172,7 @@ describe.each(found)('placing on $name', ({ open }) => {
     expect(await capacityDrift(db)).toEqual([])
     silent.clear()
     await manager.place(context, { operation: boot.operation })
-    expect(told).toHaveLength(1)
+    expect(reported).toHaveLength(1)
   })
 
   test('where the bus fails otherwise the room stays claimed: the host may have been told', async () => {
@@ -286,32 +286,32 @@ describe.each(found)('placing on $name', ({ open }) => {
   test('a host that was disabled just before is not chosen', async () => {
     await addHost(db, 'h1', { slots: 50 })
     await addHost(db, 'h2')
-    const { deps, told } = rig(db)
+    const { deps, reported } = rig(db)
     const manager = schedulerManager(deps)
     await placeAll([manager], [await one()])
     await second.updateTable('services').set({ disabled: 1 }).where('host', '=', 'h1').execute()
     await placeAll([manager], [await one()])
-    expect(told.map((t) => t.host)).toEqual(['h1', 'h2'])
+    expect(reported.map((t) => t.host)).toEqual(['h1', 'h2'])
   })
 
   test('a claim that fails half way changes nothing, and may be repeated', async () => {
     await addHost(db, 'h1', { slots: 1 })
-    const { deps, told } = rig(db)
+    const { deps, reported } = rig(db)
     const manager = schedulerManager(deps)
     const boot = await one()
     await db.schema.alterTable('decisions').renameTo('elsewhere').execute()
     await expect(manager.place(context, { operation: boot.operation })).rejects.toThrow('decisions')
     await db.schema.alterTable('elsewhere').renameTo('decisions').execute()
     expect(await operation(boot)).toMatchObject({ state: 'queued', host: null })
-    expect([told, await capacityDrift(db)]).toEqual([[], []])
+    expect([reported, await capacityDrift(db)]).toEqual([[], []])
     await manager.place(context, { operation: boot.operation })
-    expect(told).toHaveLength(1)
+    expect(reported).toHaveLength(1)
   })
 
   test('deciding writes nothing', async () => {
     await addHost(db, 'h1')
     await addHost(db, 'h2', { disabled: true })
-    const { deps, told, published } = rig(db)
+    const { deps, reported, published } = rig(db)
     const snapshot = async () => [
       await db.selectFrom('hosts').selectAll().execute(),
       await db.selectFrom('decisions').selectAll().execute(),
@@ -320,21 +320,21 @@ describe.each(found)('placing on $name', ({ open }) => {
     const before = await snapshot()
     const manager = schedulerManager(deps)
     const size = { vcpus: 1, memoryMb: 1024, diskGb: 1 }
-    expect(Decision.parse(await manager.decide(context, wish({ size })))).toMatchObject({
+    expect(Decision.parse(await manager.decide(context, spec({ size })))).toMatchObject({
       chosen: 'h1',
       summary: 'h1: the only one of 2 hosts that can',
     })
-    expect(await manager.decide(context, wish({ size, forcedHost: 'h2' }))).toMatchObject({
+    expect(await manager.decide(context, spec({ size, forcedHost: 'h2' }))).toMatchObject({
       summary: '2 hosts: 1 other than h2, the host asked for, 1 disabled',
     })
-    expect([await snapshot(), told, published]).toEqual([before, [], []])
+    expect([await snapshot(), reported, published]).toEqual([before, [], []])
     expect(await manager.ping(context, {})).toEqual({ version: '1.2.3' })
   })
 
   test('the scheduler shows as a service that is alive until it stops', async () => {
     const { deps } = rig(db)
     const service = () => db.selectFrom('services').selectAll().executeTakeFirstOrThrow()
-    const stop = await startPeriodic(deps, { heardAt: undefined })
+    const stop = await startPeriodic(deps, { lastPongAt: undefined })
     expect(await service()).toMatchObject({ id: 'scheduler@control', version: '1.2.3', disabled: 0 })
     const alive = Number((await service()).seen_at)
     await stop()

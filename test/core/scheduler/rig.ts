@@ -138,7 +138,7 @@ export async function addBoots(
 
 /** What a scheduler needs, with a bus that keeps what it is given: hosts in `silent` have no consumer. */
 export function rig(db: Db, but: { options?: Partial<SchedulerOptions>; silent?: string[]; clock?: Clock } = {}) {
-  const told: Array<{ host: string; operation: string }> = []
+  const reported: Array<{ host: string; operation: string }> = []
   const published: Array<{ key: string; body: unknown }> = []
   const silent = new Set(but.silent)
   const deps: SchedulerDeps = {
@@ -153,13 +153,13 @@ export function rig(db: Db, but: { options?: Partial<SchedulerOptions>; silent?:
     computeOn: (host) => ({
       async run(_ctx, { operation }) {
         if (silent.has(host)) throw new Failure('HostUnreachable', { target: `compute.${host}` })
-        told.push({ host, operation })
+        reported.push({ host, operation })
       },
     }),
     publish: (key, body) => void published.push({ key, body }),
     options: options(but.options),
   }
-  return { deps, told, published, silent }
+  return { deps, reported, published, silent }
 }
 
 /** Takes all rows away. */

@@ -1,4 +1,4 @@
-import type { Wish } from '../../../src/core/contracts/scheduler.ts'
+import type { RequestSpec } from '../../../src/core/contracts/scheduler.ts'
 import type { Question } from '../../../src/core/scheduler/filter.ts'
 import type { HostState } from '../../../src/core/scheduler/host-state.ts'
 import type { SchedulerOptions } from '../../../src/core/scheduler/options.ts'
@@ -19,7 +19,7 @@ export const host = (but: Partial<HostState> = {}): HostState => ({
 })
 
 /** A wish for 1 vCPU, 2048 MiB and 10 GiB, but for what is said. */
-export const wish = (but: Partial<Wish> = {}): Wish => ({
+export const spec = (but: Partial<RequestSpec> = {}): RequestSpec => ({
   projectId: 'p',
   size: { vcpus: 1, memoryMb: 2048, diskGb: 10 },
   hints: {},
@@ -27,8 +27,8 @@ export const wish = (but: Partial<Wish> = {}): Wish => ({
   ...but,
 })
 
-export const question = (but: Partial<Wish> = {}, hostOf: Readonly<Record<string, string>> = {}): Question => ({
-  wish: wish(but),
+export const question = (but: Partial<RequestSpec> = {}, hostOf: Readonly<Record<string, string>> = {}): Question => ({
+  spec: spec(but),
   now,
   hostOf: new Map(Object.entries(hostOf)),
 })
@@ -46,12 +46,12 @@ export const options = (but: Partial<SchedulerOptions> = {}): SchedulerOptions =
     'different-host',
   ],
   weighers: { 'free-ram': 1, spread: 1, 'failed-recently': 2 },
-  cpuRatio: 1,
-  ramRatio: 1,
-  diskRatio: 1,
-  reservedMemoryMb: 0,
-  reservedDiskGb: 0,
-  serviceDownSeconds: 30,
+  cpuAllocationRatio: 1,
+  ramAllocationRatio: 1,
+  diskAllocationRatio: 1,
+  reservedHostMemoryMb: 0,
+  reservedHostDiskMb: 0,
+  serviceDownTime: 30,
   pingSeconds: 10,
   heartbeatSeconds: 10,
   ...but,

@@ -1,6 +1,6 @@
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
-import type { Wish } from '../../../src/core/contracts/scheduler.ts'
+import type { RequestSpec } from '../../../src/core/contracts/scheduler.ts'
 import { Decision } from '../../../src/core/contracts/shapes.ts'
 import type { HostState } from '../../../src/core/scheduler/host-state.ts'
 import { rulesOf } from '../../../src/core/scheduler/options.ts'
@@ -8,8 +8,8 @@ import { decisionOf, select } from '../../../src/core/scheduler/select.ts'
 import { host, now, options, question } from './samples.ts'
 
 const rules = rulesOf(options())
-const decide = (hosts: HostState[], wish: Partial<Wish> = {}) => {
-  const selection = select(question(wish), hosts, rules, () => 0)
+const decide = (hosts: HostState[], spec: Partial<RequestSpec> = {}) => {
+  const selection = select(question(spec), hosts, rules, () => 0)
   return decisionOf(selection, rules, selection.candidates[0]?.host.name)
 }
 const used = (memoryMb: number) => ({ vcpus: 0, memoryMb, diskGb: 0 })
@@ -126,7 +126,7 @@ const anyHost = (name: string): fc.Arbitrary<HostState> =>
       { nil: undefined },
     ),
   })
-const anyWish: fc.Arbitrary<Partial<Wish>> = fc.record(
+const anyWish: fc.Arbitrary<Partial<RequestSpec>> = fc.record(
   {
     size: fc.record({
       vcpus: fc.integer({ min: 1, max: 4 }),
@@ -145,8 +145,8 @@ test('whatever is asked: the chosen host passes every filter, and every other ha
   const hosts = fc.subarray(names).chain((some) => fc.tuple(...some.map(anyHost)))
   const hostOf = { a: 'h1', b: 'h2' }
   fc.assert(
-    fc.property(hosts, anyWish, (hosts, wish) => {
-      const asked = question(wish, hostOf)
+    fc.property(hosts, anyWish, (hosts, spec) => {
+      const asked = question(spec, hostOf)
       const selection = select(asked, hosts, rules, () => 0.5)
       const decision = Decision.parse(decisionOf(selection, rules, selection.candidates[0]?.host.name))
       expect(decision.hosts.map((h) => h.host).sort()).toEqual(hosts.map((h) => h.name).sort())

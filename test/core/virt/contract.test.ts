@@ -243,7 +243,7 @@ describe.each(harnesses)('the $name driver', (harness) => {
     const guest = aGuest({ name: 'survivor' })
     await killedDaemon({
       options: harness.options(stateDir),
-      deeds: [
+      actions: [
         ['createDisk', guest, harness.image],
         ['start', guest],
       ],

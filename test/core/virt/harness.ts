@@ -36,7 +36,7 @@ const fake: Harness = {
   image: { disk: undefined, kernel: '/no/kernel', ramdisk: undefined },
   options: (stateDir) => ({ name: 'fake', stateDir, accelerator: 'auto', fake: { latencyMs: 1 } }),
   banner: ({ id, name }) => ['there is no machine here', `host=${name} instance=${id}`],
-  byItself: async (driver, _stateDir, id, what) => (driver as FakeDriver).tell(id, what),
+  byItself: async (driver, _stateDir, id, what) => (driver as FakeDriver).simulate(id, what),
   remember: async () => undefined,
   recall: async () => undefined,
 }
@@ -108,7 +108,7 @@ export async function printed(driver: Driver, id: string, text: string, times = 
   )
 }
 
-/** Runs the deeds in a process of their own and kills it with SIGKILL when it prints `until` and `killNow` resolves. */
+/** Runs the actions in a process of their own and kills it with SIGKILL when it prints `until` and `killNow` resolves. */
 export async function killedDaemon(
   order: DaemonOrder,
   until = 'done',

@@ -10,7 +10,7 @@ import {
   dismissService,
   findService,
   isServiceUp,
-  type ServiceTold,
+  type ServiceReport,
   seeService,
   serviceHeartbeat,
   serviceId,
@@ -74,15 +74,16 @@ export async function hello(
 export async function heartbeat(
   deps: ConductorDeps,
   ctx: Context,
-  { host, incarnation, report, acceleratorWhy, operations, deafMs, contracts }: Args<typeof agent, 'heartbeat'>,
+  { host, incarnation, report, acceleratorWhy, operations, silentMs, contracts }: Args<typeof agent, 'heartbeat'>,
 ): Promise<Result<typeof agent, 'heartbeat'>> {
   const { db, options, speakers } = deps
   const limits = alive(deps)
   const { now } = limits
   const leaseUntil = now + options.leaseSeconds * 1000
-  const told = { deafMs, contracts }
-  if (deafMs !== undefined && deafMs > limits.deafMs) await noteDeaf(deps, ctx, { host, incarnation, told })
-  if (!(await seeService(db, { binary, host, incarnation, told }, now))) {
+  const reported = { silentMs, contracts }
+  if (silentMs !== undefined && silentMs > limits.silentMs)
+    await recordDegraded(deps, ctx, { host, incarnation, reported })
+  if (!(await seeService(db, { binary, host, incarnation, reported }, now))) {
     if (!(await isServiceUp(db, binary, host, limits))) return fail('HostNotFound', { id: host })
     return { lost: operations, cancelled: [], leaseUntil }
   }
@@ -141,16 +142,17 @@ function noteAccelerator(
 }
 
 /** A host that speaks and hears nothing gets an event when that begins; its `host.up` comes with the hello of its next link. */
-async function noteDeaf(
+async function recordDegraded(
   deps: ConductorDeps,
   ctx: Context,
-  { host, incarnation, told }: { host: string; incarnation: string; told: ServiceTold },
+  { host, incarnation, reported }: { host: string; incarnation: string; reported: ServiceReport },
 ): Promise<void> {
   const now = alive(deps)
   await change(deps, async (db, note) => {
     const before = await findService(db, serviceId(binary, host), now)
-    if (!before || before.deaf || !(await seeService(db, { binary, host, incarnation, told }, now.now))) return
-    const seconds = Math.round((told.deafMs ?? 0) / 1000)
+    if (!before || before.unresponsive || !(await seeService(db, { binary, host, incarnation, reported }, now.now)))
+      return
+    const seconds = Math.round((reported.silentMs ?? 0) / 1000)
     note({
       at: now.now,
       type: 'host.degraded',

@@ -9,10 +9,10 @@ import { checkQuota } from '../operations/quota.ts'
 export async function bootDryRun(
   deps: ConductorDeps,
   ctx: Context,
-  wish: Args<typeof conductor, 'bootDryRun'>,
+  request: Args<typeof conductor, 'bootDryRun'>,
 ): Promise<Result<typeof conductor, 'bootDryRun'>> {
   const { db, clock, options, scheduler } = deps
-  const { image, flavor, names, availabilityZone, forcedHost, hints } = await planOf(deps, ctx, wish)
+  const { image, flavor, names, availabilityZone, forcedHost, hints } = await planOf(deps, ctx, request)
   const size = { vcpus: flavor.vcpus, memoryMb: flavor.memoryMb, diskGb: flavor.diskGb }
   await checkQuota(db, ctx.projectId, { count: names.length, size, quota: options.quota, now: clock.now() })
   const decision = await scheduler.decide(ctx, {

@@ -2,7 +2,7 @@ import type { conductor } from '../../contracts/conductor.ts'
 import type { Flavor } from '../../contracts/shapes.ts'
 import type { Context } from '../../model/context.ts'
 import type { Args, Result } from '../../rpc/contract.ts'
-import { addFlavors, flavorCalled, listFlavors, removeFlavor } from '../../store/flavors.ts'
+import { addFlavors, listFlavors, removeFlavor, resolveFlavor } from '../../store/flavors.ts'
 import type { ConductorDeps } from '../deps.ts'
 import { change, type Note } from '../operations/change.ts'
 import { onlyAdmins } from './access.ts'
@@ -16,7 +16,7 @@ export async function flavorList({ db }: Pick<ConductorDeps, 'db'>): Promise<Res
 export const flavorShow = (
   { db }: Pick<ConductorDeps, 'db'>,
   { flavor }: Args<typeof conductor, 'flavorShow'>,
-): Promise<Flavor> => flavorCalled(db, flavor)
+): Promise<Flavor> => resolveFlavor(db, flavor)
 
 /** Makes a flavor. Administrators only; `FlavorExists`. */
 export async function flavorCreate(
@@ -28,7 +28,7 @@ export async function flavorCreate(
   const flavor = { id: deps.ids.uuid(), name, vcpus, memoryMb, diskGb, createdAt: deps.clock.now() }
   await change(deps, async (db, note) => {
     await addFlavors(db, [flavor])
-    note(told(deps, ctx, 'flavor.create', flavor))
+    note(reported(deps, ctx, 'flavor.create', flavor))
   })
   return flavor
 }
@@ -40,15 +40,15 @@ export async function flavorDelete(
   { flavor: ref }: Args<typeof conductor, 'flavorDelete'>,
 ): Promise<Result<typeof conductor, 'flavorDelete'>> {
   onlyAdmins(ctx, 'delete flavors')
-  const flavor = await flavorCalled(deps.db, ref)
+  const flavor = await resolveFlavor(deps.db, ref)
   await change(deps, async (db, note) => {
     await removeFlavor(db, flavor.id)
-    note(told(deps, ctx, 'flavor.delete', flavor))
+    note(reported(deps, ctx, 'flavor.delete', flavor))
   })
   return { id: flavor.id, name: flavor.name }
 }
 
-const told = ({ clock }: Pick<ConductorDeps, 'clock'>, ctx: Context, type: string, flavor: Flavor): Note => ({
+const reported = ({ clock }: Pick<ConductorDeps, 'clock'>, ctx: Context, type: string, flavor: Flavor): Note => ({
   at: clock.now(),
   type,
   requestId: ctx.requestId,

@@ -9,9 +9,9 @@ import {
   addImage,
   completeFile,
   type ImageRecord,
-  imageCalled,
   listImages,
   removeImage,
+  resolveImage,
   type StoredFile,
   setImageSaving,
   storedFile,
@@ -32,7 +32,7 @@ export async function imageShow(
   { db }: Pick<Deps, 'db'>,
   { image }: Args<typeof conductor, 'imageShow'>,
 ): Promise<Image> {
-  return toImage(await imageCalled(db, image))
+  return toImage(await resolveImage(db, image))
 }
 
 /**
@@ -42,27 +42,27 @@ export async function imageShow(
 export async function imageCreate(
   { db, ids, clock, imageDir }: Deps & Pick<ConductorDeps, 'ids' | 'clock'>,
   ctx: Context,
-  wish: Args<typeof conductor, 'imageCreate'>,
+  request: Args<typeof conductor, 'imageCreate'>,
 ): Promise<Result<typeof conductor, 'imageCreate'>> {
-  check(wish)
+  check(request)
   const parts: ImageRecord['parts'] = {}
   for (const part of imageParts) {
-    const file = wish.files[part]
+    const file = request.files[part]
     if (file) parts[part] = { ...file, complete: await hasFile(imageDir, file.sha256) }
   }
   const missing = missingOf(parts)
   const record: ImageRecord = {
     id: ids.uuid(),
-    name: wish.name,
+    name: request.name,
     projectId: ctx.projectId,
     status: missing.length === 0 ? 'active' : 'queued',
-    ...(wish.diskFormat === undefined ? {} : { diskFormat: wish.diskFormat }),
-    files: wish.files,
+    ...(request.diskFormat === undefined ? {} : { diskFormat: request.diskFormat }),
+    files: request.files,
     parts,
-    minMemoryMb: wish.minMemoryMb ?? 0,
-    minDiskGb: wish.minDiskGb ?? 0,
+    minMemoryMb: request.minMemoryMb ?? 0,
+    minDiskGb: request.minDiskGb ?? 0,
     sizeBytes: Object.values(parts).reduce((sum, { sizeBytes }) => sum + sizeBytes, 0),
-    metadata: wish.metadata ?? {},
+    metadata: request.metadata ?? {},
     createdAt: clock.now(),
   }
   try {
@@ -70,7 +70,7 @@ export async function imageCreate(
     return { image: toImage(record), missing }
   } catch (e) {
     if (!isFailure(e, 'ImageExists')) throw e
-    const begun = await imageCalled(db, wish.name)
+    const begun = await resolveImage(db, request.name)
     if (begun.status === 'active' || begun.projectId !== ctx.projectId || !sameFiles(begun.parts, parts)) throw e
     return { image: toImage(begun), missing: missingOf(begun.parts) }
   }
@@ -98,7 +98,7 @@ export async function imageWrite(
   { image: id, part, offset, data }: Args<typeof conductor, 'imageWrite'>,
 ): Promise<Result<typeof conductor, 'imageWrite'>> {
   const { db, imageDir } = deps
-  const image = await imageCalled(db, id)
+  const image = await resolveImage(db, id)
   own(ctx, image, 'written')
   const file: StoredFile | undefined = image.parts[part]
   if (!file) return fail('InvalidRequest', { what: `Image "${image.name}" has no ${part} file.` })
@@ -125,7 +125,7 @@ export async function imageDelete(
   ctx: Context,
   { image: ref }: Args<typeof conductor, 'imageDelete'>,
 ): Promise<Result<typeof conductor, 'imageDelete'>> {
-  const image = await imageCalled(db, ref)
+  const image = await resolveImage(db, ref)
   own(ctx, image, 'deleted')
   const unused = await tx(db, (db) => removeImage(db, image.id))
   for (const sha256 of unused) await removeFile(imageDir, sha256)
@@ -133,9 +133,9 @@ export async function imageDelete(
   return { id: image.id, name: image.name }
 }
 
-function own(ctx: Context, image: ImageRecord, deed: string): void {
+function own(ctx: Context, image: ImageRecord, action: string): void {
   if (ctx.isAdmin || image.projectId === ctx.projectId) return
-  fail('Forbidden', { what: `Image "${image.name}" is another project's and can be ${deed} only there.` })
+  fail('Forbidden', { what: `Image "${image.name}" is another project's and can be ${action} only there.` })
 }
 
 /** A piece of an image file for a host; empty past its end. */

@@ -6,7 +6,7 @@ import { kindOf } from '../../model/operation.ts'
 import type { Args, Result } from '../../rpc/contract.ts'
 import { decisionOn } from '../../store/decisions.ts'
 import { listDeleted } from '../../store/history.ts'
-import { instanceCalled, listInstances, lockInstance, renameInstance, summaryOf } from '../../store/instances.ts'
+import { listInstances, lockInstance, renameInstance, resolveInstance, summaryOf } from '../../store/instances.ts'
 import { latestOperation, openOperation, toOperationSummaryOf } from '../../store/operations.ts'
 import type { ConductorDeps } from '../deps.ts'
 import { scopeOf } from '../operations/begin.ts'
@@ -30,7 +30,7 @@ export async function instanceShow(
   ctx: Context,
   { instance: ref }: Args<typeof conductor, 'instanceShow'>,
 ): Promise<Instance> {
-  const instance = await instanceCalled(db, ref, scopeOf(ctx))
+  const instance = await resolveInstance(db, ref, scopeOf(ctx))
   const open = await openOperation(db, instance.id)
   if (!open) return instance
   return { ...instance, task: kindOf(open.kind).task, operation: toOperationSummaryOf(open) }
@@ -42,7 +42,7 @@ export async function instanceRename(
   ctx: Context,
   { instance: ref, name }: Args<typeof conductor, 'instanceRename'>,
 ): Promise<Instance> {
-  const { id } = await instanceCalled(deps.db, ref, scopeOf(ctx))
+  const { id } = await resolveInstance(deps.db, ref, scopeOf(ctx))
   const now = deps.clock.now()
   await change(deps, async (db, note) => {
     const before = await lockInstance(db, id)
@@ -76,7 +76,7 @@ export async function consoleLog(
   ctx: Context,
   { instance: ref, lines }: Args<typeof conductor, 'consoleLog'>,
 ): Promise<Result<typeof conductor, 'consoleLog'>> {
-  const { id, name, host } = await instanceCalled(db, ref, scopeOf(ctx))
+  const { id, name, host } = await resolveInstance(db, ref, scopeOf(ctx))
   if (host === undefined)
     return fail('InvalidRequest', {
       what: `${name} is on no host, so it has no console.`,
@@ -105,7 +105,7 @@ export async function explain(
   ctx: Context,
   { instance: ref }: Args<typeof conductor, 'explain'>,
 ): Promise<Result<typeof conductor, 'explain'>> {
-  const instance = await instanceCalled(db, ref, scopeOf(ctx))
+  const instance = await resolveInstance(db, ref, scopeOf(ctx))
   const [decision, operation, open] = await Promise.all([
     decisionOn(db, instance.id),
     latestOperation(db, instance.id, 'boot'),

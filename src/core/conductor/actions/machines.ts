@@ -7,7 +7,7 @@ import { databaseVersion } from '../../db/migrate.ts'
 import type { Context } from '../../model/context.ts'
 import { healthOf } from '../../model/health.ts'
 import type { Args, Result } from '../../rpc/contract.ts'
-import { hostCalled, listHosts } from '../../store/hosts.ts'
+import { listHosts, resolveHost } from '../../store/hosts.ts'
 import { countInstances, listInstances } from '../../store/instances.ts'
 import { countOperations } from '../../store/operations.ts'
 import { findService, listServices, serviceId, setService } from '../../store/services.ts'
@@ -70,7 +70,7 @@ export async function hostShow(
   { host: name }: Args<typeof conductor, 'hostShow'>,
 ): Promise<Result<typeof conductor, 'hostShow'>> {
   onlyAdmins(ctx, 'see the hosts')
-  const host = await hostCalled(deps.db, name, { alive: alive(deps), overcommit: deps.options.placement })
+  const host = await resolveHost(deps.db, name, { alive: alive(deps), overcommit: deps.options.placement })
   return { host, instances: await listInstances(deps.db, { host: name, limit: pageDefault }) }
 }
 

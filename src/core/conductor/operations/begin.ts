@@ -6,8 +6,8 @@ import { isUniqueViolation } from '../../db/dialect.ts'
 import type { Db } from '../../db/open.ts'
 import type { Context } from '../../model/context.ts'
 import { kindOf, type OperationKind, verbBefore } from '../../model/operation.ts'
-import { buryInstance } from '../../store/history.ts'
-import { instanceCalled, lockInstance, restInstance, type Scope } from '../../store/instances.ts'
+import { archiveInstance } from '../../store/history.ts'
+import { lockInstance, resolveInstance, type Scope, settleInstance } from '../../store/instances.ts'
 import {
   addOperations,
   forgetKeys,
@@ -145,11 +145,11 @@ async function startNow(
     type: `instance.${kindOf(kind).event}.${phase}`,
     operation: { kind, state, attempt: 0 },
   })
-  if (kind === 'boot') await restInstance(db, instanceId, { state: 'BUILD', fault: null }, now)
+  if (kind === 'boot') await settleInstance(db, instanceId, { state: 'BUILD', fault: null }, now)
   note({ ...event('start', 'queued'), status: kind === 'boot' ? 'BUILD' : instance.status })
   if (!over) return { operation, fresh: true, ...(host === undefined ? {} : { host }) }
   // It was never placed, so no host has anything of it: it goes right here.
-  await buryInstance(db, instance, now)
+  await archiveInstance(db, instance, now)
   note(event('end', 'succeeded'))
   return { operation, fresh: false }
 }
@@ -224,7 +224,7 @@ export async function beginOn(
   const [before] = idempotencyKey === undefined ? [] : await operationsOfKey(deps.db, keyOf(ctx, idempotencyKey))
   if (before?.kind === kind && (ref === before.instanceId || ref === before.instanceName))
     return { operation: before.id, instance: { id: before.instanceId, name: before.instanceName } }
-  const instance = await instanceCalled(deps.db, ref, scopeOf(ctx))
+  const instance = await resolveInstance(deps.db, ref, scopeOf(ctx))
   return begin(deps, ctx, {
     instanceId: instance.id,
     kind,

@@ -1,5 +1,5 @@
 import { type Failure, fail, isFailure } from '../../base/errors.ts'
-import type { Begun, BootWish, conductor } from '../../contracts/conductor.ts'
+import type { Begun, BootRequest, conductor } from '../../contracts/conductor.ts'
 import { isUniqueViolation } from '../../db/dialect.ts'
 import type { Db } from '../../db/open.ts'
 import type { Context } from '../../model/context.ts'
@@ -26,13 +26,13 @@ type Pair = { instance: NewInstance; operation: NewOperation }
  * told. Where no scheduler listens, nothing is left behind and the caller hears `HostUnreachable`. The same idempotency
  * key within a day gives the first answer again.
  */
-export async function boot(deps: ConductorDeps, ctx: Context, wish: BootWish): Promise<Booted> {
-  const key = wish.idempotencyKey === undefined ? undefined : keyOf(ctx, wish.idempotencyKey)
+export async function boot(deps: ConductorDeps, ctx: Context, request: BootRequest): Promise<Booted> {
+  const key = request.idempotencyKey === undefined ? undefined : keyOf(ctx, request.idempotencyKey)
   const before = key === undefined ? undefined : await bootedBefore(deps, key)
   if (before) return before
-  const plan = await planOf(deps, ctx, wish)
+  const plan = await planOf(deps, ctx, request)
   const now = deps.clock.now()
-  const pairs = pairsOf(deps, ctx, wish, { plan, key, now })
+  const pairs = pairsOf(deps, ctx, request, { plan, key, now })
   try {
     await write(deps, ctx, pairs, plan, now)
   } catch (e) {
@@ -66,7 +66,7 @@ async function bootedBefore({ db, clock }: ConductorDeps, key: string): Promise<
 function pairsOf(
   { ids }: ConductorDeps,
   ctx: Context,
-  wish: BootWish,
+  request: BootRequest,
   { plan, key, now }: { plan: Plan; key: string | undefined; now: number },
 ): Pair[] {
   const { image, flavor, names } = plan
@@ -89,11 +89,11 @@ function pairsOf(
       size: { vcpus: flavor.vcpus, memoryMb: flavor.memoryMb, diskGb: flavor.diskGb },
       availabilityZone: plan.availabilityZone,
       forcedHost: plan.forcedHost,
-      description: wish.description,
-      metadata: wish.metadata ?? {},
+      description: request.description,
+      metadata: request.metadata ?? {},
       hints: plan.hints,
-      userData: wish.userData,
-      key: wish.key,
+      userData: request.userData,
+      key: request.key,
       createdAt: now,
     }
     const operation: NewOperation = {

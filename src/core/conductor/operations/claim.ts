@@ -31,7 +31,7 @@ export async function claim(
     const steps = again ? seen.steps : [...seen.steps, { name: step, at: now, attempt, host }]
     const leaseUntil = now + options.leaseSeconds * 1000
     if (await takeOperation(db, { id, ...seen }, { host, incarnation, leaseUntil, attempt, step, steps })) {
-      if (!again) tellStep(deps, { id, ...seen, instance }, { step, attempt, host, now })
+      if (!again) announceStep(deps, { id, ...seen, instance }, { step, attempt, host, now })
       const { kind, requestId, deadline } = seen
       const { host: _, ...rest } = instance
       return {
@@ -72,7 +72,7 @@ function nextStep({ kind, step }: { kind: Job['kind']; step: string | undefined 
 type Stepping = Pick<Job, 'kind' | 'requestId' | 'projectId'> & { id: string; instance: { id: string; name: string } }
 
 /** Tells whoever follows the operation how far it is; steps are kept with the operation, not among the events. */
-export function tellStep(
+export function announceStep(
   deps: Pick<ConductorDeps, 'publish'>,
   { id, kind, requestId, projectId, instance }: Stepping,
   { step, attempt, host, now }: { step: string; attempt: number; host: string; now: number },

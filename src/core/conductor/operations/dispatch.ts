@@ -59,5 +59,5 @@ export async function tellOrHear(
 const wasUp = ({ db, clock, options }: ConductorDeps, host: string | undefined): Promise<boolean> =>
   isServiceUp(db, host === undefined ? 'scheduler' : 'compute', host, {
     now: clock.now(),
-    downMs: options.serviceDownSeconds * 1000,
+    downMs: options.serviceDownTime * 1000,
   })

@@ -2,8 +2,8 @@ import type { Fault, Instance } from '../../contracts/shapes.ts'
 import type { Db } from '../../db/open.ts'
 import { type InstanceState, type PowerState, restingState } from '../../model/instance.ts'
 import { kindOf } from '../../model/operation.ts'
-import { buryInstance } from '../../store/history.ts'
-import { lockInstance, type Rest, restInstance } from '../../store/instances.ts'
+import { archiveInstance } from '../../store/history.ts'
+import { type InstanceChange, lockInstance, settleInstance } from '../../store/instances.ts'
 import { type OperationRecord, openOperation } from '../../store/operations.ts'
 import { freeRoom } from '../../store/placement.ts'
 import { closeOperation, type Owner } from '../../store/transitions.ts'
@@ -61,21 +61,21 @@ async function settle(
   const { to } = kindOf(operation.kind)
   if (outcome.state === 'succeeded') {
     if (to === undefined) {
-      await buryInstance(db, instance, now)
+      await archiveInstance(db, instance, now)
       return undefined
     }
     const launched = operation.kind === 'boot' && instance.launchedAt === undefined
-    await restInstance(db, instance.id, { state: to, power: outcome.power, fault: null, launched }, now)
+    await settleInstance(db, instance.id, { state: to, power: outcome.power, fault: null, launched }, now)
     return to
   }
   const { fault, power } = outcome
-  const rest: Rest = { power, ...(outcome.state === 'failed' || operation.kind === 'boot' ? { fault } : {}) }
+  const rest: InstanceChange = { power, ...(outcome.state === 'failed' || operation.kind === 'boot' ? { fault } : {}) }
   const state = operation.kind === 'boot' ? 'ERROR' : power && stateSeen(instance.status, power)
   if (state !== undefined) rest.state = state
   // Placed, but its host has never taken it up: nothing of it is there, and the room is free for others.
   const release = operation.kind === 'boot' && operation.state === 'queued' && operation.step === 'place'
   if (release && instance.host !== undefined) rest.host = null
-  await restInstance(db, instance.id, rest, now)
+  await settleInstance(db, instance.id, rest, now)
   if (release && instance.host !== undefined) await freeRoom(db, instance.host, instance.size)
   return state ?? instance.status
 }

@@ -67,16 +67,16 @@ async function tooLate(
   return {}
 }
 
-type Told = { fault: Fault | undefined; cancelled: boolean | undefined; host: string; now: number }
+type Reported = { fault: Fault | undefined; cancelled: boolean | undefined; host: string; now: number }
 
 /** What went wrong, if something did; a host that found its operation cancelled may say so as a fault, too. */
 function wrongWith(
   { id, step }: OperationRecord,
-  { fault, cancelled, host, now }: Told,
+  { fault, cancelled, host, now }: Reported,
 ): { cancelled: boolean; fault: Fault } | undefined {
   if (cancelled || fault?.code === 'OperationCancelled') {
-    const told = fault ?? faultOf('OperationCancelled', { id, ...(step === undefined ? {} : { step }) }, now, host)
-    return { cancelled: true, fault: { ...told, host } }
+    const reported = fault ?? faultOf('OperationCancelled', { id, ...(step === undefined ? {} : { step }) }, now, host)
+    return { cancelled: true, fault: { ...reported, host } }
   }
   return fault && { cancelled: false, fault: { ...fault, host: fault.host ?? host } }
 }

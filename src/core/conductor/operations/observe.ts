@@ -1,7 +1,7 @@
 import type { Context } from '../../model/context.ts'
 import type { PowerState } from '../../model/instance.ts'
 import { hostIncarnation } from '../../store/hosts.ts'
-import { lockInstances, restInstance } from '../../store/instances.ts'
+import { lockInstances, settleInstance } from '../../store/instances.ts'
 import { busyInstances } from '../../store/operations.ts'
 import type { Owner } from '../../store/transitions.ts'
 import type { ConductorDeps } from '../deps.ts'
@@ -41,11 +41,11 @@ export async function observe(
       const words = lastWords?.[instance.id]
       const crash = { name: instance.name, ...(words === undefined ? {} : { words }) }
       const fault = power === 'CRASHED' ? { fault: faultOf('GuestCrashed', crash, now, host) } : {}
-      await restInstance(db, instance.id, { state, power, ...fault }, now)
+      await settleInstance(db, instance.id, { state, power, ...fault }, now)
       if (state === instance.status) continue
       note({
         at: now,
-        type: 'instance.power_changed',
+        type: 'instance.update',
         instanceId: instance.id,
         instanceName: instance.name,
         host,

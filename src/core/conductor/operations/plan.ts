@@ -1,12 +1,12 @@
 import { fail } from '../../base/errors.ts'
-import type { BootWish } from '../../contracts/conductor.ts'
+import type { BootRequest } from '../../contracts/conductor.ts'
 import type { Flavor, Image } from '../../contracts/shapes.ts'
 import type { Db } from '../../db/open.ts'
 import type { Context } from '../../model/context.ts'
-import { flavorCalled } from '../../store/flavors.ts'
+import { resolveFlavor } from '../../store/flavors.ts'
 import { checkHost } from '../../store/hosts.ts'
-import { imageCalled } from '../../store/images.ts'
-import { instanceCalled } from '../../store/instances.ts'
+import { resolveImage } from '../../store/images.ts'
+import { resolveInstance } from '../../store/instances.ts'
 import { defaultFlavor, defaultImage } from '../defaults.ts'
 import type { ConductorDeps } from '../deps.ts'
 import { scopeOf } from './begin.ts'
@@ -32,19 +32,19 @@ const publicKey = /^(ssh|sk-ssh|ecdsa-sha2|sk-ecdsa-sha2)-[a-z0-9@.-]+ [A-Za-z0-
  * Makes a plan of a wish: `ImageNotFound`, `FlavorNotFound`, `FlavorTooSmall`, `Forbidden`, `HostNotFound`,
  * `InstanceNotFound` (of a hint) and so on.
  */
-export async function planOf({ db }: Pick<ConductorDeps, 'db'>, ctx: Context, wish: BootWish): Promise<Plan> {
-  check(wish)
-  const { availabilityZone, forcedHost } = where(ctx, wish.availabilityZone)
+export async function planOf({ db }: Pick<ConductorDeps, 'db'>, ctx: Context, request: BootRequest): Promise<Plan> {
+  check(request)
+  const { availabilityZone, forcedHost } = where(ctx, request.availabilityZone)
   if (forcedHost !== undefined) await checkHost(db, forcedHost)
-  const image = wish.image === undefined ? await defaultImage(db) : await imageCalled(db, wish.image)
+  const image = request.image === undefined ? await defaultImage(db) : await resolveImage(db, request.image)
   if (image.status !== 'active') fail('ImageNotActive', { name: image.name, status: image.status })
-  const flavor = wish.flavor === undefined ? await defaultFlavor(db, image) : await flavorCalled(db, wish.flavor)
+  const flavor = request.flavor === undefined ? await defaultFlavor(db, image) : await resolveFlavor(db, request.flavor)
   fits(flavor, image)
-  const hints = await hintsOf(db, ctx, wish.hints ?? {})
-  return { names: namesOf(wish), image, flavor, availabilityZone, forcedHost, hints }
+  const hints = await hintsOf(db, ctx, request.hints ?? {})
+  return { names: namesOf(request), image, flavor, availabilityZone, forcedHost, hints }
 }
 
-function check({ metadata, hints, userData, key }: BootWish): void {
+function check({ metadata, hints, userData, key }: BootRequest): void {
   for (const [what, record] of Object.entries({ metadata, hints }))
     if (Object.keys(record ?? {}).length > metadataMax)
       fail('InvalidRequest', { what: `At most ${metadataMax} items of ${what}.` })
@@ -58,7 +58,7 @@ function check({ metadata, hints, userData, key }: BootWish): void {
 }
 
 /** `web`, or `web-1` to `web-3`. */
-function namesOf({ name, count = 1 }: BootWish): string[] {
+function namesOf({ name, count = 1 }: BootRequest): string[] {
   if (count === 1) return [name]
   const names = Array.from({ length: count }, (_, i) => `${name}-${i + 1}`)
   if ((names.at(-1) as string).length > 255)
@@ -93,7 +93,7 @@ async function hintsOf(db: Db, ctx: Context, hints: Record<string, string>): Pro
   for (const hint of instanceHints) {
     const refs = (hints[hint] ?? '').split(',').flatMap((ref) => ref.trim() || [])
     const ids: string[] = []
-    for (const ref of refs) ids.push((await instanceCalled(db, ref, scopeOf(ctx))).id)
+    for (const ref of refs) ids.push((await resolveInstance(db, ref, scopeOf(ctx))).id)
     if (ids.length > 0) resolved[hint] = ids.join(',')
     if (ids.join(',').length > hintMax) fail('InvalidRequest', { what: `Hint ${hint} names more than six instances.` })
   }

@@ -16,14 +16,14 @@ export async function checkQuota(
   const limits: Amounts = {
     instances: quota.instances,
     cores: quota.cores,
-    ram_mb: quota.memoryMb,
+    ram: quota.memoryMb,
     ...(await ownQuota(db, projectId)),
   }
   const limited = quotaResources.filter((resource) => limits[resource] >= 0)
   if (limited.length === 0) return
   await lockProject(db, projectId, now)
   const used = await usage(db, projectId)
-  const wanted: Amounts = { instances: count, cores: count * size.vcpus, ram_mb: count * size.memoryMb }
+  const wanted: Amounts = { instances: count, cores: count * size.vcpus, ram: count * size.memoryMb }
   for (const resource of limited)
     if (used[resource] + wanted[resource] > limits[resource])
       fail('QuotaExceeded', {

@@ -1,7 +1,7 @@
 import type { Fault } from '../../contracts/shapes.ts'
 import type { Context } from '../../model/context.ts'
 import { noteHostFailure } from '../../store/hosts.ts'
-import { lockInstance, restInstance } from '../../store/instances.ts'
+import { lockInstance, settleInstance } from '../../store/instances.ts'
 import type { OperationRecord } from '../../store/operations.ts'
 import { type BootArgs, freeRoom } from '../../store/placement.ts'
 import { type Owner, requeueBoot } from '../../store/transitions.ts'
@@ -39,7 +39,7 @@ export async function reschedule(
   const requeued = await change(deps, async (db, note) => {
     const instance = await lockInstance(db, operation.instanceId)
     if (!instance || !(await requeueBoot(db, operation.id, owner, args, now))) return false
-    await restInstance(db, instance.id, { host: null, power: 'NOSTATE' }, now)
+    await settleInstance(db, instance.id, { host: null, power: 'NOSTATE' }, now)
     await freeRoom(db, owner.host, instance.size)
     await noteHostFailure(db, owner.host, now)
     note({

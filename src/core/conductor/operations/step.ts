@@ -6,7 +6,7 @@ import type { Args, Result } from '../../rpc/contract.ts'
 import { findOperation, type OperationRecord } from '../../store/operations.ts'
 import { type Owner, recordStep } from '../../store/transitions.ts'
 import type { ConductorDeps } from '../deps.ts'
-import { tellStep, withStep } from './claim.ts'
+import { announceStep, withStep } from './claim.ts'
 
 /**
  * Records that an operation has come to a step, before the step is taken, and renews the lease. `OperationCancelled` where
@@ -31,7 +31,8 @@ export async function step(
     fail('OperationLost', { id, why: 'it was changed at the same moment' })
   }
   const instance = { id: operation.instanceId, name: operation.instanceName }
-  if (steps.length > operation.steps.length) tellStep(deps, { ...operation, instance }, { step, attempt, host, now })
+  if (steps.length > operation.steps.length)
+    announceStep(deps, { ...operation, instance }, { step, attempt, host, now })
   return { leaseUntil }
 }
 

@@ -18,7 +18,7 @@ const atOnce = 20
 
 /**
  * Sees that every operation ends: sends the message again of those that nobody has claimed, or whose owner has let go,
- * and fails those that are past their deadline. Every conductor does this; each deed is a compare-and-set, so that only
+ * and fails those that are past their deadline. Every conductor does this; each action is a compare-and-set, so that only
  * one of them does it. Answers with how many operations needed something.
  */
 export async function sweep(deps: ConductorDeps): Promise<number> {
@@ -30,7 +30,7 @@ export async function sweep(deps: ConductorDeps): Promise<number> {
   for (let start = 0; start < due.length; start += atOnce)
     await Promise.all(
       due.slice(start, start + atOnce).map((operation) =>
-        mend(deps, operation).catch((e) => {
+        fix(deps, operation).catch((e) => {
           if (isFailure(e, 'DatabaseDown')) throw e
           deps.log.error({ operation: operation.id, err: e }, `sweeping it failed: ${reason(e)}`)
         }),
@@ -39,7 +39,7 @@ export async function sweep(deps: ConductorDeps): Promise<number> {
   return due.length
 }
 
-async function mend(deps: ConductorDeps, operation: Open): Promise<void> {
+async function fix(deps: ConductorDeps, operation: Open): Promise<void> {
   const now = deps.clock.now()
   if (operation.deadline < now) return expire(deps, operation.id, now)
   if (!(await noteDispatch(deps.db, operation.id, operation.dispatchedAt, now))) return
@@ -59,7 +59,7 @@ async function placeAnew(deps: ConductorDeps, operation: Open): Promise<boolean>
   const { id, kind, state, step, host } = operation
   if (kind !== 'boot' || state !== 'queued' || step !== 'place' || host === undefined) return false
   const now = deps.clock.now()
-  if (await isServiceUp(deps.db, 'compute', host, { now, downMs: deps.options.serviceDownSeconds * 1000 })) return false
+  if (await isServiceUp(deps.db, 'compute', host, { now, downMs: deps.options.serviceDownTime * 1000 })) return false
   if (!(await releaseHost(deps.db, { operationId: id, host, now }))) return false
   deps.log.warn({ operation: id, host }, 'its host is down: placed anew')
   await tell(deps, contextOf(operation), { id, kind, host: undefined }).catch((e) =>

@@ -1,4 +1,4 @@
-import { deafAfterMs } from '../../model/health.ts'
+import { unresponsiveAfterMs } from '../../model/health.ts'
 import type { Filter } from '../filter.ts'
 
 /**
@@ -6,7 +6,7 @@ import type { Filter } from '../filter.ts'
  * shortly before: a host that speaks and is deaf would not take the message.
  */
 export const computeUp =
-  (downSeconds: number, pingSeconds: number): Filter =>
+  (serviceDownTime: number, pingSeconds: number): Filter =>
   (host, { now }) => {
     const service = host.service
     if (!service) return { reason: 'its compute service has never reported', group: 'down' }
@@ -16,15 +16,15 @@ export const computeUp =
         group: 'disabled',
       }
     const silentMs = now - service.seenAt
-    if (silentMs > downSeconds * 1000)
+    if (silentMs > serviceDownTime * 1000)
       return {
-        reason: `down: not heard of for ${Math.floor(silentMs / 1000)} s (at most ${downSeconds} s)`,
+        reason: `down: not heard of for ${Math.floor(silentMs / 1000)} s (at most ${serviceDownTime} s)`,
         group: 'down',
       }
-    const limitMs = deafAfterMs(pingSeconds)
-    if (service.deafMs === undefined || service.deafMs <= limitMs) return undefined
+    const limitMs = unresponsiveAfterMs(pingSeconds)
+    if (service.silentMs === undefined || service.silentMs <= limitMs) return undefined
     return {
-      reason: `degraded: has not heard itself on the bus for ${Math.floor(service.deafMs / 1000)} s (at most ${limitMs / 1000} s)`,
+      reason: `degraded: has not heard itself on the bus for ${Math.floor(service.silentMs / 1000)} s (at most ${limitMs / 1000} s)`,
       group: 'degraded',
     }
   }

@@ -1,8 +1,8 @@
 import type { Filter } from '../filter.ts'
 
 /** Lets through the hosts with enough virtual CPUs left to promise. */
-export const cores: Filter = (host, { wish }) => {
-  const wants = wish.size.vcpus
+export const cores: Filter = (host, { spec }) => {
+  const wants = spec.size.vcpus
   const left = host.limit.vcpus - host.used.vcpus
   if (left >= wants) return undefined
   const has = Math.max(0, left)

@@ -1,8 +1,8 @@
 import type { Filter } from '../filter.ts'
 
 /** Lets through the hosts with enough disk left to promise. */
-export const disk: Filter = (host, { wish }) => {
-  const wants = wish.size.diskGb
+export const disk: Filter = (host, { spec }) => {
+  const wants = spec.size.diskGb
   const left = host.limit.diskGb - host.used.diskGb
   if (left >= wants) return undefined
   const has = Math.max(0, left)

@@ -10,10 +10,10 @@ import { ram } from './ram.ts'
 import { sameHost } from './same-host.ts'
 
 /** The filters that the option `scheduler.filters` may name. */
-export const filters = (options: { serviceDownSeconds: number; pingSeconds: number }) =>
+export const filters = (options: { serviceDownTime: number; pingSeconds: number }) =>
   ({
     'availability-zone': availabilityZone,
-    'compute-up': computeUp(options.serviceDownSeconds, options.pingSeconds),
+    'compute-up': computeUp(options.serviceDownTime, options.pingSeconds),
     ram,
     cores,
     disk,

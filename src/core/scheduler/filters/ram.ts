@@ -1,8 +1,8 @@
 import type { Filter } from '../filter.ts'
 
 /** Lets through the hosts with enough memory left to promise. */
-export const ram: Filter = (host, { wish }) => {
-  const wants = wish.size.memoryMb
+export const ram: Filter = (host, { spec }) => {
+  const wants = spec.size.memoryMb
   const left = host.limit.memoryMb - host.used.memoryMb
   if (left >= wants) return undefined
   const has = Math.max(0, left)

@@ -4,12 +4,12 @@ import type { Ids } from '../../base/ids.ts'
 import type { PowerState } from '../../model/instance.ts'
 import { lastLines } from '../console.ts'
 import type { Driver, Guest, GuestPower, ImageFiles, Resources } from '../driver.ts'
-import { checkGeneration } from '../ownership.ts'
+import { checkGeneration } from '../generation.ts'
 import { fakeConsole, type Mark } from './console.ts'
 import { FakeStore } from './store.ts'
 
 /** What the fake driver can be told to be slow or to fail at. */
-type Deed =
+type Action =
   | 'createDisk'
   | 'start'
   | 'stop'
@@ -25,18 +25,18 @@ type Deed =
 type Latency = number | readonly [number, number]
 
 /**
- * Asked before a deed changes anything and again after it did: the error that the deed is to fail with, or undefined. An
- * error `after` is a deed that was done and whose answer was lost.
+ * Asked before an action changes anything and again after it did: the error that the action is to fail with, or undefined. An
+ * error `after` is an action that was done and whose answer was lost.
  */
-type Faults = (deed: Deed, id: string, when: 'before' | 'after') => Error | undefined
+type Faults = (action: Action, id: string, when: 'before' | 'after') => Error | undefined
 
 export type FakeOptions = {
   clock: Clock
   ids: Ids
   /** The guests are kept here, so that they outlive the process; in memory only where undefined. */
   stateFile?: string
-  /** For every deed, or for each. None where undefined. */
-  latencyMs?: number | Partial<Record<Deed, Latency>>
+  /** For every action, or for each. None where undefined. */
+  latencyMs?: number | Partial<Record<Action, Latency>>
   faults?: Faults
   resources?: Pick<Resources, 'vcpus' | 'memoryMb' | 'diskGb'>
 }
@@ -44,7 +44,7 @@ export type FakeOptions = {
 /** A hypervisor without machines, and what a test may do to it. */
 export type FakeDriver = Driver & {
   /** The guest does this by itself. */
-  tell(id: string, what: 'shutdown' | 'crash'): void
+  simulate(id: string, what: 'shutdown' | 'crash'): void
   /** How many machines of this guest run or stand paused here; over all hosts it must never be above one. */
   copies(id: string): number
   /** From now on. */
@@ -61,7 +61,7 @@ const live: readonly PowerState[] = ['RUNNING', 'PAUSED']
  */
 export const openFake = (options: FakeOptions): FakeDriver => new FakeHypervisor(options)
 
-/** What a deed comes to: the guest's power after it and what its console shows of it; undefined changes nothing. */
+/** What an action comes to: the guest's power after it and what its console shows of it; undefined changes nothing. */
 type Change = { power: PowerState; marks?: Mark[] } | undefined
 
 class FakeHypervisor implements FakeDriver {
@@ -97,7 +97,7 @@ class FakeHypervisor implements FakeDriver {
   }
 
   createDisk(guest: Guest, image: ImageFiles, signal?: AbortSignal): Promise<void> {
-    return this.#deed('createDisk', guest.id, signal, () => {
+    return this.#action('createDisk', guest.id, signal, () => {
       if (!image.disk && image.kernel === undefined) throw new Error('the image has neither a disk nor a kernel')
       checkGeneration(this.#store.guests.get(guest.id)?.guest, guest)
       this.#store.keep(guest)
@@ -105,11 +105,11 @@ class FakeHypervisor implements FakeDriver {
   }
 
   start(guest: Guest, signal?: AbortSignal): Promise<void> {
-    return this.#deed('start', guest.id, signal, () => this.#renew(guest, (power) => started(power)))
+    return this.#action('start', guest.id, signal, () => this.#renew(guest, (power) => started(power)))
   }
 
   resume(guest: Guest, signal?: AbortSignal): Promise<void> {
-    return this.#deed('resume', guest.id, signal, () =>
+    return this.#action('resume', guest.id, signal, () =>
       this.#renew(guest, (power) => {
         if (power !== 'SUSPENDED' && !live.includes(power)) throw new Error('its memory was not saved on this host')
         return started(power)
@@ -118,7 +118,7 @@ class FakeHypervisor implements FakeDriver {
   }
 
   reboot(guest: Guest, kind: 'soft' | 'hard', graceMs: number, signal?: AbortSignal): Promise<void> {
-    return this.#deed('reboot', guest.id, signal, () =>
+    return this.#action('reboot', guest.id, signal, () =>
       this.#renew(guest, (power) => {
         if (kind === 'soft' && graceMs > 0 && power === 'RUNNING') return { power, marks: ['power-button', 'boot'] }
         return { power: 'RUNNING', marks: [live.includes(power) ? 'reset' : 'boot'] }
@@ -127,7 +127,7 @@ class FakeHypervisor implements FakeDriver {
   }
 
   stop(id: string, graceMs: number, signal?: AbortSignal): Promise<void> {
-    return this.#deed('stop', id, signal, () =>
+    return this.#action('stop', id, signal, () =>
       this.#change(id, (power) => ({
         power: 'SHUTDOWN',
         marks: live.includes(power) && graceMs > 0 ? ['power-button'] : [],
@@ -136,27 +136,27 @@ class FakeHypervisor implements FakeDriver {
   }
 
   pause(id: string): Promise<void> {
-    return this.#deed('pause', id, undefined, () => this.#changeLive(id, 'PAUSED'))
+    return this.#action('pause', id, undefined, () => this.#changeLive(id, 'PAUSED'))
   }
 
   unpause(id: string): Promise<void> {
-    return this.#deed('unpause', id, undefined, () => this.#changeLive(id, 'RUNNING'))
+    return this.#action('unpause', id, undefined, () => this.#changeLive(id, 'RUNNING'))
   }
 
   suspend(id: string, signal?: AbortSignal): Promise<void> {
-    return this.#deed('suspend', id, signal, () => {
+    return this.#action('suspend', id, signal, () => {
       if (this.#store.guests.get(id)?.power !== 'SUSPENDED') this.#changeLive(id, 'SUSPENDED')
     })
   }
 
   destroy(id: string): Promise<void> {
-    return this.#deed('destroy', id, undefined, () => {
+    return this.#action('destroy', id, undefined, () => {
       if (this.#store.guests.has(id)) this.#store.forget(id)
     })
   }
 
   consoleLog(id: string, lines?: number): Promise<string> {
-    return this.#deed('consoleLog', id, undefined, () => {
+    return this.#action('consoleLog', id, undefined, () => {
       const known = this.#store.guests.get(id)
       return known ? lastLines(fakeConsole(known.guest, known.moments), lines) : ''
     })
@@ -167,7 +167,7 @@ class FakeHypervisor implements FakeDriver {
     return () => this.#listeners.delete(listener)
   }
 
-  tell(id: string, what: 'shutdown' | 'crash'): void {
+  simulate(id: string, what: 'shutdown' | 'crash'): void {
     if (this.copies(id) === 0) return
     const power = what === 'crash' ? 'CRASHED' : 'SHUTDOWN'
     this.#apply(id, { power, marks: [what] })
@@ -182,36 +182,36 @@ class FakeHypervisor implements FakeDriver {
     this.#faults = faults
   }
 
-  /** The frame of every deed: its time, its faults, and the failure that it ends with. */
-  async #deed<T>(deed: Deed, id: string, signal: AbortSignal | undefined, work: () => T): Promise<T> {
-    const latencyMs = this.#latencyMs(deed)
+  /** The frame of every action: its time, its faults, and the failure that it ends with. */
+  async #action<T>(action: Action, id: string, signal: AbortSignal | undefined, work: () => T): Promise<T> {
+    const latencyMs = this.#latencyMs(action)
     if (latencyMs > 0) await this.#options.clock.sleep(latencyMs, signal)
     signal?.throwIfAborted()
     try {
-      this.#fault(deed, id, 'before')
+      this.#fault(action, id, 'before')
       const result = work()
-      this.#fault(deed, id, 'after')
+      this.#fault(action, id, 'after')
       return result
     } catch (e) {
       if (isFailure(e)) throw e
-      return fail('DriverFailed', { deed: `${deed} the guest`, why: reason(e) }, e)
+      return fail('DriverFailed', { action: `${action} the guest`, why: reason(e) }, e)
     }
   }
 
-  #fault(deed: Deed, id: string, when: 'before' | 'after'): void {
-    const fault = this.#faults?.(deed, id, when)
+  #fault(action: Action, id: string, when: 'before' | 'after'): void {
+    const fault = this.#faults?.(action, id, when)
     if (fault) throw fault
   }
 
-  #latencyMs(deed: Deed): number {
+  #latencyMs(action: Action): number {
     const { latencyMs = 0, ids } = this.#options
-    const latency = typeof latencyMs === 'number' ? latencyMs : (latencyMs[deed] ?? 0)
+    const latency = typeof latencyMs === 'number' ? latencyMs : (latencyMs[action] ?? 0)
     if (typeof latency === 'number') return latency
     const [least, most] = latency
     return least + ids.random() * (most - least)
   }
 
-  /** A deed that comes with the guest as it is to be now. */
+  /** An action that comes with the guest as it is to be now. */
   #renew(guest: Guest, decide: (power: PowerState) => Change): void {
     const known = this.#store.guests.get(guest.id)
     if (!known) throw new Error('it has no disk on this host')

@@ -13,7 +13,7 @@ type Line = { id: string; guest?: Guest; power?: PowerState; moment?: Moment; go
 const momentsKept = 20
 
 /**
- * The guests of a fake host. With a file they outlive the process: each change is one line, written before the deed is
+ * The guests of a fake host. With a file they outlive the process: each change is one line, written before the action is
  * said to be done, so that a killed daemon loses nothing.
  */
 export class FakeStore {

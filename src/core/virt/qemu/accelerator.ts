@@ -7,7 +7,7 @@ import { kvmTrouble } from './kvm-trouble.ts'
 import { bootedWell, probeFirmware } from './probe-guest.ts'
 
 /** Which accelerator is to be used on this host, the reason in a person's words, and what to do for a faster one. */
-export type AcceleratorChoice = { accelerator: Accelerator; why: string; mend?: string }
+export type AcceleratorChoice = { accelerator: Accelerator; why: string; fix?: string }
 
 /** What the choice depends on. `file` is this machine's memory of the answer; where it is undefined nothing is remembered. */
 export type AcceleratorAsk = {
@@ -76,7 +76,7 @@ export async function chooseAccelerator(ask: AcceleratorAsk): Promise<Accelerato
   return {
     accelerator: 'tcg',
     why: `KVM ran no small guest within ${probeTimeoutMs / 1000} s`,
-    mend: 'This machine may have been busy. KVM is tried again at the next start: nova down; nova up',
+    fix: 'This machine may have been busy. KVM is tried again at the next start: nova down; nova up',
   }
 }
 
@@ -89,19 +89,19 @@ const thisMachine = ({ qemuVersion }: AcceleratorAsk): string =>
   [qemuVersion, release(), cpus()[0]?.model ?? '', `probe ${probeRevision}`].join(' | ')
 
 /** Why KVM's device is not to be used; undefined where it is. */
-async function whyClosed(device: string): Promise<{ why: string; mend: string } | undefined> {
+async function whyClosed(device: string): Promise<{ why: string; fix: string } | undefined> {
   try {
     await access(device, constants.R_OK | constants.W_OK)
     return undefined
   } catch (e) {
-    if ((e as NodeJS.ErrnoException).code === 'ENOENT') return { why: `there is no ${device}`, mend: enable }
+    if ((e as NodeJS.ErrnoException).code === 'ENOENT') return { why: `there is no ${device}`, fix: enable }
     const { mode } = await stat(device)
     // Debian gives the device to the group kvm, but not before there is that group.
     const group = (mode & 0o060) === 0o060 ? '' : `chgrp kvm ${device}; chmod 0660 ${device}; `
     const user = userInfo().username
     return {
       why: `no permission to use ${device}`,
-      mend: `As root: ${group}adduser ${user} kvm; then log in anew, nova down, nova up.`,
+      fix: `As root: ${group}adduser ${user} kvm; then log in anew, nova down, nova up.`,
     }
   }
 }
@@ -111,7 +111,7 @@ type Remembered = Pick<AcceleratorChoice, 'accelerator' | 'why'> & { here: strin
 function choiceOf({ accelerator, why }: Omit<Remembered, 'here'>, file: string | undefined): AcceleratorChoice {
   if (accelerator === 'kvm') return { accelerator, why }
   const again = file === undefined ? '' : ` To try KVM again: rm ${file}; nova down; nova up`
-  return { accelerator, why, mend: `${enable}${again}` }
+  return { accelerator, why, fix: `${enable}${again}` }
 }
 
 async function remember(ask: AcceleratorAsk, found: Omit<Remembered, 'here'>): Promise<AcceleratorChoice> {

@@ -5,7 +5,7 @@ import type { GuestPaths } from './paths.ts'
 
 export type Accelerator = 'kvm' | 'tcg'
 
-export type MachineWish = {
+export type MachineSpec = {
   guest: Guest
   /** Without a kernel the guest starts from its disk. */
   image: ImageFiles
@@ -35,7 +35,7 @@ const accelerators: Record<Accelerator, readonly string[]> = {
   tcg: ['-accel', 'tcg,thread=multi,tb-size=32', '-cpu', 'max'],
 }
 
-const machine = ({ guest, accelerator, paths, memory }: MachineWish): string[] => [
+const machine = ({ guest, accelerator, paths, memory }: MachineSpec): string[] => [
   '-name',
   `guest=${plain(guest.name)}`,
   '-uuid',
@@ -68,7 +68,7 @@ const machine = ({ guest, accelerator, paths, memory }: MachineWish): string[] =
   'timestamp=on',
 ]
 
-const channels = ({ paths }: MachineWish): string[] => [
+const channels = ({ paths }: MachineSpec): string[] => [
   '-chardev',
   `socket,id=qmp0,path=${basename(paths.qmp)},server=on,wait=off`,
   '-mon',
@@ -86,7 +86,7 @@ const disk = (node: string, options: Record<string, unknown>, device: string): s
   `virtio-blk-pci,id=${node}-disk,drive=${node},${device}`,
 ]
 
-const disks = ({ image, hasDisk, paths }: MachineWish): string[] => [
+const disks = ({ image, hasDisk, paths }: MachineSpec): string[] => [
   ...(hasDisk
     ? disk(
         'root',
@@ -104,7 +104,7 @@ const disks = ({ image, hasDisk, paths }: MachineWish): string[] => [
 ]
 
 /** `restrict=on`: the guest gets an address but reaches nothing; otherwise 10.0.2.2 would be this host's loopback. */
-const network = ({ guest }: MachineWish): string[] => [
+const network = ({ guest }: MachineSpec): string[] => [
   '-netdev',
   'user,id=net0,restrict=on',
   '-device',
@@ -126,7 +126,7 @@ const devices: readonly string[] = [
   ]).flat(),
 ]
 
-function kernel({ image, accelerator }: MachineWish): string[] {
+function kernel({ image, accelerator }: MachineSpec): string[] {
   if (image.kernel === undefined) return []
   const words = [
     'console=ttyS0',
@@ -149,12 +149,12 @@ function kernel({ image, accelerator }: MachineWish): string[] {
  * The arguments that QEMU is started with. The same wish gives the same arguments, which is what lets a saved memory be
  * taken up by another process.
  */
-export const qemuArguments = (wish: MachineWish): string[] => [
-  ...machine(wish),
-  ...channels(wish),
-  ...disks(wish),
-  ...network(wish),
+export const qemuArguments = (spec: MachineSpec): string[] => [
+  ...machine(spec),
+  ...channels(spec),
+  ...disks(spec),
+  ...network(spec),
   ...devices,
-  ...kernel(wish),
-  ...(wish.memory === undefined ? [] : ['-incoming', `fd:${wish.memory.fd}`]),
+  ...kernel(spec),
+  ...(spec.memory === undefined ? [] : ['-incoming', `fd:${spec.memory.fd}`]),
 ]

@@ -5,7 +5,7 @@ import { join } from 'node:path'
 import { every } from '../../base/clock.ts'
 import { fail } from '../../base/errors.ts'
 import type { Driver, Guest, GuestPower, ImageFiles, Resources } from '../driver.ts'
-import { checkGeneration } from '../ownership.ts'
+import { checkGeneration } from '../generation.ts'
 import { acceleratorFile } from './accelerator.ts'
 import { openAccelerators } from './accelerators.ts'
 import { readConsole, trimConsole } from './console.ts'
@@ -50,7 +50,7 @@ export function openQemu(options: QemuOptions): Driver {
       // A host that could run nothing says so at once, and does not join the cloud.
       await installation()
       const { accelerator, why } = await accelerators.current()
-      if (accelerators.insistsOnKvm && accelerator !== 'kvm') fail('DriverFailed', { deed: 'use KVM', why })
+      if (accelerators.insistsOnKvm && accelerator !== 'kvm') fail('DriverFailed', { action: 'use KVM', why })
       host.open((id, ended) => rescueGuest(deps, id, ended))
       await takeUp(host)
       const trim = async () => {
@@ -70,16 +70,18 @@ export function openQemu(options: QemuOptions): Driver {
     list: () => listGuests(host),
     power: (id) => host.power(id),
     createDisk: (guest, image, signal) =>
-      host.deed(guest.id, 'create the disk', () => makeDisk(host, qemuImg, guest, image, signal), signal),
-    start: (guest, signal) => host.deed(guest.id, 'start the guest', () => startGuest(deps, guest, signal), signal),
-    stop: (id, graceMs, signal) => host.deed(id, 'stop the guest', () => stopGuest(host, id, graceMs, signal), signal),
+      host.action(guest.id, 'create the disk', () => makeDisk(host, qemuImg, guest, image, signal), signal),
+    start: (guest, signal) => host.action(guest.id, 'start the guest', () => startGuest(deps, guest, signal), signal),
+    stop: (id, graceMs, signal) =>
+      host.action(id, 'stop the guest', () => stopGuest(host, id, graceMs, signal), signal),
     reboot: (guest, kind, graceMs, signal) =>
-      host.deed(guest.id, 'reboot the guest', () => rebootGuest(deps, guest, kind, graceMs, signal), signal),
-    pause: (id) => host.deed(id, 'pause the guest', () => pauseGuest(host, id)),
-    unpause: (id) => host.deed(id, 'unpause the guest', () => unpauseGuest(host, id)),
-    suspend: (id, signal) => host.deed(id, 'suspend the guest', () => suspendGuest(host, id, signal), signal),
-    resume: (guest, signal) => host.deed(guest.id, 'resume the guest', () => resumeGuest(deps, guest, signal), signal),
-    destroy: (id) => host.deed(id, 'destroy the guest', () => destroyGuest(host, id)),
+      host.action(guest.id, 'reboot the guest', () => rebootGuest(deps, guest, kind, graceMs, signal), signal),
+    pause: (id) => host.action(id, 'pause the guest', () => pauseGuest(host, id)),
+    unpause: (id) => host.action(id, 'unpause the guest', () => unpauseGuest(host, id)),
+    suspend: (id, signal) => host.action(id, 'suspend the guest', () => suspendGuest(host, id, signal), signal),
+    resume: (guest, signal) =>
+      host.action(guest.id, 'resume the guest', () => resumeGuest(deps, guest, signal), signal),
+    destroy: (id) => host.action(id, 'destroy the guest', () => destroyGuest(host, id)),
     consoleLog: (id, lines) => readConsole(host.paths(id).console, lines),
     onPower: (listener) => host.onPower(listener),
     lastWords: async (id) => (await lastWords(host.paths(id))) || undefined,
@@ -102,7 +104,7 @@ type Installation = Pick<Resources, 'hypervisor' | 'hypervisorVersion'>
 
 async function readInstallation(qemuBinary: string, qemuImg: string): Promise<Installation> {
   const qemu = await findQemu({ qemuBinary, qemuImg })
-  if (!qemu.found) return fail('DriverFailed', { deed: 'be found', why: `${qemu.why} (${qemu.mend})` })
+  if (!qemu.found) return fail('DriverFailed', { action: 'be found', why: `${qemu.why} (${qemu.fix})` })
   return { hypervisor: 'qemu', hypervisorVersion: qemu.version }
 }
 

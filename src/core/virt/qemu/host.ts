@@ -41,8 +41,8 @@ export class QemuHost {
   readonly #machines = new Map<string, Machine>()
   /** Guests whose process lives and does not talk. */
   readonly #mute = new Set<string>()
-  /** The deed under way on each guest; the next one waits for it. */
-  readonly #deeds = new Map<string, Promise<unknown>>()
+  /** The action under way on each guest; the next one waits for it. */
+  readonly #actions = new Map<string, Promise<unknown>>()
   readonly #listeners = new Set<(change: GuestPower) => void>()
   /** Guests that may have failed with their KVM, until that is known and they run again or not. */
   readonly #rescues = new Map<string, Promise<void>>()
@@ -84,23 +84,23 @@ export class QemuHost {
     await Promise.all(machines.map(({ ended }) => ended))
   }
 
-  /** One deed at a time on a guest. What goes wrong becomes a `DriverFailed` that names the deed. */
-  async deed<T>(id: string, name: string, work: () => Promise<T>, signal?: AbortSignal): Promise<T> {
-    const before = this.#deeds.get(id)
+  /** One action at a time on a guest. What goes wrong becomes a `DriverFailed` that names the action. */
+  async action<T>(id: string, name: string, work: () => Promise<T>, signal?: AbortSignal): Promise<T> {
+    const before = this.#actions.get(id)
     const turn = (async () => {
       await before?.catch(() => undefined)
       signal?.throwIfAborted()
       return await work()
     })()
-    this.#deeds.set(id, turn)
+    this.#actions.set(id, turn)
     try {
       return await turn
     } catch (e) {
       if (isFailure(e)) throw e
       if (signal?.aborted) throw signal.reason
-      return fail('DriverFailed', { deed: name, why: reason(e) }, e)
+      return fail('DriverFailed', { action: name, why: reason(e) }, e)
     } finally {
-      if (this.#deeds.get(id) === turn) this.#deeds.delete(id)
+      if (this.#actions.get(id) === turn) this.#actions.delete(id)
     }
   }
 
@@ -204,14 +204,14 @@ export class QemuHost {
   }
 
   /**
-   * Its KVM failed, it seems. As a deed of its own, after those that are under way: one of them may be what stops it. What
+   * Its KVM failed, it seems. As an action of its own, after those that are under way: one of them may be what stops it. What
    * became of it is told at the end, as it is then.
    */
   #startRescue(id: string, ended: boolean): void {
     if (this.#closed || this.#rescues.has(id)) return
     const rescue = async () => {
       try {
-        await this.deed(id, 'start the guest again without KVM', () => this.#rescue(id, ended))
+        await this.action(id, 'start the guest again without KVM', () => this.#rescue(id, ended))
       } catch (err) {
         this.log.error({ instance: id, err }, 'a guest that KVM failed under cannot be started again')
       }
@@ -227,9 +227,9 @@ export class QemuHost {
     this.#tellUnlessAsked(machine.id, power)
   }
 
-  /** What a deed changes is told by whoever asked for the deed. */
+  /** What an action changes is told by whoever asked for it. */
   #tellUnlessAsked(id: string, power: PowerState): void {
-    if (!this.#deeds.has(id)) this.#tell({ id, power })
+    if (!this.#actions.has(id)) this.#tell({ id, power })
   }
 
   #tell(change: GuestPower): void {
@@ -242,14 +242,14 @@ export class QemuHost {
     const { id, pid } = machine
     machine.leaving = true
     if (this.#closed) return
-    const byItself = !this.#deeds.has(id)
+    const byItself = !this.#actions.has(id)
     const paths = this.paths(id)
     if (!(await machineGone(pid, paths, this.clock, 5_000)) && (await this.#takenUpAgain(id, pid))) return
     if (machine.panicked) await writeFile(paths.crashed, '').catch(() => undefined)
     this.#machines.delete(id)
     const ofKvm = byItself && !machine.panicked && kvmTrouble(await readLog(paths.log))?.lasting
-    // A deed that began meanwhile, as a stop, is what counts.
-    if (ofKvm && !this.#deeds.has(id)) return this.#startRescue(id, true)
+    // An action that began meanwhile, as a stop, is what counts.
+    if (ofKvm && !this.#actions.has(id)) return this.#startRescue(id, true)
     if (byItself) this.#tell({ id, power: await this.power(id) })
   }
 

@@ -7,8 +7,8 @@ export const defaultQemuImg = 'qemu-img'
 /** What this host has of QEMU, for people: `nova doctor` and the choice of a driver. */
 export type QemuProbe =
   | ({ found: true; version: string } & AcceleratorChoice)
-  /** `mend` is the command that installs what is missing. */
-  | { found: false; why: string; mend: string }
+  /** `fix` is the command that installs what is missing. */
+  | { found: false; why: string; fix: string }
 
 /** The version of QEMU, as `7.2.22`; undefined where it cannot be run. */
 export async function qemuVersion(binary: string): Promise<string | undefined> {
@@ -18,7 +18,7 @@ export async function qemuVersion(binary: string): Promise<string | undefined> {
 
 type Programs = { qemuBinary?: string | undefined; qemuImg?: string | undefined }
 
-/** QEMU's version where its programs can be run here, or what is missing and how to mend that. Never fails. */
+/** QEMU's version where its programs can be run here, or what is missing and how to fix that. Never fails. */
 export async function findQemu({
   qemuBinary = defaultBinary,
   qemuImg = defaultQemuImg,
@@ -32,7 +32,7 @@ export async function findQemu({
   return {
     found: false,
     why: `${missing.map((m) => m.program).join(' and ')} cannot be run here`,
-    mend: `apt-get install -y --no-install-recommends ${missing.map((m) => m.package).join(' ')}`,
+    fix: `apt-get install -y --no-install-recommends ${missing.map((m) => m.package).join(' ')}`,
   }
 }
 

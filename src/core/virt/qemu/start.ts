@@ -1,6 +1,6 @@
 import { rename, rm, writeFile } from 'node:fs/promises'
 import type { Guest } from '../driver.ts'
-import { checkGeneration } from '../ownership.ts'
+import { checkGeneration } from '../generation.ts'
 import type { Accelerators } from './accelerators.ts'
 import { type Accelerator, qemuArguments } from './arguments.ts'
 import { isoImage } from './config-drive.ts'
@@ -83,7 +83,7 @@ async function release(machine: Machine, paths: GuestPaths): Promise<void> {
  * Starts the machine of a guest that has none. If it ends at once because of KVM itself, it is started under TCG; but not
  * a guest that was suspended, whose memory fits only the processor that it was saved from.
  */
-export async function bootGuest(
+async function bootGuest(
   deps: StartDeps,
   record: GuestRecord,
   paths: GuestPaths,

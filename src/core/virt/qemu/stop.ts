@@ -1,6 +1,6 @@
 import { rename, rm } from 'node:fs/promises'
 import type { Guest } from '../driver.ts'
-import { checkGeneration } from '../ownership.ts'
+import { checkGeneration } from '../generation.ts'
 import type { QemuHost } from './host.ts'
 import { type Machine, runState } from './machine.ts'
 import { readRecord } from './record.ts'

@@ -41,7 +41,7 @@ async function started(options: Partial<FakeOptions> = {}) {
 }
 
 describe('latency', () => {
-  test('is the same for every deed, or one for each', async () => {
+  test('is the same for every action, or one for each', async () => {
     const clock = new NotingClock()
     const { driver, id } = await started({ clock, latencyMs: 7 })
     await driver.pause(id)
@@ -70,9 +70,9 @@ describe('latency', () => {
 })
 
 describe('faults to order', () => {
-  test('before a deed: it fails and nothing was done', async () => {
+  test('before an action: it fails and nothing was done', async () => {
     const { driver, id } = await started()
-    driver.setFaults((deed, _id, when) => (deed === 'pause' && when === 'before' ? new Error('no') : undefined))
+    driver.setFaults((action, _id, when) => (action === 'pause' && when === 'before' ? new Error('no') : undefined))
     const error = await driver.pause(id).catch((e: unknown) => e)
     expect(isFailure(error, 'DriverFailed') && error.message).toBe('The hypervisor could not pause the guest: no')
     expect(await driver.power(id)).toBe('RUNNING')
@@ -80,7 +80,7 @@ describe('faults to order', () => {
     await driver.pause(id)
   })
 
-  test('after a deed: it was done, and its answer is an error', async () => {
+  test('after an action: it was done, and its answer is an error', async () => {
     const { driver, id } = await started()
     driver.setFaults((_deed, _id, when) => (when === 'after' ? new Error('lost') : undefined))
     await expect(driver.pause(id)).rejects.toThrow('lost')
@@ -112,7 +112,7 @@ test('tells nothing of a guest that does not run, nor after it was closed', asyn
   const told: unknown[] = []
   driver.onPower((change) => told.push(change))
   await driver.stop(id, 0)
-  driver.tell(id, 'crash')
+  driver.simulate(id, 'crash')
   expect(told).toEqual([])
   expect(await driver.power(id)).toBe('SHUTDOWN')
   await driver.close()

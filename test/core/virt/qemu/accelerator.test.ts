@@ -38,7 +38,7 @@ test('TCG where KVM opens and runs nothing; the reason is remembered, and how to
   const choice = {
     accelerator: 'tcg',
     why: 'KVM cannot run guests here: error: failed to set MSR',
-    mend: expect.stringContaining(`rm ${acceleratorFile(dir)}`),
+    fix: expect.stringContaining(`rm ${acceleratorFile(dir)}`),
   }
   expect(await choose()).toEqual(choice)
   expect(await choose()).toEqual(choice)
@@ -62,7 +62,7 @@ test('a probe that runs out of time is no answer: TCG for now, nothing remembere
   expect(await choose('7.2', 300)).toEqual({
     accelerator: 'tcg',
     why: 'KVM ran no small guest within 0.3 s',
-    mend: expect.stringContaining('nova down; nova up'),
+    fix: expect.stringContaining('nova down; nova up'),
   })
   await expect(readFile(acceleratorFile(dir))).rejects.toThrow('ENOENT')
   await qemuThat('exit 33')
@@ -92,21 +92,21 @@ test('TCG without asking where there is no device', async () => {
   expect(await choose()).toMatchObject({
     accelerator: 'tcg',
     why: `there is no ${device}`,
-    mend: expect.stringContaining('virtualisation'),
+    fix: expect.stringContaining('virtualisation'),
   })
 })
 
 // Root may use any device.
 test.runIf(process.getuid?.() !== 0)('without permission the group is what to do about it', async () => {
   await chmod(device, 0o060)
-  expect(await choose()).toMatchObject({ accelerator: 'tcg', mend: expect.stringMatching(/^As root: adduser \S+ kvm/) })
+  expect(await choose()).toMatchObject({ accelerator: 'tcg', fix: expect.stringMatching(/^As root: adduser \S+ kvm/) })
 })
 
 test('the probe says what to install', async () => {
   expect(await probeQemu({ qemuBinary: '/no/qemu' })).toMatchObject({
     found: false,
     why: expect.stringContaining('/no/qemu'),
-    mend: expect.stringMatching(/apt-get install .* qemu-system-x86/),
+    fix: expect.stringMatching(/apt-get install .* qemu-system-x86/),
   })
 })
 

@@ -1,10 +1,10 @@
 import { describe, expect, test } from 'vitest'
-import { type MachineWish, qemuArguments } from '../../../../src/core/virt/qemu/arguments.ts'
+import { type MachineSpec, qemuArguments } from '../../../../src/core/virt/qemu/arguments.ts'
 import { guestPaths } from '../../../../src/core/virt/qemu/paths.ts'
 
 const id = '6f70656e-7374-4163-8b00-6e6f76612121'
 const disk = { path: '/images/d', format: 'qcow2' as const }
-const wish = (change: Partial<MachineWish> = {}): MachineWish => ({
+const spec = (change: Partial<MachineSpec> = {}): MachineSpec => ({
   guest: {
     id,
     name: 'web',
@@ -23,14 +23,14 @@ const wish = (change: Partial<MachineWish> = {}): MachineWish => ({
 })
 
 /** Each option with its value on one line, as one would read them. */
-const lines = (change?: Partial<MachineWish>): string[] =>
-  qemuArguments(wish(change))
+const lines = (change?: Partial<MachineSpec>): string[] =>
+  qemuArguments(spec(change))
     .join('\n')
     .split(/\n(?=-)/)
     .map((line) => line.replace('\n', ' '))
 
-const added = (change: Partial<MachineWish>) => lines(change).filter((line) => !lines().includes(line))
-const dropped = (change: Partial<MachineWish>) => lines().filter((line) => !lines(change).includes(line))
+const added = (change: Partial<MachineSpec>) => lines(change).filter((line) => !lines().includes(line))
+const dropped = (change: Partial<MachineSpec>) => lines().filter((line) => !lines(change).includes(line))
 
 test('a guest with a disk, on KVM', () => {
   expect(lines()).toEqual([
@@ -76,7 +76,7 @@ test('the same without KVM', () => {
 
 describe('how it starts', () => {
   const files = { disk: undefined, kernel: '/images/k', ramdisk: '/images/r' }
-  const kernel = (image: MachineWish['image'], hasDisk: boolean) =>
+  const kernel = (image: MachineSpec['image'], hasDisk: boolean) =>
     added({ image, hasDisk })
       .filter((line) => !line.startsWith('-device'))
       .join(' ')
@@ -110,7 +110,7 @@ describe('how it starts', () => {
 })
 
 test('a comma in a name or a path does not become another option', () => {
-  const guest = { ...wish().guest, name: 'a,debug-threads=on' }
+  const guest = { ...spec().guest, name: 'a,debug-threads=on' }
   const all = lines({ guest, paths: guestPaths('/a,b', id) })
   expect(all[0]).toBe('-name guest=a,,debug-threads=on')
   expect(all.filter((line) => line.includes('/a,b')).map((line) => line.split(' ')[0])).toEqual([

@@ -46,8 +46,8 @@ const onQemu = harnesses.filter(({ name }) => name === 'qemu')
 
 describe.each(onQemu)('a machine of $name whose daemon was killed', { timeout: 120_000 }, (harness) => {
   let driver: Driver | undefined
-  const order = (...deeds: DaemonOrder['deeds']): DaemonOrder => ({ options: harness.options(stateDir), deeds })
-  const made = (guest: Guest): DaemonOrder['deeds'][number] => ['createDisk', guest, harness.image]
+  const order = (...actions: DaemonOrder['actions']): DaemonOrder => ({ options: harness.options(stateDir), actions })
+  const made = (guest: Guest): DaemonOrder['actions'][number] => ['createDisk', guest, harness.image]
   const daemon = async () => {
     driver = await open(harness, stateDir)
     return driver
@@ -102,8 +102,8 @@ describe.each(onQemu)('a machine of $name whose daemon was killed', { timeout: 1
 
   test('while it was resumed keeps its memory', async () => {
     const guest = aGuest()
-    const deeds = order(made(guest), ['start', guest], ['suspend', guest.id], ['resume', guest])
-    await killedDaemon(deeds, 'doing resume', () => appeared(guest, 'pid'))
+    const actions = order(made(guest), ['start', guest], ['suspend', guest.id], ['resume', guest])
+    await killedDaemon(actions, 'doing resume', () => appeared(guest, 'pid'))
     const next = await daemon()
     await next.resume(guest)
     await next.resume(guest)

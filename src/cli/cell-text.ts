@@ -2,12 +2,12 @@ import { stripVTControlCharacters } from 'node:util'
 import type { Cell } from './view.ts'
 
 /** The text of a cell on one line: control characters are made visible, so that no value can move the cursor. */
-export function plain(cell: Cell | undefined): string {
+export function cellText(cell: Cell | undefined): string {
   if (cell === null || cell === undefined) return ''
-  if (Array.isArray(cell)) return cell.map(plain).join(', ')
+  if (Array.isArray(cell)) return cell.map(cellText).join(', ')
   if (typeof cell === 'object')
     return Object.entries(cell)
-      .map(([key, value]) => `${key}=${plain(value)}`)
+      .map(([key, value]) => `${key}=${cellText(value)}`)
       .join(', ')
   return visible(String(cell))
 }

@@ -3,7 +3,7 @@ import type { Operation } from '../../contracts/shapes.ts'
 import type { Context } from '../../model/context.ts'
 import type { Args, Result } from '../../rpc/contract.ts'
 import { listEvents } from '../../store/events.ts'
-import { instanceCalled } from '../../store/instances.ts'
+import { resolveInstance } from '../../store/instances.ts'
 import { listOperations, toOperation } from '../../store/operations.ts'
 import type { ConductorDeps } from '../deps.ts'
 import { scopeOf } from '../operations/begin.ts'
@@ -16,7 +16,7 @@ const projectOf = (ctx: Context): string | undefined => (ctx.isAdmin ? undefined
 /** An id is taken as it is: what is recorded of an instance outlives it. */
 const uuid = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/
 async function instanceIdOf({ db }: Pick<ConductorDeps, 'db'>, ctx: Context, ref: string): Promise<string> {
-  return uuid.test(ref) ? ref : (await instanceCalled(db, ref, scopeOf(ctx))).id
+  return uuid.test(ref) ? ref : (await resolveInstance(db, ref, scopeOf(ctx))).id
 }
 
 /** The caller's operations, or everybody's for an administrator. */

@@ -1,11 +1,11 @@
 import type { Clock } from '../core/base/clock.ts'
 
 /** Something to sleep on until somebody rings. */
-export function openBell(clock: Clock) {
+export function openWakeup(clock: Clock) {
   let rung = false
   let wake = (): void => undefined
   return {
-    ring(): void {
+    notify(): void {
       rung = true
       wake()
     },
@@ -25,7 +25,7 @@ export function openBell(clock: Clock) {
 }
 
 /** Resolves when somebody gives up; never where nobody can. */
-export const givenUp = (signal: AbortSignal | undefined): Promise<undefined> =>
+export const aborted = (signal: AbortSignal | undefined): Promise<undefined> =>
   new Promise((resolve) => {
     if (signal?.aborted) resolve(undefined)
     signal?.addEventListener('abort', () => resolve(undefined))

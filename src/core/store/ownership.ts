@@ -2,7 +2,7 @@ import type { Step } from '../contracts/shapes.ts'
 import type { Db } from '../db/handle.ts'
 
 /** Something of the cloud's and, where it is not the host's that was asked about, whose it is. */
-export type Foreign = { what: string; instanceId?: string; of: string }
+export type NotOwned = { what: string; instanceId?: string; of: string }
 
 const chunk = 500
 
@@ -10,7 +10,7 @@ const chunk = 500
  * Of these operations, one that is neither of an instance on this host, nor was ever this host's to carry out. What there
  * is no record of is nobody's.
  */
-export async function foreignOperation(db: Db, host: string, ids: readonly string[]): Promise<Foreign | undefined> {
+export async function operationNotOf(db: Db, host: string, ids: readonly string[]): Promise<NotOwned | undefined> {
   for (let start = 0; start < ids.length; start += chunk) {
     const rows = await db
       .selectFrom('operations as o')
@@ -26,7 +26,7 @@ export async function foreignOperation(db: Db, host: string, ids: readonly strin
 }
 
 /** Of these instances, one that is not on this host and that no operation of this host's has ever been about. */
-export async function foreignInstance(db: Db, host: string, ids: readonly string[]): Promise<Foreign | undefined> {
+export async function instanceNotOf(db: Db, host: string, ids: readonly string[]): Promise<NotOwned | undefined> {
   for (let start = 0; start < ids.length; start += chunk) {
     const elsewhere = await db
       .selectFrom('instances')

@@ -15,7 +15,7 @@ type Status = {
  * The cloud as it is known here: taken as a whole once, then kept up with events. It is changed in place, because a copy
  * of ten thousand rows for each event would cost more than all else; `revision` counts the changes.
  */
-export type World = {
+export type CloudModel = {
   revision: number
   readonly instances: Map<string, InstanceSummary>
   /** The ids of the instances, newest first. */
@@ -44,7 +44,7 @@ export type Snapshot = {
   readonly failed: number
 }
 
-export const emptyWorld = (): World => ({
+export const emptyWorld = (): CloudModel => ({
   revision: 0,
   instances: new Map(),
   order: [],
@@ -59,7 +59,7 @@ export const emptyWorld = (): World => ({
 })
 
 /** Forgets what was known and takes this instead. */
-export function takeSnapshot(world: World, snapshot: Snapshot): void {
+export function takeSnapshot(world: CloudModel, snapshot: Snapshot): void {
   world.instances.clear()
   for (const row of snapshot.instances) world.instances.set(row.id, row)
   world.order = snapshot.instances.map((row) => row.id)
@@ -74,7 +74,10 @@ export function takeSnapshot(world: World, snapshot: Snapshot): void {
 }
 
 /** Takes hosts and services as they are now. */
-export function takeMachines(world: World, machines: { hosts?: readonly Host[]; services?: readonly Service[] }): void {
+export function takeMachines(
+  world: CloudModel,
+  machines: { hosts?: readonly Host[]; services?: readonly Service[] },
+): void {
   if (machines.hosts) {
     world.hosts = [...machines.hosts].sort((a, b) => byName(a.name, b.name))
     world.hostsChanged = false
@@ -87,7 +90,7 @@ const order = new Intl.Collator('en', { numeric: true })
 const byName = (a: string, b: string): number => order.compare(a, b)
 
 /** Takes instances that were asked for by their ids; those that did not come back are no more. */
-export function takeAsked(world: World, ids: readonly string[], rows: readonly InstanceSummary[]): void {
+export function takeAsked(world: CloudModel, ids: readonly string[], rows: readonly InstanceSummary[]): void {
   const found = new Map(rows.map((row) => [row.id, row]))
   for (const id of ids) {
     world.hearsay.delete(id)
@@ -99,20 +102,20 @@ export function takeAsked(world: World, ids: readonly string[], rows: readonly I
 }
 
 /** Applies an event. One that is older than what is known of its operation changes nothing but the list of events. */
-export function hear(world: World, event: Published): void {
+export function hear(world: CloudModel, event: Published): void {
   world.revision++
   remember(world, event)
   if (/^(instance\.(create|delete)|host|service)\.|^operation\.step$/.test(event.type)) hearMachines(world, event)
-  const { operation: told, operationId, instanceId } = event
-  if (told && operationId) {
+  const { operation: reported, operationId, instanceId } = event
+  if (reported && operationId) {
     const before = world.operations.get(operationId)
-    if (before && !isOpen(before.state) && isOpen(told.state)) return
+    if (before && !isOpen(before.state) && isOpen(reported.state)) return
     hearOperation(world, event, before)
   }
   if (instanceId) hearInstance(world, event, instanceId)
 }
 
-function remember(world: World, { operation: _operation, status: _status, ...event }: Published): void {
+function remember(world: CloudModel, { operation: _operation, status: _status, ...event }: Published): void {
   // Steps are only told, never kept: they have no number, and stand with their operation.
   if (event.id === 0) return
   world.events.set(event.id, event)
@@ -120,7 +123,7 @@ function remember(world: World, { operation: _operation, status: _status, ...eve
   if (world.events.size > kept && oldest !== undefined) world.events.delete(oldest)
 }
 
-function hearMachines(world: World, { type, host: name, operation }: Published): void {
+function hearMachines(world: CloudModel, { type, host: name, operation }: Published): void {
   if (type !== 'operation.step' || operation?.step === 'place') world.hostsChanged = true
   const change =
     type === 'host.up'
@@ -137,24 +140,24 @@ function hearMachines(world: World, { type, host: name, operation }: Published):
   if (at >= 0) world.hosts[at] = { ...world.hosts[at]!, ...change }
 }
 
-function hearOperation(world: World, event: Published, before: OperationSummary | undefined): void {
-  const { operation: told, operationId, instanceId, instanceName, host, at } = event
-  if (!told || !operationId || !instanceId) return
+function hearOperation(world: CloudModel, event: Published, before: OperationSummary | undefined): void {
+  const { operation: reported, operationId, instanceId, instanceName, host, at } = event
+  if (!reported || !operationId || !instanceId) return
   const { fault: _fault, finishedAt: _finishedAt, ...rest } = before ?? { createdAt: at, requestId: event.requestId }
   world.operations.set(operationId, {
     ...rest,
-    ...told,
+    ...reported,
     id: operationId,
     instanceId,
     instanceName: instanceName ?? before?.instanceName ?? instanceId,
     ...(host === undefined ? {} : { host }),
-    ...(isOpen(told.state) ? {} : { finishedAt: at }),
+    ...(isOpen(reported.state) ? {} : { finishedAt: at }),
   })
-  if (told.state === 'failed' && before?.state !== 'failed') world.failed++
+  if (reported.state === 'failed' && before?.state !== 'failed') world.failed++
   if (world.operations.size > 3 * kept) dropOldOperations(world)
 }
 
-function dropOldOperations({ operations }: World): void {
+function dropOldOperations({ operations }: CloudModel): void {
   const over = [...operations.values()].filter(({ state }) => !isOpen(state)).sort(newestFirst)
   for (const { id } of over.slice(kept)) operations.delete(id)
 }
@@ -162,24 +165,24 @@ function dropOldOperations({ operations }: World): void {
 export const newestFirst = (a: { createdAt: number; id: string }, b: { createdAt: number; id: string }): number =>
   b.createdAt - a.createdAt || (b.id < a.id ? -1 : 1)
 
-function hearInstance(world: World, event: Published, id: string): void {
-  const { type, operation: told, operationId, instanceName, host, status, at, projectId } = event
-  if (type === 'instance.delete.end' || (type === 'instance.create.error' && !told)) {
+function hearInstance(world: CloudModel, event: Published, id: string): void {
+  const { type, operation: reported, operationId, instanceName, host, status, at, projectId } = event
+  if (type === 'instance.delete.end' || (type === 'instance.create.error' && !reported)) {
     // A boot that nobody could take was taken back, and its operation with it.
-    if (!told && operationId) world.operations.delete(operationId)
+    if (!reported && operationId) world.operations.delete(operationId)
     forget(world, id)
     return
   }
   const before = world.instances.get(id)
   if (!before) {
-    if (!told || !isOpen(told.state)) return
+    if (!reported || !isOpen(reported.state)) return
     world.hearsay.add(id)
     world.order.unshift(id)
   }
   // Where it failed the host may have been left, and only the conductor knows.
   if (type === 'instance.create.error' || type === 'instance.create.retry') world.hearsay.add(id)
   const { task: _task, ...rest } = before ?? { ...unknown, id, name: instanceName ?? id, projectId, createdAt: at }
-  const task = told ? (isOpen(told.state) ? kindOf(told.kind).task : undefined) : before?.task
+  const task = reported ? (isOpen(reported.state) ? kindOf(reported.kind).task : undefined) : before?.task
   world.instances.set(id, {
     ...rest,
     ...(type === 'instance.rename' && instanceName !== undefined ? { name: instanceName } : {}),
@@ -191,7 +194,7 @@ function hearInstance(world: World, event: Published, id: string): void {
 
 const unknown = { status: 'BUILD', power: 'NOSTATE', flavor: '', image: '' } as const
 
-function forget(world: World, id: string): void {
+function forget(world: CloudModel, id: string): void {
   world.hearsay.delete(id)
   if (!world.instances.delete(id)) return
   const at = world.order.indexOf(id)
@@ -199,7 +202,7 @@ function forget(world: World, id: string): void {
 }
 
 /** How many instances there are in each state. */
-export function countStates({ instances }: World): Partial<Record<InstanceState, number>> {
+export function countStates({ instances }: CloudModel): Partial<Record<InstanceState, number>> {
   const counts: Partial<Record<InstanceState, number>> = {}
   for (const { status } of instances.values()) counts[status] = (counts[status] ?? 0) + 1
   return counts

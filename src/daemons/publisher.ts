@@ -15,7 +15,7 @@ const formatsOf = {
 } as const satisfies Record<string, readonly Format[]>
 
 /** Tells the world what happens: our own readers by events, those of oslo.messaging by notifications. */
-export function openWorld(
+export function openPublisher(
   { config, clock, log, onStop }: Runtime,
   binary: string,
   bus: Bus,
@@ -24,7 +24,7 @@ export function openWorld(
   const notifier = openNotifier({
     clock,
     log,
-    teller: { binary, host: hostName(config) },
+    publisher: { binary, host: hostName(config) },
     formats: formatsOf[config.notifications.format],
     instances: (ids) => instancesEver(db, ids),
     notify: (notification) => bus.notify(notification),
