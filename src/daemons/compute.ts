@@ -93,6 +93,7 @@ function driverOptions(config: Config, name: string, stateDir: string): DriverOp
     name,
     stateDir,
     accelerator: config.compute.accelerator,
+    acceleratorFile: places(config.stateDir).accelerator,
     cpuModel: config.compute.cpuModel,
     fake: { resources: { vcpus, memoryMb, diskGb }, latencyMs },
   }

@@ -6,7 +6,7 @@ import { silentFor } from '../model/health.ts'
 import type { Serving } from '../rpc/bus.ts'
 import { type ComputeDeps, selfOf } from './deps.ts'
 import type { Engine } from './engine.ts'
-import { hostReport } from './join.ts'
+import { reportOf } from './join.ts'
 
 type HeartbeatDeps = Pick<
   ComputeDeps,
@@ -18,26 +18,31 @@ const spoken = { [compute.topic]: compute.version }
 
 /**
  * One heartbeat a call: renews the leases of what is in hand, lets go of what the conductor says, and now and then tells
- * what the host has to give, and each time how long it has not heard itself: its word gets through where it is deaf, too.
+ * what the host has to give (at once, if its accelerator is not the one that the hello told any more), and each time how long it has not heard itself: its word gets through where it is deaf, too.
  * `onStranger` is called where the conductor does not know this life of the host, or not these words.
  */
 export function heartbeats(
   deps: HeartbeatDeps,
   engine: Engine,
   serving: Pick<Serving, 'lastPongAt'>,
+  accelerator: string | undefined,
   onStranger: (e: unknown) => void,
 ): () => Promise<void> {
   const { agent, clock, driver, ids, log, options } = deps
   // A lost answer must not cost more than one beat, or leases would lapse.
   const timeoutMs = options.heartbeatSeconds * 1000
   let reportedAt = clock.now()
+  /** The accelerator that the conductor knows of. */
+  let told = accelerator
   let away = false
   // Leases are renewed all the same.
   const unknown = (e: unknown) => log.warn({ err: e }, 'the driver does not say what this host has')
 
   return async () => {
+    const resources = await driver.resources().catch(unknown)
     const due = clock.now() - reportedAt >= options.reportSeconds * 1000
-    const report = due ? await hostReport(driver).catch(unknown) : undefined
+    // A KVM that was given up is news at once.
+    const report = resources && (due || resources.accelerator !== told) ? reportOf(driver, resources) : undefined
     const silentMs = silentFor(serving.lastPongAt, clock.now())
     const said = {
       ...selfOf(deps),
@@ -45,6 +50,7 @@ export function heartbeats(
       contracts: spoken,
       ...(silentMs === undefined ? {} : { silentMs }),
       ...(report ? { report } : {}),
+      ...(report && resources?.acceleratorWhy ? { acceleratorWhy: resources.acceleratorWhy.slice(0, 1000) } : {}),
     }
     try {
       const ctx = serviceContext('compute', ids.requestId())
@@ -62,6 +68,8 @@ export function heartbeats(
     }
     if (away) log.info('a conductor hears this host again')
     away = false
-    if (report) reportedAt = clock.now()
+    if (!report) return
+    reportedAt = clock.now()
+    told = report.accelerator
   }
 }

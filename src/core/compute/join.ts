@@ -3,6 +3,7 @@ import { backoffMs } from '../base/retry.ts'
 import type { agent } from '../contracts/agent.ts'
 import { serviceContext } from '../model/context.ts'
 import type { Args } from '../rpc/contract.ts'
+import type { Resources } from '../virt/driver.ts'
 import { type ComputeDeps, selfOf } from './deps.ts'
 import type { Engine } from './engine.ts'
 import type { PowerReports } from './power.ts'
@@ -23,16 +24,23 @@ type JoinDeps = Pick<
 >
 
 /** What this host has to give, as the conductor is told. */
-export async function hostReport(driver: ComputeDeps['driver']): Promise<Args<typeof agent, 'hello'>['report']> {
-  const { vcpus, memoryMb, diskGb, hypervisor, hypervisorVersion, accelerator } = await driver.resources()
+export function reportOf(
+  driver: ComputeDeps['driver'],
+  { vcpus, memoryMb, diskGb, hypervisor, hypervisorVersion, accelerator }: Resources,
+): Args<typeof agent, 'hello'>['report'] {
   return { driver: driver.name, hypervisor, hypervisorVersion, accelerator, total: { vcpus, memoryMb, diskGb } }
 }
 
 /**
  * Tells the conductor that this host is there, again and again until it answers; then tells it what it has wrong about the
- * guests, lets operations in and takes up those that are this host's. `HostMismatch` where the name is another machine's.
+ * guests, lets operations in and takes up those that are this host's. Gives the accelerator that it told. `HostMismatch` where the name is another machine's.
  */
-export async function join(deps: JoinDeps, engine: Engine, power: PowerReports, signal: AbortSignal): Promise<void> {
+export async function join(
+  deps: JoinDeps,
+  engine: Engine,
+  power: PowerReports,
+  signal: AbortSignal,
+): Promise<string | undefined> {
   for (let n = 0; !signal.aborted; n++) {
     try {
       return await joinOnce(deps, engine, power)
@@ -42,12 +50,13 @@ export async function join(deps: JoinDeps, engine: Engine, power: PowerReports, 
     }
     await deps.clock.sleep(backoffMs(n, deps.ids.random()), signal)
   }
+  return undefined
 }
 
-async function joinOnce(deps: JoinDeps, engine: Engine, power: PowerReports): Promise<void> {
+async function joinOnce(deps: JoinDeps, engine: Engine, power: PowerReports): Promise<string> {
   const { agent, driver, hostId, ids, log, version, availabilityZone } = deps
   const ctx = serviceContext('compute', ids.requestId())
-  const report = await hostReport(driver)
+  const report = reportOf(driver, await driver.resources())
   const said = { ...selfOf(deps), hostId, version, availabilityZone, report }
   const { operations, instances, contracts } = await agent.hello(ctx, said)
   deps.conductors.learn(contracts)
@@ -61,4 +70,5 @@ async function joinOnce(deps: JoinDeps, engine: Engine, power: PowerReports): Pr
 
   engine.open()
   for (const operation of operations) void engine.run(ctx, operation)
+  return report.accelerator
 }

@@ -36,7 +36,19 @@ export function powerReports(
   const send = async (changes: GuestPower[]): Promise<void> => {
     if (changes.length === 0) return
     const ctx = serviceContext('compute', ids.requestId())
-    await agent.power(ctx, { ...selfOf(deps), changes }, { timeoutMs })
+    const lastWords = await wordsOf(changes)
+    await agent.power(ctx, { ...selfOf(deps), changes, ...lastWords }, { timeoutMs })
+  }
+
+  /** What the hypervisor says of the guests that crashed. */
+  const wordsOf = async (changes: GuestPower[]): Promise<{ lastWords?: Record<string, string> }> => {
+    const words: Record<string, string> = {}
+    for (const { id, power } of changes) {
+      if (power !== 'CRASHED') continue
+      const said = await driver.lastWords?.(id).catch(() => undefined)
+      if (said) words[id] = said.slice(0, 1000)
+    }
+    return Object.keys(words).length > 0 ? { lastWords: words } : {}
   }
 
   /** Looks at the guests that are at rest and tells of those that `worthTelling` picks. */

@@ -41,14 +41,15 @@ export async function startCompute(deps: StartDeps): Promise<() => Promise<void>
     shared: false,
     pingMs: options.pingSeconds * 1000,
   })
+  let accelerator: string | undefined
   try {
-    await join(deps, engine, power, stopped.signal)
+    accelerator = await join(deps, engine, power, stopped.signal)
   } catch (e) {
     await Promise.all([engine.stop(), serving.stop()])
     await driver.close()
     throw e
   }
-  const stopPeriodic = startPeriodic(deps, { serving, engine, images, power, stopped: stopped.signal })
+  const stopPeriodic = startPeriodic(deps, { serving, engine, images, power, accelerator, stopped: stopped.signal })
   log.info({ driver: driver.name }, 'compute host is up')
 
   return async () => {
@@ -64,10 +65,21 @@ export async function startCompute(deps: StartDeps): Promise<() => Promise<void>
   }
 }
 
-type Parts = { serving: Serving; engine: Engine; images: Images; power: PowerReports; stopped: AbortSignal }
+type Parts = {
+  serving: Serving
+  engine: Engine
+  images: Images
+  power: PowerReports
+  /** As the conductor was told. */
+  accelerator: string | undefined
+  stopped: AbortSignal
+}
 
 /** What a compute host does by itself from time to time, and when the bus or a guest changes. */
-function startPeriodic(deps: StartDeps, { serving, engine, images, power, stopped }: Parts): () => Promise<unknown> {
+function startPeriodic(
+  deps: StartDeps,
+  { serving, engine, images, power, accelerator, stopped }: Parts,
+): () => Promise<unknown> {
   const { bus, clock, driver, log, options } = deps
   const die = deps.fatal ?? ((e: unknown) => void Promise.reject(e))
   let joining = false
@@ -83,7 +95,7 @@ function startPeriodic(deps: StartDeps, { serving, engine, images, power, stoppe
         joining = false
       })
   }
-  const beat = heartbeats(deps, engine, serving, (e) => {
+  const beat = heartbeats(deps, engine, serving, accelerator, (e) => {
     log.error({ why: reason(e) }, 'the conductor refuses the heartbeat; joining again')
     rejoin()
   })

@@ -48,11 +48,14 @@ const HostReport = z.object({
   total: Size,
 })
 
+/** What a hypervisor has to say, in a line. */
+const Words = z.string().max(1000)
+
 /** The versions of contracts, by topic. */
 const Versions = z.record(z.string(), z.string())
 
 /** What a compute host may say to the conductors: on a topic of its own, the only one that a host's bus user may send to. */
-export const agent = contract('agent', '1.1', {
+export const agent = contract('agent', '1.2', {
   /**
    * A daemon has started: its host exists from now on. `hostId` is the identity kept in the host's state directory.
    * Answers with the instances that belong here and the open operations that it should take up. `HostMismatch` where
@@ -75,7 +78,8 @@ export const agent = contract('agent', '1.1', {
   ),
   /**
    * Alive, with fresh numbers; renews the leases of `operations`. Those not to go on with come back. `deafMs`: how long ago
-   * the host last heard itself through the broker. `contracts`: what it understands itself.
+   * the host last heard itself through the broker. `contracts`: what it understands itself. `acceleratorWhy`: why the
+   * report's accelerator is that one.
    */
   heartbeat: call(
     z.object({
@@ -84,6 +88,7 @@ export const agent = contract('agent', '1.1', {
       operations: z.array(Id),
       silentMs: since('1.1', z.int().nonnegative()),
       contracts: since('1.1', Versions),
+      acceleratorWhy: since('1.2', Words),
     }),
     z.object({ lost: z.array(Id), cancelled: z.array(Id), leaseUntil: z.int(), contracts: Versions.optional() }),
   ),
@@ -102,8 +107,18 @@ export const agent = contract('agent', '1.1', {
     }),
     z.object({}),
   ),
-  /** Guests that changed by themselves. Ignored for an instance with an open operation. */
-  power: call(z.object({ ...Self, changes: z.array(z.object({ id: Id, power: z.enum(powerStates) })) }), z.object({})),
+  /**
+   * Guests that changed by themselves. Ignored for an instance with an open operation. `lastWords`: what the hypervisor
+   * itself said of those that crashed, by their ids.
+   */
+  power: call(
+    z.object({
+      ...Self,
+      changes: z.array(z.object({ id: Id, power: z.enum(powerStates) })),
+      lastWords: since('1.2', z.record(Id, Words)),
+    }),
+    z.object({}),
+  ),
   /** A piece of an image file as base64; an empty one is the end. */
   imageRead: call(
     z.object({

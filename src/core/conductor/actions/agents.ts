@@ -4,7 +4,7 @@ import { isUniqueViolation } from '../../db/dialect.ts'
 import type { Context } from '../../model/context.ts'
 import { healthOf } from '../../model/health.ts'
 import type { Args, Result } from '../../rpc/contract.ts'
-import { addHost, type HostSelf, lockHost, updateHost, updateHostReport } from '../../store/hosts.ts'
+import { addHost, type HostSelf, hostAccelerator, lockHost, updateHost, updateHostReport } from '../../store/hosts.ts'
 import { instancesOn } from '../../store/instances.ts'
 import {
   dismissService,
@@ -17,7 +17,7 @@ import {
 } from '../../store/services.ts'
 import { dropLeases, openOperationsOn, renewLeases } from '../../store/transitions.ts'
 import type { ConductorDeps } from '../deps.ts'
-import { change } from '../operations/change.ts'
+import { change, type Note } from '../operations/change.ts'
 import { alive } from './access.ts'
 
 const binary = 'compute'
@@ -42,6 +42,7 @@ export async function hello(
       if (known && known.hostId !== hostId) {
         if (known.instances > 0 || wasUp) fail('HostMismatch', { host: name, known: known.hostId, presented: hostId })
       }
+      if (known) noteAccelerator(note, await hostAccelerator(db, name), { ...self, ctx, at: now.now })
       if (known) await updateHost(db, self)
       else await addHost(db, self, now.now)
       await serviceHeartbeat(db, { binary, host: name, version, incarnation }, now.now)
@@ -73,7 +74,7 @@ export async function hello(
 export async function heartbeat(
   deps: ConductorDeps,
   ctx: Context,
-  { host, incarnation, report, operations, silentMs, contracts }: Args<typeof agent, 'heartbeat'>,
+  { host, incarnation, report, acceleratorWhy, operations, silentMs, contracts }: Args<typeof agent, 'heartbeat'>,
 ): Promise<Result<typeof agent, 'heartbeat'>> {
   const { db, options, speakers } = deps
   const limits = alive(deps)
@@ -87,7 +88,7 @@ export async function heartbeat(
     return { lost: operations, cancelled: [], leaseUntil }
   }
   speakers.note({ binary, host, contracts })
-  if (report) await updateHostReport(db, host, report)
+  if (report) await noteReport(deps, ctx, host, report, acceleratorWhy)
   const held = await renewLeases(db, { host, incarnation }, operations, leaseUntil)
   return {
     lost: operations.filter((id) => !held.has(id)),
@@ -101,6 +102,44 @@ export async function heartbeat(
 const understood = ({ speakers }: ConductorDeps): Record<string, string> => ({
   [agent.topic]: speakers.everywhere(agent, 'conductor')() ?? agent.version,
 })
+
+/** Writes down what a host has to give; an accelerator that is another than before is told as an event. */
+async function noteReport(
+  deps: ConductorDeps,
+  ctx: Context,
+  host: string,
+  report: HostSelf['report'],
+  why: string | undefined,
+): Promise<void> {
+  await change(deps, async (db, note) => {
+    noteAccelerator(note, await hostAccelerator(db, host), { name: host, report, ctx, at: deps.clock.now(), why })
+    await updateHostReport(db, host, report)
+  })
+}
+
+/** Guests of a host run on another accelerator than `before`: from KVM to TCG they are ten times slower, and somebody should know. */
+function noteAccelerator(
+  note: (event: Note) => void,
+  before: string | undefined,
+  {
+    name,
+    report,
+    ctx,
+    at,
+    why,
+  }: Pick<HostSelf, 'name' | 'report'> & { ctx: Context; at: number; why?: string | undefined },
+): void {
+  const { accelerator } = report
+  if (before === undefined || before === accelerator) return
+  note({
+    at,
+    type: 'host.accelerator_changed',
+    host: name,
+    requestId: ctx.requestId,
+    projectId: ctx.projectId,
+    message: `${before} → ${accelerator}${why === undefined ? '' : `: ${why}`}`,
+  })
+}
 
 /** A host that speaks and hears nothing gets an event when that begins; its `host.up` comes with the hello of its next link. */
 async function recordDegraded(

@@ -16,7 +16,15 @@ import { faultOf } from './faults.ts'
 export async function observe(
   deps: ConductorDeps,
   ctx: Context,
-  { host, incarnation, changes }: Owner & { changes: ReadonlyArray<{ id: string; power: PowerState }> },
+  {
+    host,
+    incarnation,
+    changes,
+    lastWords,
+  }: Owner & {
+    changes: ReadonlyArray<{ id: string; power: PowerState }>
+    lastWords?: Readonly<Record<string, string>> | undefined
+  },
 ): Promise<void> {
   if (changes.length === 0 || (await hostIncarnation(deps.db, host)) !== incarnation) return
   const seen = new Map(changes.map(({ id, power }) => [id, power]))
@@ -30,7 +38,9 @@ export async function observe(
       if (power === undefined || instance.host !== host || busy.has(instance.id)) continue
       const state = stateSeen(instance.status, power)
       if (state === instance.status && power === instance.power) continue
-      const fault = power === 'CRASHED' ? { fault: faultOf('GuestCrashed', { name: instance.name }, now, host) } : {}
+      const words = lastWords?.[instance.id]
+      const crash = { name: instance.name, ...(words === undefined ? {} : { words }) }
+      const fault = power === 'CRASHED' ? { fault: faultOf('GuestCrashed', crash, now, host) } : {}
       await settleInstance(db, instance.id, { state, power, ...fault }, now)
       if (state === instance.status) continue
       note({
