@@ -287,11 +287,13 @@ async function operations(db: Kysely<any>): Promise<void> {
     .addColumn('queued_at', 'bigint', (c) => c.notNull())
     .addColumn('dispatched_at', 'bigint', (c) => c.notNull())
     .addPrimaryKeyConstraint('operation_hosts_pk', ['operation_id', 'service', 'host'])
-    .addForeignKeyConstraint('hosts_of_operation', ['operation_id'], 'operations', ['id'], (c) =>
-      c.onDelete('cascade'),
-    )
+    .addForeignKeyConstraint('hosts_of_operation', ['operation_id'], 'operations', ['id'], (c) => c.onDelete('cascade'))
     .execute()
-  await db.schema.createIndex('operation_hosts_by_state').on('operation_hosts').columns(['state', 'dispatched_at']).execute()
+  await db.schema
+    .createIndex('operation_hosts_by_state')
+    .on('operation_hosts')
+    .columns(['state', 'dispatched_at'])
+    .execute()
   await db.schema.createIndex('operation_hosts_by_host').on('operation_hosts').columns(['host', 'service']).execute()
   await db.schema
     .createTable('decisions')

@@ -4,10 +4,11 @@ import { spawnSync } from 'node:child_process'
 import { existsSync, readdirSync, readFileSync, realpathSync, statSync } from 'node:fs'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { parseArgs, styleText } from 'node:util'
+import { parseArgs, stripVTControlCharacters, styleText } from 'node:util'
 
 const root = new URL('..', import.meta.url).pathname
 const bannerWithinSeconds = 180
+const qemuLines = 20
 const pretty = process.stdout.isTTY && !process.env.NO_COLOR
 const paint = (style, text) => (pretty ? styleText(style, text) : text)
 
@@ -30,8 +31,9 @@ const has = (program) => spawnSync('sh', ['-c', 'command -v "$1"', 'sh', program
 
 function step(what, args) {
   console.log(`\n${paint('bold', what)}\n${paint('cyan', `$ nova ${args.join(' ')}`)}`)
-  if (run(process.execPath, ['bin/run.js', ...args]) !== 0)
-    stop(1, `"nova ${args.join(' ')}" failed; the lines above say why.`)
+  if (run(process.execPath, ['bin/run.js', ...args]) === 0) return
+  if (ask(['show', 'demo', '-f', 'value', '-c', 'status']) === 'ERROR') stopBroken()
+  stop(1, `"nova ${args.join(' ')}" failed; the lines above say why.`)
 }
 
 function ask(args) {
@@ -94,30 +96,60 @@ function installQemu() {
     stop(1, 'apt-get could not install them; the lines above say why.')
 }
 
-/** Shows the console as it grows, until the guest says that it is there. */
-async function showConsole() {
+/** A guest's text for a terminal: nothing in it steers the terminal; control characters are shown as \x1b and the like. */
+const harmless = (text) =>
+  // biome-ignore lint/suspicious/noControlCharactersInRegex: they are what is looked for.
+  stripVTControlCharacters(text).replace(/[\u0000-\u0008\u000b\u000c\u000e-\u001f\u007f-\u009f]/g, (c) => {
+    return `\\x${c.charCodeAt(0).toString(16).padStart(2, '0')}`
+  })
+
+/** Ends the demo of a machine that is broken: with its fault, and what QEMU said last. */
+function stopBroken() {
+  const { id, host, fault } = JSON.parse(ask(['show', 'demo', '-f', 'json']) ?? '{}')
+  console.error(`\n${paint('bold', 'The machine is in ERROR.')} ${harmless(fault?.message ?? 'Its fault is gone.')}`)
+  const options = JSON.parse(ask(['config', 'show', '-f', 'json']) ?? '[]')
+  const stateDir = options.find(({ key }) => key === 'state_dir')?.value
+  const dir = join(stateDir ?? '', 'compute', host ?? '', 'instances', id ?? '')
+  for (const log of ['qemu-kvm.log', 'qemu.log'].map((name) => join(dir, name)).filter(existsSync)) {
+    const lines = readFileSync(log, 'utf8').trimEnd().split('\n').slice(-qemuLines)
+    console.error(`\nThe last lines of ${log}:\n${harmless(lines.join('\n'))}`)
+  }
+  stop(1, `The guest did not come up. What to do: ${fault?.hint ?? 'nova event list'}`)
+}
+
+const bannersIn = (text) => text.split('GUEST-READY').length - 1
+
+/** Shows the console as it grows, until the guest has said so many times that it is there. */
+async function showConsole(banners) {
   console.log(
     `\n${paint('bold', "Watch its console until the guest's banner")}\n${paint('cyan', '$ nova console-log demo')}`,
   )
   let shown = 0
   for (let waited = 0; waited < bannerWithinSeconds; waited++) {
-    const text = ask(['console-log', 'demo']) ?? ''
-    process.stdout.write(text.slice(shown))
+    const text = harmless(ask(['console-log', 'demo']) ?? '')
+    // A guest that was started again may have a shorter console.
+    process.stdout.write(text.slice(text.length < shown ? 0 : shown))
     shown = text.length
-    if (text.includes('GUEST-READY')) return console.log()
+    if (bannersIn(text) >= banners) return console.log()
+    if (ask(['show', 'demo', '-f', 'value', '-c', 'status']) === 'ERROR') stopBroken()
     await sleep(1000)
   }
   stop(1, `The guest did not come up within ${bannerWithinSeconds} s; its console is above.`)
 }
 
-/** Leaves a machine "demo" that runs, whatever an earlier demo left behind. */
+/** Leaves a machine "demo" that runs, whatever an earlier demo left behind. Tells how many banners its console will have: it keeps those of earlier starts. */
 function bootDemo() {
   const status = ask(['show', 'demo', '-f', 'value', '-c', 'status'])
   if (status === 'ERROR') step('Remove the broken machine of an earlier demo', ['delete', 'demo', '--wait'])
-  if (status === undefined || status === 'ERROR') return step('Boot a machine', ['boot', 'demo', '--wait'])
-  const mend = { PAUSED: 'unpause', SUSPENDED: 'resume', SHUTOFF: 'start' }[status]
-  if (mend) return step(`The machine of an earlier demo is ${status}`, [mend, 'demo', '--wait'])
-  step('The machine of an earlier demo still runs', ['show', 'demo'])
+  if (status === undefined || status === 'ERROR') {
+    step('Boot a machine', ['boot', 'demo', '--wait'])
+    return 1
+  }
+  const before = bannersIn(ask(['console-log', 'demo']) ?? '')
+  const fix = { PAUSED: 'unpause', SUSPENDED: 'resume', SHUTOFF: 'start' }[status]
+  if (fix) step(`The machine of an earlier demo is ${status}`, [fix, 'demo', '--wait'])
+  else step('The machine of an earlier demo still runs', ['show', 'demo'])
+  return fix === 'start' ? before + 1 : 1
 }
 
 const { driver } = options()
@@ -126,8 +158,7 @@ prepare()
 if (driver === 'qemu') installQemu()
 step('Start a cloud on this machine: broker, database, all services', ['up', '--driver', driver])
 step('The image that came with it', ['image', 'list'])
-bootDemo()
-await showConsole()
+await showConsole(bootDemo())
 step('Pause it', ['pause', 'demo', '--wait'])
 step('It is PAUSED: its CPUs stand still', ['list'])
 step('Let it go on', ['unpause', 'demo', '--wait'])

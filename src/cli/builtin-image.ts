@@ -25,13 +25,13 @@ const blankBytes = 65_536
 export async function ensureBuiltinImage(
   root: string,
   config: Config,
-  { ask, note }: { ask: Ask; note: (text: string) => void },
+  { ask, note, signal }: { ask: Ask; note: (text: string) => void; signal: AbortSignal },
 ): Promise<string | undefined> {
   const { images } = await ask('imageList', {})
   if (images.some((image) => image.status === 'active')) return undefined
   const { hosts } = await ask('hostList', {})
   const pretended = hosts.every((host) => host.driver === 'fake')
-  const files = pretended ? blank(config) : await buildGuest(root, config, note)
+  const files = pretended ? blank(config) : await buildGuest(root, config, note, signal)
   if (!files) return undefined
 
   const sources = await Promise.all(
@@ -72,10 +72,19 @@ function blank(config: Config): Files {
   return { disk: path }
 }
 
-async function buildGuest(root: string, config: Config, note: (text: string) => void): Promise<Files | undefined> {
+async function buildGuest(
+  root: string,
+  config: Config,
+  note: (text: string) => void,
+  signal: AbortSignal,
+): Promise<Files | undefined> {
   const { guest } = places(config.stateDir)
   note('Building the guest image from two Debian packages (once, some 20 s) …')
-  const { code, stderr } = await exec('bash', [join(root, 'tools', 'guest', 'build.sh'), guest], { timeoutMs: 600_000 })
+  const { code, stderr } = await exec('bash', [join(root, 'tools', 'guest', 'build.sh'), guest], {
+    timeoutMs: 600_000,
+    signal,
+  })
+  signal.throwIfAborted()
   if (code === 0) return { kernel: join(guest, 'vmlinuz'), ramdisk: join(guest, 'initrd.img') }
   note(`There is no image yet: ${stderr.trim().split('\n').at(-1)}`)
   note('Bring one: nova image create NAME --disk FILE')

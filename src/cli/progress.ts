@@ -57,6 +57,8 @@ export function sayOperations(progress: Progress, ids: readonly string[]): (oper
     if (!isOpen(state)) done.add(id)
     const at = step ? `: ${undoing ? 'undoing ' : ''}${step}` : state === 'queued' ? ': queued' : ''
     const count = ids.length > 1 ? `${done.size} of ${ids.length} done; ` : ''
-    progress.say(`${count}${kind} ${subject.name}${at}${host ? ` on ${host}` : ''}${far ? `, ${progressText(far)}` : ''}`)
+    progress.say(
+      `${count}${kind} ${subject.name}${at}${host ? ` on ${host}` : ''}${far ? `, ${progressText(far)}` : ''}`,
+    )
   }
 }

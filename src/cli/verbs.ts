@@ -1,7 +1,7 @@
 import * as Args from '@oclif/core/args'
 import { mapConcurrent } from '../core/base/concurrency.ts'
 import { systemIds } from '../core/base/ids.ts'
-import type { Beginnable, KindArgs } from '../core/contracts/kinds.ts'
+import type { Begin, Beginnable, KindArgs } from '../core/contracts/kinds.ts'
 import { doneWord, kindOf } from '../core/model/operation.ts'
 import { NovaCommand } from './command.ts'
 import { wait } from './flags.ts'
@@ -55,7 +55,7 @@ export abstract class InstanceVerb extends NovaCommand {
 
   private async begin(name: string, asked: Asked): Promise<Row> {
     // With a key, so that a request that is delivered twice after a conductor's death is carried out once.
-    const begun = await this.ask('begin', { ...asked, instance: name, idempotencyKey: systemIds.uuid() })
+    const begun = await this.ask('begin', { ...asked, instance: name, idempotencyKey: systemIds.uuid() } as Begin)
     return { ...begun, kind: asked.kind, state: 'queued' }
   }
 

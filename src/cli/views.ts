@@ -1,4 +1,3 @@
-import { progressText } from './progress.ts'
 import type { Begun, conductor } from '../core/contracts/conductor.ts'
 import type {
   Decision,
@@ -16,6 +15,7 @@ import type {
 } from '../core/contracts/shapes.ts'
 import { healthOf } from '../core/model/health.ts'
 import type { Result } from '../core/rpc/contract.ts'
+import { progressText } from './progress.ts'
 import { type Cell, iso, view } from './view.ts'
 
 type HostGone = Result<typeof conductor, 'hostDelete'>

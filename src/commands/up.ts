@@ -1,18 +1,23 @@
 import * as Flags from '@oclif/core/flags'
 import { ensureBuiltinImage } from '../cli/builtin-image.ts'
 import { NovaCommand } from '../cli/command.ts'
+import { CommandError } from '../cli/command-error.ts'
 import { pairs, set, whole } from '../cli/flags.ts'
 import { oneLineStatus } from '../cli/status-view.ts'
 import { isFailure } from '../core/base/errors.ts'
+import type { Config } from '../core/config/load.ts'
+import { places } from '../core/config/places.ts'
 import { sharedTopics } from '../core/model/shared-topics.ts'
 
+/** The longest that a start may take, unless `--timeout` says otherwise. */
+const startedWithinMs = 120_000
 /** The longest that a start of somebody else may take. */
 const servedWithinMs = 20_000
 
 export default class Up extends NovaCommand {
   static override summary = "Start this machine's cloud: broker, database and all daemons."
   static override description =
-    'Runs in the background under a supervisor and returns when every service answers. Running it again is harmless. Machines that an earlier life left running are taken up again.'
+    'Runs in the background under a supervisor and returns when every service answers. Running it again is harmless. Machines that an earlier life left running are taken up again. A start that takes longer than --timeout (120 s), or that Ctrl-C ends, leaves nothing behind.'
   static override examples = [
     '<%= config.bin %> up',
     { description: 'A hundred pretended hosts:', command: '<%= config.bin %> up --driver fake --hosts 100' },
@@ -47,18 +52,29 @@ export default class Up extends NovaCommand {
       ])
       return runDaemon('up', config, startAll)
     }
-    const { runningPid, startInBackground } = await import('../daemons/background.ts')
-    let already = runningPid(config)
-    if (already === undefined) {
-      this.note('Starting broker, database, conductor, scheduler and compute …')
-      if (!(await startInBackground(config, this.config.root, told))) already = runningPid(config)
-    } else if (Object.values(told).some((value) => value !== undefined))
+    const background = await import('../daemons/background.ts')
+    const stop = new AbortController()
+    const onSignal = (signal: NodeJS.Signals): void => {
+      this.note('Stopping what was started …')
+      stop.abort(
+        new CommandError('Interrupted; what was started is stopped.', 'Start again: nova up', codes[signal] ?? 1),
+      )
+    }
+    let already = background.runningPid(config)
+    if (already !== undefined && Object.values(told).some((value) => value !== undefined))
       this.note('It runs as it was started: flags hold from the next start on. Stop it first with: nova down')
-    if (already !== undefined) await this.untilServed(() => runningPid(config) !== undefined)
-    const image = await ensureBuiltinImage(this.config.root, config, {
-      ask: (method, args) => this.ask(method, args),
-      note: (text) => this.note(text),
-    })
+    let image: string | undefined
+    if (already === undefined) for (const signal of signals) process.on(signal, onSignal)
+    try {
+      already ??= await this.start(config, told, stop.signal)
+      if (already !== undefined) await this.untilServed(config, already, stop.signal)
+      image = await orAborted(stop.signal, this.image(config, stop.signal))
+    } catch (e) {
+      if (stop.signal.aborted && already === undefined) await background.stopBackground(config)
+      throw e
+    } finally {
+      for (const signal of signals) process.off(signal, onSignal)
+    }
     const status = await this.ask('status', {})
     this.write(
       [
@@ -73,19 +89,65 @@ export default class Up extends NovaCommand {
         .join(''),
     )
   }
+  /** Starts it all; if somebody else was quicker, gives that process. */
+  private async start(config: Config, told: Record<string, unknown>, signal: AbortSignal): Promise<number | undefined> {
+    const { runningPid, startInBackground } = await import('../daemons/background.ts')
+    this.note('Starting broker, database, conductor, scheduler and compute …')
+    const started = await startInBackground(config, this.config.root, told, {
+      timeoutMs: this.timeoutMs ?? startedWithinMs,
+      signal,
+      note: (text) => this.note(text),
+    })
+    return started ? undefined : runningPid(config)
+  }
+
+  private image(config: Config, signal: AbortSignal): Promise<string | undefined> {
+    return ensureBuiltinImage(this.config.root, config, {
+      ask: (method, args) => this.ask(method, args),
+      note: (text) => this.note(text),
+      signal,
+    })
+  }
+
   /** Somebody else's start may be under way: waits until every service listens, or its process is gone. */
-  private async untilServed(lives: () => boolean): Promise<void> {
+  private async untilServed(config: Config, pid: number, signal: AbortSignal): Promise<void> {
+    const { runningPid } = await import('../daemons/background.ts')
     const until = this.clock.now() + (this.timeoutMs ?? servedWithinMs)
     for (;;) {
+      signal.throwIfAborted()
+      const late = runningPid(config) === undefined || this.clock.now() > until
       try {
         const queues = await (await this.bus()).queues(sharedTopics)
-        if (queues.every((queue) => queue.consumers > 0)) return
+        // What is missing is told by the question that follows.
+        if (late || queues.every((queue) => queue.consumers > 0)) return
       } catch (e) {
-        if (!isFailure(e, 'BusDown') || !lives()) throw e
+        if (!isFailure(e, 'BusDown')) throw e
+        if (!late) continue
+        const { log } = places(config.stateDir)
+        throw new CommandError(
+          `A cloud was started here already (process ${pid}) and does not answer: ${e.params.why}.`,
+          `It may wait for something: ${log}. Stop it: nova down`,
+          1,
+          e,
+        )
+      } finally {
+        await this.clock.sleep(100, signal)
       }
-      // What is missing is told by the question that follows.
-      if (!lives() || this.clock.now() > until) return
-      await this.clock.sleep(100)
     }
   }
+}
+
+const signals = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const
+/** How a command ends that a signal ended. */
+const codes: Partial<Record<NodeJS.Signals, number>> = { SIGINT: 130, SIGTERM: 143, SIGHUP: 129 }
+
+/** What `work` gives; fails with the signal's reason as soon as that aborts. */
+function orAborted<T>(signal: AbortSignal, work: Promise<T>): Promise<T> {
+  const aborted = new Promise<never>((_resolve, reject) => {
+    if (signal.aborted) reject(signal.reason)
+    signal.addEventListener('abort', () => reject(signal.reason))
+  })
+  // Whatever becomes of the work then, nobody waits for it.
+  work.catch(() => undefined)
+  return Promise.race([work, aborted])
 }

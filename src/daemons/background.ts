@@ -1,8 +1,9 @@
+import { once } from 'node:events'
 import { closeSync, fstatSync, mkdirSync, openSync, readFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { systemClock } from '../core/base/clock.ts'
 import { type Code, Failure, fail, failures, isFailure } from '../core/base/errors.ts'
-import { launch } from '../core/base/exec.ts'
+import { type ChildProcess, launch } from '../core/base/exec.ts'
 import { livingPid } from '../core/base/pid-file.ts'
 import { type Config, environmentOf } from '../core/config/load.ts'
 import { places } from '../core/config/places.ts'
@@ -10,19 +11,33 @@ import { places } from '../core/config/places.ts'
 /** The process of this state directory's cloud, if it runs. */
 export const runningPid = (config: Config): number | undefined => livingPid(places(config.stateDir).pid)
 
-/** What the supervisor tells: the cloud answers; it ended; or another process has this state directory. */
+/** What the supervisor tells at last: the cloud answers; it ended; or another process has this state directory. */
 type Outcome = { ready?: true; failed?: number; taken?: number }
+
+/** How long to wait for a cloud that starts, and whom to tell what it waits for. */
+export type StartWait = {
+  timeoutMs: number
+  /** Ends the start, and all that it had started, with its reason. */
+  signal: AbortSignal
+  note: (text: string) => void
+}
+
+/** What a start waits for is told from then on; most starts are quicker. */
+const quietMs = 3_000
+/** The longest that a clean stop may take, before it is done by force. */
+const stopWithinMs = 20_000
 
 /**
  * Starts `nova up --foreground` under the supervisor, away from the terminal, and returns when every service answers; false
  * where another start was quicker. `root` is the package's directory, `settings` what this process was told by flags: it
- * goes by the environment, because everybody may read a command line. Where the cloud does not come up, the reason from
- * its log is the failure.
+ * goes by the environment, because everybody may read a command line. If the cloud does not come up, the reason from
+ * its log is the failure; if it does not in time, or is not wanted any more, nothing of it is left.
  */
 export async function startInBackground(
   config: Config,
   root: string,
   settings: Readonly<Record<string, unknown>>,
+  { timeoutMs, signal, note }: StartWait,
 ): Promise<boolean> {
   const { pid, log } = places(config.stateDir)
   mkdirSync(dirname(log), { recursive: true, mode: 0o700 })
@@ -36,18 +51,82 @@ export async function startInBackground(
     env: environmentOf(config, settings),
   })
   closeSync(out)
-  const outcome = await new Promise<Outcome>((resolve) => {
-    child.once('message', (message) => resolve(message as Outcome))
-    child.once('exit', (code) => resolve({ failed: code ?? 1 }))
-  })
+  const waits = sayWaits(child, note)
+  const outcome = await outcomeOf(child, timeoutMs, signal)
+  waits.over()
+  if (outcome === undefined) await endAll(child)
   if (child.connected) child.disconnect()
   child.unref()
-  if (outcome.ready || outcome.taken) return outcome.ready === true
-  throw lastWords(log, size, outcome.failed ?? 1)
+  signal.throwIfAborted()
+  if (outcome?.ready || outcome?.taken) return outcome.ready === true
+  if (outcome) throw lastWords(log, size, outcome.failed ?? 1)
+  const why = `no answer within ${timeoutMs / 1000} s${waits.last ? ` (${waits.last})` : ''}; what was started is stopped.`
+  throw new Failure('StartFailed', { why, log })
+}
+
+/** How a start ends; undefined if it takes longer than `timeoutMs`, or is not wanted any more. */
+function outcomeOf(child: ChildProcess, timeoutMs: number, signal: AbortSignal): Promise<Outcome | undefined> {
+  return new Promise((resolve) => {
+    systemClock.after(timeoutMs, () => resolve(undefined))
+    if (signal.aborted) resolve(undefined)
+    signal.addEventListener('abort', () => resolve(undefined))
+    child.on('message', (message) => {
+      if (!('waiting' in (message as object))) resolve(message as Outcome)
+    })
+    child.once('exit', (code) => resolve({ failed: code ?? 1 }))
+  })
+}
+
+/** Tells a person what a start waits for, once it has taken a while, and again if that changes. */
+function sayWaits(
+  child: ChildProcess,
+  note: (text: string) => void,
+): { readonly last: string | undefined; over(): void } {
+  let last: string | undefined
+  let said: string | undefined
+  let long = false
+  const say = () => {
+    if (!long || last === undefined || last === said) return
+    said = last
+    note(`${last[0]?.toUpperCase()}${last.slice(1)} …`)
+  }
+  const stop = systemClock.after(quietMs, () => {
+    long = true
+    say()
+  })
+  child.on('message', (message) => {
+    const { waiting } = message as { waiting?: string }
+    if (waiting === undefined) return
+    last = waiting
+    say()
+  })
+  return {
+    get last() {
+      return last
+    },
+    over() {
+      stop()
+      long = false
+    },
+  }
+}
+
+/** Ends a supervisor and the cloud's process under it; virtual machines are no part of their group. */
+async function endAll(child: ChildProcess): Promise<void> {
+  if (child.exitCode !== null || child.signalCode !== null || child.pid === undefined) return
+  const gone = once(child, 'exit')
+  child.kill('SIGTERM')
+  await Promise.race([gone, systemClock.sleep(stopWithinMs)])
+  try {
+    process.kill(-child.pid, 'SIGKILL')
+  } catch {
+    // Nothing of it was left.
+  }
+  await gone
 }
 
 /** Stops the daemons of this state directory; the virtual machines run on. False where none ran. */
-export async function stopBackground(config: Config, withinMs = 20_000): Promise<boolean> {
+export async function stopBackground(config: Config, withinMs = stopWithinMs): Promise<boolean> {
   const pid = runningPid(config)
   if (pid === undefined) return false
   process.kill(pid, 'SIGTERM')

@@ -1,7 +1,7 @@
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { version } from '../core/base/version.ts'
 import { hostIdentity } from '../core/agent/identity.ts'
+import { version } from '../core/base/version.ts'
 import { startCompute } from '../core/compute/start.ts'
 import { type Config, hostName } from '../core/config/load.ts'
 import { places } from '../core/config/places.ts'
@@ -94,6 +94,7 @@ function driverOptions(config: Config, name: string, stateDir: string): DriverOp
     name,
     stateDir,
     accelerator: config.compute.accelerator,
+    acceleratorFile: places(config.stateDir).accelerator,
     cpuModel: config.compute.cpuModel,
     fake: { resources: { vcpus, memoryMb, diskGb }, latencyMs },
   }

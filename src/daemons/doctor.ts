@@ -6,17 +6,19 @@ import { isFailure, reason } from '../core/base/errors.ts'
 import { systemIds } from '../core/base/ids.ts'
 import { silentLog } from '../core/base/log.ts'
 import { certificatesOf } from '../core/config/certificates.ts'
-import type { Config } from '../core/config/load.ts'
-import { busIsEmbedded, busUrl, databaseUrl } from '../core/config/places.ts'
+import { type Config, hostName } from '../core/config/load.ts'
+import { busIsEmbedded, busUrl, databaseUrl, places } from '../core/config/places.ts'
 import { notificationsPolicy } from '../core/contracts/broker.ts'
 import { conductor } from '../core/contracts/conductor.ts'
 import { databaseVersion, newestVersion } from '../core/db/migrate.ts'
 import { openDatabase } from '../core/db/open.ts'
 import { serviceContext } from '../core/model/context.ts'
 import { findProblems } from '../core/model/health.ts'
+import type { Bus } from '../core/rpc/bus.ts'
 import { connectBus } from '../core/rpc/connect.ts'
 import type { Api, Result } from '../core/rpc/contract.ts'
-import { probeQemu } from '../core/virt/qemu/probe.ts'
+import type { AcceleratorChoice } from '../core/virt/qemu/accelerator.ts'
+import { findQemu, probeQemu } from '../core/virt/qemu/probe.ts'
 import { brokerByManagement } from './broker-keeper.ts'
 
 /** What was looked at, how it is, and what to do about it. */
@@ -33,7 +35,7 @@ const failed = (check: string, e: unknown, fix: string): Check => ({
 
 const leastFreeGb = 5
 
-/** Looks at everything that this machine's part of the cloud stands on. Changes nothing. */
+/** Looks at everything that this machine's part of the cloud stands on. Changes nothing, but remembers for all whether KVM works. */
 export async function examine(config: Config): Promise<Check[]> {
   const [bus, database, disk, qemu] = await Promise.all([
     checkBus(config),
@@ -44,19 +46,22 @@ export async function examine(config: Config): Promise<Check[]> {
   return [...bus, database, disk, ...qemu]
 }
 
+const joinBus = (config: Config): Promise<Bus> =>
+  connectBus({
+    url: busUrl(config),
+    tls: certificatesOf(config, 'bus'),
+    name: 'doctor',
+    log: silentLog,
+    clock: systemClock,
+    ids: systemIds,
+    callTimeoutMs: 5000,
+    connectTimeoutMs: 5000,
+  })
+
 /** The bus, and through it a conductor and its clock. */
 async function checkBus(config: Config): Promise<Check[]> {
   try {
-    const bus = await connectBus({
-      url: busUrl(config),
-      tls: certificatesOf(config, 'bus'),
-      name: 'doctor',
-      log: silentLog,
-      clock: systemClock,
-      ids: systemIds,
-      callTimeoutMs: 5000,
-      connectTimeoutMs: 5000,
-    })
+    const bus = await joinBus(config)
     try {
       const api = bus.client(conductor)
       const conductors = await checkConductor(api)
@@ -176,15 +181,51 @@ async function checkDisk(config: Config): Promise<Check> {
 
 async function checkQemu(config: Config): Promise<Check[]> {
   if (config.compute.driver === 'fake') return [ok('hypervisor', 'fake, as configured')]
-  const qemu = await probeQemu({ stateDir: config.stateDir })
+  if (config.compute.accelerator === 'tcg') {
+    const qemu = await findQemu({})
+    if (!qemu.found) return [warning('hypervisor', qemu.why, qemu.fix)]
+    return [ok('hypervisor', `QEMU ${qemu.version}`), ok('accelerator', 'TCG, as configured')]
+  }
+  const [qemu, running] = await Promise.all([
+    probeQemu({ file: places(config.stateDir).accelerator }),
+    runningAccelerator(config),
+  ])
   if (!qemu.found) return [warning('hypervisor', qemu.why, qemu.fix)]
-  const accelerator =
-    qemu.accelerator === 'kvm'
-      ? ok('accelerator', 'KVM ran a guest')
-      : warning(
-          'accelerator',
-          `TCG: ${qemu.why}`,
-          'Guests run, slowly. For KVM, enable virtualisation in the firmware (or nested in the outer hypervisor).',
-        )
-  return [ok('hypervisor', `QEMU ${qemu.version}`), accelerator]
+  return [ok('hypervisor', `QEMU ${qemu.version}`), checkAccelerator(config, qemu, running)]
+}
+
+/** What this machine's compute host runs guests on, by its own word; undefined if none is up. */
+async function runningAccelerator(config: Config): Promise<string | undefined> {
+  try {
+    const bus = await joinBus(config)
+    try {
+      const ctx = serviceContext('doctor', systemIds.requestId())
+      const { host } = await bus.client(conductor).hostShow(ctx, { host: hostName(config) })
+      return host.state === 'up' ? host.accelerator : undefined
+    } finally {
+      await bus.close()
+    }
+  } catch {
+    // The rows of bus and conductor tell why.
+    return undefined
+  }
+}
+
+/** What this machine can do, and whether its compute host does it. */
+function checkAccelerator(
+  config: Config,
+  { accelerator, why, fix }: AcceleratorChoice,
+  running: string | undefined,
+): Check {
+  const check = 'accelerator'
+  if (accelerator === 'kvm' && running === 'tcg')
+    return warning(
+      check,
+      `TCG: KVM works now (${why}), but did not when the compute host started`,
+      'Guests run, slowly. To use KVM: nova down; nova up',
+    )
+  if (accelerator === 'kvm') return ok(check, `KVM: ${why}`)
+  if (config.compute.accelerator === 'kvm')
+    return { check, state: 'failed', found: `compute.accelerator is kvm, but ${why}`, fix: fix ?? '' }
+  return warning(check, `TCG: ${why}`, `Guests run, slowly. ${fix ?? ''}`)
 }

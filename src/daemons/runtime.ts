@@ -73,7 +73,7 @@ export async function runDaemon(
 
 /**
  * Joins the bus for a daemon; it hangs up when the daemon stops. Where the broker is not there yet it waits for it, so that
- * the order in which machines start does not matter; a broker that refuses the login is for a person to mend.
+ * the order in which machines start does not matter; a broker that refuses the login is for a person to fix.
  */
 export async function joinBus({ config, log, clock, ids, onStop }: Runtime, name: string): Promise<Bus> {
   for (let n = 0; ; n++) {
@@ -94,6 +94,7 @@ export async function joinBus({ config, log, clock, ids, onStop }: Runtime, name
     } catch (e) {
       if (!isFailure(e, 'BusDown')) throw e
       log.warn({ err: e }, 'waiting for the bus')
+      process.send?.({ waiting: `waiting for the bus at ${e.params.url}: ${e.params.why}` })
       await clock.sleep(backoffMs(n, ids.random()))
     }
   }

@@ -1,7 +1,7 @@
 import type { Clock } from '../core/base/clock.ts'
 import type { conductor } from '../core/contracts/conductor.ts'
-import type { Host, InstanceSummary, Published } from '../core/contracts/shapes.ts'
 import type { Beginnable } from '../core/contracts/kinds.ts'
+import type { Host, InstanceSummary, Published } from '../core/contracts/shapes.ts'
 import { sharedTopics } from '../core/model/shared-topics.ts'
 import type { Bus, QueueDepth } from '../core/rpc/bus.ts'
 import type { Args, Result } from '../core/rpc/contract.ts'

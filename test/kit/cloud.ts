@@ -147,7 +147,10 @@ export class Cloud {
       },
     }
     this.#undo.push(() => (child.exitCode === null && child.signalCode === null ? daemon.stop() : undefined))
-    const first = await Promise.race([once(child, 'message'), ended.then(([code]) => `exit ${code}`)])
+    const ready = new Promise<void>((resolve) => {
+      child.on('message', (message) => 'ready' in (message as object) && resolve())
+    })
+    const first = await Promise.race([ready, ended.then(([code]) => `exit ${code}`)])
     if (typeof first === 'string') throw new Error(`nova ${command.join(' ')}: ${first}`)
     return daemon
   }

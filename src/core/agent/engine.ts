@@ -82,7 +82,8 @@ export function openEngine<Tools>(deps: AgentDeps, service: AgentService<Tools>,
   /** Whatever else of the subject is under way is abandoned; the turn comes when that has let go. */
   function preEmpt(held: Held, { subject }: Work) {
     for (const { held: other } of entries.values()) {
-      if (other !== held && other.work?.subject.id === subject.id) other.abandon('another operation has taken its place')
+      if (other !== held && other.work?.subject.id === subject.id)
+        other.abandon('another operation has taken its place')
     }
   }
 

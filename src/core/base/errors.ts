@@ -170,10 +170,16 @@ export const failures = {
     python: 'HypervisorUnavailable',
     text: (p) => `The hypervisor could not ${p.action}: ${p.why}`,
   }),
-  GuestCrashed: row<{ name: string }>({
+  TransferFailed: row<{ why: string }>({
+    http: 500,
+    python: 'MigrationError',
+    text: (p) => `The instance could not be copied to its new host: ${p.why}.`,
+    hint: () => 'It is unchanged on the host that it was on.',
+  }),
+  GuestCrashed: row<{ name: string; words?: string }>({
     http: 500,
     python: 'InstancePowerOnFailure',
-    text: (p) => `The guest of ${p.name} has crashed.`,
+    text: (p) => `The guest of ${p.name} has crashed${p.words ? `: ${p.words.replace(/\.$/, '')}` : ''}.`,
     hint: (p) => `See its last words: nova console-log ${p.name}; start it anew: nova reboot --hard ${p.name}`,
   }),
 
@@ -217,6 +223,13 @@ export const failures = {
     python: 'MessageDeliveryFailure',
     text: (p) => `The bus at ${p.url} refused the login: ${p.why.replace(/\.$/, '')}.`,
     hint: () => 'Check user and password in NOVA_BUS_URL or the configuration: nova config show',
+  }),
+  BusMismatch: row<{ url: string; why: string }>({
+    http: 503,
+    python: 'MessageDeliveryFailure',
+    text: (p) => `The bus at ${p.url} has what nova needs, with other flags: ${p.why.replace(/\.$/, '')}.`,
+    hint: () =>
+      'Somebody else declared it, as oslo.messaging with durable queues. Delete it there, or give nova a virtual host of its own in bus.url.',
   }),
   BusUntrusted: row<{ url: string; why: string }>({
     http: 503,

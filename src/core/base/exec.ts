@@ -4,25 +4,36 @@ import { promisify } from 'node:util'
 
 const run = promisify(execFile)
 
+export type { ChildProcess }
+
 /** What came of a program that ended: its exit code and all that it printed. */
 export type Outcome = { code: number; stdout: string; stderr: string }
 
 /**
  * Runs a program to its end. Never through a shell. Resolves with its exit code, 127 where there is no such program,
- * 124 where it outlived `timeoutMs` and was killed.
+ * 124 where it outlived `timeoutMs`, or `stopAt` said enough of what it had printed on standard error, and it was killed. `signal` kills it as well.
  */
 export async function exec(
   file: string,
   args: readonly string[],
-  options: { timeoutMs?: number; cwd?: string } = {},
+  options: { timeoutMs?: number; cwd?: string; stopAt?: (stderr: string) => boolean; signal?: AbortSignal } = {},
 ): Promise<Outcome> {
+  const { stopAt } = options
   try {
-    const { stdout, stderr } = await run(file, args, {
+    const running = run(file, args, {
       timeout: options.timeoutMs ?? 60_000,
       killSignal: 'SIGKILL',
       maxBuffer: 64 << 20,
+      ...(options.signal === undefined ? {} : { signal: options.signal }),
       ...(options.cwd === undefined ? {} : { cwd: options.cwd }),
     })
+    let printed = ''
+    if (stopAt)
+      running.child.stderr?.on('data', (text: string) => {
+        printed += text
+        if (stopAt(printed)) running.child.kill('SIGKILL')
+      })
+    const { stdout, stderr } = await running
     return { code: 0, stdout, stderr }
   } catch (e) {
     const failed = e as { code?: number | string; killed?: boolean; stdout?: string; stderr?: string; message: string }

@@ -14,6 +14,9 @@ type ComputeOptions = AgentDeps['options'] & {
   readonly imageCacheGb?: number
   /** An image is not fetched if less than this would stay free on its disk; 1 if unset. */
   readonly minFreeDiskGb?: number
+  /** Where other hosts' disks are received. */
+  readonly migrationAddress: string
+  readonly migrationPort: number
 }
 
 /** All that a compute host leans on. */

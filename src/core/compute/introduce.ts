@@ -1,14 +1,37 @@
 import { reason } from '../base/errors.ts'
-import type { HostReport } from '../contracts/compute-agent.ts'
-import type { Context } from '../model/context.ts'
+import { type HostReport, lastWordsMax } from '../contracts/compute-agent.ts'
+import { type Context, serviceContext } from '../model/context.ts'
+import type { Resources } from '../virt/driver.ts'
 import { type ComputeDeps, selfOf } from './deps.ts'
 import type { Images } from './images.ts'
 import type { PowerReports } from './power.ts'
 
 /** What this host has to give, as the conductor is told. */
-export async function hostReport(driver: ComputeDeps['driver']): Promise<HostReport> {
-  const { vcpus, memoryMb, diskGb, hypervisor, hypervisorVersion, accelerator } = await driver.resources()
+function reportOf(
+  { driver }: Pick<ComputeDeps, 'driver'>,
+  { vcpus, memoryMb, diskGb, hypervisor, hypervisorVersion, accelerator }: Resources,
+): HostReport {
   return { driver: driver.name, hypervisor, hypervisorVersion, accelerator, total: { vcpus, memoryMb, diskGb } }
+}
+
+/** Tells the conductor what this host has: when it is due, and at once if the accelerator is another one. */
+export function hostReports(deps: ComputeDeps): (due: boolean) => Promise<void> {
+  const { computeAgent, driver, ids } = deps
+  let known: string | undefined
+  return async (due) => {
+    const resources = await driver.resources()
+    if (!due && (known === undefined || resources.accelerator === known)) {
+      known ??= resources.accelerator
+      return
+    }
+    const why = resources.acceleratorWhy?.slice(0, lastWordsMax)
+    await computeAgent.report(serviceContext('compute', ids.requestId()), {
+      ...selfOf(deps),
+      report: reportOf(deps, resources),
+      ...(why === undefined ? {} : { acceleratorWhy: why }),
+    })
+    known = resources.accelerator
+  }
 }
 
 /**
@@ -26,7 +49,7 @@ export async function introduce(
     ...selfOf(deps),
     hostId,
     availabilityZone,
-    report: await hostReport(driver),
+    report: reportOf(deps, await driver.resources()),
     guests: guests.map(({ id, generation }) => ({ id, generation })),
   })
   await removeGuests(deps, images, ctx, remove)

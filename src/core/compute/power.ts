@@ -1,6 +1,7 @@
 import type { KeyedMutex, Release } from '../base/concurrency.ts'
 import { reason } from '../base/errors.ts'
 import { backoffMs, isUnavailable } from '../base/retry.ts'
+import { lastWordsMax } from '../contracts/compute-agent.ts'
 import { serviceContext } from '../model/context.ts'
 import type { PowerState } from '../model/instance.ts'
 import type { GuestPower } from '../virt/driver.ts'
@@ -36,7 +37,18 @@ export function powerReports(
   const send = async (changes: GuestPower[]): Promise<void> => {
     if (changes.length === 0) return
     const ctx = serviceContext('compute', ids.requestId())
-    await computeAgent.power(ctx, { ...selfOf(deps), changes }, { timeoutMs })
+    await computeAgent.power(ctx, { ...selfOf(deps), changes, ...(await wordsOf(changes)) }, { timeoutMs })
+  }
+
+  /** What the hypervisor says of the guests that crashed. */
+  const wordsOf = async (changes: GuestPower[]): Promise<{ lastWords?: Record<string, string> }> => {
+    const words: Record<string, string> = {}
+    for (const { id, power } of changes) {
+      if (power !== 'CRASHED') continue
+      const said = await driver.lastWords?.(id).catch(() => undefined)
+      if (said) words[id] = said.slice(0, lastWordsMax)
+    }
+    return Object.keys(words).length > 0 ? { lastWords: words } : {}
   }
 
   /** Looks at the guests that are at rest and tells of those that `worthTelling` picks. */

@@ -9,7 +9,7 @@ import { serviceContext } from '../model/context.ts'
 import { type Bus, type Serving, served } from '../rpc/bus.ts'
 import { type ComputeDeps, selfOf } from './deps.ts'
 import { type Images, openImages } from './images.ts'
-import { hostReport, introduce } from './introduce.ts'
+import { hostReports, introduce } from './introduce.ts'
 import { computeManager } from './manager.ts'
 import { type PowerReports, powerReports } from './power.ts'
 import { openTransfers } from './transfer.ts'
@@ -82,7 +82,8 @@ type Parts = { serving: Serving; engine: Engine; images: Images; power: PowerRep
 
 /** What a compute host does by itself from time to time, and when the bus or a guest changes. */
 function startPeriodic(deps: StartDeps, { serving, engine, images, power, join }: Parts): () => Promise<unknown> {
-  const { bus, clock, computeAgent, driver, ids, log, options } = deps
+  const { bus, clock, driver, log, options } = deps
+  const report = hostReports(deps)
   const die = deps.fatal ?? ((e: unknown) => void Promise.reject(e))
   let joining = false
   const rejoin = () => {
@@ -109,14 +110,14 @@ function startPeriodic(deps: StartDeps, { serving, engine, images, power, join }
     if (engine.heldOperations().some(({ progress }) => progress !== undefined)) await beat()
   }
   const compare = async () => {
-    const ctx = serviceContext('compute', ids.requestId())
-    await computeAgent.report(ctx, { ...selfOf(deps), report: await hostReport(driver) })
+    await report(true)
     await power.all()
     await images.trim()
   }
   const failed = (what: string) => (e: unknown) => log.warn({ err: e }, `${what} failed`)
   const ends = [
     every(clock, options.heartbeatSeconds * 1000, beat, failed('heartbeat')),
+    every(clock, options.heartbeatSeconds * 1000, () => report(false), failed('report')),
     every(clock, Math.min(progressMs, options.heartbeatSeconds * 1000), beatProgress, failed('progress')),
     every(clock, options.reportSeconds * 1000, compare, failed('comparing power states')),
     driver.onPower(({ id }) => void power.changed(id)),

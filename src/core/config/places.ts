@@ -18,6 +18,8 @@ export const places = (stateDir: string) => ({
   guest: join(stateDir, 'guest'),
   /** The driver that this machine's compute hosts had last, and how many pretended ones there were. */
   driver: join(stateDir, 'driver'),
+  /** Whether KVM can run guests on this machine, as it was found: for its compute host and for `nova doctor`. */
+  accelerator: join(stateDir, 'accelerator.json'),
   /** All that one compute host keeps: its identity, image cache and machines. */
   compute: (host: string) => join(stateDir, 'compute', host),
 })

@@ -169,7 +169,7 @@ export const schema = z.strictObject({
     accelerator: option(
       z.enum(['auto', 'kvm', 'tcg']),
       'auto',
-      'auto tries KVM with a real guest once and remembers the answer.',
+      'auto tries KVM with a small guest, remembers the answer, and goes over to TCG if KVM fails under a guest. kvm and tcg insist.',
     ),
     cpuModel: option(
       z.string().regex(/^[\w.-]*$/, 'the name of one model'),

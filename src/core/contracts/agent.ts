@@ -132,4 +132,3 @@ export const agent = contract('agent', '2.1', {
   /** A clean stop: the service is down from now on, its leases are free. */
   bye: call(z.object({ ...Speaker }), z.object({})),
 })
-

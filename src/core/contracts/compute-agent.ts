@@ -17,6 +17,10 @@ export const HostReport = z.object({
 })
 export type HostReport = z.infer<typeof HostReport>
 
+/** What a hypervisor has to say, in a line. */
+export const lastWordsMax = 1_000
+const Words = z.string().max(lastWordsMax)
+
 /** Guests that a host may have. */
 const guestsMax = 100_000
 
@@ -40,13 +44,20 @@ export const computeAgent = contract('compute_agent', '2.1', {
       remove: z.array(Id),
     }),
   ),
-  /** Fresh numbers. */
-  report: call(z.object({ ...Self, report: HostReport }), z.object({})),
+  /** Fresh numbers. `acceleratorWhy`: why the accelerator is that one. */
+  report: call(z.object({ ...Self, report: HostReport, acceleratorWhy: Words.optional() }), z.object({})),
   /** Guests that {@link computeAgent} `join` told it to remove are gone: their room is free. */
   removed: call(z.object({ ...Self, instances: z.array(Id).max(guestsMax) }), z.object({})),
-  /** Guests that changed by themselves. Ignored for an instance with an open operation. */
+  /**
+   * Guests that changed by themselves. Ignored for an instance with an open operation. `lastWords`: what the hypervisor
+   * itself said of those that crashed, by their ids.
+   */
   power: call(
-    z.object({ ...Self, changes: z.array(z.object({ id: Id, power: z.enum(powerStates) })).max(guestsMax) }),
+    z.object({
+      ...Self,
+      changes: z.array(z.object({ id: Id, power: z.enum(powerStates) })).max(guestsMax),
+      lastWords: z.record(Id, Words).optional(),
+    }),
     z.object({}),
   ),
   /** A piece of an image file as base64; an empty one is the end. */

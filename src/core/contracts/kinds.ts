@@ -85,4 +85,3 @@ export type Ticket = z.infer<typeof Ticket>
 /** What a step leaves for later legs, by the step's name; kept until the operation ends, and never shown. */
 export const Results = z.object({ receive: Ticket.optional() })
 export type Results = z.infer<typeof Results>
-

@@ -68,7 +68,13 @@ async function openLegs(t: Transaction, operation: OpenOperation, stage: Stage):
   return opened
 }
 
-const queued = { state: 'queued', incarnation: undefined, leaseUntil: undefined, step: undefined, progress: undefined } as const
+const queued = {
+  state: 'queued',
+  incarnation: undefined,
+  leaseUntil: undefined,
+  step: undefined,
+  progress: undefined,
+} as const
 
 const newLeg = ({ service, host }: Dispatch, role: Role, now: number): Leg => ({
   service,

@@ -15,10 +15,7 @@ export type ChangeDeps = { readonly db: Db; readonly publish: (key: string, even
  * Changes the state of the cloud: one transaction, the events that `fn` notes stored with it, and published once it is
  * committed. `fn` may run several times, so it does nothing but read and write rows.
  */
-export async function change<T>(
-  deps: ChangeDeps,
-  fn: (db: Db, note: (event: Note) => void) => Promise<T>,
-): Promise<T> {
+export async function change<T>(deps: ChangeDeps, fn: (db: Db, note: (event: Note) => void) => Promise<T>): Promise<T> {
   let published: Published[] = []
   const result = await tx(deps.db, async (db) => {
     const notes: Note[] = []

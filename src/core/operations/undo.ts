@@ -266,4 +266,3 @@ const keyOf = ({ id }: Pick<OpenOperation, 'id'>, { service, host }: Leg): Dispa
   service,
   host,
 })
-

@@ -57,6 +57,16 @@ function explain(address: Address, e: unknown, timeoutMs: number): Failure {
   return new Failure('BusDown', { url: address.shown, why: inWords(e, text, timeoutMs) }, e)
 }
 
+/** Why a broker that took us does not let us declare or read what we need. */
+export function setupFailure(url: string, e: unknown): Failure {
+  const why = said(reason(e))
+  const code = (e as { code?: unknown }).code
+  // Something of that name is there with other flags: trying again changes nothing.
+  if (code === 406) return new Failure('BusMismatch', { url, why }, e)
+  if (code === 403) return new Failure('BusRefused', { url, why }, e)
+  return new Failure('BusDown', { url, why: reason(e) }, e)
+}
+
 /** What the broker itself said, out of amqplib's wrapping. */
 const said = (text: string): string =>
   /with message "([^"]*)"|replyText: ?['"]([^'"]*)/.exec(text)?.slice(1).find(Boolean) ?? text

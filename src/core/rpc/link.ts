@@ -7,7 +7,7 @@ import { backoffMs } from '../base/retry.ts'
 import type { Tls } from '../base/tls.ts'
 import { type Address, parseAddresses } from './address.ts'
 import type { BusOptions } from './bus.ts'
-import { cut, type Dialled, dial, hangUp } from './dial.ts'
+import { cut, type Dialled, dial, hangUp, setupFailure } from './dial.ts'
 import type { Holder } from './holder.ts'
 import { KeptChannel, type Station } from './kept-channel.ts'
 import { type Reach, reachOf } from './reach.ts'
@@ -117,7 +117,10 @@ export class Link implements Holder {
     return () => void this.#listeners.delete(listener)
   }
 
-  /** Opens a channel and keeps it. `BusDown` where the broker refuses its first set-up; then nothing is kept. */
+  /**
+   * Opens a channel and keeps it; nothing is kept if its first set-up fails: with `BusMismatch` or `BusRefused` if the broker
+   * says no and will say it again, else with `BusDown`.
+   */
   async keep(station: Station): Promise<KeptChannel> {
     const kept = new KeptChannel(station, this)
     this.#channels.add(kept)
@@ -130,7 +133,7 @@ export class Link implements Holder {
       if (on === undefined || this.model === on) {
         this.#channels.delete(kept)
         this.changed(false)
-        throw isFailure(e) ? e : new Failure('BusDown', { url: this.#shown, why: reason(e) }, e)
+        throw isFailure(e) ? e : setupFailure(this.#shown, e)
       }
       await kept.ready()
     }

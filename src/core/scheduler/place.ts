@@ -167,7 +167,9 @@ async function refuse(deps: PlaceDeps, placement: Placement, selection: Selectio
     const step = { name: 'place', at: t.now, attempt: Math.max(operation.attempt, 1) }
     operation.steps = [...operation.steps, step]
     await saveDecision(t.db, { operationId, instanceId, decision })
-    await failOperation(t, operation, faultOf('NoValidHost', { reason, instance: instanceName }, t.now), { attempts: 1 })
+    await failOperation(t, operation, faultOf('NoValidHost', { reason, instance: instanceName }, t.now), {
+      attempts: 1,
+    })
   })
   deps.log.info({ summary: decision.summary }, 'no valid host')
 }

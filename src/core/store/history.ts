@@ -1,8 +1,8 @@
 import type { Instance, InstanceSummary } from '../contracts/shapes.ts'
 import type { Db } from '../db/handle.ts'
+import { allocationsOf, release } from './allocations.ts'
 import { findInstances, type InstanceFilter, summaryOf } from './instances.ts'
 import { type Marker, markerOf } from './paging.ts'
-import { allocationsOf, release } from './allocations.ts'
 
 /**
  * Removes an instance for good: its row goes, a compact record stays, all room that it held is free. Part of a

@@ -61,6 +61,12 @@ export async function updateHost(db: Db, self: HostSelf): Promise<void> {
   await db.updateTable('hosts').set(selfColumns(self)).where('name', '=', self.name).execute()
 }
 
+/** What a host's guests run on, as it told last; undefined if there is no such host. */
+export async function hostAccelerator(db: Db, name: string): Promise<string | undefined> {
+  const row = await db.selectFrom('hosts').select('accelerator').where('name', '=', name).executeTakeFirst()
+  return row?.accelerator
+}
+
 /** Takes in fresh numbers; what is used of the host is not its to say. */
 export async function updateHostReport(db: Db, name: string, report: HostReport): Promise<void> {
   await db.updateTable('hosts').set(reportColumns(report)).where('name', '=', name).execute()

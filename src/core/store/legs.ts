@@ -123,17 +123,15 @@ const ofLeg = <Q extends { where(column: never, op: never, value: never): Q }>(q
 /** Opens a leg that has been idle, or is to be claimed once more. */
 export async function queueLeg(db: Db, key: LegKey, state: 'queued' | 'undo-queued', now: number): Promise<void> {
   await ofLeg(
-    db
-      .updateTable('operation_hosts')
-      .set({
-        state,
-        incarnation: null,
-        lease_until: null,
-        step: null,
-        progress: null,
-        queued_at: now,
-        dispatched_at: now,
-      }),
+    db.updateTable('operation_hosts').set({
+      state,
+      incarnation: null,
+      lease_until: null,
+      step: null,
+      progress: null,
+      queued_at: now,
+      dispatched_at: now,
+    }),
     key,
   ).execute()
 }

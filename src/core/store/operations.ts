@@ -420,4 +420,3 @@ export const fullOperation = (record: OperationRecord, legs: readonly Leg[]): Op
   projectId: record.projectId,
   ...some('retryOf', record.retryOf),
 })
-

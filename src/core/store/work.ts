@@ -39,9 +39,7 @@ const selectJob = (db: Db, { operation, service, host }: LegKey) =>
     )
     .leftJoin('services as s', (join) => join.on('s.id', '=', serviceId(service, host)))
     .leftJoin('instances as i', 'i.id', 'o.subject_id')
-    .leftJoin('images as m', (join) =>
-      join.on((eb) => eb('m.id', '=', eb.fn.coalesce('i.image_id', 'o.subject_id'))),
-    )
+    .leftJoin('images as m', (join) => join.on((eb) => eb('m.id', '=', eb.fn.coalesce('i.image_id', 'o.subject_id'))))
     .leftJoin('image_files as f', 'f.image_id', 'm.id')
     .selectAll('o')
     .select(['l.role', 'l.state as leg_state', 'l.incarnation', 'l.lease_until', 'l.step as leg_step'])

@@ -55,8 +55,10 @@ export type Resources = {
   diskGb: number
   hypervisor: string
   hypervisorVersion: string
-  /** `kvm`, `tcg`, `fake`. */
+  /** `kvm`, `tcg`, `fake`. It may change while the host runs: a KVM that fails is given up. */
   accelerator: string
+  /** Why it is that one, in a person's words. */
+  acceleratorWhy?: string
 }
 
 /** All that a stopped guest has on its host, read to be moved to another host. */
@@ -128,6 +130,8 @@ export type Driver = {
   importDisk(guest: Guest, image: ImageFiles): Promise<DiskWriter>
   /** The last `lines` lines of the serial console (all where undefined), at most 1 MiB. */
   consoleLog(id: string, lines?: number): Promise<string>
+  /** What the hypervisor itself said last of a guest: one line, where it keeps a log and there is something in it. */
+  lastWords?(id: string): Promise<string | undefined>
   /** Told when a guest changes its power state by itself (it shut down, it crashed). */
   onPower(listener: (change: GuestPower) => void): () => void
 }

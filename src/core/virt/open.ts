@@ -15,6 +15,8 @@ export type DriverOptions = {
   accelerator: 'auto' | 'kvm' | 'tcg'
   /** The hypervisor's name of the processor that guests see; empty: the driver's choice. */
   cpuModel: string
+  /** Where this machine's hosts and `nova doctor` remember whether KVM can run guests; below `stateDir` if nothing is said. */
+  acceleratorFile?: string | undefined
   fake: Pick<FakeOptions, 'resources' | 'latencyMs'>
 }
 
@@ -27,8 +29,8 @@ type OpenDriver = (options: DriverOptions, deps: DriverDeps) => Driver | Promise
 const ours: Readonly<Record<string, () => Promise<OpenDriver>>> = {
   async qemu() {
     const { openQemu } = await import('./qemu/driver.ts')
-    return ({ stateDir, accelerator, cpuModel }, { log, clock }) =>
-      openQemu({ stateDir, accelerator, cpuModel, log, clock })
+    return ({ stateDir, accelerator, acceleratorFile, cpuModel }, { log, clock }) =>
+      openQemu({ stateDir, accelerator, acceleratorFile, cpuModel, log, clock })
   },
   async fake() {
     const { openFake } = await import('./fake/driver.ts')

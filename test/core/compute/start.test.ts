@@ -234,6 +234,22 @@ describe('a host at work', () => {
     expect(await rig.conductor.over(id)).toMatchObject({ state: 'cancelled', power: 'NOSTATE' })
   })
 
+  test('tells at its next heartbeat that its guests run on another accelerator, and why', async () => {
+    const rig = await newRig()
+    await started(rig)
+    const resources = await rig.fake.resources()
+    rig.fake.resources = async () => ({ ...resources, accelerator: 'tcg', acceleratorWhy: 'KVM failed' })
+    const before = rig.conductor.saidOf('heartbeat').length
+    await rig.conductor.heard('heartbeat', before + 2)
+    // The beat that was under way may still have the old numbers.
+    expect(rig.conductor.saidOf('heartbeat').slice(before, before + 2)).toContainEqual(
+      expect.objectContaining({
+        report: expect.objectContaining({ accelerator: 'tcg' }),
+        acceleratorWhy: 'KVM failed',
+      }),
+    )
+  })
+
   test('goes on renewing its leases where the driver does not say what the host has', async () => {
     const rig = await newRig()
     await started(rig)

@@ -328,6 +328,20 @@ describe.each(await databases())('on $name', (database) => {
       await rig.agent.heartbeat(admin, { ...h1.self, report, operations: [] })
       expect((await rig.conductor.hostList(admin, {})).hosts).toMatchObject([{ total, limit: total }])
     })
+
+    test('an accelerator that changes is told as an event, once, with the reason', async () => {
+      const rig = await start()
+      const h1 = await rig.host('h1')
+      const total = { vcpus: 1, memoryMb: 1, diskGb: 1 }
+      const report = { driver: 'fake', hypervisor: 'f', hypervisorVersion: '2', accelerator: 'tcg', total }
+      const beat = { ...h1.self, report, acceleratorWhy: 'KVM cannot run guests here', operations: [] }
+      await rig.agent.heartbeat(admin, beat)
+      await rig.agent.heartbeat(admin, beat)
+      const { events } = await rig.conductor.eventList(admin, { limit: 100 })
+      expect(events.filter(({ type }) => type === 'host.accelerator_changed')).toMatchObject([
+        { host: 'h1', message: 'none → tcg: KVM cannot run guests here' },
+      ])
+    })
   })
 
   describe('by itself', () => {

@@ -446,10 +446,16 @@ describe.each(await databases())('on $name', (database) => {
     const rig = await start()
     const h1 = await rig.host('h1')
     const id = await rig.running(h1, 'web')
-    await rig.agent.power(admin, { ...h1.self, changes: [{ id, power: 'CRASHED' }] })
+    const lastWords = { [id]: 'KVM internal error. Suberror: 1' }
+    await rig.agent.power(admin, { ...h1.self, changes: [{ id, power: 'CRASHED' }], lastWords })
     expect(await rig.show('web')).toMatchObject({
       status: 'ERROR',
-      fault: { code: 'GuestCrashed', host: 'h1', hint: expect.stringContaining('nova reboot --hard web') },
+      fault: {
+        code: 'GuestCrashed',
+        message: 'The guest of web has crashed: KVM internal error. Suberror: 1.',
+        host: 'h1',
+        hint: expect.stringContaining('nova reboot --hard web'),
+      },
     })
     await expect(rig.conductor.begin(admin, { instance: 'web', kind: 'start' })).rejects.toThrow(
       'web is ERROR: stop it first',

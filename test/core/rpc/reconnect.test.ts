@@ -253,7 +253,7 @@ describe.each(brokers)('a bus that is lost, on %s', (_name, open) => {
     await peer.channel.assertQueue('toys.h', { durable: false, autoDelete: false })
     const server = await bus(at.url)
     expect(await refusal(server.serve([served(Toys, toys())], { server: 'h', slots: 1 }))).toMatchObject({
-      code: 'BusDown',
+      code: 'BusMismatch',
       message: expect.stringMatching(/PRECONDITION_FAILED/),
     })
     expect(server.up).toBe(true)

@@ -39,8 +39,10 @@ async function send({ driver, transfers, log }: Tools, context: Context<'migrate
     used = ticket
     const reader = await driver.exportDisk(instanceOf(work).id)
     try {
-      await transfers.send({ ...ticket, operation: work.operation.id }, reader, (progress) =>
-        context.progress({ what: 'disk', ...progress }),
+      await transfers.send(
+        { ...ticket, operation: work.operation.id },
+        reader,
+        (progress) => context.progress({ what: 'disk', ...progress }),
         signal,
       )
       return

@@ -1,13 +1,13 @@
 import { fail } from '../../base/errors.ts'
-import type { computeAgent } from '../../contracts/compute-agent.ts'
+import type { computeAgent, HostReport } from '../../contracts/compute-agent.ts'
 import { isUniqueViolation } from '../../db/dialect.ts'
 import type { Db } from '../../db/handle.ts'
 import type { Context } from '../../model/context.ts'
-import { change } from '../../operations/change.ts'
+import { change, type Note } from '../../operations/change.ts'
 import type { Args, Result } from '../../rpc/contract.ts'
 import { release, residueOfHost, residueOn } from '../../store/allocations.ts'
 import { deletedAmong } from '../../store/history.ts'
-import { addHost, type HostSelf, lockHost, updateHost, updateHostReport } from '../../store/hosts.ts'
+import { addHost, type HostSelf, hostAccelerator, lockHost, updateHost, updateHostReport } from '../../store/hosts.ts'
 import { findInstances, instancesOn } from '../../store/instances.ts'
 import { busySubjects } from '../../store/operations.ts'
 import { serviceIncarnation } from '../../store/services.ts'
@@ -19,15 +19,17 @@ import type { ConductorDeps } from '../deps.ts'
  */
 export async function join(
   deps: ConductorDeps,
-  _ctx: Context,
+  ctx: Context,
   { host: name, incarnation, hostId, availabilityZone, report, guests }: Args<typeof computeAgent, 'join'>,
 ): Promise<Result<typeof computeAgent, 'join'>> {
   const self: HostSelf = { name, hostId, incarnation, availabilityZone, report }
   await checkLife(deps.db, name, incarnation)
   const enter = () =>
-    change(deps, async (db) => {
-      if (await lockHost(db, name)) await updateHost(db, self)
-      else await addHost(db, self, deps.clock.now())
+    change(deps, async (db, note) => {
+      const now = deps.clock.now()
+      if (!(await lockHost(db, name))) return addHost(db, self, now)
+      noteAccelerator(note, await hostAccelerator(db, name), { host: name, report, ctx, now })
+      return updateHost(db, self)
     })
   // The first word of a new host, said twice at the same moment: the second finds it known.
   await enter().catch((e) => (isUniqueViolation(e) ? enter() : Promise.reject(e)))
@@ -62,13 +64,36 @@ async function notOwnedOn(
 
 /** Fresh numbers of a host; what is used of it is not its to say. */
 export async function report(
-  { db }: Pick<ConductorDeps, 'db'>,
-  _ctx: Context,
-  { host, incarnation, report }: Args<typeof computeAgent, 'report'>,
+  deps: ConductorDeps,
+  ctx: Context,
+  { host, incarnation, report, acceleratorWhy: why }: Args<typeof computeAgent, 'report'>,
 ): Promise<Result<typeof computeAgent, 'report'>> {
-  await checkLife(db, host, incarnation)
-  await updateHostReport(db, host, report)
+  await checkLife(deps.db, host, incarnation)
+  await change(deps, async (db, note) => {
+    const now = deps.clock.now()
+    noteAccelerator(note, await hostAccelerator(db, host), { host, report, ctx, now, why })
+    await updateHostReport(db, host, report)
+  })
   return {}
+}
+
+type Reported = { host: string; report: HostReport; ctx: Context; now: number; why?: string | undefined }
+
+/** Guests of a host run on another accelerator: from KVM to TCG they are ten times slower, and somebody should know. */
+function noteAccelerator(
+  note: (event: Note) => void,
+  before: string | undefined,
+  { host, report: { accelerator }, ctx, now, why }: Reported,
+): void {
+  if (before === undefined || before === accelerator) return
+  note({
+    at: now,
+    type: 'host.accelerator_changed',
+    host,
+    requestId: ctx.requestId,
+    projectId: ctx.projectId,
+    message: `${before} → ${accelerator}${why === undefined ? '' : `: ${why}`}`,
+  })
 }
 
 /** Guests that were not the host's any more are gone: their room is free. */

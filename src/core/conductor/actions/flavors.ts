@@ -1,10 +1,10 @@
 import type { conductor } from '../../contracts/conductor.ts'
 import type { Flavor } from '../../contracts/shapes.ts'
 import type { Context } from '../../model/context.ts'
+import { change, type Note } from '../../operations/change.ts'
 import type { Args, Result } from '../../rpc/contract.ts'
 import { addFlavors, listFlavors, removeFlavor, resolveFlavor } from '../../store/flavors.ts'
 import type { ConductorDeps } from '../deps.ts'
-import { change, type Note } from '../../operations/change.ts'
 import { onlyAdmins } from './access.ts'
 
 /** Every flavor. */

@@ -2,11 +2,11 @@ import { fail } from '../../base/errors.ts'
 import type { conductor } from '../../contracts/conductor.ts'
 import { busUserOf, hostPermissions } from '../../model/bus-user.ts'
 import type { Context } from '../../model/context.ts'
+import { change } from '../../operations/change.ts'
 import type { Args, Result } from '../../rpc/contract.ts'
 import { checkHost, lockHost, removeHost } from '../../store/hosts.ts'
 import { isServiceUp } from '../../store/services.ts'
 import type { ConductorDeps } from '../deps.ts'
-import { change } from '../../operations/change.ts'
 import { alive, onlyAdmins } from './access.ts'
 
 /** `reply_compute.<host>.` and 32 digits are a queue's name, which has 255 bytes at most. */

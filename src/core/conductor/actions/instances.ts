@@ -3,6 +3,7 @@ import type { conductor } from '../../contracts/conductor.ts'
 import type { Instance } from '../../contracts/shapes.ts'
 import type { Context } from '../../model/context.ts'
 import { kindOf } from '../../model/operation.ts'
+import { change, hostOf } from '../../operations/change.ts'
 import type { Args, Result } from '../../rpc/contract.ts'
 import { decisionOn } from '../../store/decisions.ts'
 import { listDeleted } from '../../store/history.ts'
@@ -10,7 +11,6 @@ import { listInstances, lockInstance, renameInstance, resolveInstance, summaryOf
 import { legsOfOperation } from '../../store/legs.ts'
 import { latestPlaced, openOperation, summaryOfOperation } from '../../store/operations.ts'
 import type { ConductorDeps } from '../deps.ts'
-import { change, hostOf } from '../../operations/change.ts'
 import { onlyAdmins, pageDefault, scopeOf } from './access.ts'
 
 /** The caller's instances, or everybody's for an administrator who asks so. */

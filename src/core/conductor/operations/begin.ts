@@ -11,6 +11,7 @@ import { dispatchAll, dispatchOrFail } from '../../operations/dispatch.ts'
 import { endOperation } from '../../operations/end.ts'
 import { faultOf } from '../../operations/faults.ts'
 import { type Dispatch, lockOpen, type Transaction } from '../../operations/open.ts'
+import { changeOperations } from '../../operations/transaction.ts'
 import { failOperation } from '../../operations/undo.ts'
 import { understands } from '../../rpc/versions.ts'
 import { allocationsOf } from '../../store/allocations.ts'
@@ -26,7 +27,6 @@ import {
 import { scopeOf } from '../actions/access.ts'
 import type { ConductorDeps } from '../deps.ts'
 import { begunUnder, keyOf } from './idempotency.ts'
-import { changeOperations } from '../../operations/transaction.ts'
 
 /** What is to be begun on which instance, with its names resolved; `key` is as the caller gave it. */
 export type Beginning = {
@@ -173,7 +173,13 @@ function check(instance: Instance, kind: OperationKind, open: OperationRecord | 
   if (!from.includes(status)) {
     const before = verbBefore(kind, status)
     const verb = kind.replace(/-hard$/, '')
-    fail('InstanceInvalidState', { name, state: status, verb, allowed: [...from], ...(before ? { first: before } : {}) })
+    fail('InstanceInvalidState', {
+      name,
+      state: status,
+      verb,
+      allowed: [...from],
+      ...(before ? { first: before } : {}),
+    })
   }
   const needsHost = stagesOf(kind).some(({ legs }) => legs.some(({ at }) => at === 'host' || at === 'source'))
   if (instance.host === undefined && needsHost && !first)
@@ -214,8 +220,7 @@ async function preempt(t: Transaction, open: OperationRecord): Promise<Instance>
   const fault = faultOf('OperationCancelled', { id, ...(step === undefined ? {} : { step }) }, t.now)
   const message = `${fault.message.slice(0, -1)}: its instance is being deleted.`
   const operation = await lockOpen(t.db, id)
-  const ended =
-    operation && (await endOperation(t, operation, { state: 'cancelled', fault: { ...fault, message } }))
+  const ended = operation && (await endOperation(t, operation, { state: 'cancelled', fault: { ...fault, message } }))
   const instance = await lockInstance(t.db, subject.id)
   assert(ended && instance, 'an open operation that is locked can be closed')
   return instance
@@ -237,4 +242,3 @@ export async function failUnheard(
     return true
   })
 }
-

@@ -9,6 +9,7 @@ import { beginOperations } from '../../operations/begin.ts'
 import { about } from '../../operations/change.ts'
 import { dispatchAll, dispatchOrFail } from '../../operations/dispatch.ts'
 import { type Dispatch, lockOpen } from '../../operations/open.ts'
+import { changeOperations } from '../../operations/transaction.ts'
 import type { Result } from '../../rpc/contract.ts'
 import { addInstances, type NewInstance, removeInstance } from '../../store/instances.ts'
 import { type NewOperation, removeOperation } from '../../store/operations.ts'
@@ -16,7 +17,6 @@ import type { ConductorDeps } from '../deps.ts'
 import { begunUnder, keyOf } from './idempotency.ts'
 import { type Plan, planOf } from './plan.ts'
 import { checkQuota } from './quota.ts'
-import { changeOperations } from '../../operations/transaction.ts'
 
 type Booted = Result<typeof conductor, 'boot'>
 

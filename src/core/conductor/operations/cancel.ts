@@ -6,12 +6,12 @@ import { about, announce } from '../../operations/change.ts'
 import { dispatchAll } from '../../operations/dispatch.ts'
 import { faultOf } from '../../operations/faults.ts'
 import { lockOpen, type OpenOperation, type Transaction } from '../../operations/open.ts'
+import { changeOperations } from '../../operations/transaction.ts'
 import { failOperation } from '../../operations/undo.ts'
 import { legsOfOperation } from '../../store/legs.ts'
 import { changeOperation, summaryOfOperation } from '../../store/operations.ts'
 import { visibleOperation } from '../actions/access.ts'
 import type { ConductorDeps } from '../deps.ts'
-import { changeOperations } from '../../operations/transaction.ts'
 
 /**
  * Ends an operation before its time, and has undone what was done: at once if nobody carries it out at the moment, else at

@@ -8,7 +8,15 @@ import { about } from '../../operations/change.ts'
 import { dispatchAll } from '../../operations/dispatch.ts'
 import { faultOf } from '../../operations/faults.ts'
 import { type Dispatch, lockOpen, type OpenOperation, type Transaction } from '../../operations/open.ts'
-import { continueUndo, failOperation, leaveSilentLeg, legStopped, stepsToUndo, type Undoing } from '../../operations/undo.ts'
+import { changeOperations } from '../../operations/transaction.ts'
+import {
+  continueUndo,
+  failOperation,
+  leaveSilentLeg,
+  legStopped,
+  stepsToUndo,
+  type Undoing,
+} from '../../operations/undo.ts'
 import type { Args, Result } from '../../rpc/contract.ts'
 import { release, residueOn } from '../../store/allocations.ts'
 import { settleInstance } from '../../store/instances.ts'
@@ -16,7 +24,6 @@ import { idleLeg, type Leg, type Owner } from '../../store/legs.ts'
 import { findOperation } from '../../store/operations.ts'
 import type { ConductorDeps } from '../deps.ts'
 import { observe } from './observe.ts'
-import { changeOperations } from '../../operations/transaction.ts'
 
 type Finish = Args<typeof agent, 'finish'>
 
@@ -35,7 +42,8 @@ export async function finish(deps: ConductorDeps, ctx: Context, said: Finish): P
     const holds = leg.incarnation === incarnation && (leg.state === 'running' || leg.state === 'undo-running')
     // Its answer was lost: the leg is done, or waits for its next turn.
     if (!holds && leg.state === 'idle') return { dispatches: [], undo: [] }
-    if (!holds) fail('OperationLost', { id, why: `${leg.incarnation ? 'another life of the host' : 'nobody'} has it now` })
+    if (!holds)
+      fail('OperationLost', { id, why: `${leg.incarnation ? 'another life of the host' : 'nobody'} has it now` })
     await keepPower(t, operation, leg, power)
     return finishLeg(deps, t, operation, { leg, owner, said })
   })
@@ -124,7 +132,12 @@ async function tooLate(
 }
 
 /** What went wrong, if something did; a host that found its operation cancelled may say so as a fault, too. */
-function wrongWith({ id }: OpenOperation, leg: Leg, { fault, cancelled, host }: Finish, now: number): Fault | undefined {
+function wrongWith(
+  { id }: OpenOperation,
+  leg: Leg,
+  { fault, cancelled, host }: Finish,
+  now: number,
+): Fault | undefined {
   if (!cancelled && fault?.code !== 'OperationCancelled') return fault && { ...fault, host: fault.host ?? host }
   const { step } = leg
   return { ...(fault ?? faultOf('OperationCancelled', { id, ...(step === undefined ? {} : { step }) }, now)), host }

@@ -14,9 +14,15 @@ import type { ConductorDeps } from '../deps.ts'
 export async function observe(
   deps: ConductorDeps,
   ctx: Context,
-  seen: { host: string; incarnation: string; changes: ReadonlyArray<{ id: string; power: PowerState }> },
+  seen: {
+    host: string
+    incarnation: string
+    changes: ReadonlyArray<{ id: string; power: PowerState }>
+    /** What the hypervisor said of guests that crashed, by their ids. */
+    lastWords?: Readonly<Record<string, string>> | undefined
+  },
 ): Promise<void> {
-  const { host, incarnation, changes } = seen
+  const { host, incarnation, changes, lastWords } = seen
   if (changes.length === 0 || (await serviceIncarnation(deps.db, 'compute', host)) !== incarnation) return
   const powers = new Map(changes.map(({ id, power }) => [id, power]))
   const now = deps.clock.now()
@@ -29,7 +35,9 @@ export async function observe(
       if (power === undefined || instance.host !== host || busy.has(instance.id)) continue
       const state = statusSeen(instance.status, power)
       if (state === instance.status && power === instance.power) continue
-      const fault = power === 'CRASHED' ? { fault: faultOf('GuestCrashed', { name: instance.name }, now, host) } : {}
+      const words = lastWords?.[instance.id]
+      const crash = { name: instance.name, ...(words === undefined ? {} : { words }) }
+      const fault = power === 'CRASHED' ? { fault: faultOf('GuestCrashed', crash, now, host) } : {}
       await settleInstance(db, instance.id, { state, power, ...fault }, now)
       if (state === instance.status) continue
       note({

@@ -7,9 +7,9 @@ import { resolveFlavor } from '../../store/flavors.ts'
 import { checkHost } from '../../store/hosts.ts'
 import { resolveImage } from '../../store/images.ts'
 import { resolveInstance } from '../../store/instances.ts'
+import { scopeOf } from '../actions/access.ts'
 import { defaultFlavor, defaultImage } from '../defaults.ts'
 import type { ConductorDeps } from '../deps.ts'
-import { scopeOf } from '../actions/access.ts'
 
 /** A wish with its names resolved and its defaults taken; everything that can be refused without writing was checked. */
 export type Plan = {

@@ -4,12 +4,12 @@ import type { Context } from '../../model/context.ts'
 import { kindOf } from '../../model/operation.ts'
 import { dispatchAll } from '../../operations/dispatch.ts'
 import { lockOpen } from '../../operations/open.ts'
+import { changeOperations } from '../../operations/transaction.ts'
 import type { Args, Result } from '../../rpc/contract.ts'
 import { legsOfOperation, type Owner, recordStep } from '../../store/legs.ts'
 import { changeOperation, findOperation, type OperationRecord } from '../../store/operations.ts'
 import type { ConductorDeps } from '../deps.ts'
 import { announceStep } from './claim.ts'
-import { changeOperations } from '../../operations/transaction.ts'
 
 /**
  * Records that an executor has come to a step, before the step is taken, and renews its lease. A result goes to the other

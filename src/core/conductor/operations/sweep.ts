@@ -5,12 +5,12 @@ import { kindOf } from '../../model/operation.ts'
 import { dispatch, dispatchAll } from '../../operations/dispatch.ts'
 import { faultOf } from '../../operations/faults.ts'
 import { type Dispatch, lockOpen, type OpenOperation, type Transaction } from '../../operations/open.ts'
+import { changeOperations } from '../../operations/transaction.ts'
 import { failOperation, leaveSilent, unplace } from '../../operations/undo.ts'
 import { type DueLeg, dueLegs, noteDispatch } from '../../store/legs.ts'
 import { expiredOperations, stepsOf } from '../../store/operations.ts'
 import { isServiceUp } from '../../store/services.ts'
 import type { ConductorDeps } from '../deps.ts'
-import { changeOperations } from '../../operations/transaction.ts'
 
 /** Legs, and operations past their deadline, that one round looks at; what is left is the next round's. */
 export const sweepBatch = 200
@@ -29,7 +29,9 @@ export async function sweep(deps: ConductorDeps): Promise<number> {
   const over = new Set(expired)
   const work = [
     ...expired.map((id) => ({ id, run: () => expire(deps, id) })),
-    ...due.filter((leg) => !over.has(leg.operation)).map((leg) => ({ id: leg.operation, run: () => resend(deps, leg) })),
+    ...due
+      .filter((leg) => !over.has(leg.operation))
+      .map((leg) => ({ id: leg.operation, run: () => resend(deps, leg) })),
   ]
   await mapConcurrent(work, atOnce, ({ id, run }) =>
     run().catch((e) => {

@@ -1,47 +1,59 @@
-import { access, constants, mkdir, mkdtemp, readFile, rename, rm, writeFile } from 'node:fs/promises'
-import { cpus, release, tmpdir } from 'node:os'
-import { join } from 'node:path'
+import { access, constants, mkdir, mkdtemp, readFile, rename, rm, stat, writeFile } from 'node:fs/promises'
+import { cpus, release, tmpdir, userInfo } from 'node:os'
+import { dirname, join } from 'node:path'
 import { exec } from '../../base/exec.ts'
 import type { Accelerator } from './arguments.ts'
+import { kvmTrouble } from './kvm-trouble.ts'
+import { bootedWell, probeFirmware } from './probe-guest.ts'
 
-/** Which accelerator is to be used on this host, and the reason in a person's words. */
-export type AcceleratorChoice = { accelerator: Accelerator; why: string }
+/** Which accelerator is to be used on this host, the reason in a person's words, and what to do for a faster one. */
+export type AcceleratorChoice = { accelerator: Accelerator; why: string; fix?: string }
 
-/**
- * A boot sector that goes from real mode over page tables to 64-bit mode, as a kernel does, counts to a million in
- * memory, asks the processor for its name and ends QEMU through the debug port 0xf4 with the value 0x10:
- *
- *   cli; ds = es = ss = 0; sp = 0x7c00; clear 0x1000..0x3fff; [0x1000] = 0x2003; [0x2000] = 0x3003; [0x3000] = 0x83
- *   lgdt; cr4 |= PAE; cr3 = 0x1000; EFER |= LME; cr0 |= PG | PE; jump to the 64-bit segment
- *   ecx = 1000000; 1: add [0x5000], rcx; loop 1b; cpuid(0); out 0xf4, 0x10; hlt
- */
-const bootSector =
-  'fa31c08ed88ec08ed0bc007cfcbf0010b90018f3abc70600100320c70600200330c706003083000f0116887c0f20e00c200f22e066b80010' +
-  '00000f22d866b9800000c00f3280cc010f300f20c0660d010000800f22c0ea5b7c0800b940420f0048010c2500500000e2f631c00fa266ba' +
-  'f400b010eef46690000000000000000000000000009a20000f00787c0000'
+/** What the choice depends on. `file` is this machine's memory of the answer; where it is undefined nothing is remembered. */
+export type AcceleratorAsk = {
+  binary: string
+  qemuVersion: string
+  file: string | undefined
+  device?: string | undefined
+  probeTimeoutMs?: number | undefined
+}
+
+/** The memory of answers, in a directory. */
+export const acceleratorFile = (dir: string): string => join(dir, 'accelerator.json')
+
+/** Raised when the probe tries more than before: what an older one found does not hold then. */
+const probeRevision = 2
 
 /** QEMU's exit code when a guest writes `n` to the debug port is 2n + 1. */
-const bootedCode = 2 * 0x10 + 1
-const probeTimeoutMs = 5_000
+const bootedCode = 2 * bootedWell + 1
+const defaultProbeTimeoutMs = 5_000
 
-/** Runs a guest of one sector; undefined where it ran, else why it did not. */
-async function runProbe(binary: string, accelerator: Accelerator): Promise<string | undefined> {
+const enable = 'For KVM, enable virtualisation in the firmware, or nested virtualisation in the outer hypervisor.'
+
+type Probed = 'ran' | 'late' | { failure: string }
+
+/**
+ * Runs a small guest on KVM, with the processor that guests get. It has the instructions that a kernel's start has and that
+ * are known to fail, and is not a whole kernel: it is always there, also before the first image, and needs a tenth of a
+ * second. What it misses is found when a guest fails: see `rescue.ts`.
+ */
+async function runProbe({ binary, probeTimeoutMs = defaultProbeTimeoutMs }: AcceleratorAsk): Promise<Probed> {
   const dir = await mkdtemp(join(tmpdir(), 'nova-probe-'))
   try {
-    const image = join(dir, 'boot.img')
-    // The firmware takes nothing smaller than a megabyte for a disk.
-    const bytes = Buffer.alloc(1 << 20)
-    bytes.write(bootSector, 'hex')
-    bytes.writeUInt16LE(0xaa55, 510)
-    await writeFile(image, bytes)
-    const drive = JSON.stringify({ driver: 'raw', 'node-name': 'boot', file: { driver: 'file', filename: image } })
-    const words = `-machine q35 -nodefaults -no-user-config -display none -m 32 -accel ${accelerator} -cpu ${
-      accelerator === 'kvm' ? 'host' : 'max'
-    } -device virtio-blk-pci,drive=boot,bootindex=0 -device isa-debug-exit,iobase=0xf4,iosize=4`
-    const run = await exec(binary, [...words.split(' '), '-blockdev', drive], { timeoutMs: probeTimeoutMs })
-    if (run.code === bootedCode) return undefined
-    if (run.code === 124) return `a guest of one sector did not end within ${probeTimeoutMs / 1000} s`
-    return run.stderr.split('\n').find((line) => line.includes('qemu')) ?? `QEMU ended with code ${run.code}`
+    const firmware = join(dir, 'firmware')
+    await writeFile(firmware, probeFirmware())
+    // A guest that falls over ends QEMU, instead of starting over and over.
+    const words =
+      '-machine q35 -nodefaults -no-user-config -no-reboot -display none -m 32 -accel kvm -cpu host ' +
+      '-device isa-debug-exit,iobase=0xf4,iosize=4 -bios'
+    // After an error of KVM itself QEMU lives on with a guest that stands still.
+    const stopAt = (printed: string) => kvmTrouble(printed) !== undefined
+    const run = await exec(binary, [...words.split(' '), firmware], { timeoutMs: probeTimeoutMs, stopAt })
+    if (run.code === bootedCode) return 'ran'
+    const failure = kvmTrouble(run.stderr)?.why
+    if (failure === undefined && run.code === 124) return 'late'
+    const said = failure ?? run.stderr.split('\n').find((line) => line.includes('qemu'))
+    return { failure: said ?? `QEMU ended with code ${run.code}` }
   } finally {
     await rm(dir, { recursive: true, force: true })
   }
@@ -49,39 +61,69 @@ async function runProbe(binary: string, accelerator: Accelerator): Promise<strin
 
 /**
  * Chooses KVM where it can really run a guest, TCG elsewhere: there are hosts where /dev/kvm opens, answers, and runs
- * nothing. With `stateDir` the answer is remembered there until QEMU, kernel or processor change.
+ * nothing. The answer is remembered until QEMU, kernel or processor change. A probe that ran out of time, on a busy
+ * machine, is no answer: TCG is taken for now, and the next one who asks tries again.
  */
-export async function chooseAccelerator(asked: {
-  binary: string
-  qemuVersion: string
-  stateDir: string | undefined
-  device?: string
-}): Promise<AcceleratorChoice> {
-  const { binary, qemuVersion, stateDir, device = '/dev/kvm' } = asked
-  try {
-    await access(device, constants.R_OK | constants.W_OK)
-  } catch (e) {
-    const missing = (e as NodeJS.ErrnoException).code === 'ENOENT'
-    return { accelerator: 'tcg', why: missing ? `there is no ${device}` : `no permission to use ${device}` }
-  }
-  const here = [qemuVersion, release(), cpus()[0]?.model ?? ''].join(' | ')
-  const file = stateDir === undefined ? undefined : join(stateDir, 'accelerator.json')
+export async function chooseAccelerator(ask: AcceleratorAsk): Promise<AcceleratorChoice> {
+  const { device = '/dev/kvm', file, probeTimeoutMs = defaultProbeTimeoutMs } = ask
+  const closed = await whyClosed(device)
+  if (closed) return { accelerator: 'tcg', ...closed }
   const known = file === undefined ? undefined : await remembered(file)
-  if (known?.here === here) return { accelerator: known.accelerator, why: known.why }
-  const failure = await runProbe(binary, 'kvm')
-  const choice: AcceleratorChoice =
-    failure === undefined
-      ? { accelerator: 'kvm', why: 'a guest of one sector ran on KVM' }
-      : { accelerator: 'tcg', why: `KVM cannot run a guest here: ${failure}` }
-  if (file !== undefined && stateDir !== undefined) {
-    await mkdir(stateDir, { recursive: true })
-    await writeFile(`${file}.part`, `${JSON.stringify({ here, ...choice }, null, 2)}\n`)
-    await rename(`${file}.part`, file)
+  if (known?.here === thisMachine(ask)) return choiceOf(known, file)
+  const probed = await runProbe(ask)
+  if (probed === 'ran') return remember(ask, { accelerator: 'kvm', why: 'a small guest ran on KVM' })
+  if (probed !== 'late') return rememberKvmFails(ask, probed.failure)
+  return {
+    accelerator: 'tcg',
+    why: `KVM ran no small guest within ${probeTimeoutMs / 1000} s`,
+    fix: 'This machine may have been busy. KVM is tried again at the next start: nova down; nova up',
   }
-  return choice
 }
 
-type Remembered = AcceleratorChoice & { here: string }
+/** Notes that KVM cannot run guests on this machine, so that nobody tries again until something about it changes. */
+export const rememberKvmFails = (ask: AcceleratorAsk, why: string): Promise<AcceleratorChoice> =>
+  remember(ask, { accelerator: 'tcg', why: `KVM cannot run guests here: ${why}` })
+
+/** What makes an earlier answer hold. */
+const thisMachine = ({ qemuVersion }: AcceleratorAsk): string =>
+  [qemuVersion, release(), cpus()[0]?.model ?? '', `probe ${probeRevision}`].join(' | ')
+
+/** Why KVM's device is not to be used; undefined where it is. */
+async function whyClosed(device: string): Promise<{ why: string; fix: string } | undefined> {
+  try {
+    await access(device, constants.R_OK | constants.W_OK)
+    return undefined
+  } catch (e) {
+    if ((e as NodeJS.ErrnoException).code === 'ENOENT') return { why: `there is no ${device}`, fix: enable }
+    const { mode } = await stat(device)
+    // Debian gives the device to the group kvm, but not before there is that group.
+    const group = (mode & 0o060) === 0o060 ? '' : `chgrp kvm ${device}; chmod 0660 ${device}; `
+    const user = userInfo().username
+    return {
+      why: `no permission to use ${device}`,
+      fix: `As root: ${group}adduser ${user} kvm; then log in anew, nova down, nova up.`,
+    }
+  }
+}
+
+type Remembered = Pick<AcceleratorChoice, 'accelerator' | 'why'> & { here: string }
+
+function choiceOf({ accelerator, why }: Omit<Remembered, 'here'>, file: string | undefined): AcceleratorChoice {
+  if (accelerator === 'kvm') return { accelerator, why }
+  const again = file === undefined ? '' : ` To try KVM again: rm ${file}; nova down; nova up`
+  return { accelerator, why, fix: `${enable}${again}` }
+}
+
+async function remember(ask: AcceleratorAsk, found: Omit<Remembered, 'here'>): Promise<AcceleratorChoice> {
+  const { file } = ask
+  if (file !== undefined) {
+    const part = `${file}.${process.pid}.part`
+    await mkdir(dirname(file), { recursive: true, mode: 0o700 })
+    await writeFile(part, `${JSON.stringify({ here: thisMachine(ask), ...found }, null, 2)}\n`, { mode: 0o600 })
+    await rename(part, file)
+  }
+  return choiceOf(found, file)
+}
 
 async function remembered(file: string): Promise<Remembered | undefined> {
   try {

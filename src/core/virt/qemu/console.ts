@@ -3,6 +3,7 @@ import { consoleMax, lastLines } from '../console.ts'
 
 /** Above this size, in bytes, the older part of a console is dropped. */
 const keepBytes = 8 << 20
+const logMax = 64 << 10
 
 async function openThere(path: string, flags: string): Promise<FileHandle | undefined> {
   try {
@@ -13,9 +14,9 @@ async function openThere(path: string, flags: string): Promise<FileHandle | unde
   }
 }
 
-async function tail(file: FileHandle): Promise<Buffer> {
+async function tail(file: FileHandle, most = consoleMax): Promise<Buffer> {
   const { size } = await file.stat()
-  const buffer = Buffer.alloc(Math.min(size, consoleMax))
+  const buffer = Buffer.alloc(Math.min(size, most))
   const { bytesRead } = await file.read(buffer, 0, buffer.length, size - buffer.length)
   return buffer.subarray(0, bytesRead)
 }
@@ -26,6 +27,17 @@ export async function readConsole(path: string, lines?: number): Promise<string>
   if (!file) return ''
   try {
     return lastLines((await tail(file)).toString('utf8').replaceAll('\r\n', '\n'), lines)
+  } finally {
+    await file.close()
+  }
+}
+
+/** The end of what QEMU itself printed, at most 64 KiB: a guest can make it talk. Empty if there is no such file. */
+export async function readLog(path: string): Promise<string> {
+  const file = await openThere(path, 'r')
+  if (!file) return ''
+  try {
+    return (await tail(file, logMax)).toString('utf8')
   } finally {
     await file.close()
   }

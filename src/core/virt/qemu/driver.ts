@@ -7,19 +7,21 @@ import { fail } from '../../base/errors.ts'
 import type { Driver, Guest, GuestSeen, ImageFiles, Resources } from '../driver.ts'
 import { checkGeneration } from '../generation.ts'
 import { checkCreatable } from '../image.ts'
-import { chooseAccelerator } from './accelerator.ts'
-import type { Accelerator } from './arguments.ts'
+import { acceleratorFile } from './accelerator.ts'
+import { openAccelerators } from './accelerators.ts'
 import { readConsole, trimConsole } from './console.ts'
 import { checkCpuModel } from './cpu.ts'
 import { createDisk, exists } from './disk.ts'
 import { exportGuest } from './export.ts'
 import { QemuHost, type QemuOptions } from './host.ts'
 import { Imports } from './import.ts'
+import { lastWords } from './machine.ts'
 import { instancesDir } from './paths.ts'
 import { pauseGuest, unpauseGuest } from './pause.ts'
 import { defaultBinary, defaultQemuImg, findQemu } from './probe.ts'
 import { findMachines } from './process.ts'
 import { hasDisk, readRecord, writeRecord } from './record.ts'
+import { rescueGuest } from './rescue.ts'
 import { resumeGuest, type StartDeps, startGuest } from './start.ts'
 import { destroyGuest, rebootGuest, stopGuest } from './stop.ts'
 import { suspendGuest } from './suspend.ts'
@@ -34,9 +36,17 @@ export function openQemu(options: QemuOptions): Driver {
   mkdirSync(options.stateDir, { recursive: true, mode: 0o700 })
   const stateDir = realpathSync(options.stateDir)
   const host = new QemuHost({ stateDir, log, clock })
-  const installation = once(() => readInstallation({ ...options, stateDir }, qemuBinary))
-  const accelerator = async () => (await installation()).accelerator
-  const deps: StartDeps = { host, binary: qemuBinary, accelerator, cpuModel }
+  const installation = once(() => readInstallation(qemuBinary, qemuImg))
+  const file = options.acceleratorFile ?? acceleratorFile(stateDir)
+  const accelerators = openAccelerators(
+    options.accelerator,
+    async () => {
+      const { hypervisorVersion } = await installation()
+      return { binary: qemuBinary, qemuVersion: hypervisorVersion, file, device: options.kvmDevice }
+    },
+    log,
+  )
+  const deps: StartDeps = { host, binary: qemuBinary, accelerators, cpuModel }
   const imports = new Imports(host, qemuImg)
   let stopTrimming: (() => Promise<void>) | undefined
   return {
@@ -44,8 +54,10 @@ export function openQemu(options: QemuOptions): Driver {
     async init() {
       // A host that could run nothing says so at once, and does not join the cloud.
       await installation()
+      const { accelerator, why } = await accelerators.current()
+      if (accelerators.insistsOnKvm && accelerator !== 'kvm') fail('DriverFailed', { action: 'use KVM', why })
       await checkCpuModel(qemuBinary, cpuModel)
-      host.open()
+      host.open((id, ended) => rescueGuest(deps, id, ended))
       await takeUp(host)
       await imports.sweep()
       const trim = async () => {
@@ -59,7 +71,10 @@ export function openQemu(options: QemuOptions): Driver {
       await stopTrimming?.()
       stopTrimming = undefined
     },
-    resources: async () => ({ ...(await installation()), ...(await hostResources(stateDir)) }),
+    async resources() {
+      const { accelerator, why } = await accelerators.current()
+      return { ...(await installation()), accelerator, acceleratorWhy: why, ...(await hostResources(stateDir)) }
+    },
     list: () => listGuests(host),
     power: (id) => host.power(id),
     createDisk: (guest, image, signal) =>
@@ -79,6 +94,7 @@ export function openQemu(options: QemuOptions): Driver {
     importDisk: (guest, image) => host.action(guest.id, 'receive the guest', () => imports.begin(guest, image)),
     consoleLog: (id, lines) => readConsole(host.paths(id).console, lines),
     onPower: (listener) => host.onPower(listener),
+    lastWords: async (id) => (await lastWords(host.paths(id))) || undefined,
   }
 }
 
@@ -94,22 +110,12 @@ function once<T>(ask: () => Promise<T>): () => Promise<T> {
   }
 }
 
-type Installation = Pick<Resources, 'hypervisor' | 'hypervisorVersion'> & { accelerator: Accelerator }
+type Installation = Pick<Resources, 'hypervisor' | 'hypervisorVersion'>
 
-async function readInstallation(
-  { stateDir, accelerator, log, qemuImg }: QemuOptions,
-  binary: string,
-): Promise<Installation> {
-  const qemu = await findQemu({ qemuBinary: binary, qemuImg })
-  if (!qemu.found) fail('DriverFailed', { action: 'be found', why: `${qemu.why} (${qemu.fix})` })
-  const { version } = qemu
-  const known = { hypervisor: 'qemu', hypervisorVersion: version }
-  if (accelerator === 'tcg') return { ...known, accelerator }
-  const choice = await chooseAccelerator({ binary, qemuVersion: version, stateDir })
-  if (accelerator === 'kvm' && choice.accelerator !== 'kvm')
-    fail('DriverFailed', { action: 'use KVM', why: choice.why })
-  log.info(choice, 'accelerator chosen')
-  return { ...known, accelerator: choice.accelerator }
+async function readInstallation(qemuBinary: string, qemuImg: string): Promise<Installation> {
+  const qemu = await findQemu({ qemuBinary, qemuImg })
+  if (!qemu.found) return fail('DriverFailed', { action: 'be found', why: `${qemu.why} (${qemu.fix})` })
+  return { hypervisor: 'qemu', hypervisorVersion: qemu.version }
 }
 
 async function hostResources(stateDir: string): Promise<Pick<Resources, 'vcpus' | 'memoryMb' | 'diskGb'>> {

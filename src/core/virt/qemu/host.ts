@@ -5,8 +5,10 @@ import type { Log } from '../../base/log.ts'
 import type { PowerState } from '../../model/instance.ts'
 import type { GuestPower } from '../driver.ts'
 import type { Accelerator } from './arguments.ts'
+import { readLog } from './console.ts'
 import { exists } from './disk.ts'
-import { connectMachine, type Machine, powerOf, runState } from './machine.ts'
+import { kvmTrouble } from './kvm-trouble.ts'
+import { connectMachine, internalError, type Machine, powerOf, runState } from './machine.ts'
 import { type GuestPaths, guestPaths } from './paths.ts'
 import { findMachine, killMachine, machineGone } from './process.ts'
 import type { QmpEvent } from './qmp.ts'
@@ -23,9 +25,15 @@ export type QemuOptions = {
   cpuModel: string
   qemuBinary?: string
   qemuImg?: string
+  /** This machine's memory of whether KVM can run guests; below `stateDir` if nothing is said. */
+  acceleratorFile?: string | undefined
+  kvmDevice?: string
 }
 
 const attachTimeoutMs = 10_000
+
+/** Makes a guest run again whose KVM failed; nothing where that is not so. `ended`: its machine has ended by itself. */
+type Rescue = (id: string, ended: boolean) => Promise<void>
 
 /** The guests of this host, as far as they run: holds their machines, and watches them. */
 export class QemuHost {
@@ -38,6 +46,9 @@ export class QemuHost {
   /** The action under way on each guest; the next one waits for it. */
   readonly #actions = new Map<string, Promise<unknown>>()
   readonly #listeners = new Set<(change: GuestPower) => void>()
+  /** Guests that may have failed with their KVM, until that is known and they run again or not. */
+  readonly #rescues = new Map<string, Promise<void>>()
+  #rescue: Rescue = async () => undefined
   #closed = false
 
   constructor({ stateDir, log, clock }: Pick<QemuOptions, 'stateDir' | 'log' | 'clock'>) {
@@ -59,13 +70,16 @@ export class QemuHost {
     return () => this.#listeners.delete(listener)
   }
 
-  open(): void {
+  /** From now on machines are watched, and those that KVM failed under are handed to `rescue`. */
+  open(rescue: Rescue): void {
     this.#closed = false
+    this.#rescue = rescue
   }
 
   async close(): Promise<void> {
     this.#closed = true
     this.#listeners.clear()
+    await Promise.all(this.#rescues.values())
     const machines = this.attached()
     this.#machines.clear()
     for (const { qmp } of machines) qmp.close()
@@ -119,8 +133,9 @@ export class QemuHost {
       }
       this.#machines.set(id, machine)
       this.#mute.delete(id)
-      const power = powerOf(await runState(qmp))
-      if (machine.power === 'NOSTATE') machine.power = power
+      const state = await runState(qmp)
+      if (machine.power === 'NOSTATE') machine.power = powerOf(state)
+      if (state === internalError) this.#startRescue(machine.id, false)
       return machine
     } catch (e) {
       if (await this.#lives(id)) this.#mute.add(id)
@@ -139,6 +154,12 @@ export class QemuHost {
 
   /** NOSTATE where there is no such guest. */
   async power(id: string): Promise<PowerState> {
+    // It is about to run again, and what is seen of it until then means nothing.
+    if (this.#rescues.has(id)) return 'RUNNING'
+    return this.#powerNow(id)
+  }
+
+  async #powerNow(id: string): Promise<PowerState> {
     const machine = this.#machines.get(id)
     if (machine) return machine.power
     const paths = this.paths(id)
@@ -168,23 +189,52 @@ export class QemuHost {
 
   /** It stands still: paused by somebody, or because its disk has no room, or its processor cannot go on. */
   async #stopped(machine: Machine): Promise<void> {
-    this.#changed(machine, 'PAUSED')
+    const before = machine.power
+    machine.power = 'PAUSED'
+    let state = 'paused'
     try {
-      const power = powerOf(await runState(machine.qmp))
-      // It may have gone on, or ended, while we asked.
-      if (power === 'CRASHED' && machine.power === 'PAUSED') this.#changed(machine, power)
+      state = await runState(machine.qmp)
     } catch {
       // It has ended; that is told where the connection's end is heard.
     }
+    // It may have gone on, or ended, while we asked.
+    if (machine.power !== 'PAUSED') return
+    const power = powerOf(state)
+    if (power === 'CRASHED') machine.power = power
+    if (state === internalError) this.#startRescue(machine.id, false)
+    else if (machine.power !== before) this.#tellUnlessAsked(machine.id, machine.power)
+  }
+
+  /**
+   * Its KVM failed, it seems. As an action of its own, after those that are under way: one of them may be what stops it. What
+   * became of it is told at the end, as it is then.
+   */
+  #startRescue(id: string, ended: boolean): void {
+    if (this.#closed || this.#rescues.has(id)) return
+    const rescue = async () => {
+      try {
+        await this.action(id, 'start the guest again without KVM', () => this.#rescue(id, ended))
+      } catch (err) {
+        this.log.error({ instance: id, err }, 'a guest that KVM failed under cannot be started again')
+      }
+      this.#rescues.delete(id)
+      if (!this.#closed) this.#tellUnlessAsked(id, await this.#powerNow(id))
+    }
+    this.#rescues.set(id, rescue())
   }
 
   #changed(machine: Machine, power: PowerState): void {
     if (machine.power === power) return
     machine.power = power
-    if (!this.#actions.has(machine.id)) this.#simulate({ id: machine.id, power })
+    this.#tellUnlessAsked(machine.id, power)
   }
 
-  #simulate(change: GuestPower): void {
+  /** What an action changes is told by whoever asked for it. */
+  #tellUnlessAsked(id: string, power: PowerState): void {
+    if (!this.#actions.has(id)) this.#tell({ id, power })
+  }
+
+  #tell(change: GuestPower): void {
     this.log.info({ instance: change.id, power: change.power }, 'a guest changed its power state by itself')
     for (const listener of this.#listeners) listener(change)
   }
@@ -199,7 +249,10 @@ export class QemuHost {
     if (!(await machineGone(pid, paths, this.clock, 5_000)) && (await this.#takenUpAgain(id, pid))) return
     if (machine.panicked) await writeFile(paths.crashed, '').catch(() => undefined)
     this.#machines.delete(id)
-    if (byItself) this.#simulate({ id, power: await this.power(id) })
+    const ofKvm = byItself && !machine.panicked && kvmTrouble(await readLog(paths.log))?.lasting
+    // An action that began meanwhile, as a stop, is what counts.
+    if (ofKvm && !this.#actions.has(id)) return this.#startRescue(id, true)
+    if (byItself) this.#tell({ id, power: await this.power(id) })
   }
 
   /** False where the process has ended after all. */

@@ -1,7 +1,8 @@
-import { readFile } from 'node:fs/promises'
 import type { Clock } from '../../base/clock.ts'
 import { reason } from '../../base/errors.ts'
 import type { PowerState } from '../../model/instance.ts'
+import { readLog } from './console.ts'
+import { kvmTrouble, plainWords } from './kvm-trouble.ts'
 import { type GuestPaths, withShortPath } from './paths.ts'
 import { isMachine } from './process.ts'
 import { connectQmp, type Qmp } from './qmp.ts'
@@ -21,11 +22,14 @@ export type Machine = {
   readonly ended: Promise<void>
 }
 
+/** QEMU's run state after an error of KVM itself: the guest cannot go on. */
+export const internalError = 'internal-error'
+
 /** QEMU's run states (`query-status`) that mean something else than a guest that stands still. */
 const powers: Readonly<Record<string, PowerState>> = {
   running: 'RUNNING',
   shutdown: 'SHUTDOWN',
-  'internal-error': 'CRASHED',
+  [internalError]: 'CRASHED',
   'guest-panicked': 'CRASHED',
 }
 
@@ -49,12 +53,10 @@ export const powerOf = (state: string): PowerState => powers[state] ?? 'PAUSED'
 /** Whether a machine in this state goes on when it is told `cont`. */
 export const canContinue = (state: string): boolean => resumable.has(state)
 
-/** What QEMU said last, for the error of a machine that did not start. */
-async function lastWords(paths: GuestPaths): Promise<string> {
-  const log = await readFile(paths.log, 'utf8').catch(() => '')
-  const line = log.trim().split('\n').at(-1) ?? ''
-  // QEMU begins with the time of day and its own name.
-  return line.replace(/^\S+T\S+Z /, '').replace(/^\S*qemu-system-\S+: /, '') || 'it said nothing'
+/** What QEMU said last of a machine that did not start, or ended: the error of KVM, if it is one; empty if it said nothing. */
+export async function lastWords(paths: GuestPaths): Promise<string> {
+  const log = await readLog(paths.log)
+  return kvmTrouble(log)?.why ?? plainWords(log.trim().split('\n').at(-1) ?? '')
 }
 
 /**
@@ -75,7 +77,8 @@ export async function connectMachine(
         connectQmp(path, { clock, timeoutMs: Math.min(2_000, timeoutMs) }),
       )
     } catch (e) {
-      if (!(await isMachine(pid, paths))) throw new Error(`QEMU ended: ${await lastWords(paths)}`, { cause: e })
+      if (!(await isMachine(pid, paths)))
+        throw new Error(`QEMU ended: ${(await lastWords(paths)) || 'it said nothing'}`, { cause: e })
       if (clock.now() >= until) throw new Error(`QEMU (process ${pid}) cannot be reached: ${reason(e)}`, { cause: e })
     }
     await clock.sleep(20, signal)

@@ -13,6 +13,8 @@ export type GuestPaths = {
   console: string
   /** What QEMU itself has to say. */
   log: string
+  /** The same of its last machine that KVM failed under. */
+  kvmLog: string
   pid: string
   /** Its memory while it is suspended; complete whenever the file is there. */
   memory: string
@@ -37,6 +39,7 @@ export function guestPaths(stateDir: string, id: string): GuestPaths {
     configDrive: join(dir, 'config.iso'),
     console: join(dir, 'console.log'),
     log: join(dir, 'qemu.log'),
+    kvmLog: join(dir, 'qemu-kvm.log'),
     pid: join(dir, 'qemu.pid'),
     memory: join(dir, 'memory.save'),
     crashed: join(dir, 'crashed'),

@@ -1,14 +1,13 @@
 import { exec } from '../../base/exec.ts'
-import { chooseAccelerator } from './accelerator.ts'
-import type { Accelerator } from './arguments.ts'
+import { type AcceleratorChoice, chooseAccelerator } from './accelerator.ts'
 
 export const defaultBinary = 'qemu-system-x86_64'
 export const defaultQemuImg = 'qemu-img'
 
 /** What this host has of QEMU, for people: `nova doctor` and the choice of a driver. */
 export type QemuProbe =
-  | { found: true; version: string; accelerator: Accelerator; why: string }
-  /** `mend` is the command that installs what is missing. */
+  | ({ found: true; version: string } & AcceleratorChoice)
+  /** `fix` is the command that installs what is missing. */
   | { found: false; why: string; fix: string }
 
 /** The version of QEMU, as `7.2.22`; undefined where it cannot be run. */
@@ -19,7 +18,7 @@ export async function qemuVersion(binary: string): Promise<string | undefined> {
 
 type Programs = { qemuBinary?: string | undefined; qemuImg?: string | undefined }
 
-/** QEMU's version where its programs can be run here, or what is missing and how to mend that. Never fails. */
+/** QEMU's version where its programs can be run here, or what is missing and how to fix that. Never fails. */
 export async function findQemu({
   qemuBinary = defaultBinary,
   qemuImg = defaultQemuImg,
@@ -37,10 +36,13 @@ export async function findQemu({
   }
 }
 
-/** Looks whether guests can be run here, and how; tries KVM by running a guest of one sector. Never fails. */
-export async function probeQemu(options: Programs & { stateDir?: string } = {}): Promise<QemuProbe> {
-  const { stateDir, qemuBinary: binary = defaultBinary } = options
+/**
+ * Looks whether guests can be run here, and how; tries KVM by running a small guest, unless the answer stands in
+ * `file`, which the driver keeps as well. Never fails.
+ */
+export async function probeQemu(options: Programs & { file?: string } = {}): Promise<QemuProbe> {
+  const { file, qemuBinary: binary = defaultBinary } = options
   const qemu = await findQemu(options)
   if (!qemu.found) return qemu
-  return { ...qemu, ...(await chooseAccelerator({ binary, qemuVersion: qemu.version, stateDir })) }
+  return { ...qemu, ...(await chooseAccelerator({ binary, qemuVersion: qemu.version, file })) }
 }

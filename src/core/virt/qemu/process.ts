@@ -1,24 +1,34 @@
+import { existsSync } from 'node:fs'
 import { open, readdir, readFile } from 'node:fs/promises'
 import { basename, dirname } from 'node:path'
-import type { Clock } from '../../base/clock.ts'
+import { type Clock, systemClock } from '../../base/clock.ts'
 import { launch } from '../../base/exec.ts'
 import { type GuestPaths, guestPaths, instancesDir } from './paths.ts'
 
-/** The `-pidfile` argument of a process; it names state directory and guest, so it tells one machine from all others. */
-async function pidfileOf(pid: number | string): Promise<string | undefined> {
-  try {
-    const args = (await readFile(`/proc/${pid}/cmdline`, 'utf8')).split('\0')
-    const at = args.indexOf('-pidfile')
-    return at < 0 ? undefined : args[at + 1]
-  } catch {
-    // The process has ended.
-    return undefined
-  }
+/** The arguments of a process; none of one that has ended. */
+async function argumentsOf(pid: number | string): Promise<string[]> {
+  const text = await readFile(`/proc/${pid}/cmdline`, 'utf8').catch(() => '')
+  return text === '' ? [] : text.split('\0')
 }
 
+/** The `-pidfile` argument of a process; it names state directory and guest, so it tells one machine from all others. */
+function pidfileIn(args: readonly string[]): string | undefined {
+  const at = args.indexOf('-pidfile')
+  return at < 0 ? undefined : args[at + 1]
+}
+
+/** A program that starts as a script which becomes QEMU has no arguments for a moment. */
+const changesWithinMs = 50
+
 /** Whether this process is the machine of this guest: a process id alone may have gone to another program. */
-export const isMachine = async (pid: number, paths: GuestPaths): Promise<boolean> =>
-  (await pidfileOf(pid)) === paths.pid
+export async function isMachine(pid: number, paths: GuestPaths): Promise<boolean> {
+  for (let waited = 0; ; waited += 5) {
+    const args = await argumentsOf(pid)
+    if (args.length > 0 || waited >= changesWithinMs || !existsSync(`/proc/${pid}`))
+      return pidfileIn(args) === paths.pid
+    await systemClock.sleep(5)
+  }
+}
 
 /**
  * The processes of all guests under `stateDir`. Looks at every process and not into pid files: a daemon may have been
@@ -29,7 +39,7 @@ export async function findMachines(stateDir: string): Promise<Map<string, number
   const processes = (await readdir('/proc')).filter((name) => /^\d+$/.test(name))
   await Promise.all(
     processes.map(async (pid) => {
-      const pidfile = await pidfileOf(pid)
+      const pidfile = pidfileIn(await argumentsOf(pid))
       if (pidfile === undefined || dirname(dirname(pidfile)) !== instancesDir(stateDir)) return
       const id = basename(dirname(pidfile))
       if (pidfile === guestPaths(stateDir, id).pid) found.set(id, Number(pid))

@@ -1,6 +1,7 @@
 import { readFile, rename, writeFile } from 'node:fs/promises'
 import { reason } from '../../base/errors.ts'
 import type { Guest, ImageFiles } from '../driver.ts'
+import type { Accelerator } from './arguments.ts'
 import { firstHardware, type Hardware } from './hardware.ts'
 import type { GuestPaths } from './paths.ts'
 
@@ -12,11 +13,13 @@ export type GuestRecord = {
   disk: boolean
   /** The machine of its last boot; undefined before the first. */
   hardware?: Hardware | undefined
+  /** What its last machine was started with. */
+  accelerator?: Accelerator | undefined
 }
 
 /** A record as an older version wrote it. */
 type OldRecord = Pick<GuestRecord, 'image'> &
-  Partial<Pick<GuestRecord, 'disk' | 'hardware'>> & {
+  Partial<Pick<GuestRecord, 'disk' | 'hardware' | 'accelerator'>> & {
     guest: Omit<Guest, 'nics' | 'disks'> & Partial<Pick<Guest, 'nics' | 'disks'>>
     machineType?: string
   }
@@ -38,13 +41,14 @@ export async function readRecord(paths: GuestPaths): Promise<GuestRecord | undef
   }
 }
 
-function upToDate({ guest: old, image, disk, hardware, machineType }: OldRecord): GuestRecord {
+function upToDate({ guest: old, image, disk, hardware, accelerator, machineType }: OldRecord): GuestRecord {
   const guest: Guest = { ...old, nics: old.nics ?? [], disks: old.disks ?? [] }
   return {
     guest,
     image,
     disk: disk ?? hasDisk(guest, image),
     hardware: hardware ?? (disk === undefined ? firstHardware(guest, machineType) : undefined),
+    accelerator,
   }
 }
 

@@ -2,12 +2,15 @@ import { rename, rm, writeFile } from 'node:fs/promises'
 import { basename } from 'node:path'
 import type { Guest } from '../driver.ts'
 import { checkGeneration } from '../generation.ts'
+import type { Accelerators } from './accelerators.ts'
 import { type Accelerator, qemuArguments } from './arguments.ts'
 import { isoImage } from './config-drive.ts'
+import { readLog } from './console.ts'
 import { cpuModel } from './cpu.ts'
 import { exists } from './disk.ts'
-import { type Hardware, newHardware } from './hardware.ts'
+import { firstHardware, type Hardware, newHardware } from './hardware.ts'
 import type { QemuHost } from './host.ts'
+import { kvmTrouble } from './kvm-trouble.ts'
 import { canContinue, type Machine, runState } from './machine.ts'
 import { metadataFiles } from './metadata.ts'
 import type { GuestPaths } from './paths.ts'
@@ -19,7 +22,7 @@ import { within } from './wait.ts'
 export type StartDeps = {
   host: QemuHost
   binary: string
-  accelerator: () => Promise<Accelerator>
+  accelerators: Accelerators
   /** The configured one, or empty. */
   cpuModel: string
 }
@@ -40,15 +43,10 @@ export async function startGuest(deps: StartDeps, guest: Guest, signal?: AbortSi
   const machine = await host.machine(guest.id)
   if (machine && (await goOn(host, machine, paths))) return
   await checkFiles(record, paths)
-  const suspended = await exists(paths.memory)
-  const hardware =
-    suspended && record.hardware
-      ? record.hardware
-      : newHardware(guest, cpuModel(deps.cpuModel, await deps.accelerator()))
-  const wanted = { ...record, guest, hardware }
+  const wanted: GuestRecord = { ...record, guest }
   await writeRecord(paths, wanted)
   signal?.throwIfAborted()
-  await launchGuest(deps, wanted, paths, suspended, signal)
+  await bootGuest(deps, wanted, paths, signal)
 }
 
 /** Fails if a file that the guest needs is gone: QEMU would start it without, or say so in words of its own. */
@@ -104,13 +102,39 @@ async function release(machine: Machine, paths: GuestPaths): Promise<void> {
   await machine.qmp.execute('cont')
 }
 
-async function launchGuest(
-  { host, binary, accelerator }: StartDeps,
-  { guest, image, disk, hardware }: GuestRecord & { hardware: Hardware },
-  paths: GuestPaths,
-  suspended: boolean,
-  signal: AbortSignal | undefined,
+/**
+ * Starts the machine of a guest that has none. If it ends at once because of KVM itself, it is started under TCG; but not
+ * a guest that was suspended, whose memory fits only the processor that it was saved from.
+ */
+async function bootGuest(deps: StartDeps, record: GuestRecord, paths: GuestPaths, signal?: AbortSignal): Promise<void> {
+  const { host, accelerators } = deps
+  const { accelerator } = await accelerators.current()
+  try {
+    await launchGuest(deps, record, accelerator, signal)
+  } catch (e) {
+    signal?.throwIfAborted()
+    const trouble = accelerator === 'kvm' ? kvmTrouble(await readLog(paths.log)) : undefined
+    if (!trouble || accelerators.insistsOnKvm || (await exists(paths.memory))) throw e
+    if (trouble.lasting) await accelerators.giveUpKvm(trouble.why)
+    host.log.warn({ instance: record.guest.id, why: trouble.why }, 'KVM did not start a guest; it is started under TCG')
+    await rename(paths.log, paths.kvmLog)
+    await launchGuest(deps, record, 'tcg', signal)
+  }
+}
+
+/** Starts the machine of a guest that has none, with that accelerator. */
+export async function launchGuest(
+  { host, binary, cpuModel: configured }: StartDeps,
+  record: GuestRecord,
+  accelerator: Accelerator,
+  signal?: AbortSignal,
 ): Promise<void> {
+  const { guest, image, disk } = record
+  const paths = host.paths(guest.id)
+  const suspended = await exists(paths.memory)
+  const hardware = suspended
+    ? savedHardware(record, accelerator)
+    : newHardware(guest, cpuModel(configured, accelerator))
   // Of a suspend that was not finished.
   await rm(`${paths.memory}.part`, { force: true })
   if (!suspended) await writeConfigDrive(guest, paths)
@@ -120,10 +144,11 @@ async function launchGuest(
     hardware,
     image,
     hasDisk: disk,
-    accelerator: await accelerator(),
+    accelerator,
     paths,
     memory: suspended ? { fd: 3 } : undefined,
   })
+  await writeRecord(paths, { ...record, accelerator, hardware })
   const pid = await startMachine(binary, args, paths, suspended ? paths.memory : undefined)
   try {
     const machine = await host.attach(guest.id, pid, signal)
@@ -137,6 +162,15 @@ async function launchGuest(
     await host.kill(guest.id)
     throw e
   }
+}
+
+/** The machine that the memory of a suspended guest was saved from. */
+function savedHardware({ guest, hardware, accelerator: before }: GuestRecord, accelerator: Accelerator): Hardware {
+  // The processor is not the same, so the guest would go on as a wreck or not at all.
+  if (before !== undefined && before !== accelerator) {
+    throw new Error(`its memory was saved under ${before}, and this host runs guests under ${accelerator} now`)
+  }
+  return hardware ?? firstHardware(guest, undefined)
 }
 
 async function memoryLoaded(host: QemuHost, machine: Machine, signal: AbortSignal | undefined): Promise<void> {
