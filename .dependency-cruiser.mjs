@@ -14,10 +14,13 @@ const floors = {
   'core/store': ['core/db', 'core/contracts', 'core/model', 'core/base'],
   'core/notify': ['core/contracts', 'core/rpc', 'core/model', 'core/base'],
   'core/virt': ['core/model', 'core/base'],
+  // The two halves of the engine: rows and transactions here, the host's side there.
+  'core/operations': withState,
+  'core/agent': vocabulary,
   // Root or database, never both: a host agent has no store and no db.
-  'core/compute': [...vocabulary, 'core/virt'],
-  'core/scheduler': withState,
-  'core/conductor': withState,
+  'core/compute': [...vocabulary, 'core/agent', 'core/virt'],
+  'core/scheduler': [...withState, 'core/operations'],
+  'core/conductor': [...withState, 'core/operations'],
   cli: vocabulary,
   tui: ['cli', ...vocabulary],
   daemons: ['core'],
@@ -25,7 +28,7 @@ const floors = {
 }
 
 // Faces come in by the front door; managers, actions, drivers and SQL stay at home.
-const backRooms = '^src/core/(compute|scheduler|conductor|store|db|broker|rabbitmq|virt)/'
+const backRooms = '^src/core/(compute|agent|operations|scheduler|conductor|store|db|broker|rabbitmq|virt)/'
 const frontDoors = '^src/core/(db/migrate|virt/qemu/probe)[.]ts$'
 
 // Each heavy package has one home.

@@ -13,6 +13,7 @@ export async function up(db: Kysely<any>): Promise<void> {
   await hosts(db)
   await instances(db)
   await operations(db)
+  await participants(db)
   await history(db)
 }
 
@@ -257,6 +258,10 @@ async function operations(db: Kysely<any>): Promise<void> {
     .on('operations')
     .columns(['project_id', 'created_at', 'id'])
     .execute()
+}
+
+// biome-ignore lint/suspicious/noExplicitAny: as above.
+async function participants(db: Kysely<any>): Promise<void> {
   await db.schema
     .createTable('operation_subjects')
     .addColumn('operation_id', 'varchar(36)', (c) => c.notNull())

@@ -49,7 +49,7 @@ export type AgentService<Tools> = {
 
 /** An engine that holds nothing. `mutex` is by subject: who holds one keeps its operations waiting. */
 export function openEngine<Tools>(deps: AgentDeps, service: AgentService<Tools>, mutex: KeyedMutex): Engine {
-  const { clock, log } = deps
+  const { log } = deps
   const entries = new Map<string, Entry>()
   const opened = deferred()
   const stopped = deferred()
@@ -126,24 +126,25 @@ export function openEngine<Tools>(deps: AgentDeps, service: AgentService<Tools>,
     cancel: (operation) => entries.get(operation)?.held.cancel(new Failure('OperationCancelled', { id: operation })),
     async stop() {
       stopping = true
-      for (const { held } of entries.values()) held.stopAfterStep('the daemon stops')
-      const ended = async (ms: number): Promise<boolean> => {
-        const enough = new AbortController()
-        await Promise.race([
-          Promise.all([...entries.values()].map(({ run }) => run.ended)),
-          clock.sleep(ms, enough.signal),
-        ])
-        enough.abort()
-        return entries.size === 0
-      }
-      if (!(await ended(stopWithinMs))) {
-        for (const { held } of entries.values()) held.abandon('the daemon stops')
-        if (!(await ended(abandonWithinMs)))
-          log.warn({ operations: [...entries.keys()] }, 'operations still running at shutdown; abandoned')
-      }
+      await letGo(deps, entries)
       stopped.resolve()
     },
   }
+}
+
+/** Has every operation left at its next step, and abandons those that do not come to one in time. */
+async function letGo({ clock, log }: AgentDeps, entries: ReadonlyMap<string, Entry>): Promise<void> {
+  for (const { held } of entries.values()) held.stopAfterStep('the daemon stops')
+  const ended = async (ms: number): Promise<boolean> => {
+    const enough = new AbortController()
+    await Promise.race([Promise.all([...entries.values()].map(({ run }) => run.ended)), clock.sleep(ms, enough.signal)])
+    enough.abort()
+    return entries.size === 0
+  }
+  if (await ended(stopWithinMs)) return
+  for (const { held } of entries.values()) held.abandon('the daemon stops')
+  if (!(await ended(abandonWithinMs)))
+    log.warn({ operations: [...entries.keys()] }, 'operations still running at shutdown; abandoned')
 }
 
 /** Gives the hold its work, if a leg is this host's to do. Never rejects. */

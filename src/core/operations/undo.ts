@@ -177,7 +177,7 @@ export async function unplace(t: Transaction, operation: OpenOperation, host: st
 async function over(t: Transaction, operation: OpenOperation, attempts: number): Promise<Dispatch[]> {
   const { fault } = operation
   if (!fault) return []
-  if (goesElsewhere(t, operation, fault, attempts)) return placeElsewhere(t, operation, fault)
+  if (goesElsewhere(operation, fault, attempts)) return placeElsewhere(t, operation, fault)
   if (fault.host !== undefined && placedBy(operation.kind) !== undefined && isOfTheHost(fault))
     await noteHostFailure(t.db, fault.host, t.now)
   const state = fault.code === 'OperationCancelled' ? 'cancelled' : 'failed'
@@ -186,7 +186,7 @@ async function over(t: Transaction, operation: OpenOperation, attempts: number):
 }
 
 /** Whether an operation that failed with this is placed again: only if nothing of it is left on the host. */
-function goesElsewhere(t: Transaction, operation: OpenOperation, fault: Fault, attempts: number): boolean {
+function goesElsewhere(operation: OpenOperation, fault: Fault, attempts: number): boolean {
   const { kind, placing, instance, cancelRequested } = operation
   if (!kindOf(kind).retryElsewhere || !placing || placing.forced !== undefined || cancelRequested) return false
   if (instance?.host !== undefined || fault.host === undefined || !isOfTheHost(fault)) return false

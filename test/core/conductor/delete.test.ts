@@ -50,7 +50,7 @@ const ways: Record<string, (rig: Rig, h1: Host) => Promise<unknown>> = {
   ),
   CRASHED: async (rig, h1) => {
     const id = await rig.running(h1)
-    await rig.agent.power(admin, { ...h1.self, changes: [{ id, power: 'CRASHED' }] })
+    await rig.computeAgent.power(admin, { ...h1.self, changes: [{ id, power: 'CRASHED' }] })
   },
   'delete failed': async (rig, h1) => {
     await rig.running(h1)

@@ -34,7 +34,7 @@ describe.each(await databases())('hosts with logins of their own (on $name)', (d
     const beat = { ...h1.self, operations: [operation] }
     expect(await rig.agent.heartbeat(as('h1'), beat)).toMatchObject({ lost: [operation] })
     const changes = [{ id: instance.id, power: 'SHUTDOWN' as const }]
-    expect(await rig.agent.power(as('h1'), { ...h1.self, changes })).toEqual({})
+    expect(await rig.computeAgent.power(as('h1'), { ...h1.self, changes })).toEqual({})
     await h2.finish(operation)
     expect(await rig.agent.finish(as('h2'), { ...h2.self, operation, power: 'RUNNING' })).toEqual({})
     expect(await rig.show(instance.id)).toMatchObject({ status: 'ACTIVE', power: 'RUNNING' })
@@ -52,7 +52,7 @@ describe.each(await databases())('hosts with logins of their own (on $name)', (d
     })
     expect(await rig.agent.finish(as('h1'), { ...h1.self, operation, power: 'NOSTATE' })).toEqual({})
     const changes = [{ id: instance, power: 'SHUTDOWN' as const }]
-    expect(await rig.agent.power(as('h1'), { ...h1.self, changes })).toEqual({})
+    expect(await rig.computeAgent.power(as('h1'), { ...h1.self, changes })).toEqual({})
     expect(await refused(rig)).toBe(0)
   })
 

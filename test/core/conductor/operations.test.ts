@@ -1,7 +1,7 @@
 import { afterEach, describe, expect, test } from 'vitest'
 import type { ConductorOptions } from '../../../src/core/conductor/deps.ts'
 import { sweep } from '../../../src/core/conductor/operations/sweep.ts'
-import { beginnable } from '../../../src/core/model/operation.ts'
+import { beginnable } from '../../../src/core/contracts/kinds.ts'
 import { databases } from '../../kit/databases.ts'
 import { admin, Rig } from './rig.ts'
 
@@ -447,7 +447,7 @@ describe.each(await databases())('on $name', (database) => {
     const h1 = await rig.host('h1')
     const id = await rig.running(h1, 'web')
     const lastWords = { [id]: 'KVM internal error. Suberror: 1' }
-    await rig.agent.power(admin, { ...h1.self, changes: [{ id, power: 'CRASHED' }], lastWords })
+    await rig.computeAgent.power(admin, { ...h1.self, changes: [{ id, power: 'CRASHED' }], lastWords })
     expect(await rig.show('web')).toMatchObject({
       status: 'ERROR',
       fault: {
@@ -473,9 +473,9 @@ describe.each(await databases())('on $name', (database) => {
     const busy = await rig.running(h1, 'busy')
     await rig.conductor.begin(admin, { instance: 'busy', kind: 'stop' })
     const changes = [web, busy].map((id) => ({ id, power: 'SHUTDOWN' as const }))
-    await rig.agent.power(admin, { host: 'h1', incarnation: 'an older life', changes })
+    await rig.computeAgent.power(admin, { host: 'h1', incarnation: 'an older life', changes })
     expect(await rig.show('web')).toMatchObject({ status: 'ACTIVE' })
-    await rig.agent.power(admin, { ...h1.self, changes })
+    await rig.computeAgent.power(admin, { ...h1.self, changes })
     expect(await rig.show('web')).toMatchObject({ status: 'SHUTOFF', power: 'SHUTDOWN' })
     expect(await rig.show('busy')).toMatchObject({ status: 'ACTIVE' })
     expect((await rig.events()).filter((type) => type === 'instance.update')).toHaveLength(1)

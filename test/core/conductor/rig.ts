@@ -2,30 +2,32 @@ import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { type Clock, systemClock } from '../../../src/core/base/clock.ts'
-import { fail, isFailure } from '../../../src/core/base/errors.ts'
+import { fail } from '../../../src/core/base/errors.ts'
 import { systemIds } from '../../../src/core/base/ids.ts'
 import { silentLog } from '../../../src/core/base/log.ts'
 import type { ConductorDeps, ConductorOptions } from '../../../src/core/conductor/deps.ts'
-import { agentManager, conductorManager } from '../../../src/core/conductor/manager.ts'
+import { agentManager, computeAgentManager, conductorManager } from '../../../src/core/conductor/manager.ts'
 import type { agent } from '../../../src/core/contracts/agent.ts'
 import type { BusQueue } from '../../../src/core/contracts/broker.ts'
+import { compute as computeContract } from '../../../src/core/contracts/compute.ts'
+import type { computeAgent } from '../../../src/core/contracts/compute-agent.ts'
 import type { BootRequest } from '../../../src/core/contracts/conductor.ts'
 import type { Published } from '../../../src/core/contracts/shapes.ts'
 import { syncDatabase } from '../../../src/core/db/migrate.ts'
 import type { Db } from '../../../src/core/db/open.ts'
 import { limits } from '../../../src/core/model/capacity.ts'
 import type { Context } from '../../../src/core/model/context.ts'
+import { faultOf } from '../../../src/core/operations/faults.ts'
+import { lockOpen } from '../../../src/core/operations/open.ts'
+import { full, placeOn } from '../../../src/core/operations/place.ts'
+import { changeOperations } from '../../../src/core/operations/transaction.ts'
+import { failOperation, unplace } from '../../../src/core/operations/undo.ts'
 import type { Api, Args } from '../../../src/core/rpc/contract.ts'
 import { Speakers } from '../../../src/core/rpc/speakers.ts'
+import { capacityDrift } from '../../../src/core/store/allocations.ts'
 import { addFlavors } from '../../../src/core/store/flavors.ts'
 import { addImage } from '../../../src/core/store/images.ts'
-import {
-  capacityDrift,
-  claimHost,
-  hostsForPlacement,
-  placementFor,
-  refusePlacement,
-} from '../../../src/core/store/placement.ts'
+import { hostsForPlacement, placementFor } from '../../../src/core/store/placement.ts'
 import { serviceHeartbeat } from '../../../src/core/store/services.ts'
 import type { TestDatabases } from '../../kit/databases.ts'
 
@@ -92,6 +94,7 @@ export class Rig {
   readonly deps: ConductorDeps
   readonly conductor: ReturnType<typeof conductorManager>
   readonly agent: Api<typeof agent>
+  readonly computeAgent: Api<typeof computeAgent>
   readonly sent: Sent[] = []
   readonly published: Array<{ key: string; body: Published }> = []
   readonly listens = new Set(['scheduler'])
@@ -169,6 +172,7 @@ export class Rig {
     }
     this.conductor = conductorManager(this.deps)
     this.agent = agentManager(this.deps)
+    this.computeAgent = computeAgentManager(this.deps)
   }
 
   static async open(databases: TestDatabases, but: Partial<ConductorOptions> = {}): Promise<Rig> {
@@ -207,13 +211,16 @@ export class Rig {
   async host(host: string, { slots = 10, life = `${host}-life`, listens = true } = {}): Promise<Host> {
     const total = { vcpus: slots, memoryMb: slots * 512, diskGb: slots }
     const report = { driver: 'fake', hypervisor: 'fake', hypervisorVersion: '1', accelerator: 'none', total }
-    await this.agent.hello(admin, {
-      host,
-      incarnation: life,
-      hostId: `id-of-${host}`,
-      version: '1.2.3',
-      availabilityZone: 'nova',
-      report,
+    const hostId = `id-of-${host}`
+    const self = { host, incarnation: life }
+    await this.agent.hello(admin, { service: 'compute', ...self, hostId, version: '1.2.3' })
+    await this.computeAgent.join(admin, { ...self, hostId, availabilityZone: 'nova', report, guests: [] })
+    // What a host of today says with its first heartbeat.
+    await this.agent.heartbeat(admin, {
+      service: 'compute',
+      ...self,
+      operations: [],
+      contracts: { compute: computeContract.version },
     })
     if (listens) this.listens.add(host)
     return new Host(this, host, life)
@@ -223,32 +230,41 @@ export class Rig {
   async place(operationId: string): Promise<void> {
     const placement = await placementFor(this.db, operationId)
     if (!placement) return
-    const { instanceId, spec } = placement
-    const now = this.clock.now()
+    const { spec, instanceName } = placement
     for (const { name, total } of await hostsForPlacement(this.db)) {
-      if (spec.excluded.includes(name)) continue
-      const claim = {
-        operationId,
-        instanceId,
+      if (spec.excluded.includes(name) || (spec.forcedHost ?? name) !== name) continue
+      const placing = {
+        operation: operationId,
         host: name,
         size: spec.size,
         limits: limits(total, options.placement),
-        now,
       }
-      const answer = await claimHost(this.db, claim)
+      const answer = await changeOperations(this.deps, (t) => placeOn(t, placing)).catch((e) => {
+        if (e !== full) throw e
+        return 'full'
+      })
       if (answer === 'gone') return
       if (answer === 'full') continue
       await this.deps
         .computeOn(name)
         .run(admin, { operation: operationId })
-        .catch((e) => {
-          if (!isFailure(e, 'HostUnreachable')) throw e
-        })
+        .catch(() => undefined)
       return
     }
-    const fault = { code: 'NoValidHost', message: 'No host can take it: all full', at: now }
-    const decision = { at: now, summary: 'all full', filters: [], weighers: [], hosts: [] }
-    await refusePlacement(this.db, { placement, fault, decision, now })
+    await changeOperations(this.deps, async (t) => {
+      const operation = await lockOpen(t.db, operationId)
+      if (!operation) return
+      const fault = faultOf('NoValidHost', { reason: 'all full', instance: instanceName }, t.now)
+      await failOperation(t, operation, fault, { attempts: 1 })
+    })
+  }
+
+  /** As a scheduler does that finds the host silent. */
+  unplace(operationId: string, host: string): Promise<boolean> {
+    return changeOperations(this.deps, async (t) => {
+      const operation = await lockOpen(t.db, operationId)
+      return operation !== undefined && (await unplace(t, operation, host))
+    })
   }
 
   /** Takes the messages that were sent to one receiver. */
@@ -312,24 +328,32 @@ export class Host {
   }
 
   get self() {
-    return { host: this.name, incarnation: this.life }
+    return { service: 'compute' as const, host: this.name, incarnation: this.life }
   }
 
   claim(operation: string) {
     return this.rig.agent.claim(admin, { ...this.self, operation })
   }
 
-  step(operation: string, step: string) {
-    return this.rig.agent.step(admin, { ...this.self, operation, step })
+  step(operation: string, step: string, more: Partial<Args<typeof agent, 'step'>> = {}) {
+    return this.rig.agent.step(admin, { ...this.self, operation, step, attempt: 1, ...more })
   }
 
   finish(operation: string, more: Partial<Args<typeof agent, 'finish'>> = {}) {
     return this.rig.agent.finish(admin, { ...this.self, operation, power: 'RUNNING', ...more })
   }
 
-  fault(operation: string, code = 'DriverFailed') {
+  /** Fails the leg, and undoes what it is told to undo. */
+  async fault(operation: string, code = 'DriverFailed') {
     const fault = { code, message: 'The hypervisor could not do it.', at: this.rig.clock.now() }
-    return this.finish(operation, { power: 'NOSTATE', fault })
+    await this.undo(operation, await this.finish(operation, { power: 'NOSTATE', fault }))
+  }
+
+  /** Undoes what the answer to the end of a leg says. */
+  async undo(operation: string, { undo = [] }: { undo?: string[] | undefined }) {
+    if (undo.length === 0) return
+    for (const step of undo) await this.step(operation, step, { undo: true })
+    await this.finish(operation, { power: 'NOSTATE', undone: true })
   }
 
   /** Claims it and ends it as asked. */

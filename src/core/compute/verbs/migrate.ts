@@ -15,14 +15,14 @@ async function receive({ driver, images, transfers }: Tools, context: Context<'m
   const incoming = await transfers.expect({ operation: work.operation.id, secret }, writer, (progress) =>
     context.progress({ what: 'disk', ...progress }),
   )
-  const cancel = () => incoming.cancel()
+  const cancel = () => void incoming.cancel()
   signal.addEventListener('abort', cancel)
   try {
     await context.share({ receive: { address: incoming.address, port: incoming.port, secret } })
     await incoming.done
   } finally {
     signal.removeEventListener('abort', cancel)
-    incoming.cancel()
+    await incoming.cancel()
   }
   signal.throwIfAborted()
 }
