@@ -10,6 +10,7 @@ const floors = {
   'core/rpc': ['core/model', 'core/base'],
   'core/db': ['core/base'],
   'core/contracts': ['core/rpc', 'core/model', 'core/base'],
+  'core/auth': ['core/contracts', 'core/model', 'core/base'],
   'core/rabbitmq': ['core/contracts', 'core/rpc', 'core/model', 'core/base'],
   'core/store': ['core/db', 'core/contracts', 'core/model', 'core/base'],
   'core/notify': ['core/contracts', 'core/rpc', 'core/model', 'core/base'],
@@ -17,7 +18,7 @@ const floors = {
   // Root or database, never both: a host agent has no store and no db.
   'core/compute': [...vocabulary, 'core/virt'],
   'core/scheduler': withState,
-  'core/conductor': withState,
+  'core/conductor': [...withState, 'core/auth'],
   cli: vocabulary,
   tui: ['cli', ...vocabulary],
   daemons: ['core'],

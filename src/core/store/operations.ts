@@ -132,7 +132,7 @@ export async function listOperations(
   },
 ): Promise<OperationSummary[]> {
   const after: Marker | undefined =
-    asked.marker === undefined ? undefined : await markerOf(db, 'operations', asked.marker)
+    asked.marker === undefined ? undefined : await markerOf(db, 'operations', asked.marker, asked.projectId)
   const rows = await db
     .selectFrom('operations')
     .selectAll()
@@ -166,11 +166,12 @@ export async function latestOperation(
   return row && toOperationSummary(row)
 }
 
-/** How many operations there are in each state. */
-export async function countOperations(db: Db): Promise<Record<string, number>> {
+/** How many operations there are in each state, of one project if that is given. */
+export async function countOperations(db: Db, projectId?: string): Promise<Record<string, number>> {
   const rows = await db
     .selectFrom('operations')
     .select(({ fn }) => ['state', fn.countAll().as('count')])
+    .$if(projectId !== undefined, (q) => q.where('project_id', '=', projectId as string))
     .groupBy('state')
     .execute()
   return Object.fromEntries(rows.map(({ state, count }) => [state, Number(count)]))

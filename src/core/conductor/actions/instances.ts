@@ -1,3 +1,4 @@
+import { allow, permits } from '../../auth/policy.ts'
 import { fail } from '../../base/errors.ts'
 import type { conductor } from '../../contracts/conductor.ts'
 import type { Instance } from '../../contracts/shapes.ts'
@@ -9,9 +10,8 @@ import { listDeleted } from '../../store/history.ts'
 import { listInstances, lockInstance, renameInstance, resolveInstance, summaryOf } from '../../store/instances.ts'
 import { latestOperation, openOperation, toOperationSummaryOf } from '../../store/operations.ts'
 import type { ConductorDeps } from '../deps.ts'
-import { scopeOf } from '../operations/begin.ts'
 import { change, hostOf } from '../operations/change.ts'
-import { onlyAdmins, pageDefault } from './access.ts'
+import { pageDefault, scopeOf } from './access.ts'
 
 /** The caller's instances, or everybody's for an administrator who asks so. */
 export async function instanceList(
@@ -19,7 +19,8 @@ export async function instanceList(
   ctx: Context,
   { allProjects, deleted, limit = pageDefault, ...filter }: Args<typeof conductor, 'instanceList'>,
 ): Promise<Result<typeof conductor, 'instanceList'>> {
-  if (allProjects) onlyAdmins(ctx, 'see the instances of all projects')
+  if (allProjects) allow(ctx, 'os_compute_api:servers:index:get_all_tenants')
+  if (filter.host !== undefined) allow(ctx, 'os_compute_api:servers:allow_all_filters')
   const asked = { ...filter, limit, projectId: allProjects ? undefined : ctx.projectId }
   return { instances: deleted ? await listDeleted(db, asked) : await listInstances(db, asked) }
 }
@@ -83,11 +84,13 @@ export async function consoleLog(
       hint: `Why it is not: nova explain ${name}`,
     })
   const open = relays.get(host) ?? 0
-  if (open >= relaysMax)
+  if (open >= relaysMax) {
+    const named = permits(ctx, 'os_compute_api:os-extended-server-attributes')
     return fail('InvalidRequest', {
-      what: `Host ${host} has not answered ${open} questions for consoles yet.`,
-      hint: `Ask again in a moment; where that does not help: nova host show ${host}`,
+      what: `${named ? `Host ${host}` : `The host of ${name}`} has not answered ${open} questions for consoles yet.`,
+      hint: `Ask again in a moment${named ? `; if that does not help: nova host show ${host}` : ''}.`,
     })
+  }
   relays.set(host, open + 1)
   try {
     const asked = { instance: id, ...(lines === undefined ? {} : { lines }) }

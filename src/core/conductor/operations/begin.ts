@@ -1,4 +1,5 @@
 import { createHash } from 'node:crypto'
+import { allow, ruleOfKind } from '../../auth/policy.ts'
 import { assert, type Failure, fail } from '../../base/errors.ts'
 import type { Begun } from '../../contracts/conductor.ts'
 import type { Instance } from '../../contracts/shapes.ts'
@@ -7,7 +8,7 @@ import type { Db } from '../../db/open.ts'
 import type { Context } from '../../model/context.ts'
 import { kindOf, type OperationKind, verbBefore } from '../../model/operation.ts'
 import { archiveInstance } from '../../store/history.ts'
-import { lockInstance, resolveInstance, type Scope, settleInstance } from '../../store/instances.ts'
+import { lockInstance, resolveInstance, settleInstance } from '../../store/instances.ts'
 import {
   addOperations,
   forgetKeys,
@@ -16,14 +17,12 @@ import {
   openOperation,
   operationsOfKey,
 } from '../../store/operations.ts'
+import { scopeOf } from '../actions/access.ts'
 import type { ConductorDeps } from '../deps.ts'
 import { about, change, hostOf, type Note } from './change.ts'
 import { tellOrHear } from './dispatch.ts'
 import { endOperation } from './end.ts'
 import { faultOf } from './faults.ts'
-
-/** What a caller sees: its project's, and everything where it is an administrator. */
-export const scopeOf = (ctx: Context): Scope => ({ projectId: ctx.projectId, all: ctx.isAdmin })
 
 /** A caller's idempotency key as rows keep it: unique to the project, and of one length. */
 export const keyOf = (ctx: Context, key: string): string =>
@@ -34,7 +33,6 @@ export const keyOf = (ctx: Context, key: string): string =>
 /** The same key means the same request for a day. */
 export const keyMs = 86_400_000
 
-/** What is to be begun on which instance; `key` is as the caller gave it. */
 /** The operations that were begun under a key, while it lasts; what is older gives the key free. */
 export async function begunUnder(db: Db, key: string, now: number): Promise<OperationRecord[]> {
   const begun = await operationsOfKey(db, key)
@@ -44,6 +42,7 @@ export async function begunUnder(db: Db, key: string, now: number): Promise<Oper
   return []
 }
 
+/** What is to be begun on which instance; `key` is as the caller gave it. */
 export type Beginning = { instanceId: string; kind: OperationKind; args: unknown; key?: string; retryOf?: string }
 
 /** An operation that was begun; `fresh` where this very request has done it, so that somebody must be told. */
@@ -115,6 +114,7 @@ async function startNow(
 ): Promise<Started> {
   let instance = await lockInstance(db, instanceId)
   if (!instance) fail('InstanceNotFound', { id: instanceId })
+  allow(ctx, ruleOfKind(kind), { projectId: instance.projectId, what: `Instance "${instance.name}"` })
   const open = await openOperation(db, instanceId, { lock: true })
   if (open?.kind === 'delete' && kind === 'delete') return { operation: open, fresh: false }
   check(instance, kind, open)
