@@ -9,6 +9,7 @@ import type {
   Operation,
   OperationSummary,
 } from '../contracts/shapes.ts'
+import { sharedTopics } from '../model/shared-topics.ts'
 import type { Result } from '../rpc/contract.ts'
 
 /*
@@ -129,7 +130,7 @@ const named = (host: string | undefined): string[] => (host === undefined ? [] :
 
 /** Where texts of ours name a host that stands in no field beside them, and what hosts have left. */
 const spoken = [
-  '\\bcompute\\.[A-Za-z0-9](?:[A-Za-z0-9.-]*[A-Za-z0-9])?(?= on the bus| to ")',
+  '\\bcompute\\.[A-Za-z0-9](?:[A-Za-z0-9.-]*[A-Za-z0-9])?(?= on the bus| to "| may still be done)',
   '(?<=\\bon )\\S+(?= it failed: )',
   ' \\(most: [^)]*\\)',
 ]
@@ -143,10 +144,16 @@ function ofText(text: string, hosts: readonly string[]): string {
 
 /** A failure as callers hear it who may not see hosts. */
 export function failureWithoutHosts(e: unknown): unknown {
-  const ofHost = (target: string): boolean => target.startsWith('compute.')
-  if (isFailure(e, 'HostUnreachable') && ofHost(e.params.target))
-    return new Failure('HostUnreachable', { target: 'its host' }, e)
-  if (isFailure(e, 'CallTimeout') && ofHost(e.params.target))
-    return new Failure('CallTimeout', { ...e.params, target: 'its host' }, e)
+  if (isFailure(e, 'HostUnreachable')) return new Failure('HostUnreachable', { target: ofTarget(e.params.target) }, e)
+  if (isFailure(e, 'CallTimeout')) {
+    const { method, seconds, target } = e.params
+    return new Failure('CallTimeout', { method, seconds, target: ofTarget(target) }, e)
+  }
+  if (isFailure(e, 'BusBlocked')) return new Failure('BusBlocked', { ...e.params, why: ofText(e.params.why, []) }, e)
   return e
 }
+
+const shared = new Set<string>(sharedTopics)
+
+/** Where a message was to go: a queue that all daemons of a kind share names no host. */
+const ofTarget = (target: string): string => (shared.has(target) ? target : 'its host')

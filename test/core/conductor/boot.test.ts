@@ -81,11 +81,6 @@ describe.each(await databases())('on $name', (database) => {
     ['a key that is none', { key: 'my key' }, { code: 'InvalidRequest' }],
     ['a name too long for its numbers', { name: 'x'.repeat(254), count: 10 }, { code: 'InvalidRequest' }],
     [
-      'too much metadata',
-      { metadata: Object.fromEntries(Array.from({ length: 129 }, (_, i) => [`k${i}`, 'v'])) },
-      { code: 'InvalidRequest' },
-    ],
-    [
       'a flavor that is too small',
       { image: 'big' },
       { code: 'FlavorTooSmall', params: { what: 'memory', needs: 1024 } },
