@@ -20,6 +20,3 @@ export const alive = ({ clock, options }: Pick<ConductorDeps, 'clock' | 'options
   downMs: options.serviceDownTime * 1000,
   silentMs: unresponsiveAfterMs(options.pingSeconds),
 })
-
-/** Rows of a list if the caller names no limit. */
-export const pageDefault = 1000

@@ -1,11 +1,11 @@
 import type { conductor } from '../../contracts/conductor.ts'
 import type { Flavor } from '../../contracts/shapes.ts'
 import type { Context } from '../../model/context.ts'
+import { pageDefault } from '../../model/page.ts'
 import type { Args, Result } from '../../rpc/contract.ts'
 import { addFlavors, listFlavors, removeFlavor, resolveFlavor } from '../../store/flavors.ts'
 import type { ConductorDeps } from '../deps.ts'
 import { change, type Note } from '../operations/change.ts'
-import { pageDefault } from './access.ts'
 
 /** The flavors, the smallest first. */
 export async function flavorList(

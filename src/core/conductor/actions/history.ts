@@ -2,13 +2,14 @@ import { permits } from '../../auth/policy.ts'
 import type { conductor } from '../../contracts/conductor.ts'
 import type { Operation } from '../../contracts/shapes.ts'
 import type { Context } from '../../model/context.ts'
+import { pageDefault } from '../../model/page.ts'
 import type { Args, Result } from '../../rpc/contract.ts'
 import { listEvents } from '../../store/events.ts'
 import { resolveInstance } from '../../store/instances.ts'
 import { listOperations, toOperation } from '../../store/operations.ts'
 import type { ConductorDeps } from '../deps.ts'
 import { visibleOperation } from '../operations/cancel.ts'
-import { pageDefault, projectOf, scopeOf } from './access.ts'
+import { projectOf, scopeOf } from './access.ts'
 
 /** An id is taken as it is: what is recorded of an instance outlives it. */
 const uuid = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/

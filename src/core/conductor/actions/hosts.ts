@@ -1,9 +1,10 @@
 import type { conductor } from '../../contracts/conductor.ts'
+import { pageDefault } from '../../model/page.ts'
 import type { Args, Result } from '../../rpc/contract.ts'
 import { listHosts, resolveHost } from '../../store/hosts.ts'
 import { listInstances } from '../../store/instances.ts'
 import type { ConductorDeps } from '../deps.ts'
-import { alive, pageDefault } from './access.ts'
+import { alive } from './access.ts'
 
 type Deps = Pick<ConductorDeps, 'db' | 'clock' | 'options'>
 

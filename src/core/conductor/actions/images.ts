@@ -5,6 +5,7 @@ import type { conductor } from '../../contracts/conductor.ts'
 import { type Image, type ImagePart, imageParts } from '../../contracts/shapes.ts'
 import { tx } from '../../db/tx.ts'
 import type { Context } from '../../model/context.ts'
+import { pageDefault } from '../../model/page.ts'
 import type { Args, Result } from '../../rpc/contract.ts'
 import {
   addImage,
@@ -23,7 +24,6 @@ import {
 } from '../../store/images.ts'
 import type { ConductorDeps } from '../deps.ts'
 import { completeUpload, hasFile, readPiece, removeFile, removeUpload, writePiece } from '../files.ts'
-import { pageDefault } from './access.ts'
 
 type Deps = Pick<ConductorDeps, 'db' | 'imageDir'>
 

@@ -4,6 +4,7 @@ import type { conductor } from '../../contracts/conductor.ts'
 import type { Instance } from '../../contracts/shapes.ts'
 import type { Context } from '../../model/context.ts'
 import { kindOf } from '../../model/operation.ts'
+import { pageDefault } from '../../model/page.ts'
 import type { Args, Result } from '../../rpc/contract.ts'
 import { decisionOn } from '../../store/decisions.ts'
 import { listDeleted } from '../../store/history.ts'
@@ -11,7 +12,7 @@ import { listInstances, lockInstance, renameInstance, resolveInstance, summaryOf
 import { latestOperation, openOperation, toOperationSummaryOf } from '../../store/operations.ts'
 import type { ConductorDeps } from '../deps.ts'
 import { change, hostOf } from '../operations/change.ts'
-import { pageDefault, scopeOf } from './access.ts'
+import { scopeOf } from './access.ts'
 
 /** The caller's instances, or everybody's for an administrator who asks so. */
 export async function instanceList(

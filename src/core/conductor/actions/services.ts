@@ -3,11 +3,12 @@ import { nearest } from '../../base/near.ts'
 import type { conductor } from '../../contracts/conductor.ts'
 import type { Service } from '../../contracts/shapes.ts'
 import type { Context } from '../../model/context.ts'
+import { pageDefault } from '../../model/page.ts'
 import type { Args, Result } from '../../rpc/contract.ts'
 import { findService, listServices, serviceId, setService } from '../../store/services.ts'
 import type { ConductorDeps } from '../deps.ts'
 import { change } from '../operations/change.ts'
-import { alive, pageDefault } from './access.ts'
+import { alive } from './access.ts'
 
 type Deps = Pick<ConductorDeps, 'db' | 'clock' | 'options'>
 
