@@ -4,6 +4,7 @@ const withState = [...vocabulary, 'core/store', 'core/db']
 const floors = {
   'core/base': [],
   'core/model': ['core/base'],
+  'core/diagnosis': ['core/model', 'core/base'],
   'core/config': ['core/base'],
   // It could be published alone.
   'core/broker': ['core/base'],
@@ -19,8 +20,8 @@ const floors = {
   'core/compute': [...vocabulary, 'core/virt'],
   'core/scheduler': withState,
   'core/conductor': [...withState, 'core/auth'],
-  cli: vocabulary,
-  tui: ['cli', ...vocabulary],
+  cli: [...vocabulary, 'core/diagnosis'],
+  tui: ['cli', ...vocabulary, 'core/diagnosis'],
   daemons: ['core'],
   commands: ['cli', 'tui', 'daemons', 'core'],
 }
