@@ -16,13 +16,27 @@ export async function renderDecision(decision: Decision, look: Look, extra: Row 
   const { view: columns, rows } = spread(decision)
   const { chosen, summary } = decision
   const choice =
-    chosen === undefined ? 'No host can take it.' : `Chosen: ${chosen}${summary.startsWith(chosen) ? '' : '.'}`
+    chosen === undefined
+      ? found(decision)
+        ? 'A host was chosen:'
+        : 'No host can take it.'
+      : `Chosen: ${chosen}${summary.startsWith(chosen) ? '' : '.'}`
   const why = chosen === undefined || !summary.startsWith(chosen) ? ` ${summary}` : summary.slice(chosen.length)
   return [
     `${cellText(choice + why)}\n`,
     decision.hosts.length > 0 ? await renderRows(rows, columns, look) : '',
+    refusals(decision),
     decision.filters.length > 0 ? `Filters, in this order: ${decision.filters.join(', ')}\n` : '',
   ].join('')
+}
+
+/** Whether a host was chosen; which one, not everybody is told. */
+export const found = ({ chosen, placed }: Decision): boolean => chosen !== undefined || placed === true
+
+/** Without the hosts, how many each filter refused. */
+function refusals({ verdicts }: Decision): string {
+  const refused = Object.entries(verdicts?.refused ?? {})
+  return refused.length > 0 ? `Refused by: ${refused.map(([filter, n]) => `${filter} ${n}`).join(', ')}\n` : ''
 }
 
 /** For people each weigher has a column of its own, the best host stands on top, and the refused ones after it. */

@@ -61,7 +61,7 @@ describe.each(brokers)('a host that speaks and does not hear, on %s', (_name, op
     expect(services).toContainEqual(expect.objectContaining({ binary: 'compute', state: 'degraded' }))
     expect(await cloud.json('host', 'list')).toMatchObject([{ name: 'host', state: 'degraded' }])
     expect((await cloud.nova('status')).stdout).toMatch(
-      /hosts +1 degraded\n[\s\S]*compute@host is degraded: .* It connects anew/,
+      /hosts +1 degraded\n[\s\S]*compute@host is degraded: .* It reconnects/,
     )
     const checks = await cloud.json<Array<Record<string, string>>>('doctor')
     expect(checks).toContainEqual(

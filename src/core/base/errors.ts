@@ -260,7 +260,7 @@ export const failures = {
     http: 503,
     python: 'ServiceUnavailable',
     text: (p) => `The database cannot be reached: ${p.why}.`,
-    hint: () => 'Nothing was changed. Look at it with: nova doctor',
+    hint: () => 'The change may not have been saved: check before you repeat it. What is wrong: nova doctor',
   }),
   UnknownMethod: row<{ topic: string; method: string }>({
     http: 400,
