@@ -135,8 +135,11 @@ export const conductor = contract('conductor', '2.1', {
     z.object({ image: Id, part: ImagePart, offset: z.int().nonnegative(), data: z.base64() }),
     z.object({ status: z.string() }),
   ),
-  /** Removes an image (its project's, or administrators), and those of its files that no other image has. */
-  imageDelete: call(z.object({ image: Ref }), z.object({ id: Id, name: z.string() })),
+  /**
+   * Removes an image (its project's, or administrators), and those of its files that no other image has; `operation` has the
+   * hosts remove them from their caches.
+   */
+  imageDelete: call(z.object({ image: Ref }), z.object({ id: Id, name: z.string(), operation: Id.optional() })),
 
   /** Daemons by id (`compute@host1`), and whether they are up (administrators). */
   serviceList: call(z.object(Page), z.object({ services: z.array(Service) })),

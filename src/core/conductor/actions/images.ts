@@ -2,10 +2,15 @@ import { allow, type Target } from '../../auth/policy.ts'
 import { fail, isFailure } from '../../base/errors.ts'
 import type { computeAgent } from '../../contracts/compute-agent.ts'
 import type { conductor } from '../../contracts/conductor.ts'
+import type { ResolvedArgs } from '../../contracts/kinds.ts'
 import { type Image, type ImagePart, imageParts } from '../../contracts/shapes.ts'
 import { tx } from '../../db/tx.ts'
 import type { Context } from '../../model/context.ts'
+import { deadlineMs } from '../../model/operation.ts'
 import { pageDefault } from '../../model/page.ts'
+import { beginOperations } from '../../operations/begin.ts'
+import { dispatchAll } from '../../operations/dispatch.ts'
+import { changeOperations } from '../../operations/transaction.ts'
 import type { Args, Result } from '../../rpc/contract.ts'
 import {
   addImage,
@@ -22,6 +27,7 @@ import {
   storedFile,
   toImage,
 } from '../../store/images.ts'
+import type { NewOperation } from '../../store/operations.ts'
 import type { ConductorDeps } from '../deps.ts'
 import { completeUpload, hasFile, readPiece, removeFile, removeUpload, writePiece } from '../files.ts'
 
@@ -150,23 +156,46 @@ export async function imageWrite(
 
 const uploadOf = (imageId: string, part: ImagePart): string => `${imageId}-${part}`
 
-/** Guests that were made from it live on: their hosts have their own copies. */
+/** The operation that has the hosts remove the files of a deleted image from their caches. */
+const deletionOf = (
+  ctx: Context,
+  { id, name, projectId }: ImageRecord,
+  { id: operation, checksums, now }: { id: string; checksums: string[]; now: number },
+): NewOperation => ({
+  id: operation,
+  subject: { kind: 'image', id, name },
+  projectId,
+  userId: ctx.userId,
+  kind: 'delete-image',
+  args: { checksums } satisfies ResolvedArgs<'delete-image'>,
+  placing: undefined,
+  requestId: ctx.requestId,
+  deadline: now + deadlineMs('delete-image', undefined),
+  createdAt: now,
+})
+
+/** Guests that were made from it live on: their hosts keep the files that disks stand on. */
 export async function imageDelete(
-  { db, imageDir }: Deps,
+  deps: ConductorDeps,
   ctx: Context,
   { image: ref }: Args<typeof conductor, 'imageDelete'>,
 ): Promise<Result<typeof conductor, 'imageDelete'>> {
+  const { db, ids, imageDir } = deps
   const image = await resolveImage(db, ref)
   allow(ctx, 'delete_image', targetOf(image))
   // First of all nothing boots from it, so that an image whose file is gone is never active, wherever this is cut off.
   await tx(db, (db) => retireImage(db, image.id))
-  await tx(db, async (db) => {
+  const operation = ids.uuid()
+  const dispatches = await changeOperations(deps, async (t) => {
     // While its rows are locked: an image with the same content that is being announced waits, and then finds no file.
-    for (const sha256 of await lockOwnFiles(db, image.id)) await removeFile(imageDir, sha256)
-    await removeImage(db, image.id)
+    const checksums = await lockOwnFiles(t.db, image.id)
+    for (const sha256 of checksums) await removeFile(imageDir, sha256)
+    await removeImage(t.db, image.id)
+    return beginOperations(t, [deletionOf(ctx, image, { id: operation, checksums, now: t.now })])
   })
+  await dispatchAll(deps, ctx, dispatches)
   for (const part of imageParts) await removeUpload(imageDir, uploadOf(image.id, part))
-  return { id: image.id, name: image.name }
+  return { id: image.id, name: image.name, operation }
 }
 
 const targetOf = ({ name, projectId }: ImageRecord): Target => ({ projectId, what: `Image "${name}"` })
