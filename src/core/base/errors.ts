@@ -173,7 +173,7 @@ export const failures = {
   TransferFailed: row<{ why: string }>({
     http: 500,
     python: 'MigrationError',
-    text: (p) => `The instance could not be copied to its new host: ${p.why}.`,
+    text: (p) => `The instance could not be copied to its new host: ${p.why.replace(/\.$/, '')}.`,
     hint: () => 'It is unchanged on the host that it was on.',
   }),
   GuestCrashed: row<{ name: string; words?: string }>({

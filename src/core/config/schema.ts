@@ -174,7 +174,7 @@ export const schema = z.strictObject({
     cpuModel: option(
       z.string().regex(/^[\w.-]*$/, 'the name of one model'),
       '',
-      'The processor that guests see, by a name from qemu-system-x86_64 -cpu help. Empty: host under KVM, all that QEMU can imitate under TCG. If the hosts of a cloud have different processors, name on each a model that all of them have, or instances cannot move between them.',
+      'The processor that guests see, by a name from qemu-system-x86_64 -cpu help. Empty: host under KVM, all that QEMU can imitate under TCG. If the hosts of a cloud have different processors, name one model on all of them that each of them has, or running instances cannot move between them.',
     ),
     migrationAddress: option(
       z
