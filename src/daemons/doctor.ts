@@ -49,6 +49,7 @@ async function checkBus(config: Config): Promise<Check[]> {
   try {
     const bus = await connectBus({
       url: busUrl(config),
+      queues: config.bus.queues,
       tls: certificatesOf(config, 'bus'),
       name: 'doctor',
       log: silentLog,

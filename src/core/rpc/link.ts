@@ -5,13 +5,20 @@ import type { Ids } from '../base/ids.ts'
 import type { Log } from '../base/log.ts'
 import { backoffMs } from '../base/retry.ts'
 import type { Tls } from '../base/tls.ts'
-import { type Address, parseAddresses } from './address.ts'
+import { type Address, heartbeatS, parseAddresses } from './address.ts'
 import type { BusOptions } from './bus.ts'
 import { cut, type Dialled, dial, hangUp } from './dial.ts'
 import type { Holder } from './holder.ts'
 import { KeptChannel, type Station } from './kept-channel.ts'
 import { type Reach, reachOf } from './reach.ts'
+import { codeOf, replyCodes } from './reply-codes.ts'
 import { properties } from './topology.ts'
+
+/**
+ * How long a new process waits for a queue that another connection has to itself: a broker gives up a silent peer after two
+ * to three heartbeats.
+ */
+const lockedMs = 3 * heartbeatS * 1_000
 
 /** How long a goodbye may take where the broker is blocked. */
 const blockedLimitMs = 250
@@ -117,7 +124,9 @@ export class Link implements Holder {
     return () => void this.#listeners.delete(listener)
   }
 
-  /** Opens a channel and keeps it. `BusDown` where the broker refuses its first set-up; then nothing is kept. */
+  /**
+   * Opens a channel and keeps it. `BusConflict` or `BusDown` where the broker refuses its first set-up; then nothing is kept.
+   */
   async keep(station: Station): Promise<KeptChannel> {
     const kept = new KeptChannel(station, this)
     this.#channels.add(kept)
@@ -125,17 +134,41 @@ export class Link implements Holder {
     try {
       // While the link is down there is nothing to be refused by; the next connection opens it.
       if (on === undefined) await kept.ready()
-      else await kept.open(on)
+      else await this.#openInTurn(kept, on, station.name)
     } catch (e) {
       if (on === undefined || this.model === on) {
         this.#channels.delete(kept)
         this.changed(false)
-        throw isFailure(e) ? e : new Failure('BusDown', { url: this.#shown, why: reason(e) }, e)
+        throw isFailure(e) ? e : this.#refused(e)
       }
       await kept.ready()
     }
     this.changed(false)
     return kept
+  }
+
+  /**
+   * Opens a channel for the first time. A queue of its own may still belong to the connection of an earlier life, until the
+   * broker has noticed that nobody is there any more: it is asked again for {@link lockedMs}.
+   */
+  async #openInTurn(kept: KeptChannel, on: ChannelModel, channel: string): Promise<void> {
+    const until = this.clock.now() + lockedMs
+    for (let attempt = 0; ; attempt++) {
+      try {
+        return await kept.open(on)
+      } catch (e) {
+        const waits = codeOf(e) === replyCodes.locked && this.clock.now() < until && this.model === on
+        if (!waits || this.stopped.aborted) throw e
+        this.log.warn({ channel, attempt, why: reason(e) }, 'queue is in use by another connection: retrying')
+      }
+      await this.clock.sleep(backoffMs(attempt, this.ids.random()), this.stopped)
+    }
+  }
+
+  /** What the broker refused to set up. */
+  #refused(e: unknown): Failure {
+    const conflict = codeOf(e) === replyCodes.locked || codeOf(e) === replyCodes.inequivalent
+    return new Failure(conflict ? 'BusConflict' : 'BusDown', { url: this.#shown, why: reason(e) }, e)
   }
 
   /** As {@link keep}, without waiting: what is sent on it waits until the channel stands. */
