@@ -11,6 +11,8 @@ export type Line = {
   freeze(): void
   /** From now on, whether the server's word that a queue was taken away (basic.cancel) is kept from the client. */
   keepCancels: boolean
+  /** From now on, what the server delivers under this routing key is kept from the client. */
+  swallows: string | undefined
   readonly connections: number
   /** Bytes that clients have sent. */
   readonly sent: number
@@ -18,7 +20,7 @@ export type Line = {
 }
 
 /**
- * `framed`: the server speaks AMQP, and {@link Line.keepCancels} is of use. `watch` is shown each frame that a client sends.
+ * `framed`: the server speaks AMQP, and {@link Line.keepCancels} and {@link Line.swallows} are of use. `watch` is shown each frame that a client sends.
  */
 export async function startProxy(
   to: { host: string; port: number },
@@ -44,7 +46,7 @@ export async function startProxy(
     })
     if (watch !== undefined) near.on('data', framesOf(watch, 'AMQP0091'.length))
     near.pipe(far)
-    const back = framed ? far.pipe(withoutCancels(() => line.keepCancels)) : far
+    const back = framed ? far.pipe(withoutSome(() => line)) : far
     back.pipe(near)
   })
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
@@ -69,6 +71,7 @@ export async function startProxy(
       }
     },
     keepCancels: false,
+    swallows: undefined,
     get connections() {
       return pairs.size
     },
@@ -83,19 +86,37 @@ export async function startProxy(
   return line
 }
 
-/** Lets a server's AMQP frames through, but for basic.cancel (class 60, method 30) while `keeps()`. */
-function withoutCancels(keeps: () => boolean): Transform {
+/** Lets a server's AMQP frames through, but for basic.cancel (class 60, method 30) and deliveries (method 60) as the line says. */
+function withoutSome(line: () => Pick<Line, 'keepCancels' | 'swallows'>): Transform {
   const through = new Transform({
     transform(chunk: Buffer, _encoding, done) {
       take(chunk)
       done()
     },
   })
+  /** How many bytes of a swallowed body are still to come, by channel; undefined before its header. */
+  const swallowing = new Map<number, number | undefined>()
   const take = framesOf((frame) => {
-    const cancel = frame[0] === 1 && frame.readUInt16BE(7) === 60 && frame.readUInt16BE(9) === 30
-    if (!cancel || !keeps()) through.push(frame)
+    const [type, channel] = [frame[0], frame.readUInt16BE(1)]
+    if (swallowing.has(channel) && type !== 1) {
+      const left = type === 2 ? Number(frame.readBigUInt64BE(11)) : (swallowing.get(channel) ?? 0) - (frame.length - 8)
+      if (left > 0) swallowing.set(channel, left)
+      else swallowing.delete(channel)
+      return
+    }
+    const method = type === 1 && frame.readUInt16BE(7) === 60 ? frame.readUInt16BE(9) : undefined
+    if (method === 30 && line().keepCancels) return
+    if (method === 60 && routingKey(frame) === line().swallows) return void swallowing.set(channel, undefined)
+    through.push(frame)
   })
   return through
+}
+
+/** Of basic.deliver: consumer tag, delivery tag (8 bytes), redelivered (1), exchange and routing key, texts as short strings. */
+function routingKey(frame: Buffer): string {
+  const tagEnd = 12 + frame.readUInt8(11)
+  const exchangeEnd = tagEnd + 10 + frame.readUInt8(tagEnd + 9)
+  return frame.subarray(exchangeEnd + 1, exchangeEnd + 1 + frame.readUInt8(exchangeEnd)).toString()
 }
 
 /** Cuts a stream of chunks into AMQP frames; the first `skip` bytes are a greeting. */

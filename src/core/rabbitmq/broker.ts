@@ -83,7 +83,7 @@ export function rabbitmqBroker({ management, vhost, urlOf, depths }: Deps): Api<
         await management('DELETE', ['queues', vhost, queue, 'contents'])
       } catch (e) {
         if (isMissing(e)) throw new Failure('QueueNotFound', { id: queue }, e)
-        if (isLocked(e)) throw new Failure('InvalidRequest', lockedQueue(queue), e)
+        if (isLocked(e)) throw new Failure('InvalidRequest', lockedQueue(vhost, queue), e)
         throw e
       }
       return { messages: before?.messages ?? 0 }
@@ -106,11 +106,12 @@ export function rabbitmqBroker({ management, vhost, urlOf, depths }: Deps): Api<
 }
 
 /** The management API is one more connection to RabbitMQ, and a queue of one connection alone is closed to it. */
-const isLocked = (e: unknown): boolean => isFailure(e, 'ManagementFailed') && /RESOURCE.LOCKED/.test(e.params.why)
+const isLocked = (e: unknown): boolean =>
+  isFailure(e, 'ManagementFailed') && e.params.why.includes('exclusive access to locked queue')
 
-const lockedQueue = (queue: string) => ({
+const lockedQueue = (vhost: string, queue: string) => ({
   what: `${queue} belongs to the connection of its daemon alone; RabbitMQ lets nobody else empty it.`,
-  hint: `On a node of RabbitMQ: rabbitmqctl purge_queue ${queue}; or stop the daemon, and the queue goes with it.`,
+  hint: `On a node of RabbitMQ: rabbitmqctl purge_queue -p ${vhost} ${queue}; or stop the daemon, and the queue goes with it.`,
 })
 
 /** Whether what a request is about was there. */
