@@ -21,7 +21,22 @@ export async function renderDecision(decision: Decision, look: Look, extra: Row 
   return [
     `${cellText(choice + why)}\n`,
     decision.hosts.length > 0 ? await renderRows(rows, columns, look) : '',
+    others(decision),
     decision.filters.length > 0 ? `Filters, in this order: ${decision.filters.join(', ')}\n` : '',
+  ].join('')
+}
+
+/** Those that are counted and not shown: "And 980 more: 700 that can, 280 that cannot." */
+function others({ hosts, counts }: Decision): string {
+  if (counts === undefined || counts.hosts <= hosts.length) return ''
+  const shown = hosts.filter(({ passed }) => passed).length
+  const can = counts.passed - shown
+  const cannot = counts.hosts - counts.passed - (hosts.length - shown)
+  const parts = [can > 0 ? `${can} that can` : '', cannot > 0 ? `${cannot} that cannot` : ''].filter(Boolean)
+  const why = counts.refused.map(({ hosts, group }) => `${hosts} ${group}`).join(', ')
+  return [
+    `And ${can + cannot} more: ${parts.join(', ')}.\n`,
+    why === '' ? '' : `${cellText(`All that cannot: ${why}.`)}\n`,
   ].join('')
 }
 

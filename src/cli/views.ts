@@ -271,6 +271,7 @@ export const decisionRow = (d: Decision): Record<string, Cell> => ({
   filters: d.filters,
   weighers: d.weighers,
   hosts: d.hosts.map((host) => verdictView.row(host)),
+  counts: d.counts ?? null,
 })
 
 const rounded = (weight: number | undefined): number | undefined =>

@@ -1,5 +1,5 @@
 import type { Size } from '../model/instance.ts'
-import type { HostState } from './host-state.ts'
+import type { HostState } from './question.ts'
 
 /** Room on a host that this process is taking, or has taken since the hosts were last read. */
 type Reservation = { readonly host: string; readonly size: Size; committed: boolean }
@@ -41,7 +41,8 @@ export class Fleet {
     const covered = [...this.#reservations].filter(({ committed }) => committed)
     const read = await this.#read()
     for (const reservation of covered) this.#reservations.delete(reservation)
-    return { read, current: () => this.#less(read) }
+    const places = new Map(read.map(({ name }, place) => [name, place]))
+    return { read, current: () => this.#less(read, places) }
   }
 
   /** Counts room as taken, before the database is asked for it. */
@@ -61,16 +62,14 @@ export class Fleet {
     this.#reservations.delete(reservation)
   }
 
-  #less(hosts: readonly HostState[]): HostState[] {
-    const taken = new Map<string, Pick<HostState, 'used' | 'instances'>>()
-    for (const { host, size } of this.#reservations) {
-      const { used, instances } = taken.get(host) ?? { used: { vcpus: 0, memoryMb: 0, diskGb: 0 }, instances: 0 }
-      taken.set(host, { used: sum(used, size), instances: instances + 1 })
+  #less(read: readonly HostState[], places: ReadonlyMap<string, number>): HostState[] {
+    const hosts = [...read]
+    for (const { host: name, size } of this.#reservations) {
+      const place = places.get(name)
+      const host = place === undefined ? undefined : hosts[place]
+      if (host) hosts[place!] = { ...host, used: sum(host.used, size), instances: host.instances + 1 }
     }
-    return hosts.map((host) => {
-      const more = taken.get(host.name)
-      return more ? { ...host, used: sum(host.used, more.used), instances: host.instances + more.instances } : host
-    })
+    return hosts
   }
 }
 

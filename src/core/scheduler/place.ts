@@ -7,13 +7,12 @@ import { saveDecision } from '../store/decisions.ts'
 import { claimHost, type Placement, placementFor, refusePlacement, releaseHost } from '../store/placement.ts'
 import { conductorUpSince } from '../store/services.ts'
 import { announcePlaced, announceRefused } from './announce.ts'
+import { decisionOf } from './decision.ts'
 import type { SchedulerDeps } from './deps.ts'
 import type { Fleet } from './fleet.ts'
-import type { HostState } from './host-state.ts'
 import type { Rules } from './options.ts'
-import { decisionOf } from './select.ts'
-import type { Refused, Selection } from './selection.ts'
-import { questionOf, survey } from './survey.ts'
+import { type HostState, questionOf } from './question.ts'
+import { type Refused, type Selection, survey } from './select.ts'
 
 /** What placing leans on beyond the scheduler itself. */
 export type PlaceDeps = SchedulerDeps & { readonly fleet: Fleet; readonly rules: Rules }
@@ -33,7 +32,7 @@ export async function place(
   ctx: Context,
   { operation }: Args<typeof scheduler, 'place'>,
 ): Promise<void> {
-  const log = deps.log.child({ operation, request: ctx.requestId })
+  const log = deps.log.child({ operation, requestId: ctx.requestId })
   const placement = await placementFor(deps.db, operation)
   if (!placement) return log.debug('nothing to place: a duplicate, or it is over')
   const silent = new Map<string, Refused>()
