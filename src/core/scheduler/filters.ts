@@ -53,9 +53,9 @@ const availabilityZone: Filter = (host, { spec }) => {
  * Lets through the hosts whose compute service is enabled, reported within the last `serviceDownTime` seconds, and had heard
  * itself on the bus shortly before: a host that reports and hears nothing would not take the message.
  */
-const computeUp =
-  (serviceDownTime: number, pingSeconds: number): Filter =>
-  ({ service }, { now }) => {
+const computeUp = (serviceDownTime: number, pingSeconds: number): Filter => {
+  const limitMs = unresponsiveAfterMs(pingSeconds)
+  return ({ service }, { now }) => {
     if (!service) return { reason: 'its compute service has never reported', group: 'down' }
     if (service.disabled)
       return {
@@ -68,13 +68,13 @@ const computeUp =
         reason: `down: not heard of for ${Math.floor(silentMs / 1000)} s (at most ${serviceDownTime} s)`,
         group: 'down',
       }
-    const limitMs = unresponsiveAfterMs(pingSeconds)
     if (service.silentMs === undefined || service.silentMs <= limitMs) return undefined
     return {
       reason: `degraded: has not heard itself on the bus for ${Math.floor(service.silentMs / 1000)} s (at most ${limitMs / 1000} s)`,
       group: 'degraded',
     }
   }
+}
 
 /** Lets through the hosts with enough memory left to promise. */
 const ram: Filter = ({ limit, used }, { spec }) => {

@@ -9,7 +9,7 @@ export type View = {
   /** As the database had them: what may be concluded from. */
   readonly read: readonly HostState[]
   /** With what this process is taking just now: placements side by side see one another, and spread. */
-  current(): HostState[]
+  current(): readonly HostState[]
 }
 
 /**
@@ -41,8 +41,7 @@ export class Fleet {
     const covered = [...this.#reservations].filter(({ committed }) => committed)
     const read = await this.#read()
     for (const reservation of covered) this.#reservations.delete(reservation)
-    const places = new Map(read.map(({ name }, place) => [name, place]))
-    return { read, current: () => this.#less(read, places) }
+    return { read, current: () => this.#less(read) }
   }
 
   /** Counts room as taken, before the database is asked for it. */
@@ -62,14 +61,17 @@ export class Fleet {
     this.#reservations.delete(reservation)
   }
 
-  #less(read: readonly HostState[], places: ReadonlyMap<string, number>): HostState[] {
-    const hosts = [...read]
-    for (const { host: name, size } of this.#reservations) {
-      const place = places.get(name)
-      const host = place === undefined ? undefined : hosts[place]
-      if (host) hosts[place!] = { ...host, used: sum(host.used, size), instances: host.instances + 1 }
+  #less(hosts: readonly HostState[]): readonly HostState[] {
+    if (this.#reservations.size === 0) return hosts
+    const taken = new Map<string, { used: Size; instances: number }>()
+    for (const { host, size } of this.#reservations) {
+      const { used, instances } = taken.get(host) ?? { used: { vcpus: 0, memoryMb: 0, diskGb: 0 }, instances: 0 }
+      taken.set(host, { used: sum(used, size), instances: instances + 1 })
     }
-    return hosts
+    return hosts.map((host) => {
+      const more = taken.get(host.name)
+      return more ? { ...host, used: sum(host.used, more.used), instances: host.instances + more.instances } : host
+    })
   }
 }
 

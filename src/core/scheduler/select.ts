@@ -2,6 +2,7 @@ import type { Refusal } from './filters.ts'
 import type { View } from './fleet.ts'
 import type { NamedWeigher, Rules } from './options.ts'
 import type { HostState, Question } from './question.ts'
+import type { Weigher } from './weighers.ts'
 
 /** A host that was turned away, by which filter, and why. */
 export type Refused = Refusal & { readonly host: string; readonly filter: string }
@@ -90,7 +91,8 @@ export function select(
     if (group.sample.length < keep.refused) group.sample.push({ ...refusal, host: host.name, filter })
   }
   const { totals, sharesOf } = weigh(passed, rules.weighers, question)
-  const lots = Float64Array.from(passed, random)
+  const lots = new Float64Array(passed.length)
+  for (let row = 0; row < lots.length; row++) lots[row] = random()
   const better = (a: number, b: number): boolean =>
     totals[a] === totals[b] ? lots[a]! < lots[b]! : totals[a]! > totals[b]!
   return {
@@ -133,11 +135,9 @@ type Weights = {
 export function weigh(hosts: readonly HostState[], weighers: readonly NamedWeigher[], question: Question): Weights {
   const totals = new Float64Array(hosts.length)
   const columns = weighers.map(({ name, weigher, multiplier }) => {
-    const shares = normalised(
-      Float64Array.from(hosts, (host) => weigher.weigh(host, question)),
-      weigher.scale,
-      multiplier,
-    )
+    const shares = new Float64Array(hosts.length)
+    for (let row = 0; row < shares.length; row++) shares[row] = weigher.weigh(hosts[row]!, question)
+    normalise(shares, weigher.scale, multiplier)
     for (let row = 0; row < shares.length; row++) totals[row] = totals[row]! + shares[row]!
     return { name, shares }
   })
@@ -148,16 +148,15 @@ export function weigh(hosts: readonly HostState[], weighers: readonly NamedWeigh
   }
 }
 
-/** In place. */
-function normalised(raw: Float64Array, scale: { min: number; max: number } | undefined, multiplier: number) {
+/** Brings numbers to 0…multiplier, in place. */
+function normalise(raw: Float64Array, scale: Weigher['scale'], multiplier: number): void {
   let { min, max } = scale ?? { min: Number.POSITIVE_INFINITY, max: Number.NEGATIVE_INFINITY }
   if (!scale)
-    for (const value of raw) {
-      min = Math.min(min, value)
-      max = Math.max(max, value)
+    for (let row = 0; row < raw.length; row++) {
+      if (raw[row]! < min) min = raw[row]!
+      if (raw[row]! > max) max = raw[row]!
     }
   for (let row = 0; row < raw.length; row++) raw[row] = max > min ? ((raw[row]! - min) / (max - min)) * multiplier : 0
-  return raw
 }
 
 /** Four places are what a person reads, and what makes hosts equal that are equal but for rounding. */
