@@ -18,7 +18,7 @@ import { properties } from './topology.ts'
  * How long a new process waits for a queue that another connection has to itself: a broker gives up a silent peer after two
  * to three heartbeats.
  */
-const lockedMs = 3 * heartbeatS * 1_000
+const lockedMs = 4 * heartbeatS * 1_000
 
 /** How long a goodbye may take where the broker is blocked. */
 const blockedLimitMs = 250

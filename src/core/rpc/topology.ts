@@ -6,7 +6,7 @@ import { hostsExchange, mainExchange } from '../model/bus-user.ts'
 /** The topic exchange on which events are told. */
 export const eventsExchange = 'nova_events'
 /** The exchange of casts to every server of a topic. */
-export const fanoutExchange = (topic: string): string => `${topic}_fanout`
+const fanoutExchange = (topic: string): string => `${topic}_fanout`
 
 /**
  * How the topic exchanges and the queues that several servers share are declared; all peers must agree.
@@ -51,7 +51,7 @@ export const declareHostsExchange = (channel: Channel, kind: QueueKind): Promise
 export const declareEvents = (channel: Channel): Promise<unknown> =>
   channel.assertExchange(eventsExchange, 'topic', { durable: false })
 
-export const declareFanout = (channel: Channel, topic: string): Promise<unknown> =>
+const declareFanout = (channel: Channel, topic: string): Promise<unknown> =>
   channel.assertExchange(fanoutExchange(topic), 'fanout', { durable: false, autoDelete: true })
 
 /** A queue whose name is its routing key. */

@@ -1,7 +1,8 @@
+import type { Clock } from '../base/clock.ts'
 import type { RequestSpec } from '../contracts/scheduler.ts'
+import type { Db } from '../db/handle.ts'
 import type { Size } from '../model/instance.ts'
 import { hostsOfInstances } from '../store/placement.ts'
-import type { SchedulerDeps } from './deps.ts'
 
 /** A compute host as placement sees it at one moment. */
 export type HostState = {
@@ -39,10 +40,7 @@ export type Question = {
 }
 
 /** The question for a request, asked now: looks up where the instances are that its hints name. */
-export async function questionOf(
-  { db, clock }: Pick<SchedulerDeps, 'db' | 'clock'>,
-  spec: RequestSpec,
-): Promise<Question> {
+export async function questionOf({ db, clock }: { db: Db; clock: Clock }, spec: RequestSpec): Promise<Question> {
   const sameHost = instancesOf(spec.hints.same_host)
   const differentHost = instancesOf(spec.hints.different_host)
   const ids = [...new Set([...sameHost, ...differentHost])]

@@ -20,7 +20,7 @@ export type RefusedGroup = {
 }
 
 /** A host that passed every filter, with each weigher's share and their sum. */
-export type Candidate = {
+type Candidate = {
   readonly host: HostState
   readonly weight: number
   readonly weights: Readonly<Record<string, number>>
