@@ -25,7 +25,7 @@ export async function renderDecision(decision: Decision, look: Look, extra: Row 
   return [
     `${cellText(choice + why)}\n`,
     decision.hosts.length > 0 ? await renderRows(rows, columns, look) : '',
-    refusals(decision),
+    others(decision),
     decision.filters.length > 0 ? `Filters, in this order: ${decision.filters.join(', ')}\n` : '',
   ].join('')
 }
@@ -33,10 +33,18 @@ export async function renderDecision(decision: Decision, look: Look, extra: Row 
 /** Whether a host was chosen; which one, not everybody is told. */
 export const found = ({ chosen, placed }: Decision): boolean => chosen !== undefined || placed === true
 
-/** Without the hosts, how many each filter refused. */
-function refusals({ verdicts }: Decision): string {
-  const refused = Object.entries(verdicts?.refused ?? {})
-  return refused.length > 0 ? `Refused by: ${refused.map(([filter, n]) => `${filter} ${n}`).join(', ')}\n` : ''
+/** Those that are counted and not shown: "And 980 more: 700 that can, 280 that cannot." */
+function others({ hosts, counts }: Decision): string {
+  if (counts === undefined || counts.hosts <= hosts.length) return ''
+  const shown = hosts.filter(({ passed }) => passed).length
+  const can = counts.passed - shown
+  const cannot = counts.hosts - counts.passed - (hosts.length - shown)
+  const parts = [can > 0 ? `${can} that can` : '', cannot > 0 ? `${cannot} that cannot` : ''].filter(Boolean)
+  const why = counts.refused.map(({ hosts, group }) => `${hosts} ${group}`).join(', ')
+  return [
+    `And ${can + cannot} more: ${parts.join(', ')}.\n`,
+    why === '' ? '' : `${cellText(`All that cannot: ${why}.`)}\n`,
+  ].join('')
 }
 
 /** For people each weigher has a column of its own, the best host stands on top, and the refused ones after it. */

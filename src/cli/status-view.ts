@@ -33,7 +33,8 @@ export const statusView = view<Status, Record<string, (s: Status) => Cell | unde
       contracts: service.contracts ?? null,
     })),
   daemons: (s) => s.daemons ?? null,
-  queues: (s) => s.queues.map((queue) => ({ name: queue.name, messages: queue.messages, consumers: queue.consumers })),
+  queues: (s) =>
+    s.queues.map((queue) => ({ name: queue.name, messages: queue.messages ?? null, consumers: queue.consumers })),
   hosts: (s) => hostCounts(s),
   instances: (s) => s.instances,
   operations: (s) => s.operations,

@@ -288,7 +288,7 @@ export const decisionRow = (d: Decision): Record<string, Cell> => ({
   weighers: d.weighers,
   hosts: d.hosts.map((host) => verdictView.row(host)),
   ...(d.placed === undefined ? {} : { placed: d.placed }),
-  ...(d.verdicts === undefined ? {} : { verdicts: d.verdicts }),
+  counts: d.counts ?? null,
 })
 
 const rounded = (weight: number | undefined): number | undefined =>

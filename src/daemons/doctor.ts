@@ -49,6 +49,7 @@ export async function examine(config: Config): Promise<Check[]> {
 const joinBus = (config: Config): Promise<Bus> =>
   connectBus({
     url: busUrl(config),
+    queues: config.bus.queues,
     tls: certificatesOf(config, 'bus'),
     name: 'doctor',
     log: silentLog,

@@ -33,7 +33,7 @@ function ofServices({ services, daemons, hosts }: CloudModel, { queues }: Health
   const byBinary = grouped(down, ({ binary }) => binary)
   const unheard = queues
     .filter(({ name, consumers }) => consumers === 0 && !byBinary.has(name))
-    .map(({ name, messages }) => ({
+    .map(({ name, messages = 0 }) => ({
       text: `Nobody listens for ${name}${messages > 0 ? `, and ${messages} messages wait` : ''}`,
       // Conductors listen to what hosts say, too.
       hint: `Start one: nova daemon ${name === 'agent' ? 'conductor' : name}; all of it on this machine: nova up`,

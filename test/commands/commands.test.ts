@@ -311,6 +311,30 @@ describe('boot', () => {
     )
     expect([code, standIn.asked.map((question) => question.method)]).toEqual([0, ['bootDryRun']])
   })
+  test('--dry-run among many hosts counts those that it does not show', async () => {
+    const counts = {
+      hosts: 1000,
+      passed: 701,
+      refused: [
+        { filter: 'compute-up', group: 'down', hosts: 200 },
+        { filter: 'ram', group: 'with too little memory', hosts: 99 },
+      ],
+    }
+    standIn.answers = {
+      bootDryRun: async () => ({ decision: { ...decision, counts }, flavor: 'm1.nano', image: 'tiny' }),
+    }
+    const { stdout } = await standIn.nova(['boot', 'web', '--dry-run'])
+    expect(stdout).toContain(
+      [
+        '',
+        'And 998 more: 700 that can, 298 that cannot.',
+        'All that cannot: 200 down, 99 with too little memory.',
+        'Filters, in this order: ram, disk',
+        '',
+      ].join('\n'),
+    )
+    expect(JSON.parse(await good('boot', 'web', '--dry-run', '-f', 'json'))).toMatchObject({ counts })
+  })
   test('--dry-run that finds no host fails', async () => {
     const { chosen: _, ...none } = { ...decision, summary: '2 hosts: 2 full' }
     standIn.answers = { bootDryRun: async () => ({ decision: none, flavor: 'm1.nano', image: 'tiny' }) }

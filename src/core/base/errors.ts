@@ -224,12 +224,14 @@ export const failures = {
     text: (p) => `The bus at ${p.url} refused the login: ${p.why.replace(/\.$/, '')}.`,
     hint: () => 'Check user and password in NOVA_BUS_URL or the configuration: nova config show',
   }),
-  BusMismatch: row<{ url: string; why: string }>({
-    http: 503,
+  BusConflict: row<{ url: string; why: string }>({
+    http: 409,
     python: 'MessageDeliveryFailure',
-    text: (p) => `The bus at ${p.url} has what nova needs, with other flags: ${p.why.replace(/\.$/, '')}.`,
-    hint: () =>
-      'Somebody else declared it, as oslo.messaging with durable queues. Delete it there, or give nova a virtual host of its own in bus.url.',
+    text: (p) => `The bus at ${p.url} has a queue or an exchange that is in the way: ${p.why.replace(/\.$/, '')}.`,
+    hint: (p) =>
+      /RESOURCE.LOCKED/.test(p.why)
+        ? 'Another daemon of the same name is connected: stop it, or give this one another name (compute.host).'
+        : 'All daemons and commands need the same bus.queues; what an earlier setting left on the broker must be deleted there (docs/rabbitmq.md).',
   }),
   BusUntrusted: row<{ url: string; why: string }>({
     http: 503,

@@ -108,23 +108,26 @@ const ofEvent = ({ host, message, ...event }: Event): Event => ({
 })
 
 /** How many hosts would do and how many each filter refused, without their names and what they have left. */
-function ofDecision({ chosen, hosts, summary, verdicts = countOf(hosts), ...decision }: Decision): Decision {
-  const { passed, refused } = verdicts
-  const all = Object.values(refused).reduce((sum, count) => sum + count, passed)
+function ofDecision({ chosen, hosts, summary, counts = countOf(hosts), ...decision }: Decision): Decision {
   return {
     ...decision,
     placed: chosen !== undefined,
     // The summary of a choice says which host was chosen and how heavy that is.
-    summary: chosen === undefined ? ofText(summary, []) : `one of the ${passed} that can, of ${all} in all`,
+    summary:
+      chosen === undefined ? ofText(summary, []) : `one of the ${counts.passed} that can, of ${counts.hosts} in all`,
     hosts: [],
-    verdicts,
+    counts,
   }
 }
 
-function countOf(hosts: Decision['hosts']): NonNullable<Decision['verdicts']> {
-  const refused: Record<string, number> = {}
-  for (const { filter } of hosts) if (filter !== undefined) refused[filter] = (refused[filter] ?? 0) + 1
-  return { passed: hosts.filter(({ passed }) => passed).length, refused }
+function countOf(hosts: Decision['hosts']): NonNullable<Decision['counts']> {
+  const refused = new Map<string, number>()
+  for (const { filter } of hosts) if (filter !== undefined) refused.set(filter, (refused.get(filter) ?? 0) + 1)
+  return {
+    hosts: hosts.length,
+    passed: hosts.filter(({ passed }) => passed).length,
+    refused: [...refused].map(([filter, count]) => ({ filter, group: `refused by ${filter}`, hosts: count })),
+  }
 }
 
 const named = (host: string | undefined): string[] => (host === undefined ? [] : [host])

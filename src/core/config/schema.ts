@@ -25,6 +25,11 @@ export const schema = z.strictObject({
       "RabbitMQ's management API, for nova bus and for the bounds of queues: http://user:password@host:15672. Empty: none. The embedded broker needs none.",
       { secret: true },
     ),
+    queues: option(
+      z.enum(['durable', 'quorum', 'transient']),
+      'durable',
+      'How the queues that several daemons share are declared, the same everywhere: durable for one broker, quorum for a RabbitMQ cluster, transient for oslo.messaging peers with default flags (not on RabbitMQ 4.3 or later). See docs/rabbitmq.md.',
+    ),
     caFile: option(
       z.string(),
       '',

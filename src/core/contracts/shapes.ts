@@ -277,7 +277,7 @@ export const HostVerdict = z.object({
   weights: z.record(z.string(), z.number()).optional(),
 })
 export type HostVerdict = z.infer<typeof HostVerdict>
-/** A placement as it was decided, host by host: what `nova explain` shows. */
+/** A placement as it was decided: what `nova explain` shows. Of many hosts it has the best and some of the refused ones. */
 export const Decision = z.object({
   at: Time,
   chosen: z.string().optional(),
@@ -288,7 +288,13 @@ export const Decision = z.object({
   filters: z.array(z.string()),
   weighers: z.array(z.string()),
   hosts: z.array(HostVerdict),
-  /** For callers who may not see hosts, in place of `hosts`: how many passed, and how many each filter refused. */
-  verdicts: z.object({ passed: z.int(), refused: z.record(z.string(), z.int()) }).optional(),
+  /** All hosts, those that are not in `hosts` too: how many can, and how many were refused for which reason. */
+  counts: z
+    .object({
+      hosts: z.int(),
+      passed: z.int(),
+      refused: z.array(z.object({ filter: z.string(), group: z.string(), hosts: z.int() })),
+    })
+    .optional(),
 })
 export type Decision = z.infer<typeof Decision>

@@ -61,8 +61,8 @@ function explain(address: Address, e: unknown, timeoutMs: number): Failure {
 export function setupFailure(url: string, e: unknown): Failure {
   const why = said(reason(e))
   const code = (e as { code?: unknown }).code
-  // Something of that name is there with other flags: trying again changes nothing.
-  if (code === 406) return new Failure('BusMismatch', { url, why }, e)
+  // Something of that name is there with other flags, or belongs to another connection.
+  if (code === 406 || code === 405) return new Failure('BusConflict', { url, why }, e)
   if (code === 403) return new Failure('BusRefused', { url, why }, e)
   return new Failure('BusDown', { url, why: reason(e) }, e)
 }

@@ -1,9 +1,7 @@
 import { fail } from '../base/errors.ts'
 import type { Overcommit } from '../model/capacity.ts'
-import type { Filter } from './filter.ts'
-import { filters } from './filters/index.ts'
-import type { Weigher } from './weigher.ts'
-import { weighers } from './weighers/index.ts'
+import { type Filter, filters } from './filters.ts'
+import { type Weigher, weighers } from './weighers.ts'
 
 /** How this scheduler decides, as the configuration has it. */
 export type SchedulerOptions = Overcommit & {

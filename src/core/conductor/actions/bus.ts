@@ -31,7 +31,7 @@ export async function busPurge(
   if (/^reply_/.test(queue))
     fail('InvalidRequest', {
       what: `${queue} holds answers that a process waits for; without them its calls end in timeouts.`,
-      hint: 'Such a queue goes half an hour after its process by itself.',
+      hint: 'Such a queue goes with its process.',
     })
   if (/^nova_events_/.test(queue))
     fail('InvalidRequest', { what: `${queue} is one reader's own: it is bounded, and goes when its reader does.` })
