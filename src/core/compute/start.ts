@@ -5,7 +5,7 @@ import { every } from '../base/clock.ts'
 import { KeyedMutex } from '../base/concurrency.ts'
 import { reason } from '../base/errors.ts'
 import { compute } from '../contracts/compute.ts'
-import { serviceContext } from '../model/context.ts'
+import { type Context, serviceContext } from '../model/context.ts'
 import { type Bus, type Serving, served } from '../rpc/bus.ts'
 import { type ComputeDeps, selfOf } from './deps.ts'
 import { type Images, openImages } from './images.ts'
@@ -51,7 +51,8 @@ export async function startCompute(deps: StartDeps): Promise<() => Promise<void>
     shared: false,
     pingMs: options.pingSeconds * 1000,
   })
-  const join = () => hello(deps, engine, (ctx) => introduce(deps, { images, power }, ctx), stopped.signal)
+  const said = { spoken, introduce: (ctx: Context) => introduce(deps, { images, power }, ctx) }
+  const join = () => hello(deps, engine, said, stopped.signal)
   try {
     await join()
   } catch (e) {
@@ -70,8 +71,8 @@ export async function startCompute(deps: StartDeps): Promise<() => Promise<void>
     // A heartbeat that is still under way must not come after the farewell, but may not hold up the end either.
     await Promise.race([quiet, deps.clock.sleep(byeTimeoutMs)])
     const ctx = serviceContext('compute', deps.ids.requestId())
-    const said = { service: deps.service, ...selfOf(deps) }
-    const bye = deps.agent.bye(ctx, said, { timeoutMs: byeTimeoutMs })
+    const self = { service: deps.service, ...selfOf(deps) }
+    const bye = deps.agent.bye(ctx, self, { timeoutMs: byeTimeoutMs })
     await bye.catch((e) => log.info({ why: reason(e) }, 'no conductor for the farewell; leases will lapse'))
     await transfers.close()
     await driver.close()

@@ -145,6 +145,7 @@ export const schema = z.strictObject({
         'forced-host',
         'compute-up',
         'availability-zone',
+        'knows-kind',
         'ram',
         'cores',
         'disk',

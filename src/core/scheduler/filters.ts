@@ -1,4 +1,5 @@
 import { unresponsiveAfterMs } from '../model/health.ts'
+import { firstOf, understands } from '../rpc/versions.ts'
 import type { HostState, Question } from './question.ts'
 
 /** Why a host was turned away. */
@@ -21,6 +22,7 @@ export type Filter = (host: HostState, question: Question) => Refusal | undefine
  * |---------------------|----------------------------------------------------------------------------------|
  * | `availability-zone` | AvailabilityZoneFilter; since 2023 a placement aggregate                         |
  * | `compute-up`        | ComputeFilter                                                                    |
+ * | `knows-kind`        | the minimum service version checks of the conductor                              |
  * | `ram`               | RamFilter; since Train an allocation of MEMORY_MB in Placement                   |
  * | `cores`             | CoreFilter; since Train an allocation of VCPU                                    |
  * | `disk`              | DiskFilter; since Train an allocation of DISK_GB                                 |
@@ -33,6 +35,7 @@ export const filters = (options: { serviceDownTime: number; pingSeconds: number 
   ({
     'availability-zone': availabilityZone,
     'compute-up': computeUp(options.serviceDownTime, options.pingSeconds),
+    'knows-kind': knowsKind,
     ram,
     cores,
     disk,
@@ -73,6 +76,16 @@ const computeUp = (serviceDownTime: number, pingSeconds: number): Filter => {
       reason: `degraded: has not heard itself on the bus for ${Math.floor(service.silentMs / 1000)} s (at most ${limitMs / 1000} s)`,
       group: 'degraded',
     }
+  }
+}
+
+/** Lets through the hosts that know the kind of the operation: an older one could not carry it out. */
+const knowsKind: Filter = ({ service }, { spec }) => {
+  const speaks = service?.speaks ?? firstOf(spec.needs)
+  if (understands(speaks, spec.needs)) return undefined
+  return {
+    reason: `its daemon speaks version ${speaks}, ${spec.needs} is needed: update it`,
+    group: 'with a daemon that is too old',
   }
 }
 
@@ -140,8 +153,11 @@ const forcedHost: Filter = (host, { spec }) => {
   return { reason: `not ${forced}, the host asked for`, group: `other than ${forced}, the host asked for` }
 }
 
-/** Turns away the hosts on which this boot has failed already. */
+/** Turns away the hosts on which the operation has failed already, and the one that the instance is on. */
 const excludedHost: Filter = (host, { spec }) =>
   spec.excluded.includes(host.name)
-    ? { reason: 'failed here in an earlier attempt', group: 'where it failed in an earlier attempt' }
+    ? {
+        reason: 'failed here in an earlier attempt, or is here',
+        group: 'where it failed in an earlier attempt, or is now',
+      }
     : undefined

@@ -26,17 +26,17 @@ export type Rules = {
   readonly overcommit: Overcommit
 }
 
-/** What the claim counts in any case; a host that passed without them would be refused by the database for ever. */
-const capacityFilters = ['ram', 'cores', 'disk']
+/** What the claim counts in any case, and what a host cannot do: a host that passed without them would fail for ever. */
+const alwaysAsked = ['knows-kind', 'ram', 'cores', 'disk']
 
 /**
- * Resolves the names in the options; a name that is in no table is `ConfigInvalid`. The filters of capacity are asked
- * even where the option leaves them out, last.
+ * Resolves the names in the options; a name that is in no table is `ConfigInvalid`. Some filters are asked
+ * even if the option leaves them out, last.
  */
 export function rulesOf(options: SchedulerOptions): Rules {
   const table = filters(options)
   return {
-    filters: [...new Set([...options.filters, ...capacityFilters])].map((name) => ({
+    filters: [...new Set([...options.filters, ...alwaysAsked])].map((name) => ({
       name,
       filter: pick(table, name, 'scheduler.filters'),
     })),

@@ -25,6 +25,8 @@ type HostService = {
   readonly seenAt: number
   /** How long it had not heard itself then; undefined if it does not say. */
   readonly silentMs?: number | undefined
+  /** The version of the contract `compute` that it speaks; undefined if it has not said. */
+  readonly speaks?: string | undefined
 }
 
 /** What is asked of every host alike. */
