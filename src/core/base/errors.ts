@@ -78,8 +78,8 @@ export const failures = {
     python: 'InstanceInvalidState',
     text: (p) =>
       p.first
-        ? `Cannot ${p.verb} ${p.name}: ${p.name} is ${p.state}: ${p.first} it first.`
-        : `Cannot ${p.verb} ${p.name}: ${p.name} is ${p.state}.`,
+        ? `Cannot ${p.verb} ${p.name}: it is ${p.state}. ${p.first[0]?.toUpperCase()}${p.first.slice(1)} it first.`
+        : `Cannot ${p.verb} ${p.name}: it is ${p.state}.`,
     hint: (p) =>
       p.allowed.length > 0 ? `${p.verb} works on an instance that is ${p.allowed.join(' or ')}.` : undefined,
   }),

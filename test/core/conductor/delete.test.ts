@@ -129,7 +129,7 @@ describe.each(await databases())('on $name', (database) => {
     })
     expect(await rig.show('web')).toMatchObject({ task: 'deleting', operation: { id: operation, kind: 'delete' } })
     await expect(h1.step(boot.operation, 'disk')).rejects.toMatchObject({ code: 'OperationLost' })
-    expect(await rig.agent.heartbeat(admin, { ...h1.self, operations: [boot.operation] })).toMatchObject({
+    expect(await rig.agent.heartbeat(admin, { ...h1.self, operations: [{ id: boot.operation }] })).toMatchObject({
       lost: [boot.operation],
     })
     // The host's last word on the boot changes nothing any more.

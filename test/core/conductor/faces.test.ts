@@ -368,7 +368,7 @@ describe.each(await databases())('on $name', (database) => {
       await expect(rig.agent.hello(admin, impostor)).rejects.toMatchObject({ code: 'HostMismatch' })
       await h1.carryOut((await rig.conductor.begin(admin, { instance: id, kind: 'delete' })).operation)
       expect(await rig.agent.hello(admin, impostor)).toMatchObject({ operations: [], instances: [] })
-      expect(await rig.agent.heartbeat(admin, { ...h1.self, operations: [id] })).toMatchObject({ lost: [id] })
+      expect(await rig.agent.heartbeat(admin, { ...h1.self, operations: [{ id: id }] })).toMatchObject({ lost: [id] })
       await expect(rig.agent.heartbeat(admin, { host: 'h2', incarnation: 'x', operations: [] })).rejects.toMatchObject({
         code: 'HostNotFound',
       })

@@ -31,7 +31,7 @@ describe.each(await databases())('hosts with logins of their own (on $name)', (d
     const lost = { code: 'OperationLost' }
     await expect(rig.agent.step(as('h1'), { ...h1.self, operation, step: 'start' })).rejects.toMatchObject(lost)
     await expect(rig.agent.claim(as('h1'), { ...h1.self, operation })).rejects.toMatchObject(lost)
-    const beat = { ...h1.self, operations: [operation] }
+    const beat = { ...h1.self, operations: [{ id: operation }] }
     expect(await rig.agent.heartbeat(as('h1'), beat)).toMatchObject({ lost: [operation] })
     const changes = [{ id: instance.id, power: 'SHUTDOWN' as const }]
     expect(await rig.computeAgent.power(as('h1'), { ...h1.self, changes })).toEqual({})

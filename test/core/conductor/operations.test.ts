@@ -1,6 +1,7 @@
 import { afterEach, describe, expect, test } from 'vitest'
 import type { ConductorOptions } from '../../../src/core/conductor/deps.ts'
 import { sweep } from '../../../src/core/conductor/operations/sweep.ts'
+import { placedBy } from '../../../src/core/model/operation.ts'
 import { beginnable } from '../../../src/core/contracts/kinds.ts'
 import { databases } from '../../kit/databases.ts'
 import { admin, Rig } from './rig.ts'
@@ -26,11 +27,24 @@ describe.each(await databases())('on $name', (database) => {
 
     const work = await h1.claim(operation)
     expect(work).toMatchObject({
-      operation: { id: operation, kind: 'boot', step: 'image', attempt: 1, requestId: 'req-admin' },
+      operation: {
+        id: operation,
+        kind: 'boot',
+        role: 'host',
+        steps: ['image', 'disk', 'start'],
+        undo: false,
+        attempt: 1,
+        requestId: 'req-admin',
+        args: { image: 'tiny', flavor: 'm1.tiny' },
+      },
+      subject: { kind: 'instance', id: instance.id, name: 'web' },
       instance: { id: instance.id, name: 'web', size: { vcpus: 1, memoryMb: 512, diskGb: 1 }, generation: 1 },
       image: { name: 'tiny', diskFormat: 'qcow2', files: { disk: { sizeBytes: 3, sha256: 'a'.repeat(64) } } },
     })
     for (const step of ['image', 'disk', 'start']) await h1.step(operation, step)
+    expect(await rig.operation(operation)).toMatchObject({
+      hosts: [{ host: 'h1', role: 'host', state: 'running', step: 'start' }],
+    })
     await h1.finish(operation)
 
     expect(await rig.show(instance.id)).toMatchObject({ status: 'ACTIVE', power: 'RUNNING', host: 'h1' })
@@ -43,11 +57,12 @@ describe.each(await databases())('on $name', (database) => {
       'disk h1 1',
       'start h1 1',
     ])
+    expect(done.hosts).toEqual([])
     expect(await rig.events()).toEqual(['host.up', 'instance.create.start', 'instance.create.end'])
     expect(rig.published.map(({ key }) => key.replace(instance.id, 'I').replace(operation, 'O'))).toEqual([
       'host.up.-.-',
       'instance.create.start.I.O',
-      ...['image', 'disk', 'start'].map(() => 'operation.step.I.O'),
+      ...['image', 'image', 'disk', 'start'].map(() => 'operation.step.I.O'),
       'instance.create.end.I.O',
     ])
     expect(rig.published.at(-1)?.body).toMatchObject({
@@ -56,7 +71,9 @@ describe.each(await databases())('on $name', (database) => {
     })
   })
 
-  test.each(beginnable)('%s leaves the instance in the state that its law names', async (kind) => {
+  // Kinds that are placed have tests of their own, and the walk over the whole table.
+  const simple = beginnable.filter((kind) => placedBy(kind) === undefined)
+  test.each(simple)('%s leaves the instance in the state that its row names', async (kind) => {
     const rig = await start()
     const h1 = await rig.host('h1')
     const id = await rig.running(h1)
@@ -94,7 +111,7 @@ describe.each(await databases())('on $name', (database) => {
     await h1.carryOut(rig.take('h1').at(-1) as string)
     await expect(rig.conductor.begin(admin, { instance: 'web', kind: 'pause' })).rejects.toMatchObject({
       code: 'InstanceInvalidState',
-      message: 'Cannot pause web: web is SHUTOFF: start it first.',
+      message: 'Cannot pause web: it is SHUTOFF. Start it first.',
     })
   })
 
@@ -105,7 +122,9 @@ describe.each(await databases())('on $name', (database) => {
       const { operation } = await rig.boot()
       const first = await h1.claim(operation)
       await h1.step(operation, 'disk')
-      expect(await h1.claim(operation)).toMatchObject({ operation: { step: 'disk', attempt: first.operation.attempt } })
+      expect(await h1.claim(operation)).toMatchObject({
+        operation: { steps: ['disk', 'start'], attempt: first.operation.attempt },
+      })
       expect((await rig.operation(operation)).steps.map(({ name }) => name)).toEqual(['place', 'image', 'disk'])
     })
 
@@ -128,18 +147,9 @@ describe.each(await databases())('on $name', (database) => {
         ...fresh.self,
         hostId: 'id-of-h1',
         version: '2',
-        availabilityZone: 'nova',
-        report: {
-          driver: 'fake',
-          hypervisor: 'f',
-          hypervisorVersion: '1',
-          accelerator: 'none',
-          total: { vcpus: 10, memoryMb: 5120, diskGb: 10 },
-        },
       })
       expect(hello.operations).toEqual([operation])
-      expect(hello.instances).toMatchObject([{ state: 'BUILD', generation: 1 }])
-      expect(await fresh.claim(operation)).toMatchObject({ operation: { step: 'disk', attempt: 2 } })
+      expect(await fresh.claim(operation)).toMatchObject({ operation: { steps: ['disk', 'start'], attempt: 2 } })
       for (const say of [() => old.claim(operation), () => old.step(operation, 'start'), () => old.finish(operation)])
         await expect(say()).rejects.toMatchObject({ code: 'OperationLost' })
       await fresh.finish(operation)
@@ -256,7 +266,7 @@ describe.each(await databases())('on $name', (database) => {
       await h1.claim(operation)
       rig.take('h1')
       rig.clock.advance(20)
-      await rig.agent.heartbeat(admin, { ...h1.self, operations: [operation] })
+      await rig.agent.heartbeat(admin, { ...h1.self, operations: [{ id: operation }] })
       rig.clock.advance(20)
       expect(await sweep(rig.deps)).toBe(0)
       rig.clock.advance(20)
@@ -394,7 +404,7 @@ describe.each(await databases())('on $name', (database) => {
       const { operation } = await rig.boot()
       await h1.claim(operation)
       expect(await rig.conductor.operationCancel(admin, { operation })).toMatchObject({ state: 'running' })
-      expect(await rig.agent.heartbeat(admin, { ...h1.self, operations: [operation] })).toMatchObject({
+      expect(await rig.agent.heartbeat(admin, { ...h1.self, operations: [{ id: operation }] })).toMatchObject({
         lost: [],
         cancelled: [operation],
       })
