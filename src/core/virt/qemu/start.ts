@@ -83,12 +83,7 @@ async function release(machine: Machine, paths: GuestPaths): Promise<void> {
  * Starts the machine of a guest that has none. If it ends at once because of KVM itself, it is started under TCG; but not
  * a guest that was suspended, whose memory fits only the processor that it was saved from.
  */
-async function bootGuest(
-  deps: StartDeps,
-  record: GuestRecord,
-  paths: GuestPaths,
-  signal?: AbortSignal,
-): Promise<void> {
+async function bootGuest(deps: StartDeps, record: GuestRecord, paths: GuestPaths, signal?: AbortSignal): Promise<void> {
   const { host, accelerators } = deps
   const { accelerator } = await accelerators.current()
   try {
