@@ -45,7 +45,7 @@ const refused = /ACCESS[-_]REFUSED|SASL mechanism/
 const vhostRefused = /Expected ConnectionOpenOk; got <ConnectionClose/
 
 function explain(address: Address, e: unknown, timeoutMs: number): Failure {
-  const text = said(reason(e))
+  const text = brokerText(reason(e))
   if (vhostRefused.test(text)) {
     const { vhost = '', username = '' } = address.connect
     const why = `virtual host "${decodeURIComponent(vhost)}" is not there, or user "${username}" may not use it`
@@ -58,7 +58,7 @@ function explain(address: Address, e: unknown, timeoutMs: number): Failure {
 }
 
 /** What the broker itself said, out of amqplib's wrapping. */
-const said = (text: string): string =>
+export const brokerText = (text: string): string =>
   /with message "([^"]*)"|replyText: ?['"]([^'"]*)/.exec(text)?.slice(1).find(Boolean) ?? text
 
 function inWords(e: unknown, text: string, timeoutMs: number): string {

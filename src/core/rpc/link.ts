@@ -7,7 +7,7 @@ import { backoffMs } from '../base/retry.ts'
 import type { Tls } from '../base/tls.ts'
 import { type Address, heartbeatS, parseAddresses } from './address.ts'
 import type { BusOptions } from './bus.ts'
-import { cut, type Dialled, dial, hangUp } from './dial.ts'
+import { brokerText, cut, type Dialled, dial, hangUp } from './dial.ts'
 import type { Holder } from './holder.ts'
 import { KeptChannel, type Station } from './kept-channel.ts'
 import { type Reach, reachOf } from './reach.ts'
@@ -168,7 +168,7 @@ export class Link implements Holder {
   /** What the broker refused to set up. */
   #refused(e: unknown): Failure {
     const conflict = codeOf(e) === replyCodes.locked || codeOf(e) === replyCodes.inequivalent
-    return new Failure(conflict ? 'BusConflict' : 'BusDown', { url: this.#shown, why: reason(e) }, e)
+    return new Failure(conflict ? 'BusConflict' : 'BusDown', { url: this.#shown, why: brokerText(reason(e)) }, e)
   }
 
   /** As {@link keep}, without waiting: what is sent on it waits until the channel stands. */
