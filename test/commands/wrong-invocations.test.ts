@@ -184,7 +184,7 @@ const refusals: Array<[typed: string, answers: Answers, says: string | RegExp, h
         first: 'unpause',
       }),
     },
-    'Cannot stop web: web is PAUSED: unpause it first.',
+    'Cannot stop web: it is PAUSED. Unpause it first.',
     'stop works on an instance that is ACTIVE.',
   ],
   [

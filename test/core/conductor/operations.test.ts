@@ -197,13 +197,13 @@ describe.each(await databases())('on $name', (database) => {
         await host.fault(operation)
         expect(await rig.drift()).toEqual([])
       }
-      expect(await rig.show('web')).toMatchObject({
-        status: 'ERROR',
-        host: 'h3',
-        fault: { code: 'DriverFailed', host: 'h3' },
-      })
-      expect((await rig.operation(operation)).steps.map(({ name, host }) => `${name}@${host}`)).toEqual(
-        ['h1', 'h2', 'h3'].flatMap((host) => [`place@${host}`, `image@${host}`]),
+      // All is undone: nothing of it is left anywhere.
+      const web = await rig.show('web')
+      expect(web).toMatchObject({ status: 'ERROR', fault: { code: 'DriverFailed', host: 'h3' } })
+      expect(web.host).toBeUndefined()
+      const { steps } = await rig.operation(operation)
+      expect(steps.map(({ name, host, undo }) => `${undo ? 'undo ' : ''}${name}@${host}`)).toEqual(
+        ['h1', 'h2', 'h3'].flatMap((host) => [`place@${host}`, `image@${host}`, `undo image@${host}`]),
       )
       expect((await rig.events()).filter((type) => type.startsWith('instance'))).toEqual([
         'instance.create.start',
@@ -220,7 +220,8 @@ describe.each(await databases())('on $name', (database) => {
       const { operation } = await rig.boot()
       await h1.claim(operation)
       await h1.fault(operation, 'ImageCorrupt')
-      expect(await rig.show('web')).toMatchObject({ status: 'ERROR', host: 'h1' })
+      expect(await rig.show('web')).toMatchObject({ status: 'ERROR', fault: { code: 'ImageCorrupt' } })
+      expect(await rig.drift()).toEqual([])
     })
 
     test('of another kind leaves the instance as its guest is', async () => {
@@ -241,7 +242,7 @@ describe.each(await databases())('on $name', (database) => {
   describe('the sweeper', () => {
     test("sends a lost message again, rarely and more rarely, and the scheduler's too", async () => {
       const rig = await start()
-      await rig.host('h1')
+      const h1 = await rig.host('h1')
       rig.placeAtOnce = false
       const { operation } = await rig.boot()
       rig.take('scheduler')
@@ -255,6 +256,7 @@ describe.each(await databases())('on $name', (database) => {
       await rig.place(operation)
       rig.take('h1')
       rig.clock.advance(31)
+      await rig.agent.heartbeat(admin, { ...h1.self, operations: [] })
       await Promise.all([sweep(rig.deps), sweep(rig.deps), sweep(rig.deps)])
       expect(rig.take('h1')).toEqual([operation])
     })
@@ -409,7 +411,10 @@ describe.each(await databases())('on $name', (database) => {
         cancelled: [operation],
       })
       await expect(h1.step(operation, 'disk')).rejects.toMatchObject({ code: 'OperationCancelled' })
-      await h1.finish(operation, { power: 'NOSTATE', cancelled: true })
+      const answer = await h1.finish(operation, { power: 'NOSTATE', cancelled: true })
+      expect(answer).toEqual({ undo: ['image'] })
+      expect(await rig.operation(operation)).toMatchObject({ state: 'running', undoing: true })
+      await h1.undo(operation, answer)
       expect(await rig.operation(operation)).toMatchObject({
         state: 'cancelled',
         fault: { code: 'OperationCancelled' },
@@ -468,7 +473,7 @@ describe.each(await databases())('on $name', (database) => {
       },
     })
     await expect(rig.conductor.begin(admin, { instance: 'web', kind: 'start' })).rejects.toThrow(
-      'web is ERROR: stop it first',
+      'it is ERROR. Stop it first',
     )
     await h1.carryOut((await rig.conductor.begin(admin, { instance: 'web', kind: 'reboot-hard' })).operation)
     const mended = await rig.show('web')

@@ -181,7 +181,7 @@ describe.each(brokers)('call and cast on %s', (_name, open) => {
     expect(e).toMatchObject({
       code: 'InstanceInvalidState',
       params: { name: 'web', state: 'PAUSED', verb: 'stop', allowed: ['ACTIVE'], first: 'unpause' },
-      message: 'Cannot stop web: web is PAUSED: unpause it first.',
+      message: 'Cannot stop web: it is PAUSED. Unpause it first.',
       hint: 'stop works on an instance that is ACTIVE.',
     })
   })
