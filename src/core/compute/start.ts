@@ -51,13 +51,8 @@ export async function startCompute(deps: StartDeps): Promise<() => Promise<void>
     shared: false,
     pingMs: options.pingSeconds * 1000,
   })
-<<<<<<< HEAD
-  const said = { spoken, introduce: (ctx: Context) => introduce(deps, { images, power }, ctx) }
-  const join = () => hello(deps, engine, said, stopped.signal)
-=======
   const introduce = introductions(deps, { images, power, mutex })
-  const join = () => hello(deps, engine, introduce, stopped.signal)
->>>>>>> agent-tests
+  const join = () => hello(deps, engine, { spoken, introduce }, stopped.signal)
   try {
     await join()
   } catch (e) {
