@@ -1,6 +1,7 @@
 import { describe, expect, onTestFinished, test } from 'vitest'
+import type { Engine } from '../../../src/core/agent/engine.ts'
 import type { Driver } from '../../../src/core/virt/driver.ts'
-import { newRig, put, type Rig, started } from './rig.ts'
+import { ctx, newRig, put, type Rig, started } from './rig.ts'
 import { away } from './stand-in.ts'
 
 type Power = 'RUNNING' | 'SHUTDOWN'
@@ -238,19 +239,24 @@ test('a source whose news are lost asks again by itself', async () => {
 test('hosts whose slots are full of guests for one another do not wait for ever', async () => {
   const one = await newRig()
   const two = await newRig(one.conductor, 'h2')
-  const there = await Promise.all(Array.from({ length: 12 }, () => put(one, 'RUNNING')))
-  const back = await Promise.all(Array.from({ length: 12 }, () => put(two, 'RUNNING')))
-  await Promise.all([started(one), started(two)])
   const { conductor } = one
-  const ids = [
-    ...there.map((instance) => conductor.begin('migrate', instance, { target: 'h2' })),
-    ...back.map((instance) => conductor.begin('migrate', instance, { target: 'h1' })),
+  const there = await put(one, 'RUNNING')
+  const back = await put(two, 'RUNNING')
+  const lives = []
+  for (const rig of [one, two]) lives.push(await rig.life({ options: { ...rig.deps().options, slots: 1 } }))
+  const [h1, h2] = lives.map(({ engine }) => engine) as [Engine, Engine]
+  conductor.hosts.clear()
+  const moves = [
+    { id: conductor.begin('migrate', there, { target: 'h2' }), from: h1, to: h2 },
+    { id: conductor.begin('migrate', back, { target: 'h1' }), from: h2, to: h1 },
   ]
-  for (const id of ids) conductor.dispatch(id)
-  const rows = await Promise.all(ids.map((id) => conductor.over(id)))
-  expect(rows.map(({ state, fault }) => ({ state, fault }))).toEqual(
-    ids.map(() => ({ state: 'succeeded', fault: undefined })),
-  )
-  expect((await two.fake.list()).map(({ id }) => id).sort()).toEqual(there.sort())
-  expect((await one.fake.list()).map(({ id }) => id).sort()).toEqual(back.sort())
+  for (const { id, to } of moves) await to.run(ctx, id).ended
+  // Both hosts send before either receives: each send waits for the other host.
+  const sending = moves.map(({ id, from }) => from.run(ctx, id).ended)
+  await conductor.until(() => moves.every(({ id }) => conductor.steps(id).includes('send')))
+  const receiving = moves.map(({ id, to }) => to.run(ctx, id).ended)
+  await Promise.all([...sending, ...receiving])
+  expect(moves.map(({ id }) => conductor.steps(id).at(-1))).toEqual(['switch', 'switch'])
+  expect((await two.fake.list()).map(({ id }) => id)).toContain(there)
+  expect((await one.fake.list()).map(({ id }) => id)).toContain(back)
 })

@@ -264,6 +264,7 @@ describe('a host at work', () => {
   test('goes on renewing its leases where the driver does not say what the host has', async () => {
     const rig = await newRig()
     await started(rig)
+    await rig.conductor.heard('report')
     rig.fake.resources = () => Promise.reject(new Error('the hypervisor is busy'))
     const [beats, reports] = [rig.conductor.saidOf('heartbeat').length, rig.conductor.saidOf('report').length]
     await rig.conductor.heard('heartbeat', beats + 8)
