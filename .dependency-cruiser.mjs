@@ -4,12 +4,14 @@ const withState = [...vocabulary, 'core/store', 'core/db']
 const floors = {
   'core/base': [],
   'core/model': ['core/base'],
+  'core/diagnosis': ['core/model', 'core/base'],
   'core/config': ['core/base'],
   // It could be published alone.
   'core/broker': ['core/base'],
   'core/rpc': ['core/model', 'core/base'],
   'core/db': ['core/base'],
   'core/contracts': ['core/rpc', 'core/model', 'core/base'],
+  'core/auth': ['core/contracts', 'core/model', 'core/base'],
   'core/rabbitmq': ['core/contracts', 'core/rpc', 'core/model', 'core/base'],
   'core/store': ['core/db', 'core/contracts', 'core/model', 'core/base'],
   'core/notify': ['core/contracts', 'core/rpc', 'core/model', 'core/base'],
@@ -20,9 +22,9 @@ const floors = {
   // Root or database, never both: a host agent has no store and no db.
   'core/compute': [...vocabulary, 'core/agent', 'core/virt'],
   'core/scheduler': [...withState, 'core/operations'],
-  'core/conductor': [...withState, 'core/operations'],
-  cli: vocabulary,
-  tui: ['cli', ...vocabulary],
+  'core/conductor': [...withState, 'core/operations', 'core/auth'],
+  cli: [...vocabulary, 'core/diagnosis'],
+  tui: ['cli', ...vocabulary, 'core/diagnosis'],
   daemons: ['core'],
   commands: ['cli', 'tui', 'daemons', 'core'],
 }

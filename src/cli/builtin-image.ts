@@ -7,6 +7,7 @@ import { places } from '../core/config/places.ts'
 import type { conductor } from '../core/contracts/conductor.ts'
 import { type ImagePart, imageParts } from '../core/contracts/shapes.ts'
 import type { Args, Result } from '../core/rpc/contract.ts'
+import { readList } from './pages.ts'
 import { measure, upload } from './upload.ts'
 
 type Cloud = typeof conductor
@@ -27,9 +28,15 @@ export async function ensureBuiltinImage(
   config: Config,
   { ask, note, signal }: { ask: Ask; note: (text: string) => void; signal: AbortSignal },
 ): Promise<string | undefined> {
-  const { images } = await ask('imageList', {})
+  const images = await readList(
+    async (asked) => (await ask('imageList', asked)).images,
+    ({ id }) => id,
+  )
   if (images.some((image) => image.status === 'active')) return undefined
-  const { hosts } = await ask('hostList', {})
+  const hosts = await readList(
+    async (asked) => (await ask('hostList', asked)).hosts,
+    ({ name }) => name,
+  )
   const pretended = hosts.every((host) => host.driver === 'fake')
   const files = pretended ? blank(config) : await buildGuest(root, config, note, signal)
   if (!files) return undefined

@@ -11,6 +11,7 @@ import type { Context } from '../core/model/context.ts'
 import type { Bus } from '../core/rpc/bus.ts'
 import type { Args, Result } from '../core/rpc/contract.ts'
 import { globalFlags } from './flags.ts'
+import { heardBy } from './heard.ts'
 import { openBus } from './link.ts'
 import { checkColumns, renderOne, renderRows } from './output.ts'
 import type { Progress } from './progress.ts'
@@ -117,7 +118,9 @@ export abstract class NovaCommand extends Command {
   /** The bus, joined at first use; where that failed, the next use tries again. */
   protected bus(): Promise<Bus> {
     if (this.#bus) return this.#bus
-    const joining = this.settings().then((config) => openBus(config, this.timeoutMs, this.common.debug))
+    const joining = this.settings().then(async (config) =>
+      heardBy(await this.context(), await openBus(config, this.timeoutMs, this.common.debug)),
+    )
     joining.catch(() => {
       this.#bus = undefined
     })

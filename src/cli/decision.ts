@@ -16,12 +16,34 @@ export async function renderDecision(decision: Decision, look: Look, extra: Row 
   const { view: columns, rows } = spread(decision)
   const { chosen, summary } = decision
   const choice =
-    chosen === undefined ? 'No host can take it.' : `Chosen: ${chosen}${summary.startsWith(chosen) ? '' : '.'}`
+    chosen === undefined
+      ? found(decision)
+        ? 'A host was chosen:'
+        : 'No host can take it.'
+      : `Chosen: ${chosen}${summary.startsWith(chosen) ? '' : '.'}`
   const why = chosen === undefined || !summary.startsWith(chosen) ? ` ${summary}` : summary.slice(chosen.length)
   return [
     `${cellText(choice + why)}\n`,
     decision.hosts.length > 0 ? await renderRows(rows, columns, look) : '',
+    others(decision),
     decision.filters.length > 0 ? `Filters, in this order: ${decision.filters.join(', ')}\n` : '',
+  ].join('')
+}
+
+/** Whether a host was chosen; which one, not everybody is told. */
+export const found = ({ chosen, placed }: Decision): boolean => chosen !== undefined || placed === true
+
+/** Those that are counted and not shown: "And 980 more: 700 that can, 280 that cannot." */
+function others({ hosts, counts }: Decision): string {
+  if (counts === undefined || counts.hosts <= hosts.length) return ''
+  const shown = hosts.filter(({ passed }) => passed).length
+  const can = counts.passed - shown
+  const cannot = counts.hosts - counts.passed - (hosts.length - shown)
+  const parts = [can > 0 ? `${can} that can` : '', cannot > 0 ? `${cannot} that cannot` : ''].filter(Boolean)
+  const why = counts.refused.map(({ hosts, group }) => `${hosts} ${group}`).join(', ')
+  return [
+    `And ${can + cannot} more: ${parts.join(', ')}.\n`,
+    why === '' ? '' : `${cellText(`All that cannot: ${why}.`)}\n`,
   ].join('')
 }
 

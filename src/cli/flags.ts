@@ -37,10 +37,10 @@ export const globalFlags = {
   role: Flags.string({
     ...globally,
     env: 'NOVA_ROLE',
-    options: ['admin', 'member'],
+    options: ['admin', 'member', 'reader'],
     default: 'admin',
     hidden: true,
-    summary: 'Act as a member, to see what one may do.',
+    summary: 'Act as a member or a reader, to see what one may do.',
   }),
   config: Flags.string({
     ...globally,
@@ -91,6 +91,15 @@ export const whole = (range: { min: number; max?: number }) =>
       return misuse(`"${text}" is not a whole number ${allowed}.`)
     },
   })
+
+/** `--limit` and `--marker` of a list of these. */
+export const page = (what: string) => ({
+  limit: whole({ min: 1, max: 10_000 })({ env: 'NOVA_LIMIT', helpValue: 'N', summary: 'At most so many.' }),
+  marker: Flags.string({
+    helpValue: 'ID',
+    summary: `Go on after this ${what}, the last one of the page before.`,
+  }),
+})
 
 /** Memory in MiB, as `512`, `512M` or `2G`. */
 export const memoryMb = Flags.custom<number>({

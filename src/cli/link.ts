@@ -28,6 +28,7 @@ export async function openBus(config: Config, timeoutMs: number | undefined, deb
   const patienceMs = config.bus.connectTimeoutSeconds * 1000
   return connectBus({
     url: busUrl(config),
+    queues: config.bus.queues,
     tls: certificatesOf(config, 'bus'),
     name: 'nova-cli',
     log,

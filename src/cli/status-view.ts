@@ -1,5 +1,6 @@
 import type { conductor } from '../core/contracts/conductor.ts'
-import { findProblems, healthOf } from '../core/model/health.ts'
+import { findProblems } from '../core/diagnosis/daemons.ts'
+import { healthOf } from '../core/model/health.ts'
 import type { QueueDepth } from '../core/rpc/bus.ts'
 import type { Result } from '../core/rpc/contract.ts'
 import { type Cell, iso, view } from './view.ts'
@@ -31,7 +32,9 @@ export const statusView = view<Status, Record<string, (s: Status) => Cell | unde
       heard_at: iso(service.lastPongAt),
       contracts: service.contracts ?? null,
     })),
-  queues: (s) => s.queues.map((queue) => ({ name: queue.name, messages: queue.messages, consumers: queue.consumers })),
+  daemons: (s) => s.daemons ?? null,
+  queues: (s) =>
+    s.queues.map((queue) => ({ name: queue.name, messages: queue.messages ?? null, consumers: queue.consumers })),
   hosts: (s) => hostCounts(s),
   instances: (s) => s.instances,
   operations: (s) => s.operations,
@@ -43,6 +46,20 @@ export const queueRows = view<QueueDepth, Record<string, (q: QueueDepth) => Cell
   messages: (q) => q.messages,
   consumers: (q) => q.consumers,
 })
+
+type DaemonCount = { binary: string; up: number; degraded: number; down: number }
+
+/** Daemons by their binary, for callers who may not see where each is. */
+export const daemonRows = view<DaemonCount, Record<string, (d: DaemonCount) => Cell | undefined>>({
+  binary: (d) => d.binary,
+  up: (d) => d.up,
+  degraded: (d) => d.degraded,
+  down: (d) => d.down,
+})
+
+/** The rows of {@link daemonRows}. */
+export const daemonCounts = ({ daemons = {} }: Answer): DaemonCount[] =>
+  Object.entries(daemons).map(([binary, count]) => ({ binary, ...count }))
 
 /** The counts, for people: a line each. */
 export const statusLines = (s: Answer): string =>

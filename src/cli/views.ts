@@ -287,6 +287,8 @@ export const decisionRow = (d: Decision): Record<string, Cell> => ({
   filters: d.filters,
   weighers: d.weighers,
   hosts: d.hosts.map((host) => verdictView.row(host)),
+  ...(d.placed === undefined ? {} : { placed: d.placed }),
+  counts: d.counts ?? null,
 })
 
 const rounded = (weight: number | undefined): number | undefined =>

@@ -2,7 +2,7 @@ import * as Flags from '@oclif/core/flags'
 import { readKey, readUserData } from '../cli/boot-files.ts'
 import { NovaCommand } from '../cli/command.ts'
 import { CommandError } from '../cli/command-error.ts'
-import { renderDecision } from '../cli/decision.ts'
+import { found, renderDecision } from '../cli/decision.ts'
 import { name, pairs, wait, whole } from '../cli/flags.ts'
 import { pickDefined } from '../cli/pick-defined.ts'
 import { type Booted, bootedView } from '../cli/views.ts'
@@ -90,7 +90,7 @@ export default class Boot extends NovaCommand {
     const { decision, image, flavor } = await this.ask('bootDryRun', request)
     this.sayDefaults(request, flavor, image)
     this.write(await renderDecision(decision, this.look, { name: request.name, flavor, image }))
-    if (!decision.chosen)
+    if (!found(decision))
       throw new CommandError(`No host would take ${request.name}: ${decision.summary}`, 'Nothing was booted.', 1)
   }
 

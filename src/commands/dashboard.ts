@@ -52,14 +52,13 @@ export default class Dashboard extends NovaCommand {
   }
 
   private async feedDeps(): Promise<FeedDeps> {
-    const { isAdmin, projectId } = await this.context()
+    const { isAdmin } = await this.context()
     return {
       ask: (method, args, timeoutMs) => this.ask(method, args, timeoutMs),
       bus: await this.bus(),
       clock: this.clock,
       describe: describeError,
       isAdmin,
-      projectId,
     }
   }
 }

@@ -1,6 +1,6 @@
 import * as Flags from '@oclif/core/flags'
 import { NovaCommand } from '../cli/command.ts'
-import { whole } from '../cli/flags.ts'
+import { page } from '../cli/flags.ts'
 import { pickDefined } from '../cli/pick-defined.ts'
 import { deletedRows, instanceRows } from '../cli/views.ts'
 import { instanceStates } from '../core/model/instance.ts'
@@ -27,8 +27,7 @@ export default class List extends NovaCommand {
       summary: 'Those of every project (administrators).',
     }),
     deleted: Flags.boolean({ summary: 'Those that were deleted, as far back as history goes.' }),
-    limit: whole({ min: 1, max: 10_000 })({ env: 'NOVA_LIMIT', helpValue: 'N', summary: 'At most so many.' }),
-    marker: Flags.string({ helpValue: 'ID', summary: 'Go on after this instance, the last one of the page before.' }),
+    ...page('instance'),
   }
   static override readonly view = instanceRows
 

@@ -1,12 +1,12 @@
 import { NovaCommand } from '../cli/command.ts'
-import { queueRows, statusLines, statusView } from '../cli/status-view.ts'
+import { daemonCounts, daemonRows, queueRows, statusLines, statusView } from '../cli/status-view.ts'
 import { serviceView } from '../cli/views.ts'
 import { sharedTopics } from '../core/model/shared-topics.ts'
 
 export default class Status extends NovaCommand {
   static override summary = 'Show services with their versions, queue depths and counts.'
   static override description =
-    'Queues are those that the services listen on: with messages that nobody takes, something behind them is slow or gone.'
+    'Queues are those that the services listen on: with messages that nobody takes, something behind them is slow or gone. Administrators see the whole cloud and each daemon; members the counts of their project, and how many daemons are up.'
   static override examples = ['<%= config.bin %> status', '<%= config.bin %> status -f json']
   static override view = statusView
 
@@ -18,7 +18,8 @@ export default class Status extends NovaCommand {
     const queues = await bus.queues([...sharedTopics, ...up.map((service) => `${service.binary}.${service.host}`)])
     if (!this.forPeople) return this.showOne(statusView, { ...status, queues })
     this.write(statusLines(status))
-    await this.showRows(serviceView, status.services)
+    if (status.services.length > 0) await this.showRows(serviceView, status.services)
+    else await this.showRows(daemonRows, daemonCounts(status))
     await this.showRows(queueRows, queues)
   }
 }

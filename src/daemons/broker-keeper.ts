@@ -75,7 +75,7 @@ const otherwise =
 async function serviceQueues(config: Config, clock: Clock, db: Db): Promise<string[]> {
   const { serviceDownTime, pingSeconds } = config.services
   const alive = { now: clock.now(), downMs: serviceDownTime * 1000, silentMs: unresponsiveAfterMs(pingSeconds) }
-  const services = await listServices(db, alive)
+  const services = await listServices(db, { alive, limit: 10_000 })
   const topics = [conductor.topic, agent.topic, scheduler.topic]
   const own = services.flatMap(({ binary, host }) => [
     `${binary}.${host}`,

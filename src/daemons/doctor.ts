@@ -12,8 +12,8 @@ import { notificationsPolicy } from '../core/contracts/broker.ts'
 import { conductor } from '../core/contracts/conductor.ts'
 import { databaseVersion, newestVersion } from '../core/db/migrate.ts'
 import { openDatabase } from '../core/db/open.ts'
+import { findProblems } from '../core/diagnosis/daemons.ts'
 import { serviceContext } from '../core/model/context.ts'
-import { findProblems } from '../core/model/health.ts'
 import type { Bus } from '../core/rpc/bus.ts'
 import { connectBus } from '../core/rpc/connect.ts'
 import type { Api, Result } from '../core/rpc/contract.ts'
@@ -49,6 +49,7 @@ export async function examine(config: Config): Promise<Check[]> {
 const joinBus = (config: Config): Promise<Bus> =>
   connectBus({
     url: busUrl(config),
+    queues: config.bus.queues,
     tls: certificatesOf(config, 'bus'),
     name: 'doctor',
     log: silentLog,

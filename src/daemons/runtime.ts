@@ -80,6 +80,7 @@ export async function joinBus({ config, log, clock, ids, onStop }: Runtime, name
     try {
       const bus = await connectBus({
         url: busUrl(config),
+        queues: config.bus.queues,
         tls: certificatesOf(config, 'bus'),
         name,
         log,

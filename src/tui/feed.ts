@@ -1,3 +1,4 @@
+import { readList } from '../cli/pages.ts'
 import type { Clock } from '../core/base/clock.ts'
 import type { conductor } from '../core/contracts/conductor.ts'
 import type { Beginnable } from '../core/contracts/kinds.ts'
@@ -5,7 +6,16 @@ import type { Host, InstanceSummary, Published } from '../core/contracts/shapes.
 import { sharedTopics } from '../core/model/shared-topics.ts'
 import type { Bus, QueueDepth } from '../core/rpc/bus.ts'
 import type { Args, Result } from '../core/rpc/contract.ts'
-import { type CloudModel, emptyWorld, hear, type Snapshot, takeAsked, takeMachines, takeSnapshot } from './model.ts'
+import {
+  type CloudModel,
+  countDaemons,
+  emptyWorld,
+  hear,
+  type Snapshot,
+  takeAsked,
+  takeMachines,
+  takeSnapshot,
+} from './model.ts'
 import { type Paced, paced } from './paced.ts'
 
 type Cloud = typeof conductor
@@ -27,8 +37,6 @@ export type FeedDeps = {
   readonly describe: (e: unknown) => Described
   /** Whether the caller may see hosts, and everybody's instances. */
   readonly isAdmin: boolean
-  /** Whose instances anybody else sees. */
-  readonly projectId: string
 }
 
 /** How well the cloud can be seen from here. */
@@ -65,6 +73,12 @@ const snapshotMs = 10_000
 /** The most ids of one question. */
 const idsMax = 1_000
 
+const listHosts = (ask: Ask, timeoutMs: number | undefined): Promise<Host[]> =>
+  readList(
+    async (asked) => (await ask('hostList', asked, timeoutMs)).hosts,
+    ({ name }) => name,
+  )
+
 /** Asks for everything once, and waits so long for each answer; as long as the bus says where nothing is said. */
 export async function loadSnapshot(
   { ask, isAdmin }: Pick<FeedDeps, 'ask' | 'isAdmin'>,
@@ -81,7 +95,7 @@ export async function loadSnapshot(
       if (page.instances.length < pageSize) return all
     }
   }
-  const hosts = async (): Promise<Host[]> => (isAdmin ? (await ask('hostList', {}, timeoutMs)).hosts : [])
+  const hosts = async (): Promise<Host[]> => (isAdmin ? listHosts(ask, timeoutMs) : [])
   const [status, rows, machines, recent, open, { events }] = await Promise.all([
     ask('status', {}, timeoutMs),
     instances(),
@@ -90,13 +104,14 @@ export async function loadSnapshot(
     ask('operationList', { limit: pageSize, open: true }, timeoutMs),
     ask('eventList', { limit: eventsAtFirst }, timeoutMs),
   ])
-  const { version, database, services, operations } = status
+  const { version, database, services, daemons, operations } = status
   return {
     instances: rows,
     operations: [...recent.operations, ...open.operations],
     events,
     hosts: machines,
     services,
+    daemons: daemons ?? countDaemons(services),
     status: { version, database },
     failed: operations.failed ?? 0,
   }
@@ -173,8 +188,6 @@ export class Feed {
   }
 
   #hear(event: Published): void {
-    const { isAdmin, projectId } = this.#deps
-    if (!isAdmin && event.projectId !== projectId) return
     this.health.lastPongAt = this.#lastEventAt = this.clock.now()
     for (const events of this.#meanwhile) events.push(event)
     if (this.health.complete) {
@@ -267,7 +280,8 @@ export class Feed {
       const { world, health } = this
       health.queues = queues
       world.failed = status.operations.failed ?? 0
-      takeMachines(world, { services: status.services })
+      const { services, daemons = countDaemons(services) } = status
+      takeMachines(world, { services, daemons })
       const up = world.hosts.filter(({ state }) => state === 'up').length
       const known = { up, down: world.hosts.length - up }
       if (isAdmin && (known.up !== status.hosts.up || known.down !== status.hosts.down)) this.#hosts.want()
@@ -287,7 +301,7 @@ export class Feed {
     this.world.hostsChanged = false
     if (!isAdmin || !bus.up) return true
     try {
-      takeMachines(this.world, await this.ask('hostList', {}, patienceMs))
+      takeMachines(this.world, { hosts: await listHosts(this.ask, patienceMs) })
       this.#changed.call()
       return true
     } catch (e) {

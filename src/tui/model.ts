@@ -1,4 +1,5 @@
 import type { Event, Host, InstanceSummary, OperationSummary, Published, Service } from '../core/contracts/shapes.ts'
+import { type Health, healthOf } from '../core/model/health.ts'
 import type { InstanceState } from '../core/model/instance.ts'
 import { isOpen, kindOf } from '../core/model/operation.ts'
 
@@ -10,6 +11,9 @@ type Status = {
   readonly version: string
   readonly database: { readonly dialect: string; readonly version: string; readonly migration: string }
 }
+
+/** Daemons by their binary. */
+type DaemonCounts = Readonly<Record<string, Readonly<Record<Health, number>>>>
 
 /**
  * The cloud as it is known here: taken as a whole once, then kept up with events. It is changed in place, because a copy
@@ -23,7 +27,10 @@ export type CloudModel = {
   readonly operations: Map<string, OperationSummary>
   readonly events: Map<number, Event>
   hosts: Host[]
+  /** The daemons one by one; none for those who may not see hosts. */
   services: Service[]
+  /** How many daemons of each binary are up, degraded and down. */
+  daemons: DaemonCounts
   status: Status | undefined
   /** How many operations have failed, as far back as the cloud remembers. */
   failed: number
@@ -40,6 +47,7 @@ export type Snapshot = {
   readonly events: readonly Event[]
   readonly hosts: readonly Host[]
   readonly services: readonly Service[]
+  readonly daemons: DaemonCounts
   readonly status: Status
   readonly failed: number
 }
@@ -52,6 +60,7 @@ export const emptyWorld = (): CloudModel => ({
   events: new Map(),
   hosts: [],
   services: [],
+  daemons: {},
   status: undefined,
   failed: 0,
   hearsay: new Set(),
@@ -76,14 +85,25 @@ export function takeSnapshot(world: CloudModel, snapshot: Snapshot): void {
 /** Takes hosts and services as they are now. */
 export function takeMachines(
   world: CloudModel,
-  machines: { hosts?: readonly Host[]; services?: readonly Service[] },
+  machines: { hosts?: readonly Host[]; services?: readonly Service[]; daemons?: DaemonCounts },
 ): void {
   if (machines.hosts) {
     world.hosts = [...machines.hosts].sort((a, b) => byName(a.name, b.name))
     world.hostsChanged = false
   }
   if (machines.services) world.services = [...machines.services]
+  if (machines.daemons) world.daemons = machines.daemons
   world.revision++
+}
+
+/** What conductors of before leave to be counted here. */
+export function countDaemons(services: readonly Service[]): DaemonCounts {
+  const counts: Record<string, Record<Health, number>> = {}
+  for (const service of services) {
+    counts[service.binary] ??= { up: 0, degraded: 0, down: 0 }
+    counts[service.binary]![healthOf(service)]++
+  }
+  return counts
 }
 
 const order = new Intl.Collator('en', { numeric: true })

@@ -1,9 +1,9 @@
-import type { Host, Service } from '../core/contracts/shapes.ts'
+import type { Host } from '../core/contracts/shapes.ts'
 import { healthOf } from '../core/model/health.ts'
 import { instanceStates } from '../core/model/instance.ts'
 import { isOpen } from '../core/model/operation.ts'
 import type { Health } from './feed.ts'
-import { type CloudModel, countStates, grouped, sumHosts } from './model.ts'
+import { type CloudModel, countStates, sumHosts } from './model.ts'
 import { bar, cell, type Paint, since, toneOf, wrap } from './paint.ts'
 import { outage, problemsOf } from './problems.ts'
 
@@ -23,26 +23,26 @@ export function overviewLines(world: CloudModel, health: Health, room: Room): st
 
 const label = (text: string): string => cell(text, 12)
 
-function healthLines({ status, services, hosts }: CloudModel, health: Health, { paint, width, now }: Room): string[] {
+function healthLines({ status, daemons, hosts }: CloudModel, health: Health, { paint, width, now }: Room): string[] {
   const well = (isWell: boolean, yes = 'up', no = 'down') => paint(isWell ? 'good' : 'bad', isWell ? yes : no)
   const answers = health.bus && !health.conductor
   const database = status ? `${status.database.dialect} ${status.database.version}` : 'unknown'
-  const daemons = [...grouped(services, ({ binary }) => binary)].map(([binary, all]) => {
-    const up = all.filter((service: Service) => healthOf(service) === 'up').length
-    return `${binary} ${paint(up === all.length ? 'good' : 'bad', `${up}/${all.length}`)}`
+  const counted = Object.entries(daemons).map(([binary, { up, degraded, down }]) => {
+    const all = up + degraded + down
+    return `${binary} ${paint(up === all ? 'good' : 'bad', `${up}/${all}`)}`
   })
   const version = cell(status ? `nova ${status.version}, ${database}` : 'nova', Math.max(width - 44, 1)).trimEnd()
   return [
     `${label('health')}bus ${well(health.bus, 'up', 'lost')}, conductor ${well(answers)}; ${paint('faint', version)}`,
-    `${label('services')}${daemons.join(', ') || 'none were heard'}`,
-    `${label('hosts')}${areHidden({ hosts, services }) ? hidden : hostCounts(hosts)}${answers ? '' : paint('bad', `   as of ${since(now - health.lastPongAt)} ago`)}`,
+    `${label('services')}${counted.join(', ') || 'none were heard'}`,
+    `${label('hosts')}${areHidden({ hosts, daemons }) ? hidden : hostCounts(hosts)}${answers ? '' : paint('bad', `   as of ${since(now - health.lastPongAt)} ago`)}`,
   ]
 }
 
 const hidden = 'for administrators to see'
 /** Compute services there are, and no hosts: a conductor shows those to administrators only. */
-const areHidden = ({ hosts, services }: Pick<CloudModel, 'hosts' | 'services'>): boolean =>
-  hosts.length === 0 && services.some(({ binary }) => binary === 'compute')
+const areHidden = ({ hosts, daemons }: Pick<CloudModel, 'hosts' | 'daemons'>): boolean =>
+  hosts.length === 0 && daemons.compute !== undefined
 
 function hostCounts(hosts: readonly Host[]): string {
   const are = (health: string): number => hosts.filter((host) => healthOf(host) === health).length
@@ -68,13 +68,13 @@ function countLines(world: CloudModel, { paint }: Room): string[] {
 const stateWidth = 8
 const nameWidth = (width: number): number => Math.min(24, Math.max(10, Math.floor(width / 5)))
 
-function hostLines({ hosts, services }: CloudModel, { width, height, paint }: Room): string[] {
+function hostLines({ hosts, daemons }: CloudModel, { width, height, paint }: Room): string[] {
   const name = nameWidth(width)
   const each = Math.max(8, Math.floor((width - name - stateWidth - 2) / 3) - 1)
   const row = (host: Pick<Host, 'used' | 'limit'>) =>
     (['vcpus', 'memoryMb', 'diskGb'] as const).map((key) => bar(host.used[key], host.limit[key], each, paint)).join(' ')
   const heading = `${cell('HOST', name)} ${cell('', stateWidth)} ${['CPU', 'MEMORY', 'DISK'].map((text) => cell(text, each)).join(' ')}`
-  if (areHidden({ hosts, services })) return []
+  if (areHidden({ hosts, daemons })) return []
   if (hosts.length === 0) return [paint('strong', heading), 'No host has reported yet. Start one: nova daemon compute']
   const lines = [
     paint('strong', heading.slice(0, width)),

@@ -1,4 +1,4 @@
-import { findProblems } from '../core/model/health.ts'
+import { findProblems } from '../core/diagnosis/daemons.ts'
 import { isOpen } from '../core/model/operation.ts'
 import type { Described, Health } from './feed.ts'
 import { type CloudModel, grouped } from './model.ts'
@@ -21,7 +21,7 @@ export function outage(health: Health): Described | undefined {
   return health.missed ? { text: 'The bus is back', hint: 'What happened meanwhile is being asked for.' } : undefined
 }
 
-function ofServices({ services, hosts }: CloudModel, { queues }: Health, now: number): Described[] {
+function ofServices({ services, daemons, hosts }: CloudModel, { queues }: Health, now: number): Described[] {
   const down = services.filter(({ state }) => state === 'down')
   const reported = (binary: string, many: typeof down): Described => {
     const names = many.map(({ host }) => host)
@@ -33,10 +33,17 @@ function ofServices({ services, hosts }: CloudModel, { queues }: Health, now: nu
   const byBinary = grouped(down, ({ binary }) => binary)
   const unheard = queues
     .filter(({ name, consumers }) => consumers === 0 && !byBinary.has(name))
-    .map(({ name, messages }) => ({
+    .map(({ name, messages = 0 }) => ({
       text: `Nobody listens for ${name}${messages > 0 ? `, and ${messages} messages wait` : ''}`,
       // Conductors listen to what hosts say, too.
       hint: `Start one: nova daemon ${name === 'agent' ? 'conductor' : name}; all of it on this machine: nova up`,
+    }))
+  // Who may not see hosts is told how many are down, not which.
+  const lost = (services.length > 0 ? [] : Object.entries(daemons))
+    .filter(([, { down }]) => down > 0)
+    .map(([binary, { down }]) => ({
+      text: `${down} ${binary} daemon${down > 1 ? 's are' : ' is'} down`,
+      hint: 'Tell an administrator of this cloud.',
     }))
   const disabled = hosts.filter(({ status }) => status === 'disabled')
   const off =
@@ -44,7 +51,7 @@ function ofServices({ services, hosts }: CloudModel, { queues }: Health, now: nu
       ? [{ text: 'All hosts are disabled: nothing can be booted', hint: `nova service enable ${hosts[0]!.name}` }]
       : []
   const unhealthy = findProblems(services).map(({ found, fix }) => ({ text: found, hint: fix }))
-  return [...[...byBinary].map(([binary, many]) => reported(binary, many)), ...unheard, ...unhealthy, ...off]
+  return [...[...byBinary].map(([binary, many]) => reported(binary, many)), ...lost, ...unheard, ...unhealthy, ...off]
 }
 
 function ofInstances({ instances }: CloudModel): Described[] {

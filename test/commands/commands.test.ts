@@ -84,6 +84,23 @@ describe('asking', () => {
     expect(await good(name, '-f', 'json')).toBe('[]\n')
     expect(standIn.asked.map((question) => question.method)).toEqual([method])
   })
+  test('a list is read page by page to its end, or the page that is named', async () => {
+    const flavor = (i: number) => ({ id: `f${i}`, name: `n${i}`, vcpus: 1, memoryMb: 1, diskGb: 0, createdAt: 1 })
+    standIn.answers = {
+      flavorList: async (_, { marker, limit = 1000 }) => {
+        const after = marker === undefined ? 0 : Number(marker.slice(1)) + 1
+        return {
+          flavors: Array.from({ length: Math.max(0, Math.min(limit, 2500 - after)) }, (_, i) => flavor(after + i)),
+        }
+      },
+    }
+    const all = (await good('flavor', 'list', '-f', 'value', '-c', 'id')).trim().split('\n')
+    expect([all.length, new Set(all).size]).toEqual([2500, 2500])
+    expect(standIn.asked.map(({ args }) => args)).toEqual([{}, { marker: 'f999' }, { marker: 'f1999' }])
+    standIn.asked.length = 0
+    expect(await good('flavor', 'list', '--limit', '2', '--marker', 'f7', '-f', 'value', '-c', 'id')).toBe('f8\nf9\n')
+    expect(standIn.asked.map(({ args }) => args)).toEqual([{ limit: 2, marker: 'f7' }])
+  })
   test('what a guest wrote is printed as it is into a pipe', async () => {
     standIn.answers = { consoleLog: async () => ({ text: 'boot\r\n\u001b[1mlogin:' }) }
     expect(await good('console-log', 'web', '--lines', '5')).toBe('boot\r\n\u001b[1mlogin:\n')
@@ -294,6 +311,30 @@ describe('boot', () => {
     )
     expect([code, standIn.asked.map((question) => question.method)]).toEqual([0, ['bootDryRun']])
   })
+  test('--dry-run among many hosts counts those that it does not show', async () => {
+    const counts = {
+      hosts: 1000,
+      passed: 701,
+      refused: [
+        { filter: 'compute-up', group: 'down', hosts: 200 },
+        { filter: 'ram', group: 'with too little memory', hosts: 99 },
+      ],
+    }
+    standIn.answers = {
+      bootDryRun: async () => ({ decision: { ...decision, counts }, flavor: 'm1.nano', image: 'tiny' }),
+    }
+    const { stdout } = await standIn.nova(['boot', 'web', '--dry-run'])
+    expect(stdout).toContain(
+      [
+        '',
+        'And 998 more: 700 that can, 298 that cannot.',
+        'All that cannot: 200 down, 99 with too little memory.',
+        'Filters, in this order: ram, disk',
+        '',
+      ].join('\n'),
+    )
+    expect(JSON.parse(await good('boot', 'web', '--dry-run', '-f', 'json'))).toMatchObject({ counts })
+  })
   test('--dry-run that finds no host fails', async () => {
     const { chosen: _, ...none } = { ...decision, summary: '2 hosts: 2 full' }
     standIn.answers = { bootDryRun: async () => ({ decision: none, flavor: 'm1.nano', image: 'tiny' }) }
@@ -304,6 +345,27 @@ describe('boot', () => {
       hosts: [{ host: 'host1' }, { host: 'host2' }],
     })
     expect([code, stderr]).toEqual([1, 'nova: No host would take web: 2 hosts: 2 full\n  Nothing was booted.\n'])
+  })
+  test('a member reads counts in the place of hosts, of what is tried and of what was decided', async () => {
+    const refused = { ...decision, hosts: [], verdicts: { passed: 1, refused: { ram: 1, disk: 3 } } }
+    const { chosen: _, ...told } = { ...refused, placed: true, summary: 'one of the 1 that can, of 5 in all' }
+    standIn.answers = {
+      bootDryRun: async () => ({ decision: told, flavor: 'm1.nano', image: 'tiny' }),
+      explain: async () => ({ instance: webSummary, decision: told }),
+    }
+    const shown = [
+      'A host was chosen: one of the 1 that can, of 5 in all',
+      'Refused by: ram 1, disk 3',
+      'Filters, in this order: ram, disk',
+      '',
+    ].join('\n')
+    expect((await standIn.nova(['boot', 'web', '--dry-run', '--role', 'member'])).stdout).toBe(shown)
+    expect(await good('explain', 'web', '--role', 'member')).toContain(shown)
+    expect(JSON.parse(await good('explain', 'web', '-f', 'json'))).toMatchObject({
+      chosen: null,
+      placed: true,
+      verdicts: { passed: 1, refused: { ram: 1, disk: 3 } },
+    })
   })
   test('explain shows the same of what was decided', async () => {
     standIn.answers = { explain: async () => ({ instance: webSummary, decision }) }

@@ -79,6 +79,13 @@ const reply = (host: string, digit = '0') => `reply_compute.${host}.${digit.repe
 
 const answers = `reply_${'0'.repeat(32)}`
 
+/** Binds a queue of the login's own; that of its daemon belongs to the daemon's connection. */
+const bindOwn = (exchange: string, key: string) => async (ch: ConfirmChannel) => {
+  const [mine, options] = own(reply('a', '2'))
+  await ch.assertQueue(mine, options)
+  await ch.bindQueue(mine, exchange, key)
+}
+
 /** What the broker itself refuses to host a's login. */
 const breaks: Array<[string, (channel: ConfirmChannel) => unknown]> = [
   ['listen on the queue of host b', (ch) => ch.consume('compute.b', () => undefined)],
@@ -93,12 +100,12 @@ const breaks: Array<[string, (channel: ConfirmChannel) => unknown]> = [
   ['empty the queue of the schedulers', (ch) => ch.purgeQueue('scheduler')],
   ['listen on the answers to somebody', (ch) => ch.consume(answers, () => undefined)],
   ['delete the answers to somebody', (ch) => ch.deleteQueue(answers)],
-  ['hear all messages', (ch) => ch.bindQueue('compute.a', 'nova', '#')],
-  ['hear what is for host b', (ch) => ch.bindQueue('compute.a', 'nova', 'compute.b')],
-  ['hear what is for the conductors', (ch) => ch.bindQueue('compute.a', 'nova', 'conductor')],
-  ['hear what hosts say', (ch) => ch.bindQueue('compute.a', 'nova_hosts', 'agent')],
-  ['hear all that hosts say', (ch) => ch.bindQueue('compute.a', 'nova_hosts', '#')],
-  ['hear events', (ch) => ch.bindQueue('compute.a', 'nova_events', '#')],
+  ['hear all messages', bindOwn('nova', '#')],
+  ['hear what is for host b', bindOwn('nova', 'compute.b')],
+  ['hear what is for the conductors', bindOwn('nova', 'conductor')],
+  ['hear what hosts say', bindOwn('nova_hosts', 'agent')],
+  ['hear all that hosts say', bindOwn('nova_hosts', '#')],
+  ['hear events', bindOwn('nova_events', '#')],
   ['reach any queue by the default exchange', (ch) => ch.publish('', 'compute.b', Buffer.from('x'))],
   ['speak to the conductors', (ch) => ch.publish('nova', 'conductor', Buffer.from('x'))],
   ['speak to host b', (ch) => ch.publish('nova', 'compute.b', Buffer.from('x'))],

@@ -28,7 +28,7 @@ describe.each(whereServed)('a database server that goes away while the cloud run
         const ran = await cloud.nova(...args)
         expect(ran).toMatchObject({ code: 1, stdout: '' })
         expect(ran.stderr).toMatch(
-          /^(Taken by default.*\n)?nova: The database cannot be reached: .*\n {2}Nothing was changed\..*\n$/,
+          /^(Taken by default.*\n)?nova: The database cannot be reached: .*\n {2}The change may not have been saved: .*\n$/,
         )
       }
       line.up()

@@ -44,6 +44,12 @@ const wrong: Wrong[] = [
     says: /metadata/,
   },
   {
+    what: 'boot with too many metadata items',
+    method: 'boot',
+    args: { name: 'w', metadata: Object.fromEntries(Array.from({ length: 129 }, (_, i) => [`k${i}`, 'v'])) },
+    says: /metadata.*at most 128 items/,
+  },
+  {
     what: 'boot with too much user data',
     method: 'boot',
     args: { name: 'w', userData: 'x'.repeat(70_000) },

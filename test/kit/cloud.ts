@@ -160,6 +160,7 @@ export class Cloud {
     const config = await loadConfig({ env: this.env })
     const bus = await connectBus({
       url: busUrl(config),
+      queues: config.bus.queues,
       name: 'test',
       log: silentLog,
       clock: systemClock,

@@ -5,6 +5,7 @@ import { type AddressInfo, createServer } from 'node:net'
 import { join, resolve } from 'node:path'
 import { createInterface } from 'node:readline'
 import { exec } from '../../src/core/base/exec.ts'
+import type { QueueKind } from '../../src/core/rpc/topology.ts'
 import { type Backend, Cloud } from './cloud.ts'
 import { missing } from './missing.ts'
 
@@ -95,6 +96,15 @@ export class PythonPeer {
     this.#child.stdin?.end()
     await this.#ended
   }
+}
+
+/** The URL of a bus for oslo.messaging, which takes its options there, too: those that fit our `bus.queues`. */
+export const osloUrl = (url: string, queues: QueueKind): string =>
+  `${url.replace(/^amqp:/, 'rabbit:')}${osloFlags[queues]}`
+const osloFlags: Record<QueueKind, string> = {
+  durable: '?amqp_durable_queues=true',
+  quorum: '?rabbit_quorum_queue=true',
+  transient: '',
 }
 
 /** A port that nobody listens on: oslo.messaging knows no sockets of files. */

@@ -3,7 +3,7 @@ import type { Instance } from '../../src/core/contracts/shapes.ts'
 import { plain } from '../core/rpc/kit.ts'
 import { type Backend, backends, type Cloud } from '../kit/cloud.ts'
 import { persist } from '../kit/patience.ts'
-import { cloudWithPort, PythonPeer, python } from '../kit/python.ts'
+import { cloudWithPort, osloUrl, PythonPeer, python } from '../kit/python.ts'
 
 /** A listener of oslo.messaging, unmodified, hears of a running cloud what it would hear of Nova. */
 const interpreter = await python()
@@ -17,11 +17,14 @@ if (interpreter) {
     let url: string
     let listener: PythonPeer
     beforeAll(async () => {
+      // With the flags that oslo.messaging has by default, and with those that RabbitMQ 4 takes.
+      const queues = backend === 'embedded' ? 'transient' : 'durable'
       ;({ cloud, url } = await cloudWithPort(backend, {
         NOVA_FAKE_MEMORY_MB: '4096',
         NOVA_NOTIFICATIONS_FORMAT: 'both',
+        NOVA_BUS_QUEUES: queues,
       }))
-      listener = await PythonPeer.start(interpreter, 'listener.py', url.replace(/^amqp:/, 'rabbit:'))
+      listener = await PythonPeer.start(interpreter, 'listener.py', osloUrl(url, queues))
     }, 120_000)
     afterAll(async () => {
       await listener?.stop()

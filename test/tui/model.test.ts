@@ -36,7 +36,16 @@ describe('what is known of the cloud', () => {
   let world: CloudModel
   beforeEach(() => {
     world = emptyWorld()
-    takeSnapshot(world, { instances: [web], operations: [], events: [], hosts: [], services: [], status, failed: 0 })
+    takeSnapshot(world, {
+      instances: [web],
+      operations: [],
+      events: [],
+      hosts: [],
+      services: [],
+      daemons: {},
+      status,
+      failed: 0,
+    })
   })
 
   test('an operation that begins gives its instance a task, and one that ends takes it away', () => {

@@ -82,7 +82,6 @@ export async function stillFeed(answers: Answers = {}, deps: Partial<FeedDeps> =
     clock: { ...systemClock, now: () => noon },
     describe: describeError,
     isAdmin: true,
-    projectId: 'default',
     ...deps,
   })
   return {

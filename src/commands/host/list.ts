@@ -1,15 +1,19 @@
 import { NovaCommand } from '../../cli/command.ts'
+import { page } from '../../cli/flags.ts'
+import { readList } from '../../cli/pages.ts'
+import { pickDefined } from '../../cli/pick-defined.ts'
 import { hostRows } from '../../cli/views.ts'
 
 export default class HostList extends NovaCommand {
   static override summary = 'List hosts, with what is used and what may be promised of each.'
   static override examples = ['<%= config.bin %> host list', '<%= config.bin %> host list -f json']
   static override hiddenAliases = ['host-list', 'hypervisor-list', 'hypervisor:list']
+  static override flags = page('host')
   static override readonly view = hostRows
 
   async run(): Promise<void> {
-    await this.parse(HostList)
-    const { hosts } = await this.ask('hostList', {})
-    await this.showRows(hostRows, hosts)
+    const { flags } = await this.parse(HostList)
+    const ask = async (asked: object) => (await this.ask('hostList', asked)).hosts
+    await this.showRows(hostRows, await readList(ask, (host) => host.name, pickDefined(flags, ['limit', 'marker'])))
   }
 }

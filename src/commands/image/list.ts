@@ -1,15 +1,19 @@
 import { NovaCommand } from '../../cli/command.ts'
+import { page } from '../../cli/flags.ts'
+import { readList } from '../../cli/pages.ts'
+import { pickDefined } from '../../cli/pick-defined.ts'
 import { imageRows } from '../../cli/views.ts'
 
 export default class ImageList extends NovaCommand {
   static override summary = 'List images: what instances start from.'
   static override examples = ['<%= config.bin %> image list', '<%= config.bin %> image list -c name -c status']
   static override hiddenAliases = ['image-list']
+  static override flags = page('image')
   static override readonly view = imageRows
 
   async run(): Promise<void> {
-    await this.parse(ImageList)
-    const { images } = await this.ask('imageList', {})
-    await this.showRows(imageRows, images)
+    const { flags } = await this.parse(ImageList)
+    const ask = async (asked: object) => (await this.ask('imageList', asked)).images
+    await this.showRows(imageRows, await readList(ask, (image) => image.id, pickDefined(flags, ['limit', 'marker'])))
   }
 }

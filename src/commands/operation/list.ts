@@ -1,6 +1,6 @@
 import * as Flags from '@oclif/core/flags'
 import { NovaCommand } from '../../cli/command.ts'
-import { whole } from '../../cli/flags.ts'
+import { page } from '../../cli/flags.ts'
 import { pickDefined } from '../../cli/pick-defined.ts'
 import { operationRows } from '../../cli/views.ts'
 import { operationStates } from '../../core/model/operation.ts'
@@ -16,8 +16,7 @@ export default class OperationList extends NovaCommand {
     instance: Flags.string({ helpValue: 'INSTANCE', summary: 'Only those on this instance.' }),
     state: Flags.option({ options: operationStates })({ summary: 'Only those in this state.' }),
     open: Flags.boolean({ exclusive: ['state'], summary: 'Only those that have not ended.' }),
-    limit: whole({ min: 1, max: 10_000 })({ env: 'NOVA_LIMIT', helpValue: 'N', summary: 'At most so many.' }),
-    marker: Flags.string({ helpValue: 'ID', summary: 'Go on after this operation, the last one of the page before.' }),
+    ...page('operation'),
   }
   static override readonly view = operationRows
 

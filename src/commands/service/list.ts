@@ -1,4 +1,7 @@
 import { NovaCommand } from '../../cli/command.ts'
+import { page } from '../../cli/flags.ts'
+import { readList } from '../../cli/pages.ts'
+import { pickDefined } from '../../cli/pick-defined.ts'
 import { serviceView } from '../../cli/views.ts'
 
 export default class ServiceList extends NovaCommand {
@@ -8,11 +11,15 @@ export default class ServiceList extends NovaCommand {
     '<%= config.bin %> service list -f value -c binary -c host -c state',
   ]
   static override hiddenAliases = ['service-list']
+  static override flags = page('service')
   static override readonly view = serviceView
 
   async run(): Promise<void> {
-    await this.parse(ServiceList)
-    const { services } = await this.ask('serviceList', {})
-    await this.showRows(serviceView, services)
+    const { flags } = await this.parse(ServiceList)
+    const ask = async (asked: object) => (await this.ask('serviceList', asked)).services
+    await this.showRows(
+      serviceView,
+      await readList(ask, (service) => service.id, pickDefined(flags, ['limit', 'marker'])),
+    )
   }
 }

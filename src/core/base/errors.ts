@@ -78,8 +78,8 @@ export const failures = {
     python: 'InstanceInvalidState',
     text: (p) =>
       p.first
-        ? `Cannot ${p.verb} ${p.name}: ${p.name} is ${p.state}: ${p.first} it first.`
-        : `Cannot ${p.verb} ${p.name}: ${p.name} is ${p.state}.`,
+        ? `Cannot ${p.verb} ${p.name}: it is ${p.state}. ${p.first[0]?.toUpperCase()}${p.first.slice(1)} it first.`
+        : `Cannot ${p.verb} ${p.name}: it is ${p.state}.`,
     hint: (p) =>
       p.allowed.length > 0 ? `${p.verb} works on an instance that is ${p.allowed.join(' or ')}.` : undefined,
   }),
@@ -173,7 +173,7 @@ export const failures = {
   TransferFailed: row<{ why: string }>({
     http: 500,
     python: 'MigrationError',
-    text: (p) => `The instance could not be copied to its new host: ${p.why}.`,
+    text: (p) => `The instance could not be copied to its new host: ${p.why.replace(/\.$/, '')}.`,
     hint: () => 'It is unchanged on the host that it was on.',
   }),
   GuestCrashed: row<{ name: string; words?: string }>({
@@ -224,12 +224,14 @@ export const failures = {
     text: (p) => `The bus at ${p.url} refused the login: ${p.why.replace(/\.$/, '')}.`,
     hint: () => 'Check user and password in NOVA_BUS_URL or the configuration: nova config show',
   }),
-  BusMismatch: row<{ url: string; why: string }>({
-    http: 503,
+  BusConflict: row<{ url: string; why: string }>({
+    http: 409,
     python: 'MessageDeliveryFailure',
-    text: (p) => `The bus at ${p.url} has what nova needs, with other flags: ${p.why.replace(/\.$/, '')}.`,
-    hint: () =>
-      'Somebody else declared it, as oslo.messaging with durable queues. Delete it there, or give nova a virtual host of its own in bus.url.',
+    text: (p) => `The bus at ${p.url} has a queue or an exchange that is in the way: ${p.why.replace(/\.$/, '')}.`,
+    hint: (p) =>
+      /RESOURCE.LOCKED/.test(p.why)
+        ? 'Another daemon of the same name is connected: stop it, or give this one another name (compute.host).'
+        : 'All daemons and commands need the same bus.queues; what an earlier setting left on the broker must be deleted there (docs/rabbitmq.md).',
   }),
   BusUntrusted: row<{ url: string; why: string }>({
     http: 503,
@@ -260,7 +262,7 @@ export const failures = {
     http: 503,
     python: 'ServiceUnavailable',
     text: (p) => `The database cannot be reached: ${p.why}.`,
-    hint: () => 'Nothing was changed. Look at it with: nova doctor',
+    hint: () => 'The change may not have been saved: check before you repeat it. What is wrong: nova doctor',
   }),
   UnknownMethod: row<{ topic: string; method: string }>({
     http: 400,

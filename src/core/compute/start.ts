@@ -52,7 +52,7 @@ export async function startCompute(deps: StartDeps): Promise<() => Promise<void>
     pingMs: options.pingSeconds * 1000,
   })
   const introduce = introductions(deps, { images, power, mutex })
-  const join = () => hello(deps, engine, introduce, stopped.signal)
+  const join = () => hello(deps, engine, { spoken, introduce }, stopped.signal)
   try {
     await join()
   } catch (e) {
@@ -71,8 +71,8 @@ export async function startCompute(deps: StartDeps): Promise<() => Promise<void>
     // A heartbeat that is still under way must not come after the farewell, but may not hold up the end either.
     await Promise.race([quiet, deps.clock.sleep(byeTimeoutMs)])
     const ctx = serviceContext('compute', deps.ids.requestId())
-    const said = { service: deps.service, ...selfOf(deps) }
-    const bye = deps.agent.bye(ctx, said, { timeoutMs: byeTimeoutMs })
+    const self = { service: deps.service, ...selfOf(deps) }
+    const bye = deps.agent.bye(ctx, self, { timeoutMs: byeTimeoutMs })
     await bye.catch((e) => log.info({ why: reason(e) }, 'no conductor for the farewell; leases will lapse'))
     await transfers.close()
     await driver.close()

@@ -60,7 +60,9 @@ async function connect({ clock, connectMs }: SendDeps, { address, port }: Destin
   } catch (e) {
     socket.on('error', () => undefined)
     socket.destroy()
-    throw new Error(`the other host does not answer${tooLate.signal.aborted ? '' : `: ${reason(e)}`}`, { cause: e })
+    // Its address is nothing that the owner of the instance should read.
+    const why = tooLate.signal.aborted ? '' : `: ${(e as NodeJS.ErrnoException).code ?? reason(e)}`
+    throw new Error(`the other host does not answer${why}`, { cause: e })
   } finally {
     stop()
   }

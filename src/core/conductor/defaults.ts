@@ -7,7 +7,8 @@ import { tx } from '../db/tx.ts'
 import type { Size } from '../model/instance.ts'
 import { isEmptyCloud } from '../store/emptiness.ts'
 import { addFlavors, listFlavors } from '../store/flavors.ts'
-import { listImages } from '../store/images.ts'
+import { findImage, listImages } from '../store/images.ts'
+import { fits } from './fit.ts'
 
 /** The flavors that a new cloud has: Nova's own since its first release, and a smaller one for tiny guests. */
 const standardFlavors: ReadonlyArray<Size & { name: string }> = [
@@ -19,7 +20,7 @@ const standardFlavors: ReadonlyArray<Size & { name: string }> = [
   { name: 'm1.xlarge', vcpus: 8, memoryMb: 16_384, diskGb: 160 },
 ]
 
-/** The image that is taken where several are there and none is named. */
+/** The image that is taken if there are several and none is named. */
 const builtIn = 'tiny'
 
 /** Gives an empty cloud its standard flavors; one that was ever used keeps what its people have made of it. */
@@ -37,24 +38,35 @@ export async function ensureDefaults({ db, clock, ids }: { db: Db; clock: Clock;
   }
 }
 
+/** The most names that are listed if there are several images to choose from. */
+const namesMax = 20
+
 /** The only image, or the one called `tiny`; else the caller must say which. */
 export async function defaultImage(db: Db): Promise<Image> {
-  const images = (await listImages(db)).filter(({ status }) => status === 'active')
-  const taken = images.length === 1 ? images[0] : images.find(({ name }) => name === builtIn)
-  if (taken) return taken
-  if (images.length === 0)
-    fail('InvalidRequest', { what: 'There is no image to boot from.', hint: 'Make one: nova image create' })
+  const [first, ...others] = await listImages(db, { status: 'active', limit: namesMax + 1 })
+  if (!first) fail('InvalidRequest', { what: 'There is no image to boot from.', hint: 'Make one: nova image create' })
+  if (others.length === 0) return first
+  const tiny = await findImage(db, builtIn)
+  if (tiny?.status === 'active') return tiny
+  const names = [first, ...others].slice(0, namesMax).map(({ name }) => name)
   fail('InvalidRequest', {
-    what: `Which image? There are ${images.map(({ name }) => name).join(', ')}.`,
-    hint: `Say which: nova boot --image ${images[0]?.name}`,
+    what: `Which image? There are ${names.join(', ')}${others.length < namesMax ? '' : ' and more'}.`,
+    hint: `Say which: nova boot --image ${first.name}`,
   })
 }
 
+/** How many flavors are read at a time in search of one that fits. */
+const searchPage = 1000
+
 /** The smallest flavor that the image fits. */
 export async function defaultFlavor(db: Db, image: Image): Promise<Flavor> {
-  const flavors = await listFlavors(db)
-  const fitting = flavors.find((f) => f.memoryMb >= image.minMemoryMb && f.diskGb >= image.minDiskGb)
-  if (fitting) return fitting
+  let marker: string | undefined
+  do {
+    const flavors = await listFlavors(db, { limit: searchPage, marker })
+    const fitting = flavors.find((flavor) => fits(flavor, image))
+    if (fitting) return fitting
+    marker = flavors.length < searchPage ? undefined : flavors.at(-1)?.id
+  } while (marker !== undefined)
   fail('InvalidRequest', {
     what: `No flavor is large enough for image ${image.name}: it needs ${image.minMemoryMb} MB of memory and ${image.minDiskGb} GB of disk.`,
     hint: 'Make one: nova flavor create',

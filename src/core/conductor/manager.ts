@@ -9,9 +9,11 @@ import { join, removed, report } from './actions/compute-agents.ts'
 import { flavorCreate, flavorDelete, flavorList, flavorShow } from './actions/flavors.ts'
 import { eventList, operationList, operationShow } from './actions/history.ts'
 import { hostAdd, hostDelete } from './actions/host-logins.ts'
+import { hostList, hostShow } from './actions/hosts.ts'
 import { imageCreate, imageDelete, imageList, imageRead, imageShow, imageWrite } from './actions/images.ts'
 import { consoleLog, explain, instanceList, instanceRename, instanceShow, type Relays } from './actions/instances.ts'
-import { hostList, hostShow, serviceList, serviceSet, status } from './actions/machines.ts'
+import { serviceList, serviceSet } from './actions/services.ts'
+import { status } from './actions/status.ts'
 import type { ConductorDeps } from './deps.ts'
 import { agentClaims, computeAgentClaims, guarded } from './guard.ts'
 import { beginOn } from './operations/begin.ts'
@@ -22,11 +24,12 @@ import { finish } from './operations/finish.ts'
 import { observe } from './operations/observe.ts'
 import { retry } from './operations/retry.ts'
 import { step } from './operations/step.ts'
+import { permitted } from './permitted.ts'
 
-/** What faces may ask, and where it is done. */
+/** What front ends may ask, each caller what its role allows, and where it is done. */
 export const conductorManager = (deps: ConductorDeps): Api<typeof conductor> => {
   const relays: Relays = new Map()
-  return {
+  return permitted({
     boot: (ctx, args) => boot(deps, ctx, args),
     bootDryRun: (ctx, args) => bootDryRun(deps, ctx, args),
     begin: (ctx, args) => beginOn(deps, ctx, args),
@@ -37,21 +40,21 @@ export const conductorManager = (deps: ConductorDeps): Api<typeof conductor> => 
     consoleLog: (ctx, args) => consoleLog({ ...deps, relays }, ctx, args),
     explain: (ctx, args) => explain(deps, ctx, args),
 
-    flavorList: () => flavorList(deps),
+    flavorList: (_ctx, args) => flavorList(deps, args),
     flavorShow: (_ctx, args) => flavorShow(deps, args),
     flavorCreate: (ctx, args) => flavorCreate(deps, ctx, args),
     flavorDelete: (ctx, args) => flavorDelete(deps, ctx, args),
 
-    imageList: () => imageList(deps),
+    imageList: (_ctx, args) => imageList(deps, args),
     imageShow: (_ctx, args) => imageShow(deps, args),
     imageCreate: (ctx, args) => imageCreate(deps, ctx, args),
     imageWrite: (ctx, args) => imageWrite(deps, ctx, args),
     imageDelete: (ctx, args) => imageDelete(deps, ctx, args),
 
-    serviceList: (ctx) => serviceList(deps, ctx),
+    serviceList: (_ctx, args) => serviceList(deps, args),
     serviceSet: (ctx, args) => serviceSet(deps, ctx, args),
-    hostList: (ctx) => hostList(deps, ctx),
-    hostShow: (ctx, args) => hostShow(deps, ctx, args),
+    hostList: (_ctx, args) => hostList(deps, args),
+    hostShow: (_ctx, args) => hostShow(deps, args),
     hostAdd: (ctx, args) => hostAdd(deps, ctx, args),
     hostDelete: (ctx, args) => hostDelete(deps, ctx, args),
 
@@ -64,9 +67,9 @@ export const conductorManager = (deps: ConductorDeps): Api<typeof conductor> => 
     operationRetry: (ctx, { operation }) => retry(deps, ctx, operation),
 
     eventList: (ctx, args) => eventList(deps, ctx, args),
-    status: () => status(deps),
+    status: (ctx) => status(deps, ctx),
     ping: async () => ({ version: deps.version, now: deps.clock.now() }),
-  }
+  })
 }
 
 /** What any service of a host may say, each of its own things only, and where it is done. */

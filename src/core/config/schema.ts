@@ -25,6 +25,11 @@ export const schema = z.strictObject({
       "RabbitMQ's management API, for nova bus and for the bounds of queues: http://user:password@host:15672. Empty: none. The embedded broker needs none.",
       { secret: true },
     ),
+    queues: option(
+      z.enum(['durable', 'quorum', 'transient']),
+      'durable',
+      'How the queues that several daemons share are declared, the same everywhere: durable for one broker, quorum for a RabbitMQ cluster, transient for oslo.messaging peers with default flags (not on RabbitMQ 4.3 or later). See docs/rabbitmq.md.',
+    ),
     caFile: option(
       z.string(),
       '',
@@ -140,6 +145,7 @@ export const schema = z.strictObject({
         'forced-host',
         'compute-up',
         'availability-zone',
+        'knows-kind',
         'ram',
         'cores',
         'disk',
@@ -174,7 +180,7 @@ export const schema = z.strictObject({
     cpuModel: option(
       z.string().regex(/^[\w.-]*$/, 'the name of one model'),
       '',
-      'The processor that guests see, by a name from qemu-system-x86_64 -cpu help. Empty: host under KVM, all that QEMU can imitate under TCG. If the hosts of a cloud have different processors, name on each a model that all of them have, or instances cannot move between them.',
+      'The processor that guests see, by a name from qemu-system-x86_64 -cpu help. Empty: host under KVM, all that QEMU can imitate under TCG. If the hosts of a cloud have different processors, name one model on all of them that each of them has, or running instances cannot move between them.',
     ),
     migrationAddress: option(
       z

@@ -71,10 +71,10 @@ const heldMax = 10_000
 export const agent = contract('agent', '2.1', {
   /**
    * A daemon has started, or its link to the bus has come back. `hostId` is the identity kept in the host's state
-   * directory. Answers with the open operations that it should take up. `HostMismatch` if the name is another machine's.
+   * directory; `contracts` is what the daemon understands. Answers with the open operations that it should take up. `HostMismatch` if the name is another machine's.
    */
   hello: call(
-    z.object({ ...Speaker, hostId: Word, version: Word }),
+    z.object({ ...Speaker, hostId: Word, version: Word, contracts: Versions.optional() }),
     z.object({
       operations: z.array(Id),
       /** What every conductor that is up understands: a host says nothing newer. */

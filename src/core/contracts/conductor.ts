@@ -26,8 +26,8 @@ import {
   Size,
 } from './shapes.ts'
 
-/** How many rows a list gives at most where nothing is said, and the most that may be asked for. */
-const Page = { limit: z.int().min(1).max(10_000).optional(), marker: z.string().optional() }
+/** How many rows a list gives at most (1000 if unset), and the id of the last row of the page before. */
+const Page = { limit: z.int().min(1).max(10_000).optional(), marker: z.string().min(1).max(255).optional() }
 
 /** What somebody wants to boot; what it leaves out the conductor chooses. */
 export const BootRequest = z.object({
@@ -99,8 +99,8 @@ export const conductor = contract('conductor', '2.1', {
     z.object({ instance: InstanceSummary, decision: Decision.optional(), operation: OperationSummary.optional() }),
   ),
 
-  /** All flavors, the smallest first. */
-  flavorList: call(z.object({}), z.object({ flavors: z.array(Flavor) })),
+  /** Flavors, the smallest first. */
+  flavorList: call(z.object(Page), z.object({ flavors: z.array(Flavor) })),
   /** One flavor, by name or id. */
   flavorShow: call(z.object({ flavor: Ref }), Flavor),
   /** Makes a flavor (administrators). `FlavorExists`. */
@@ -108,8 +108,8 @@ export const conductor = contract('conductor', '2.1', {
   /** Removes a flavor (administrators); instances keep the size that they were made with. */
   flavorDelete: call(z.object({ flavor: Ref }), z.object({ id: z.string(), name: z.string() })),
 
-  /** All images, those that are still coming in too. */
-  imageList: call(z.object({}), z.object({ images: z.array(Image) })),
+  /** Images by name, those that are still being uploaded too. */
+  imageList: call(z.object(Page), z.object({ images: z.array(Image) })),
   /** One image, by name or id. */
   imageShow: call(z.object({ image: Ref }), Image),
   /**
@@ -135,11 +135,14 @@ export const conductor = contract('conductor', '2.1', {
     z.object({ image: Id, part: ImagePart, offset: z.int().nonnegative(), data: z.base64() }),
     z.object({ status: z.string() }),
   ),
-  /** Removes an image (its project's, or administrators), and those of its files that no other image has. */
-  imageDelete: call(z.object({ image: Ref }), z.object({ id: Id, name: z.string() })),
+  /**
+   * Removes an image (its project's, or administrators), and those of its files that no other image has; `operation` has the
+   * hosts remove them from their caches.
+   */
+  imageDelete: call(z.object({ image: Ref }), z.object({ id: Id, name: z.string(), operation: Id.optional() })),
 
-  /** All daemons and whether they are up (administrators). */
-  serviceList: call(z.object({}), z.object({ services: z.array(Service) })),
+  /** Daemons by id (`compute@host1`), and whether they are up (administrators). */
+  serviceList: call(z.object(Page), z.object({ services: z.array(Service) })),
   /** Takes a compute host out of scheduling, or back in (administrators). `ServiceNotFound`. */
   serviceSet: call(
     z.object({
@@ -150,8 +153,8 @@ export const conductor = contract('conductor', '2.1', {
     }),
     Service,
   ),
-  /** All hosts with what is used of them and what may be promised (administrators). */
-  hostList: call(z.object({}), z.object({ hosts: z.array(Host) })),
+  /** Hosts by name, with what is used of them and what may be promised (administrators); `marker` is a name. */
+  hostList: call(z.object(Page), z.object({ hosts: z.array(Host) })),
   /** One host and the instances on it (administrators). */
   hostShow: call(z.object({ host: HostName }), z.object({ host: Host, instances: z.array(InstanceSummary) })),
   /**
@@ -188,10 +191,10 @@ export const conductor = contract('conductor', '2.1', {
   /** Does again, as a new operation, what failed or was cancelled. `OperationNotOpen` where it has succeeded. */
   operationRetry: call(z.object({ operation: Id }), Begun),
 
-  /** What has happened, oldest first: the last `limit` events or, with `after`, the first ones after that number. */
   /**
-   * The newest `limit` events, or the oldest after a number. Events are numbered before they are committed, so on MySQL one
-   * with a lower number may appear a moment later: who follows asks for some numbers before the last again, too.
+   * What has happened, oldest first: the newest `limit` events, or the oldest after a number. Events are numbered before
+   * they are committed, so on MySQL one with a lower number may appear a moment later: who follows asks for some numbers
+   * before the last again, too. Events of hosts, services and queues are for administrators.
    */
   eventList: call(
     z.object({
@@ -223,13 +226,19 @@ export const conductor = contract('conductor', '2.1', {
    */
   busPurge: call(z.object({ queue: z.string().min(1).max(255) }), z.object({ messages: z.int().nonnegative() })),
 
-  /** Counts and versions for `nova status`. */
+  /**
+   * Counts and versions for `nova status`. Administrators get the whole cloud; others the counts of their project, and no
+   * `services`, whose ids name hosts: `daemons` counts those for everybody.
+   */
   status: call(
     z.object({}),
     z.object({
       version: z.string(),
       database: z.object({ dialect: z.string(), version: z.string(), migration: z.string() }),
+      /** The first 10,000 of them. */
       services: z.array(Service),
+      /** How many daemons of each binary are up, degraded and down. */
+      daemons: z.record(z.string(), z.object({ up: z.int(), degraded: z.int(), down: z.int() })).optional(),
       instances: z.record(z.string(), z.int()),
       operations: z.record(z.string(), z.int()),
       hosts: z.object({ up: z.int(), degraded: z.int().optional(), down: z.int(), disabled: z.int() }),

@@ -15,8 +15,12 @@ export const Ref = z.string().min(1, 'a name or id is needed').max(255)
 const Time = z.int().nonnegative()
 /** The identity of a thing of ours: a UUID, given once and never again. */
 export const Id = z.uuid()
+/** As Nova's quota of metadata items. */
+const metadataMax = 128
 /** Notes of a user's own, key to value, as Nova bounds them. */
-export const Metadata = z.record(z.string().min(1).max(255), z.string().max(255))
+export const Metadata = z
+  .record(z.string().min(1).max(255), z.string().max(255))
+  .refine((items) => Object.keys(items).length <= metadataMax, `at most ${metadataMax} items`)
 /** Names of instances, flavors and images: printable, no blank at either end. */
 export const Name = z
   .string()
@@ -273,14 +277,24 @@ export const HostVerdict = z.object({
   weights: z.record(z.string(), z.number()).optional(),
 })
 export type HostVerdict = z.infer<typeof HostVerdict>
-/** A placement as it was decided, host by host: what `nova explain` shows. */
+/** A placement as it was decided: what `nova explain` shows. Of many hosts it has the best and some of the refused ones. */
 export const Decision = z.object({
   at: Time,
   chosen: z.string().optional(),
+  /** For callers who may not see hosts, in place of `chosen`: whether a host was chosen. */
+  placed: z.boolean().optional(),
   /** One line: "12 hosts: 7 disabled, 4 too little RAM, 1 wrong zone", or why the chosen one won. */
   summary: z.string(),
   filters: z.array(z.string()),
   weighers: z.array(z.string()),
   hosts: z.array(HostVerdict),
+  /** All hosts, those that are not in `hosts` too: how many can, and how many were refused for which reason. */
+  counts: z
+    .object({
+      hosts: z.int(),
+      passed: z.int(),
+      refused: z.array(z.object({ filter: z.string(), group: z.string(), hosts: z.int() })),
+    })
+    .optional(),
 })
 export type Decision = z.infer<typeof Decision>

@@ -209,10 +209,7 @@ export const operationKinds = {
     to: undefined,
     done: 'deleted',
     task: 'deleting',
-    steps: [
-      { name: 'remove', at: 'conductor' },
-      { name: 'uncache', at: 'computes', final: true },
-    ],
+    steps: [{ name: 'uncache', at: 'computes', final: true }],
     deadline: { seconds: 600 },
     event: 'delete',
     unreachable: 'wait',

@@ -1,7 +1,6 @@
 import { assert } from '../base/errors.ts'
 import type { Role } from '../model/operation.ts'
 import { changeRole } from '../store/allocations.ts'
-import { removeImage } from '../store/images.ts'
 import { settleInstance } from '../store/instances.ts'
 import type { OpenOperation, Transaction } from './open.ts'
 
@@ -33,10 +32,5 @@ export const conductorSteps: Readonly<Record<string, ConductorStep>> = {
   switch: {
     run: (t, operation) => moveTo(t, operation, 'target', 'source', 'residue'),
     undo: (t, operation) => moveTo(t, operation, 'source', 'target', 'target'),
-  },
-  remove: {
-    run: async (t, { subject }) => {
-      await removeImage(t.db, subject.id)
-    },
   },
 }

@@ -83,6 +83,7 @@ export function rabbitmqBroker({ management, vhost, urlOf, depths }: Deps): Api<
         await management('DELETE', ['queues', vhost, queue, 'contents'])
       } catch (e) {
         if (isMissing(e)) throw new Failure('QueueNotFound', { id: queue }, e)
+        if (isLocked(e)) throw new Failure('InvalidRequest', lockedQueue(vhost, queue), e)
         throw e
       }
       return { messages: before?.messages ?? 0 }
@@ -103,6 +104,15 @@ export function rabbitmqBroker({ management, vhost, urlOf, depths }: Deps): Api<
     userDelete: async (_ctx, { user }) => ({ known: await found(management('DELETE', ['users', user])) }),
   }
 }
+
+/** The management API is one more connection to RabbitMQ, and a queue of one connection alone is closed to it. */
+const isLocked = (e: unknown): boolean =>
+  isFailure(e, 'ManagementFailed') && e.params.why.includes('exclusive access to locked queue')
+
+const lockedQueue = (vhost: string, queue: string) => ({
+  what: `${queue} belongs to the connection of its daemon alone; RabbitMQ lets nobody else empty it.`,
+  hint: `On a node of RabbitMQ: rabbitmqctl purge_queue -p ${vhost} ${queue}; or stop the daemon, and the queue goes with it.`,
+})
 
 /** Whether what a request is about was there. */
 async function found(request: Promise<unknown>): Promise<boolean> {

@@ -22,9 +22,9 @@ export function unmanagedBroker({ depths, names }: Deps): Api<typeof broker> {
       return {
         broker: {
           product: 'RabbitMQ',
-          partial: `Only the services' own queues, without rates: RabbitMQ's management is not configured. ${option}`,
+          partial: `Only the services' queues, without rates and without what waits for one daemon alone: RabbitMQ's management is not configured. ${option}`,
         },
-        queues: queues.map(({ name, messages, consumers }) => ({ name, messages, ready: messages, consumers })),
+        queues: queues.map(({ name, messages = 0, consumers }) => ({ name, messages, ready: messages, consumers })),
       }
     },
     async queuePurge() {

@@ -15,7 +15,7 @@ const addressForm =
   'several of them separated by commas'
 
 /** Seconds between heartbeats; a silent broker is given up after two to three of them. `?heartbeat=` overrides it. */
-const heartbeatS = 10
+export const heartbeatS = 10
 
 /** A bus URL, or several, with another user and password in each. */
 export const withLogin = (urls: string, user: string, password: string): string =>

@@ -4,7 +4,7 @@ import type { Log } from '../base/log.ts'
 import type { Tls } from '../base/tls.ts'
 import type { Api, Contract } from './contract.ts'
 import type { Notification } from './notifications.ts'
-import type { QueueFlags } from './topology.ts'
+import type { QueueKind } from './topology.ts'
 import type { Cap } from './versions.ts'
 
 /** How to reach the bus, and what the process lends it. */
@@ -32,8 +32,8 @@ export type BusOptions = {
   readonly graceMs?: number
   /** How long a notification waits in the queues of its listeners before the broker drops it; one hour. */
   readonly notificationTtlMs?: number
-  /** Flags of exchange and queues, where they are shared with another make; see {@link QueueFlags}. */
-  readonly queues?: QueueFlags
+  /** How exchanges and shared queues are declared: `durable`, unless all peers agree on another; see {@link QueueKind}. */
+  readonly queues?: QueueKind
 }
 
 /** Where a message goes: to any server of the contract's topic, or to the one on `server` (a host name). */
@@ -47,7 +47,7 @@ type Target = {
 
 /** As whom a server listens, and for how much at once. */
 export type ServeOptions = {
-  /** The name of this server: it listens on `<topic>`, `<topic>.<server>` and the topic's fanout. */
+  /** The name of this server: it listens on `<topic>`, `<topic>.<server>` and what oslo.messaging's peers send to all of a topic. */
   server: string
   /** How many requests it works on at once; the broker holds back the rest (prefetch). */
   slots: number
@@ -84,8 +84,11 @@ export const served = <C extends Contract>(contract: C, api: Api<C>): Served => 
 /** An event as it arrives: its routing key and its body. */
 export type Heard = { key: string; body: unknown }
 
-/** How many messages wait in a queue, and how many consume it. */
-export type QueueDepth = { name: string; messages: number; consumers: number }
+/**
+ * How many messages wait in a queue, and how many consume it. `messages` is undefined for a queue that one process has for
+ * itself: the broker tells nobody else.
+ */
+export type QueueDepth = { name: string; messages: number | undefined; consumers: number }
 
 /**
  * A process's link to the bus. It reconnects by itself and declares everything anew; `call` and `cast` made while it is
@@ -94,8 +97,6 @@ export type QueueDepth = { name: string; messages: number; consumers: number }
 export type Bus = {
   /** The caller's side of a contract. call: `HostUnreachable`, `CallTimeout`, `BusDown`, or what the other side failed with. */
   client<C extends Contract>(contract: C, target?: Target): Api<C>
-  /** Casts to every server of the topic. */
-  fanout<C extends Contract>(contract: C): Api<C>
   /** Serves contracts of one topic until it is stopped. */
   serve(services: readonly Served[], options: ServeOptions): Promise<Serving>
   /** Publishes a body on the events exchange (topic). Never waits for a reader. */

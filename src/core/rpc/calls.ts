@@ -1,11 +1,11 @@
-import type { Channel, ConsumeMessage, Message, Options } from 'amqplib'
+import type { Channel, Connection, ConsumeMessage, Message, Options } from 'amqplib'
 import { Failure, reason } from '../base/errors.ts'
 import { type Consumer, consumeQueue } from './consume.ts'
 import { bodyLimitBytes, idOf, unwrapRecord, wrap } from './envelope.ts'
 import { readFailure } from './failure.ts'
 import type { KeptChannel } from './kept-channel.ts'
 import type { Link } from './link.ts'
-import type { QueueFlags, QueuePlan } from './topology.ts'
+import type { QueueKind, QueuePlan } from './topology.ts'
 import { type Asked, Waiters } from './waiters.ts'
 
 /** `InvalidRequest` for a message that no broker would take. */
@@ -20,11 +20,13 @@ export function fits(body: Buffer, what: string): Buffer {
 const ackEvery = 64
 const ackMs = 100
 
-/** A process's questions under way: one channel and one reply queue. */
+/** A process's questions under way: one channel, and one reply queue a connection. */
 export class Calls {
   readonly #link: Link
-  readonly #flags: QueueFlags
-  readonly #queue: QueuePlan
+  readonly #queues: QueueKind
+  /** A new one for each connection: the broker may not know yet that the last connection, which has the old one to itself, is gone. */
+  #queue: QueuePlan
+  #connection: Connection | undefined
   readonly #waiters: Waiters
   #kept!: KeptChannel
   #unacked: { channel: Channel; last: ConsumeMessage; count: number; cancel: () => void } | undefined
@@ -32,15 +34,15 @@ export class Calls {
   #askOptions: Options.Publish = {}
   #askTimeoutMs = -1
 
-  private constructor(link: Link, flags: QueueFlags) {
+  private constructor(link: Link, queues: QueueKind) {
     this.#link = link
-    this.#flags = flags
+    this.#queues = queues
     this.#queue = link.reach.replyQueue(link.ids.hex())
     this.#waiters = new Waiters(link.clock, (asked) => this.#blocked(asked))
   }
 
-  static async open(link: Link, flags: QueueFlags): Promise<Calls> {
-    const calls = new Calls(link, flags)
+  static async open(link: Link, queues: QueueKind): Promise<Calls> {
+    const calls = new Calls(link, queues)
     calls.#kept = await link.keep({
       name: 'calls',
       setup: (channel) => calls.#setup(channel),
@@ -56,10 +58,15 @@ export class Calls {
   async ask(message: string, asked: Asked): Promise<unknown> {
     const { ids } = this.#link
     const id = ids.hex()
-    const tail = `,"_msg_id":"${id}","_reply_q":"${this.#queue.name}","_timeout":null,"_unique_id":"${ids.hex()}"}`
-    const body = fits(wrap(message + tail), asked.method)
+    const ends = `"_timeout":null,"_unique_id":"${ids.hex()}"}`
+    const write = (queue: string) =>
+      fits(wrap(`${message},"_msg_id":"${id}","_reply_q":"${queue}",${ends}`), asked.method)
+    const queue = this.#queue.name
+    const written = write(queue)
     let answer: Promise<unknown> | undefined
-    const turn = this.#kept.senders.send(body.length, asked.timeoutMs, (channel, waitedMs) => {
+    const turn = this.#kept.senders.send(written.length, asked.timeoutMs, (channel, waitedMs) => {
+      // What had to wait for another connection is answered to another queue.
+      const body = this.#queue.name === queue ? written : write(this.#queue.name)
       const left = waitedMs === 0 ? asked : { ...asked, timeoutMs: Math.max(asked.timeoutMs - waitedMs, 1) }
       answer = this.#waiters.wait(id, left)
       try {
@@ -78,25 +85,32 @@ export class Calls {
     return answer
   }
 
-  /** Fails what is still under way and gives the reply queue back. */
+  /** Fails what is still under way. */
   async close(): Promise<void> {
     const { url } = this.#link.down().params
     this.#waiters.failAll(new Failure('BusDown', { url, why: 'this side has hung up' }))
     this.#unacked?.cancel()
     this.#consumer?.letGo()
-    // Otherwise it would lie around for half an hour. A frozen broker must not hold us up.
-    const gone = this.#kept.channel?.deleteQueue(this.#queue.name).catch(() => undefined)
-    await Promise.race([gone, this.#link.limit()])
     await this.#link.drop(this.#kept)
   }
 
   async #setup(channel: Channel): Promise<void> {
+    if (channel.connection !== this.#connection) {
+      if (this.#connection !== undefined) this.#startOver()
+      this.#connection = channel.connection
+    }
     channel.on('return', (message) => this.#onReturn(message))
-    await this.#link.reach.declare(channel, this.#flags)
+    await this.#link.reach.declare(channel, this.#queues)
     this.#consumer = await consumeQueue(this.#link, channel, this.#queue, (message) => {
       this.#onReply(message)
       this.#ackSoon(channel, message)
     })
+  }
+
+  /** The reply queue went with the last connection, and with it the answers to what was asked before. */
+  #startOver(): void {
+    this.#queue = this.#link.reach.replyQueue(this.#link.ids.hex())
+    this.#waiters.failAll(this.#link.down())
   }
 
   /**

@@ -4,7 +4,7 @@ import { fits } from './calls.ts'
 import { idOf, wrap } from './envelope.ts'
 import type { KeptChannel } from './kept-channel.ts'
 import type { Link } from './link.ts'
-import { declareFanout, fanoutExchange, type QueueFlags } from './topology.ts'
+import type { QueueKind } from './topology.ts'
 
 type Outcome = 'confirmed' | 'returned' | 'lost' | 'silent'
 
@@ -14,91 +14,53 @@ const attempts = 3
 /** Sends what has no answer, and knows that the broker has it. Messages are JSON without id and closing brace. */
 export class Casts {
   readonly #link: Link
-  readonly #flags: QueueFlags
+  readonly #queues: QueueKind
   readonly #confirmMs: number
   /** What is published and neither confirmed nor returned. */
   readonly #open = new Map<string, (outcome: Outcome) => void>()
   readonly #pending = new Set<Promise<unknown>>()
   // Opened when first needed: most commands only call.
-  #casts: KeptChannel | undefined
-  #fanouts: KeptChannel | undefined
+  #kept: KeptChannel | undefined
 
-  constructor(link: Link, flags: QueueFlags, confirmMs: number) {
+  constructor(link: Link, queues: QueueKind, confirmMs: number) {
     this.#link = link
-    this.#flags = flags
+    this.#queues = queues
     this.#confirmMs = confirmMs
   }
 
   /** Resolves when the message is in a queue. `HostUnreachable` where there is none, `BusDown`, `BusBlocked`. */
   send(target: string, method: string, message: string): Promise<void> {
-    this.#casts ??= this.#link.keepSoon({
+    this.#kept ??= this.#link.keepSoon({
       name: 'casts',
       confirm: true,
       setup: async (channel) => {
         channel.on('return', (returned) => this.#onReturn(returned))
-        await this.#link.reach.declare(channel, this.#flags)
+        await this.#link.reach.declare(channel, this.#queues)
       },
     })
-    const kept = this.#casts
-    const exchange = this.#link.reach.exchangeTo(target)
-    return this.#deliver(target, method, message, (body, id) => this.#publish(kept, exchange, target, body, id, true))
-  }
-
-  /** Resolves when the message is in the queue of every server of the topic, be they none. */
-  fanout(topic: string, method: string, message: string): Promise<void> {
-    this.#fanouts ??= this.#link.keepSoon({ name: 'fanouts', confirm: true, setup: async () => undefined })
-    const kept = this.#fanouts
-    return this.#deliver(topic, method, message, async (body, id) => {
-      const channel = await this.#turn(kept)
-      try {
-        // The exchange goes with its last queue, so that its having been there says nothing.
-        await declareFanout(channel, topic)
-      } catch {
-        return 'lost'
-      }
-      return this.#publish(kept, fanoutExchange(topic), '', body, id, false)
-    })
+    const done = this.#deliver(this.#kept, target, method, message)
+    const settled = done.catch(() => undefined).finally(() => this.#pending.delete(settled))
+    this.#pending.add(settled)
+    return done
   }
 
   /** Waits for what is not confirmed yet. */
   async close(): Promise<void> {
     const confirmed = Promise.allSettled([...this.#pending])
     await (this.#link.blocked === undefined ? confirmed : Promise.race([confirmed, this.#link.patienceOver()]))
-    for (const kept of [this.#casts, this.#fanouts]) if (kept !== undefined) await this.#link.drop(kept)
+    if (this.#kept !== undefined) await this.#link.drop(this.#kept)
   }
 
-  #deliver(
-    target: string,
-    method: string,
-    message: string,
-    once: (body: Buffer, id: string) => Promise<Outcome>,
-  ): Promise<void> {
-    const work = async (): Promise<void> => {
-      const id = this.#link.ids.hex()
-      const body = fits(wrap(`${message},"_unique_id":"${id}"}`), method)
-      for (let attempt = 1; ; attempt++) {
-        const outcome = await once(body, id)
-        if (outcome === 'confirmed') return
-        if (outcome === 'returned') throw new Failure('HostUnreachable', { target })
-        if (outcome === 'silent') throw this.#unconfirmed()
-        if (attempt === attempts) throw this.#link.down()
-      }
+  async #deliver(kept: KeptChannel, target: string, method: string, message: string): Promise<void> {
+    const id = this.#link.ids.hex()
+    const body = fits(wrap(`${message},"_unique_id":"${id}"}`), method)
+    for (let attempt = 1; ; attempt++) {
+      const outcome = await this.#publish(kept, target, body, id)
+      if (outcome === 'confirmed') return
+      if (outcome === 'returned') throw new Failure('HostUnreachable', { target })
+      if (outcome === 'silent') throw this.#unconfirmed()
+      if (attempt === attempts) throw this.#link.down()
     }
-    const done = work()
-    const settled = done.catch(() => undefined).finally(() => this.#pending.delete(settled))
-    this.#pending.add(settled)
-    return done
-  }
-
-  /** The channel, when the broker takes messages on it. */
-  #turn(kept: KeptChannel): Promise<Channel> {
-    return new Promise((resolve, reject) => {
-      const pass = (channel: Channel): boolean => {
-        resolve(channel)
-        return true
-      }
-      kept.senders.send(0, this.#confirmMs, pass)?.catch(reject)
-    })
   }
 
   #unconfirmed(): Failure {
@@ -111,7 +73,8 @@ export class Casts {
     return new Failure('BusDown', { url: this.#link.down().params.url, why })
   }
 
-  #publish(kept: KeptChannel, to: string, key: string, body: Buffer, id: string, mandatory: boolean): Promise<Outcome> {
+  #publish(kept: KeptChannel, target: string, body: Buffer, id: string): Promise<Outcome> {
+    const exchange = this.#link.reach.exchangeTo(target)
     const publish = (channel: Channel, ended: (outcome: Outcome) => void): boolean => {
       const end = (outcome: Outcome) => {
         this.#open.delete(id)
@@ -124,9 +87,7 @@ export class Casts {
       try {
         // What had no queue is returned before it is confirmed.
         const confirming = channel as ConfirmChannel
-        return confirming.publish(to, key, body, mandatory ? this.#link.mandatory : this.#link.properties, (e) =>
-          end(e ? 'lost' : 'confirmed'),
-        )
+        return confirming.publish(exchange, target, body, this.#link.mandatory, (e) => end(e ? 'lost' : 'confirmed'))
       } catch {
         end('lost')
         return true

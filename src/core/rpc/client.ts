@@ -1,4 +1,3 @@
-import { assert } from '../base/errors.ts'
 import type { Context } from '../model/context.ts'
 import type { Calls } from './calls.ts'
 import type { Casts } from './casts.ts'
@@ -77,21 +76,6 @@ export function makeClient<C extends Contract>(deps: ClientDeps, contract: C, ta
         timeoutMs: options?.timeoutMs ?? deps.callTimeoutMs,
         accept: acceptHere,
       })
-  }
-  return api as Api<C>
-}
-
-/** The casts of a contract, sending to every server of its topic. */
-export function makeFanout<C extends Contract>(deps: ClientDeps, contract: C): Api<C> {
-  const api: Record<string, (context: Context, args: unknown) => Promise<unknown>> = {}
-  const target = contract.topic
-  for (const { name, definition, heading } of prepare(contract)) {
-    api[name] = async (context, args) => {
-      assert(definition.kind === 'cast', `${target}.${name} has an answer, and a fanout cannot gather answers`)
-      const checked = check(definition.args, args, name)
-      const { head, args: sent } = heading.suit?.(checked, undefined) ?? { head: heading.plain, args: checked }
-      return deps.casts.fanout(target, name, `${head}${JSON.stringify(sent)}${deps.writeContext(context)}`)
-    }
   }
   return api as Api<C>
 }

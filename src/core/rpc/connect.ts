@@ -1,14 +1,13 @@
 import type { Bus, BusOptions } from './bus.ts'
 import { Calls } from './calls.ts'
 import { Casts } from './casts.ts'
-import { type ClientDeps, makeClient, makeFanout } from './client.ts'
+import { type ClientDeps, makeClient } from './client.ts'
 import { queueDepths } from './depths.ts'
 import { listeners, openOutlet, readers, startHearing } from './events.ts'
 import { Link } from './link.ts'
 import { notificationWriter } from './notifications.ts'
 import { contextWriter } from './request-context.ts'
 import { startServer } from './server.ts'
-import { ownFlags } from './topology.ts'
 
 const defaultTimeoutMs = 60_000
 const defaultNotificationTtlMs = 3_600_000
@@ -19,15 +18,15 @@ const defaultNotificationTtlMs = 3_600_000
  */
 export async function connectBus(options: BusOptions): Promise<Bus> {
   const link = await Link.open(options)
-  const flags = options.queues ?? ownFlags
+  const queues = options.queues ?? 'durable'
   const callTimeoutMs = options.callTimeoutMs ?? defaultTimeoutMs
-  const calls = await Calls.open(link, flags).catch(async (e: unknown) => {
+  const calls = await Calls.open(link, queues).catch(async (e: unknown) => {
     await link.close()
     throw e
   })
-  const casts = new Casts(link, flags, callTimeoutMs)
+  const casts = new Casts(link, queues, callTimeoutMs)
   const events = openOutlet(link, readers)
-  const notifications = openOutlet(link, listeners(flags, options.notificationTtlMs ?? defaultNotificationTtlMs))
+  const notifications = openOutlet(link, listeners(queues, options.notificationTtlMs ?? defaultNotificationTtlMs))
   const writeContext = contextWriter(options.clock)
   const writeNotification = notificationWriter(options.ids, writeContext)
   const deps: ClientDeps = { calls, casts, writeContext, callTimeoutMs }
@@ -60,9 +59,8 @@ export async function connectBus(options: BusOptions): Promise<Bus> {
         target?.server === undefined ? contract.topic : `${contract.topic}.${target.server}`,
         target?.cap,
       ),
-    fanout: (contract) => makeFanout(deps, contract),
     async serve(services, serveOptions) {
-      const serving = await startServer(link, calls, flags, callTimeoutMs, services, serveOptions)
+      const serving = await startServer(link, calls, queues, callTimeoutMs, services, serveOptions)
       const stop = once(() => serving.stop())
       return {
         stop,

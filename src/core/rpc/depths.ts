@@ -1,5 +1,6 @@
 import type { QueueDepth } from './bus.ts'
 import type { Link } from './link.ts'
+import { codeOf, replyCodes } from './reply-codes.ts'
 
 /** How much waits in queues and how many consume them; a queue that is not there has nothing and nobody. `BusDown`. */
 export async function queueDepths(link: Link, names: readonly string[]): Promise<QueueDepth[]> {
@@ -17,10 +18,15 @@ export async function queueDepths(link: Link, names: readonly string[]): Promise
         depths.push({ name, messages: messageCount, consumers: consumerCount })
       }
       await channel.close()
-    } catch {
-      if (at < names.length) depths.push({ name: names[at]!, messages: 0, consumers: 0 })
+    } catch (e) {
+      const name = names[at]
+      if (name !== undefined) depths.push(codeOf(e) === replyCodes.locked ? taken(name) : nobodys(name))
       at++
     }
   }
   return depths
 }
+
+const nobodys = (name: string): QueueDepth => ({ name, messages: 0, consumers: 0 })
+/** Whoever has it to himself reads it. */
+const taken = (name: string): QueueDepth => ({ name, messages: undefined, consumers: 1 })

@@ -45,7 +45,7 @@ const refused = /ACCESS[-_]REFUSED|SASL mechanism/
 const vhostRefused = /Expected ConnectionOpenOk; got <ConnectionClose/
 
 function explain(address: Address, e: unknown, timeoutMs: number): Failure {
-  const text = said(reason(e))
+  const text = brokerText(reason(e))
   if (vhostRefused.test(text)) {
     const { vhost = '', username = '' } = address.connect
     const why = `virtual host "${decodeURIComponent(vhost)}" is not there, or user "${username}" may not use it`
@@ -59,16 +59,16 @@ function explain(address: Address, e: unknown, timeoutMs: number): Failure {
 
 /** Why a broker that took us does not let us declare or read what we need. */
 export function setupFailure(url: string, e: unknown): Failure {
-  const why = said(reason(e))
+  const why = brokerText(reason(e))
   const code = (e as { code?: unknown }).code
-  // Something of that name is there with other flags: trying again changes nothing.
-  if (code === 406) return new Failure('BusMismatch', { url, why }, e)
+  // Something of that name is there with other flags, or belongs to another connection.
+  if (code === 406 || code === 405) return new Failure('BusConflict', { url, why }, e)
   if (code === 403) return new Failure('BusRefused', { url, why }, e)
   return new Failure('BusDown', { url, why: reason(e) }, e)
 }
 
 /** What the broker itself said, out of amqplib's wrapping. */
-const said = (text: string): string =>
+const brokerText = (text: string): string =>
   /with message "([^"]*)"|replyText: ?['"]([^'"]*)/.exec(text)?.slice(1).find(Boolean) ?? text
 
 function inWords(e: unknown, text: string, timeoutMs: number): string {

@@ -6,7 +6,7 @@ import { type Consumer, consumeQueue } from './consume.ts'
 import { unwrap, wrap } from './envelope.ts'
 import type { KeptChannel } from './kept-channel.ts'
 import type { Link } from './link.ts'
-import { declareEvents, declareExchange, eventsExchange, eventsQueue, properties, type QueueFlags } from './topology.ts'
+import { declareEvents, declareExchange, eventsExchange, eventsQueue, properties, type QueueKind } from './topology.ts'
 
 /** Tells what has happened; never waits, and drops the oldest beyond a limit while the bus is down or slow. */
 export type Outlet = {
@@ -32,11 +32,12 @@ export const readers: Audience = { name: 'events', exchange: eventsExchange, pro
  * Who listens to notifications declares the queues himself: one that nobody declared does not fill up. What lies in a queue
  * whose listener has gone is dropped after `ttlMs`.
  */
-export const listeners = (flags: QueueFlags, ttlMs: number): Audience => ({
+export const listeners = (kind: QueueKind, ttlMs: number): Audience => ({
   name: 'notifications',
   exchange: mainExchange,
-  properties: { ...properties, expiration: String(Math.ceil(ttlMs)) },
-  declare: (channel) => declareExchange(channel, flags),
+  // Kept on the broker's disk where the listener's queue is: his listening may be for the record.
+  properties: { ...properties, deliveryMode: 2, expiration: String(Math.ceil(ttlMs)) },
+  declare: (channel) => declareExchange(channel, kind),
 })
 
 /** The most messages that wait for a bus that is down or slow. */

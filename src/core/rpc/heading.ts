@@ -25,19 +25,23 @@ export function headingOf(
   const first = firstOf(version)
   const { since = first } = definition
   const newer = fieldsSince(definition).filter((field) => isNewer(field.since, since))
-  for (const at of [since, ...newer.map((field) => field.since)])
+  const kinds = kindsSince(definition)
+  const later = [...newer.map((field) => field.since), ...kinds.values()].filter((at) => isNewer(at, since))
+  for (const at of [since, ...later])
     assert(!isNewer(at, version), `${topic}.${method} is of version ${at}, and its contract only of ${version}`)
   const head = (at: string) =>
     `${JSON.stringify({ method, ...(namespace === undefined ? {} : { namespace }), version: at }).slice(0, -1)},"args":`
-  const heads = new Map([since, ...newer.map((field) => field.since)].map((at) => [at, head(at)]))
+  const heads = new Map([since, ...later].map((at) => [at, head(at)]))
   const plain = head(since)
-  if (newer.length === 0 && since === first) return { plain, suit: undefined }
+  if (later.length === 0 && since === first) return { plain, suit: undefined }
 
   const suit = (args: unknown, cap: string | undefined): Fitted => {
     const unknown = (at: string) => cap !== undefined && isNewer(at, cap)
     if (unknown(since)) fail('UnsupportedVersion', { topic, version: since, supported: cap ?? '' })
-    let needed = since
     let sent = args as Readonly<Record<string, unknown>>
+    const kind = kinds.get(String(sent.kind)) ?? since
+    let needed = isNewer(kind, since) ? kind : since
+    if (unknown(needed)) fail('UnsupportedVersion', { topic, version: needed, supported: cap ?? '' })
     for (const { name, since: at } of newer) {
       if (sent[name] === undefined) continue
       if (unknown(at)) sent = { ...sent, [name]: undefined }
@@ -55,4 +59,17 @@ function fieldsSince({ args }: Methods[string]): Array<{ name: string; since: st
     const at = field.meta()?.since
     return typeof at === 'string' ? [{ name, since: at }] : []
   })
+}
+
+/** The kinds of a message that is one of several (a union over `kind`), and since which version each is there. */
+function kindsSince({ args }: Methods[string]): Map<string, string> {
+  type Kind = { meta(): { since?: unknown } | undefined; shape?: { kind?: { value?: unknown } } }
+  const { options = [] } = args as { options?: readonly Kind[] }
+  return new Map(
+    options.flatMap((option) => {
+      const at = option.meta()?.since
+      const kind = option.shape?.kind?.value
+      return typeof at === 'string' && typeof kind === 'string' ? [[kind, at] as const] : []
+    }),
+  )
 }

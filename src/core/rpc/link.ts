@@ -5,13 +5,20 @@ import type { Ids } from '../base/ids.ts'
 import type { Log } from '../base/log.ts'
 import { backoffMs } from '../base/retry.ts'
 import type { Tls } from '../base/tls.ts'
-import { type Address, parseAddresses } from './address.ts'
+import { type Address, heartbeatS, parseAddresses } from './address.ts'
 import type { BusOptions } from './bus.ts'
 import { cut, type Dialled, dial, hangUp, setupFailure } from './dial.ts'
 import type { Holder } from './holder.ts'
 import { KeptChannel, type Station } from './kept-channel.ts'
 import { type Reach, reachOf } from './reach.ts'
+import { codeOf, replyCodes } from './reply-codes.ts'
 import { properties } from './topology.ts'
+
+/**
+ * How long a new process waits for a queue that another connection has to itself: a broker gives up a silent peer after two
+ * to three heartbeats.
+ */
+const lockedMs = 4 * heartbeatS * 1_000
 
 /** How long a goodbye may take where the broker is blocked. */
 const blockedLimitMs = 250
@@ -118,7 +125,7 @@ export class Link implements Holder {
   }
 
   /**
-   * Opens a channel and keeps it; nothing is kept if its first set-up fails: with `BusMismatch` or `BusRefused` if the broker
+   * Opens a channel and keeps it; nothing is kept if its first set-up fails: with `BusConflict` or `BusRefused` if the broker
    * says no and will say it again, else with `BusDown`.
    */
   async keep(station: Station): Promise<KeptChannel> {
@@ -128,7 +135,7 @@ export class Link implements Holder {
     try {
       // While the link is down there is nothing to be refused by; the next connection opens it.
       if (on === undefined) await kept.ready()
-      else await kept.open(on)
+      else await this.#openInTurn(kept, on, station.name)
     } catch (e) {
       if (on === undefined || this.model === on) {
         this.#channels.delete(kept)
@@ -139,6 +146,24 @@ export class Link implements Holder {
     }
     this.changed(false)
     return kept
+  }
+
+  /**
+   * Opens a channel for the first time. A queue of its own may still belong to the connection of an earlier life, until the
+   * broker has noticed that nobody is there any more: it is asked again for {@link lockedMs}.
+   */
+  async #openInTurn(kept: KeptChannel, on: ChannelModel, channel: string): Promise<void> {
+    const until = this.clock.now() + lockedMs
+    for (let attempt = 0; ; attempt++) {
+      try {
+        return await kept.open(on)
+      } catch (e) {
+        const waits = codeOf(e) === replyCodes.locked && this.clock.now() < until && this.model === on
+        if (!waits || this.stopped.aborted) throw e
+        this.log.warn({ channel, attempt, why: reason(e) }, 'queue is in use by another connection: retrying')
+      }
+      await this.clock.sleep(backoffMs(attempt, this.ids.random()), this.stopped)
+    }
   }
 
   /** As {@link keep}, without waiting: what is sent on it waits until the channel stands. */

@@ -1,6 +1,6 @@
 import type { Channel } from 'amqplib'
 import { busUserOf, hostOfBusUser, hostsExchange, mainExchange } from '../model/bus-user.ts'
-import { type BoundQueue, declareExchange, declareHostsExchange, type QueueFlags, replyQueue } from './topology.ts'
+import { type BoundQueue, declareExchange, declareHostsExchange, type QueueKind, replyQueue } from './topology.ts'
 
 /** What a login may reach on the bus, and so by which exchanges it sends. */
 export type Reach = {
@@ -13,7 +13,7 @@ export type Reach = {
   /** Where answers are published that are for a reply queue. */
   exchangeBack(queue: string): string
   /** Sees that the exchanges of questions and answers are there. */
-  declare(channel: Channel, flags: QueueFlags): Promise<unknown>
+  declare(channel: Channel, kind: QueueKind): Promise<unknown>
   /** The queue for this process's own answers. */
   replyQueue(hex: string): BoundQueue
 }
@@ -24,9 +24,9 @@ const everywhere: Reach = {
   exchangeTo: () => mainExchange,
   // The default exchange, as oslo.messaging has it.
   exchangeBack: () => '',
-  async declare(channel, flags) {
-    await declareExchange(channel, flags)
-    await declareHostsExchange(channel, flags)
+  async declare(channel, kind) {
+    await declareExchange(channel, kind)
+    await declareHostsExchange(channel, kind)
   },
   replyQueue: (hex) => replyQueue(hex, [hostsExchange]),
 }

@@ -1,12 +1,10 @@
 import type { Channel } from 'amqplib'
 import type { Link } from './link.ts'
+import { codeOf, replyCodes } from './reply-codes.ts'
 import type { BoundQueue } from './topology.ts'
 
 /** How often a queue is looked at that is not empty yet. */
 const lookMs = 20
-
-/** AMQP's reply code for a queue that is not there. */
-const notFound = 404
 
 /**
  * Takes a queue of ours away while we still consume it: no more is routed to it, so that what is sent now goes back to its
@@ -41,7 +39,7 @@ export async function retireQueue(link: Link, { name, exchanges }: BoundQueue): 
       if (unbound) for (const exchange of exchanges) await channel.bindQueue(name, exchange, name)
       return await channel.close()
     } catch (e) {
-      if ((e as { code?: unknown }).code === notFound) return
+      if (codeOf(e) === replyCodes.missing) return
       // Something came between the look and the deletion, or the link is gone; the next look tells.
     }
     await link.clock.sleep(lookMs, link.stopped)

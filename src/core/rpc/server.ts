@@ -13,7 +13,7 @@ import type { Link } from './link.ts'
 import { beatMs, type ReturnPath, readRequest, returnPath, uniqueId } from './request.ts'
 import { retireQueue } from './retire.ts'
 import { pingMethod, startSelfPing } from './self-ping.ts'
-import { fanoutQueue, type QueueFlags, topicQueue } from './topology.ts'
+import { fanoutQueue, goesWithConsumers, type QueueKind, serverQueue, sharedQueue } from './topology.ts'
 
 /** How many finished messages a server remembers, to know their duplicates. */
 const remembered = 10_000
@@ -32,7 +32,7 @@ type Way = ReturnPath & { readonly answers: Answers }
 export async function startServer(
   link: Link,
   calls: Calls,
-  flags: QueueFlags,
+  queues: QueueKind,
   patienceMs: number,
   services: readonly Served[],
   options: ServeOptions,
@@ -46,8 +46,8 @@ export async function startServer(
   const work = makeWork({ link, dispatch: hear, topic, forHosts: options.forHosts ?? false })
   const slots = makeSlots(options.slots)
   const fanout = fanoutQueue(topic, link.ids.hex())
-  const own = topicQueue(`${topic}.${options.server}`, flags, [mainExchange, ...link.reach.ownExchanges])
-  const anyOne = topicQueue(topic, flags, options.forHosts ? [mainExchange, hostsExchange] : [mainExchange])
+  const own = serverQueue(topic, options.server, [mainExchange, ...link.reach.ownExchanges])
+  const anyOne = sharedQueue(topic, queues, options.forHosts ? [mainExchange, hostsExchange] : [mainExchange])
   const addressed = options.shared === false ? [own] : [anyOne, own]
   // A host's login may not have one.
   const plans = link.reach.host === undefined ? [...addressed, fanout] : addressed
@@ -61,7 +61,7 @@ export async function startServer(
       channel.on('return', ({ fields }) =>
         link.log.debug({ queue: fields.routingKey }, 'an answer that nobody waits for'),
       )
-      await link.reach.declare(channel, flags)
+      await link.reach.declare(channel, queues)
       await channel.prefetch(options.slots)
       const take = (message: ConsumeMessage) => slots.take(() => work(channel, answers, message))
       consumers = []
@@ -79,12 +79,10 @@ export async function startServer(
     ping?.stop()
     link.hasten()
     for (const consumer of consumers) consumer.letGo()
-    if (flags.autoDelete)
-      await Promise.race([Promise.all(addressed.map((plan) => retireQueue(link, plan))), link.limit()])
+    const retired = addressed.filter((plan) => plan === own || goesWithConsumers(queues))
+    await Promise.race([Promise.all(retired.map((plan) => retireQueue(link, plan))), link.limit()])
     await Promise.race([Promise.all(consumers.map((consumer) => consumer.cancel())), link.limit()])
     await slots.idle()
-    const gone = plans.includes(fanout) ? kept.channel?.deleteQueue(fanout.name).catch(() => undefined) : undefined
-    await Promise.race([gone, link.limit()])
     await link.drop(kept)
   }
   return {

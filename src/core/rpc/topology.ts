@@ -1,4 +1,4 @@
-import type { Channel } from 'amqplib'
+import type { Channel, Options } from 'amqplib'
 import { hostsExchange, mainExchange } from '../model/bus-user.ts'
 
 /** Names and flags of exchanges and queues, as oslo.messaging and Nova have them. */
@@ -6,44 +6,71 @@ import { hostsExchange, mainExchange } from '../model/bus-user.ts'
 /** The topic exchange on which events are told. */
 export const eventsExchange = 'nova_events'
 /** The exchange of casts to every server of a topic. */
-export const fanoutExchange = (topic: string): string => `${topic}_fanout`
-
-/** What a reply or fanout queue outlives its consumer by, before the broker drops it. */
-const transientMs = 1_800_000
+const fanoutExchange = (topic: string): string => `${topic}_fanout`
 
 /**
- * Flags of the topic exchange and of the queues `<topic>` and `<topic>.<server>`; all peers must agree. Auto-delete is what
- * makes a message to nobody come back at once, where oslo.messaging lets it lie: take `autoDelete: false` to share queues with Python.
+ * How the topic exchanges and the queues that several servers share are declared; all peers must agree.
+ *
+ * - `durable`: classic queues that go with their last consumer, so that a message to nobody comes back at once.
+ * - `quorum`: replicated over the nodes of a cluster, as oslo.messaging declares them with `rabbit_quorum_queue`. RabbitMQ
+ *   has no auto-delete for them: what is asked of nobody waits until its time is up.
+ * - `transient`: as oslo.messaging declares them unless told otherwise. RabbitMQ refuses these from 4.3 on.
+ *
+ * A queue that one process alone reads is exclusive in any case, and goes with its connection.
  */
-export type QueueFlags = { readonly durable: boolean; readonly autoDelete: boolean }
-export const ownFlags: QueueFlags = { durable: false, autoDelete: true }
+export type QueueKind = 'durable' | 'quorum' | 'transient'
+
+/** A durable queue outlives its broker, and its servers may not come back with it: then the broker drops it after so long. */
+const unusedMs = 60_000
+
+const sharedFlags: Readonly<Record<QueueKind, Options.AssertQueue>> = {
+  durable: { durable: true, autoDelete: true, expires: unusedMs },
+  quorum: { durable: true, autoDelete: false, arguments: { 'x-queue-type': 'quorum' } },
+  transient: { durable: false, autoDelete: false },
+}
+
+/** Whether a shared queue goes with its last consumer. */
+export const goesWithConsumers = (kind: QueueKind): boolean => sharedFlags[kind].autoDelete === true
+
+/** For one connection alone: RabbitMQ 4.3 takes no other queues that are not durable. */
+const exclusive = { durable: false, exclusive: true } as const
 
 /** A queue to consume from, and how to declare it. */
 export type QueuePlan = { readonly name: string; declare(channel: Channel): Promise<unknown> }
 /** A queue that is bound under its own name to these exchanges. */
 export type BoundQueue = QueuePlan & { readonly exchanges: readonly string[] }
 
-export const declareExchange = (channel: Channel, flags: QueueFlags): Promise<unknown> =>
-  channel.assertExchange(mainExchange, 'topic', { durable: flags.durable })
+const exchangeFlags = (kind: QueueKind) => ({ durable: kind !== 'transient' })
 
-export const declareHostsExchange = (channel: Channel, flags: QueueFlags): Promise<unknown> =>
-  channel.assertExchange(hostsExchange, 'topic', { durable: flags.durable })
+export const declareExchange = (channel: Channel, kind: QueueKind): Promise<unknown> =>
+  channel.assertExchange(mainExchange, 'topic', exchangeFlags(kind))
+
+export const declareHostsExchange = (channel: Channel, kind: QueueKind): Promise<unknown> =>
+  channel.assertExchange(hostsExchange, 'topic', exchangeFlags(kind))
 
 export const declareEvents = (channel: Channel): Promise<unknown> =>
   channel.assertExchange(eventsExchange, 'topic', { durable: false })
 
-export const declareFanout = (channel: Channel, topic: string): Promise<unknown> =>
+const declareFanout = (channel: Channel, topic: string): Promise<unknown> =>
   channel.assertExchange(fanoutExchange(topic), 'fanout', { durable: false, autoDelete: true })
 
-/** `<topic>` or `<topic>.<server>`: name and routing key are one. */
-export const topicQueue = (name: string, flags: QueueFlags, exchanges: readonly string[]): BoundQueue => ({
+/** A queue whose name is its routing key. */
+const boundQueue = (name: string, flags: Options.AssertQueue, exchanges: readonly string[]): BoundQueue => ({
   name,
   exchanges,
   async declare(channel) {
-    await channel.assertQueue(name, { durable: flags.durable, autoDelete: flags.autoDelete })
+    await channel.assertQueue(name, flags)
     for (const exchange of exchanges) await channel.bindQueue(name, exchange, name)
   },
 })
+
+/** `<topic>`: all servers of the topic take turns at it. */
+export const sharedQueue = (topic: string, kind: QueueKind, exchanges: readonly string[]): BoundQueue =>
+  boundQueue(topic, sharedFlags[kind], exchanges)
+
+/** `<topic>.<server>`: one server's own. Without that server there is no queue, and a message to it comes back at once. */
+export const serverQueue = (topic: string, server: string, exchanges: readonly string[]): BoundQueue =>
+  boundQueue(`${topic}.${server}`, { ...exclusive, autoDelete: true }, exchanges)
 
 /** A server's own queue on the topic's fanout. */
 export const fanoutQueue = (topic: string, hex: string): QueuePlan => {
@@ -52,24 +79,18 @@ export const fanoutQueue = (topic: string, hex: string): QueuePlan => {
     name,
     async declare(channel) {
       await declareFanout(channel, topic)
-      await channel.assertQueue(name, { durable: false, expires: transientMs })
+      await channel.assertQueue(name, { ...exclusive, autoDelete: true })
       await channel.bindQueue(name, fanoutExchange(topic), topic)
     },
   }
 }
 
-/** A process's queue for answers, reached through the default exchange, and by those who may not use it through others. */
-export const replyQueue = (id: string, exchanges: readonly string[]): BoundQueue => {
-  const name = `reply_${id}`
-  return {
-    name,
-    exchanges,
-    async declare(channel) {
-      await channel.assertQueue(name, { durable: false, expires: transientMs })
-      for (const exchange of exchanges) await channel.bindQueue(name, exchange, name)
-    },
-  }
-}
+/**
+ * A connection's queue for answers, reached through the default exchange, and by those who may not use it through others.
+ * It outlives the channel that reads it.
+ */
+export const replyQueue = (id: string, exchanges: readonly string[]): BoundQueue =>
+  boundQueue(`reply_${id}`, exclusive, exchanges)
 
 /** What a reader has not heard yet; it holds 10,000 events at most and forgets the oldest first. */
 export const eventsQueue = (hex: string, patterns: readonly string[]): QueuePlan => {
@@ -78,16 +99,19 @@ export const eventsQueue = (hex: string, patterns: readonly string[]): QueuePlan
     name,
     async declare(channel) {
       await declareEvents(channel)
-      await channel.assertQueue(name, { durable: false, exclusive: true, autoDelete: true, maxLength: 10_000 })
+      await channel.assertQueue(name, { ...exclusive, autoDelete: true, maxLength: 10_000 })
       for (const pattern of patterns) await channel.bindQueue(name, eventsExchange, pattern)
     },
   }
 }
 
-/** AMQP properties of every message, as kombu sets them. */
+/**
+ * AMQP properties of every message, as kombu sets them, but for the delivery mode: a durable queue would write each message
+ * to the broker's disk, and none of ours needs that. Who asks waits for an answer, and what a cast begins is in the database.
+ */
 export const properties = {
   contentType: 'application/json',
   contentEncoding: 'utf-8',
-  deliveryMode: 2,
+  deliveryMode: 1,
   priority: 0,
 } as const

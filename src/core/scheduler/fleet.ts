@@ -1,5 +1,5 @@
 import type { Size } from '../model/instance.ts'
-import type { HostState } from './host-state.ts'
+import type { HostState } from './question.ts'
 
 /** Room on a host that this process is taking, or has taken since the hosts were last read. */
 type Reservation = { readonly host: string; readonly size: Size; committed: boolean }
@@ -9,7 +9,7 @@ export type View = {
   /** As the database had them: what may be concluded from. */
   readonly read: readonly HostState[]
   /** With what this process is taking just now: placements side by side see one another, and spread. */
-  current(): HostState[]
+  current(): readonly HostState[]
 }
 
 /**
@@ -61,8 +61,9 @@ export class Fleet {
     this.#reservations.delete(reservation)
   }
 
-  #less(hosts: readonly HostState[]): HostState[] {
-    const taken = new Map<string, Pick<HostState, 'used' | 'instances'>>()
+  #less(hosts: readonly HostState[]): readonly HostState[] {
+    if (this.#reservations.size === 0) return hosts
+    const taken = new Map<string, { used: Size; instances: number }>()
     for (const { host, size } of this.#reservations) {
       const { used, instances } = taken.get(host) ?? { used: { vcpus: 0, memoryMb: 0, diskGb: 0 }, instances: 0 }
       taken.set(host, { used: sum(used, size), instances: instances + 1 })

@@ -1,9 +1,7 @@
 import { fail } from '../base/errors.ts'
 import type { Overcommit } from '../model/capacity.ts'
-import type { Filter } from './filter.ts'
-import { filters } from './filters/index.ts'
-import type { Weigher } from './weigher.ts'
-import { weighers } from './weighers/index.ts'
+import { type Filter, filters } from './filters.ts'
+import { type Weigher, weighers } from './weighers.ts'
 
 /** How this scheduler decides, as the configuration has it. */
 export type SchedulerOptions = Overcommit & {
@@ -28,17 +26,17 @@ export type Rules = {
   readonly overcommit: Overcommit
 }
 
-/** What the claim counts in any case; a host that passed without them would be refused by the database for ever. */
-const capacityFilters = ['ram', 'cores', 'disk']
+/** What the claim counts in any case, and what a host cannot do: a host that passed without them would fail for ever. */
+const alwaysAsked = ['knows-kind', 'ram', 'cores', 'disk']
 
 /**
- * Resolves the names in the options; a name that is in no table is `ConfigInvalid`. The filters of capacity are asked
- * even where the option leaves them out, last.
+ * Resolves the names in the options; a name that is in no table is `ConfigInvalid`. Some filters are asked
+ * even if the option leaves them out, last.
  */
 export function rulesOf(options: SchedulerOptions): Rules {
   const table = filters(options)
   return {
-    filters: [...new Set([...options.filters, ...capacityFilters])].map((name) => ({
+    filters: [...new Set([...options.filters, ...alwaysAsked])].map((name) => ({
       name,
       filter: pick(table, name, 'scheduler.filters'),
     })),

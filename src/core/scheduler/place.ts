@@ -12,13 +12,12 @@ import type { Args } from '../rpc/contract.ts'
 import { saveDecision } from '../store/decisions.ts'
 import { type Placement, placementFor } from '../store/placement.ts'
 import { conductorUpSince } from '../store/services.ts'
+import { decisionOf } from './decision.ts'
 import type { SchedulerDeps } from './deps.ts'
 import type { Fleet } from './fleet.ts'
-import type { HostState } from './host-state.ts'
 import type { Rules } from './options.ts'
-import { decisionOf } from './select.ts'
-import type { Refused, Selection } from './selection.ts'
-import { questionOf, survey } from './survey.ts'
+import { type HostState, questionOf } from './question.ts'
+import { type Refused, type Selection, survey } from './select.ts'
 
 /** What placing leans on beyond the scheduler itself. */
 export type PlaceDeps = SchedulerDeps & { readonly fleet: Fleet; readonly rules: Rules }

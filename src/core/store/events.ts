@@ -37,17 +37,25 @@ export async function addEvents(db: Db, drafts: readonly EventDraft[]): Promise<
   return added
 }
 
+/** Which events a list is to have. */
+type EventFilter = {
+  limit: number
+  after?: number | undefined
+  instanceId?: string | undefined
+  projectId?: string | undefined
+  /** Whether those are among them that are about a host or a service, not about something on it. */
+  ofHosts: boolean
+}
+
 /** The newest `limit` events, or the oldest `limit` after a number; oldest first either way. */
-export async function listEvents(
-  db: Db,
-  asked: { limit: number; after?: number | undefined; instanceId?: string | undefined; projectId?: string | undefined },
-): Promise<Event[]> {
+export async function listEvents(db: Db, asked: EventFilter): Promise<Event[]> {
   const rows = await db
     .selectFrom('events')
     .selectAll()
     .$if(asked.after !== undefined, (q) => q.where('id', '>', asked.after as number))
     .$if(asked.instanceId !== undefined, (q) => q.where('instance_id', '=', asked.instanceId as string))
     .$if(asked.projectId !== undefined, (q) => q.where('project_id', '=', asked.projectId as string))
+    .$if(!asked.ofHosts, (q) => q.where((eb) => eb.or([eb('host', 'is', null), eb('instance_id', 'is not', null)])))
     .orderBy('id', asked.after === undefined ? 'desc' : 'asc')
     .limit(asked.limit)
     .execute()

@@ -5,19 +5,30 @@ import type { Flavor } from '../contracts/shapes.ts'
 import { isUniqueViolation } from '../db/dialect.ts'
 import type { Db } from '../db/handle.ts'
 import type { Database } from '../db/schema.ts'
+import { after, failMarker, type Page } from './paging.ts'
 
-/** All flavors, smallest first. */
-export async function listFlavors(db: Db): Promise<Flavor[]> {
+/** Flavors, the smallest first. One query (two with a marker). `InvalidRequest` if the marker is no flavor's id. */
+export async function listFlavors(db: Db, { limit, marker }: Page): Promise<Flavor[]> {
+  const last = marker === undefined ? undefined : await placeOf(db, marker)
   const rows = await db
     .selectFrom('flavors')
     .selectAll()
+    .$if(last !== undefined, (q) => q.where(after(last ?? {})))
     .orderBy('memory_mb')
     .orderBy('vcpus')
     .orderBy('disk_gb')
     .orderBy('name')
+    .limit(limit)
     .execute()
   return rows.map(toFlavor)
 }
+
+const placeOf = async (db: Db, id: string) =>
+  (await db
+    .selectFrom('flavors')
+    .select(['memory_mb', 'vcpus', 'disk_gb', 'name'])
+    .where('id', '=', id)
+    .executeTakeFirst()) ?? failMarker(id)
 
 /** The flavor of this id or, else, name. `FlavorNotFound` with near names. */
 export async function resolveFlavor(db: Db, ref: string): Promise<Flavor> {

@@ -61,7 +61,8 @@ export async function instancesEver(db: Db, ids: readonly string[]): Promise<Map
 export async function listDeleted(db: Db, asked: InstanceFilter): Promise<InstanceSummary[]> {
   const found: InstanceSummary[] = []
   const page = asked.status === undefined ? asked.limit : Math.max(asked.limit, searchPage)
-  let after = asked.marker === undefined ? undefined : await markerOf(db, 'instance_history', asked.marker)
+  let after =
+    asked.marker === undefined ? undefined : await markerOf(db, 'instance_history', asked.marker, asked.projectId)
   // The state is in the record alone, so that a page may have fewer that fit than were asked for: on with the next one.
   for (;;) {
     const rows = await pageOfDeleted(db, { ...asked, limit: page }, after)

@@ -8,7 +8,15 @@ import type { Database } from '../db/schema.ts'
 import type { Overcommit } from '../model/capacity.ts'
 import { limits } from '../model/capacity.ts'
 import type { Size } from '../model/instance.ts'
-import { type Healthy, responsiveness, silentMsOf } from './services.ts'
+import { after, failMarker, type Page } from './paging.ts'
+import {
+  type HealthCounts,
+  type Healthy,
+  healthCounts,
+  healthOfCounts,
+  responsiveness,
+  silentMsOf,
+} from './services.ts'
 
 /** What a compute daemon says of its host when it starts. */
 export type HostSelf = {
@@ -88,32 +96,42 @@ export async function hostIncarnation(db: Db, name: string): Promise<string | un
   return (await db.selectFrom('hosts').select('incarnation').where('name', '=', name).executeTakeFirst())?.incarnation
 }
 
-/** All hosts, or the one that is named. One query. */
-export async function listHosts(
-  db: Db,
-  { alive, overcommit, name }: { alive: Healthy; overcommit: Overcommit; name?: string | undefined },
-): Promise<Host[]> {
-  const rows = await db
+type Seen = { alive: Healthy; overcommit: Overcommit }
+
+/** Hosts by name. One query (two with a marker). `InvalidRequest` if the marker is no host's name. */
+export async function listHosts(db: Db, { limit, marker, ...seen }: Page & Seen): Promise<Host[]> {
+  if (marker !== undefined && (await hostIncarnation(db, marker)) === undefined) failMarker(marker)
+  const rows = await selectHosts(db)
+    .$if(marker !== undefined, (q) => q.where(after({ 'h.name': marker ?? '' })))
+    .orderBy('h.name')
+    .limit(limit)
+    .execute()
+  return rows.map((row) => toHost(row, seen))
+}
+
+/** The host of this name. `HostNotFound` with near names. */
+export async function resolveHost(db: Db, name: string, seen: Seen): Promise<Host> {
+  const row = await selectHosts(db).where('h.name', '=', name).executeTakeFirst()
+  return row ? toHost(row, seen) : failHostNotFound(db, name)
+}
+
+/** How many hosts are up, degraded and down, and how many of all are disabled. One query. */
+export async function countHosts(db: Db, alive: Healthy): Promise<HealthCounts & { disabled: number }> {
+  const { disabled, ...counted } = await db
+    .selectFrom('hosts as h')
+    .leftJoin('services as s', (join) => join.onRef('s.host', '=', 'h.name').on('s.binary', '=', 'compute'))
+    .select((eb) => [...healthCounts(eb, alive), eb.fn.sum<number | null>('s.disabled').as('disabled')])
+    .executeTakeFirstOrThrow()
+  return { ...healthOfCounts(counted), disabled: Number(disabled ?? 0) }
+}
+
+const selectHosts = (db: Db) =>
+  db
     .selectFrom('hosts as h')
     .leftJoin('services as s', (join) => join.onRef('s.host', '=', 'h.name').on('s.binary', '=', 'compute'))
     .selectAll('h')
     .select(['s.seen_at', 's.disabled', 's.disabled_reason', 's.reported_by', 's.silent_ms'])
     .select('s.incarnation as service_life')
-    .$if(name !== undefined, (q) => q.where('h.name', '=', name as string))
-    .orderBy('h.name')
-    .execute()
-  return rows.map((row) => toHost(row, alive, overcommit))
-}
-
-/** The host of this name. `HostNotFound` with near names. */
-export async function resolveHost(
-  db: Db,
-  name: string,
-  asked: { alive: Healthy; overcommit: Overcommit },
-): Promise<Host> {
-  const [host] = await listHosts(db, { ...asked, name })
-  return host ?? failHostNotFound(db, name)
-}
 
 /** Fails where there is no host of this name. */
 export async function checkHost(db: Db, name: string): Promise<void> {
@@ -157,7 +175,7 @@ type HostRow = Selectable<Database['hosts']> & {
   service_life: string | null
 }
 
-function toHost(row: HostRow, { now, downMs, silentMs }: Healthy, overcommit: Overcommit): Host {
+function toHost(row: HostRow, { alive: { now, downMs, silentMs }, overcommit }: Seen): Host {
   const total = { vcpus: row.total_vcpus, memoryMb: row.total_memory_mb, diskGb: row.total_disk_gb }
   return {
     name: row.name,

@@ -2,34 +2,59 @@ import type { Selectable } from 'kysely'
 import { fail } from '../base/errors.ts'
 import { nearest } from '../base/near.ts'
 import type { Image, ImageFile, ImagePart } from '../contracts/shapes.ts'
-import { isUniqueViolation } from '../db/dialect.ts'
+import { isUniqueViolation, locked } from '../db/dialect.ts'
 import type { Db } from '../db/handle.ts'
 import type { Database } from '../db/schema.ts'
+import { after, failMarker, type Page } from './paging.ts'
 
 /** A file of an image; `complete` once its content is in the store and was checked. */
 export type StoredFile = ImageFile & { complete: boolean }
 /** An image with how far its upload is, and whose it is. */
 export type ImageRecord = Image & { projectId: string; parts: Partial<Record<ImagePart, StoredFile>> }
 
-/** All images, by name. Two queries. */
-export async function listImages(db: Db): Promise<ImageRecord[]> {
-  const [rows, files] = await Promise.all([
-    db.selectFrom('images').selectAll().orderBy('name').execute(),
-    db.selectFrom('image_files').selectAll().execute(),
-  ])
+/**
+ * Images by name, those in one state if it is given. Two queries (three with a marker). `InvalidRequest` if the marker is no
+ * image's id.
+ */
+export async function listImages(
+  db: Db,
+  { limit, marker, status }: Page & { status?: Image['status'] },
+): Promise<ImageRecord[]> {
+  const last = marker === undefined ? undefined : await placeOf(db, marker)
+  const rows = await db
+    .selectFrom('images')
+    .selectAll()
+    .$if(status !== undefined, (q) => q.where('status', '=', status as string))
+    .$if(last !== undefined, (q) => q.where(after(last ?? {})))
+    .orderBy('name')
+    .orderBy('id')
+    .limit(limit)
+    .execute()
+  if (rows.length === 0) return []
+  const ids = rows.map(({ id }) => id)
+  const files = await db.selectFrom('image_files').selectAll().where('image_id', 'in', ids).execute()
   const byImage = grouped(files.filter(announced))
   return rows.map((row) => toRecord(row, byImage.get(row.id) ?? []))
 }
 
-/** The image of this id or, else, name. `ImageNotFound` with near names. */
-export async function resolveImage(db: Db, ref: string): Promise<ImageRecord> {
+const placeOf = async (db: Db, id: string) =>
+  (await db.selectFrom('images').select(['name', 'id']).where('id', '=', id).executeTakeFirst()) ?? failMarker(id)
+
+/** The image of this id or, else, name; undefined if there is none. */
+export async function findImage(db: Db, ref: string): Promise<ImageRecord | undefined> {
   const rows = await db
     .selectFrom('images')
     .selectAll()
     .where((eb) => eb.or([eb('id', '=', ref), eb('name', '=', ref)]))
     .execute()
   const row = rows.find(({ id }) => id === ref) ?? rows[0]
-  if (row) return toRecord(row, await filesOf(db, row.id))
+  return row && toRecord(row, await filesOf(db, row.id))
+}
+
+/** The image of this id or, else, name. `ImageNotFound` with near names. */
+export async function resolveImage(db: Db, ref: string): Promise<ImageRecord> {
+  const image = await findImage(db, ref)
+  if (image) return image
   const names = await db.selectFrom('images').select('name').limit(1000).execute()
   fail('ImageNotFound', {
     id: ref,
@@ -81,23 +106,58 @@ export async function setImageSaving(db: Db, id: string): Promise<void> {
   await db.updateTable('images').set({ status: 'saving' }).where('id', '=', id).where('status', '=', 'queued').execute()
 }
 
-/** A file's content is in the store; with the last one the image is active. Part of a transaction. Answers with the status. */
-export async function completeFile(db: Db, id: string, part: ImagePart): Promise<'saving' | 'active'> {
+/**
+ * A file's content is in the store; with the last one the image is active. Part of a transaction. Answers with the status;
+ * undefined if the image was deleted meanwhile.
+ */
+export async function completeFile(db: Db, id: string, part: ImagePart): Promise<'saving' | 'active' | undefined> {
   await db.updateTable('image_files').set({ complete: 1 }).where('image_id', '=', id).where('part', '=', part).execute()
   const files = await filesOf(db, id)
+  if (files.length === 0) return undefined
   if (files.some(({ complete }) => complete === 0)) return 'saving'
   await db.updateTable('images').set({ status: 'active' }).where('id', '=', id).execute()
   return 'active'
 }
 
-/** Removes an image; answers with the checksums of the files that no other image has. Part of a transaction. */
-export async function removeImage(db: Db, id: string): Promise<string[]> {
-  const own = [...new Set((await filesOf(db, id)).map(({ sha256 }) => sha256))]
-  await db.deleteFrom('images').where('id', '=', id).execute()
+/**
+ * Waits for whoever is removing files with these checksums, and keeps others from it until the transaction ends. A
+ * checksum that no image has is not locked: then nobody removes it.
+ */
+export async function lockFiles(db: Db, checksums: readonly string[]): Promise<void> {
+  const held = db.selectFrom('image_files').select('image_id').where('sha256', 'in', checksums)
+  await locked(db, held.orderBy('image_id').orderBy('part')).execute()
+}
+
+/** Nothing boots from an image any more; its rows are still there. */
+export async function retireImage(db: Db, id: string): Promise<void> {
+  await db.updateTable('images').set({ status: 'queued' }).where('id', '=', id).execute()
+  await db.updateTable('image_files').set({ complete: 0 }).where('image_id', '=', id).execute()
+}
+
+/**
+ * Locks the files of an image; answers with the checksums that no other image has. Part of the transaction that removes
+ * these files and then the image: see {@link lockFiles}.
+ */
+export async function lockOwnFiles(db: Db, id: string): Promise<string[]> {
+  const files = db.selectFrom('image_files').select('sha256').where('image_id', '=', id)
+  const rows = await locked(db, files).execute()
+  const own = [...new Set(rows.flatMap(({ sha256 }) => (sha256 === null ? [] : [sha256])))]
   if (own.length === 0) return []
-  const others = await db.selectFrom('image_files').select('sha256').where('sha256', 'in', own).execute()
+  // After the lock, so that an image is seen that was announced while this waited.
+  const others = await db
+    .selectFrom('image_files')
+    .select('sha256')
+    .where('sha256', 'in', own)
+    .where('image_id', '!=', id)
+    .execute()
   const kept = new Set(others.map(({ sha256 }) => sha256))
   return own.filter((sha256) => !kept.has(sha256))
+}
+
+/** Removes an image and what is recorded of its files. Part of a transaction. */
+export async function removeImage(db: Db, id: string): Promise<void> {
+  await db.deleteFrom('image_files').where('image_id', '=', id).execute()
+  await db.deleteFrom('images').where('id', '=', id).execute()
 }
 
 /** The checksum under which a file of an image is stored; undefined where there is no such file, or not yet. */

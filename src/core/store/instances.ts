@@ -173,7 +173,7 @@ export type InstanceFilter = {
 
 /** Newest first, with what their open operations do. One query (two with a marker). */
 export async function listInstances(db: Db, asked: InstanceFilter): Promise<InstanceSummary[]> {
-  const after = asked.marker === undefined ? undefined : await markerOf(db, 'instances', asked.marker)
+  const after = asked.marker === undefined ? undefined : await markerOf(db, 'instances', asked.marker, asked.projectId)
   const page = db
     .selectFrom('instances')
     .select(['id', 'name', 'state', 'power', 'host', 'flavor', 'image', 'project_id', 'created_at'])
@@ -204,11 +204,12 @@ export async function listInstances(db: Db, asked: InstanceFilter): Promise<Inst
   return rows.map(toSummary)
 }
 
-/** How many instances there are in each state. */
-export async function countInstances(db: Db): Promise<Record<string, number>> {
+/** How many instances there are in each state, of one project if that is given. */
+export async function countInstances(db: Db, projectId?: string): Promise<Record<string, number>> {
   const rows = await db
     .selectFrom('instances')
     .select(({ fn }) => ['state', fn.countAll().as('count')])
+    .$if(projectId !== undefined, (q) => q.where('project_id', '=', projectId as string))
     .groupBy('state')
     .execute()
   return Object.fromEntries(rows.map(({ state, count }) => [state, Number(count)]))

@@ -272,7 +272,7 @@ export async function listOperations(
   },
 ): Promise<OperationSummary[]> {
   const after: Marker | undefined =
-    asked.marker === undefined ? undefined : await markerOf(db, 'operations', asked.marker)
+    asked.marker === undefined ? undefined : await markerOf(db, 'operations', asked.marker, asked.projectId)
   const rows = await db
     .selectFrom('operations')
     .selectAll()
@@ -308,7 +308,7 @@ export async function latestPlaced(db: Db, subjectId: string): Promise<Operation
   return row && (await withLegs(db, [toRecord(row)]))[0]
 }
 
-/** How many operations there are in each state, of one project or of all. */
+/** How many operations there are in each state, of one project if that is given. */
 export async function countOperations(db: Db, projectId?: string): Promise<Record<string, number>> {
   const rows = await db
     .selectFrom('operations')

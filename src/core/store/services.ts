@@ -1,8 +1,9 @@
-import type { Selectable } from 'kysely'
+import type { Expression, ExpressionBuilder, Selectable, SqlBool } from 'kysely'
 import type { Service } from '../contracts/shapes.ts'
 import { isUniqueViolation } from '../db/dialect.ts'
 import type { Db } from '../db/handle.ts'
 import type { Database } from '../db/schema.ts'
+import { failMarker, type Page } from './paging.ts'
 
 /** When a service counts as up: it was seen at `downMs` before `now` at the earliest. */
 export type Liveness = { now: number; downMs: number }
@@ -128,10 +129,53 @@ export async function findService(db: Db, id: string, alive: Healthy): Promise<S
   return row && toService(row, alive)
 }
 
-/** Every service that has ever reported. */
-export async function listServices(db: Db, alive: Healthy): Promise<Service[]> {
-  const rows = await db.selectFrom('services').selectAll().orderBy('binary').orderBy('host').execute()
+/** Services by id, of those that have ever reported. One query (two with a marker). `InvalidRequest` if the marker is no service's id. */
+export async function listServices(db: Db, { limit, marker, alive }: Page & { alive: Healthy }): Promise<Service[]> {
+  if (marker !== undefined && !(await findService(db, marker, alive))) failMarker(marker)
+  const rows = await db
+    .selectFrom('services')
+    .selectAll()
+    .$if(marker !== undefined, (q) => q.where('id', '>', marker as string))
+    .orderBy('id')
+    .limit(limit)
+    .execute()
   return rows.map((row) => toService(row, alive))
+}
+
+/** How many daemons or hosts are up, degraded and down. */
+export type HealthCounts = { up: number; degraded: number; down: number }
+
+/** How many services of each binary are up, degraded and down. One query. */
+export async function countServices(db: Db, alive: Healthy): Promise<Record<string, HealthCounts>> {
+  const rows = await db
+    .selectFrom('services as s')
+    .select((eb) => ['s.binary', ...healthCounts(eb, alive)])
+    .groupBy('s.binary')
+    .orderBy('s.binary')
+    .execute()
+  return Object.fromEntries(rows.map(({ binary, ...counted }) => [binary, healthOfCounts(counted)]))
+}
+
+type Counted = { s: Pick<Row, 'seen_at' | 'reported_by' | 'incarnation' | 'silent_ms'> }
+
+/** Counts over services (as `s`), to be read by {@link healthOfCounts}: a service is degraded as {@link responsiveness} has it. */
+// biome-ignore lint/suspicious/noExplicitAny: any query that has services as `s`.
+export function healthCounts(eb: ExpressionBuilder<any, any>, { now, downMs, silentMs }: Healthy) {
+  const own = eb as unknown as ExpressionBuilder<Counted, 's'>
+  const count = (truth: Expression<SqlBool>) => own.fn.sum<number | null>(own.case().when(truth).then(1).else(0).end())
+  const heard = own('s.seen_at', '>=', now - downMs)
+  const silent = own.and([own('s.reported_by', '=', own.ref('s.incarnation')), own('s.silent_ms', '>', silentMs)])
+  return [
+    own.fn.countAll<number>().as('all'),
+    count(heard).as('heard'),
+    count(own.and([heard, silent])).as('degraded'),
+  ] as const
+}
+
+/** How many are up, degraded and down: each in one of these. */
+export function healthOfCounts(counted: { all: number; heard: number | null; degraded: number | null }): HealthCounts {
+  const [all, heard, degraded] = [Number(counted.all), Number(counted.heard ?? 0), Number(counted.degraded ?? 0)]
+  return { up: heard - degraded, degraded, down: all - heard }
 }
 
 /** What one service has told of the contracts that it speaks. */

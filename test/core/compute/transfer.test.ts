@@ -329,7 +329,7 @@ describe('a transfer that fails', () => {
   test('for a host where nobody waits says so', async () => {
     const { send, expected } = await expecting()
     await expected.cancel()
-    await expect(send(disk())).rejects.toEqual(failed(/the other host does not answer: .*ECONNREFUSED/))
+    await expect(send(disk())).rejects.toEqual(failed(/new host: the other host does not answer: ECONNREFUSED\.$/))
   })
 
   test('only in that its end was not heard is done when it is tried again', async () => {

@@ -3,9 +3,10 @@ import { ensureDefaults } from '../../../src/core/conductor/defaults.ts'
 import { conductorManager } from '../../../src/core/conductor/manager.ts'
 import { startPeriodic, upkeep } from '../../../src/core/conductor/periodic.ts'
 import { syncDatabase } from '../../../src/core/db/migrate.ts'
+import { healthOf } from '../../../src/core/model/health.ts'
 import { listFlavors } from '../../../src/core/store/flavors.ts'
 import { databases } from '../../kit/databases.ts'
-import { admin, member, options, Rig } from './rig.ts'
+import { admin, member, options, Rig, selfOf } from './rig.ts'
 
 const open: Rig[] = []
 afterEach(async () => {
@@ -124,6 +125,48 @@ describe.each(await databases())('on $name', (database) => {
       }
     })
 
+    test('of hosts, services, flavors and images come in pages, too', async () => {
+      const rig = await start()
+      for (const name of ['h3', 'h1', 'h2', 'h4', 'h5']) await rig.host(name)
+      await rig.schedulerIsUp()
+      // Alike in all but the name, and alike in some columns only: each is on one page.
+      for (const [name, vcpus, memoryMb, diskGb] of [
+        ['b', 1, 64, 0],
+        ['a', 1, 64, 0],
+        ['c', 1, 64, 1],
+        ['d', 2, 64, 0],
+      ] as const)
+        await rig.conductor.flavorCreate(admin, { name, vcpus, memoryMb, diskGb })
+      for (const name of ['z', 'y', 'x', 'w']) {
+        const files = { disk: { sizeBytes: 3, sha256: 'b'.repeat(64) } }
+        await rig.conductor.imageCreate(admin, { name, diskFormat: 'raw', files })
+      }
+      type Row = { id?: string; name?: string; files?: object }
+      const lists: Array<[string[], (page: object) => Promise<Row[]>]> = [
+        [['h1', 'h2', 'h3', 'h4', 'h5'], async (page) => (await rig.conductor.hostList(admin, page)).hosts],
+        [
+          ['compute@h1', 'compute@h2', 'compute@h3', 'compute@h4', 'compute@h5', 'scheduler@control'],
+          async (page) => (await rig.conductor.serviceList(admin, page)).services,
+        ],
+        [
+          ['a', 'b', 'c', 'd', 'm1.tiny', 'm1.small'],
+          async (page) => (await rig.conductor.flavorList(member('p1'), page)).flavors,
+        ],
+        [['tiny', 'w', 'x', 'y', 'z'], async (page) => (await rig.conductor.imageList(member('p1'), page)).images],
+      ]
+      for (const [names, list] of lists) {
+        const all = await list({})
+        expect(all.map(({ id, name }) => name ?? id)).toEqual(names)
+        const paged: Row[] = []
+        for (let page = await list({ limit: 2 }); page.length > 0; ) {
+          paged.push(...page)
+          page = await list({ limit: 2, marker: paged.at(-1)?.id ?? paged.at(-1)?.name })
+        }
+        expect(paged).toEqual(all)
+        await expect(list({ marker: 'nonsense' })).rejects.toMatchObject({ code: 'InvalidRequest' })
+      }
+    })
+
     test('of operations and events may be of one instance, even of one that is gone', async () => {
       const rig = await start()
       const h1 = await rig.host('h1')
@@ -231,8 +274,10 @@ describe.each(await databases())('on $name', (database) => {
       await rig.agent.heartbeat(admin, { ...h1.self, operations: [] })
       await rig.agent.bye(admin, h1.self)
       expect(await rig.conductor.status(admin, {})).toMatchObject({
-        database: { dialect: database.name, migration: '0002-health' },
-        hosts: { up: 0, down: 1, disabled: 0 },
+        database: { dialect: database.name, migration: '0001-first' },
+        services: [{ id: 'compute@h1', state: 'down' }],
+        daemons: { compute: { up: 0, degraded: 0, down: 1 } },
+        hosts: { up: 0, degraded: 0, down: 1, disabled: 0 },
         instances: { ACTIVE: 1 },
         operations: { succeeded: 1 },
       })
@@ -241,6 +286,25 @@ describe.each(await databases())('on $name', (database) => {
         code: 'ServiceNotFound',
       })
       await expect(rig.conductor.hostList(member('p1'), {})).rejects.toMatchObject({ code: 'Forbidden' })
+    })
+
+    test('are counted as they are listed: up, degraded, down and disabled', async () => {
+      const rig = await start()
+      const [h1, h2] = [await rig.host('h1'), await rig.host('h2')]
+      await rig.host('h3')
+      await rig.conductor.serviceSet(admin, { host: 'h2', enabled: false })
+      rig.clock.advance(31)
+      await rig.agent.heartbeat(admin, { ...h1.self, operations: [], silentMs: 1000 })
+      await rig.agent.heartbeat(admin, { ...h2.self, operations: [], silentMs: 40_000 })
+      await rig.schedulerIsUp()
+      const { hosts, daemons } = await rig.conductor.status(admin, {})
+      expect(hosts).toEqual({ up: 1, degraded: 1, down: 1, disabled: 1 })
+      expect(daemons).toEqual({
+        compute: { up: 1, degraded: 1, down: 1 },
+        scheduler: { up: 1, degraded: 0, down: 0 },
+      })
+      const listed = (await rig.conductor.hostList(admin, {})).hosts.map((host) => healthOf(host))
+      expect(listed).toEqual(['up', 'degraded', 'down'])
     })
 
     test('queues have their owners, and advice where nobody takes what waits; members see and purge none', async () => {
@@ -283,29 +347,23 @@ describe.each(await databases())('on $name', (database) => {
     test("a name that is another machine's is refused while that is up or has instances", async () => {
       const rig = await start()
       const h1 = await rig.host('h1')
-      const report = {
-        driver: 'fake',
-        hypervisor: 'f',
-        hypervisorVersion: '1',
-        accelerator: 'none',
-        total: { vcpus: 4, memoryMb: 4096, diskGb: 4 },
-      }
       const impostor = {
+        service: 'compute',
         host: 'h1',
         incarnation: 'x',
         hostId: 'another machine',
         version: '1',
-        availabilityZone: 'nova',
-        report,
-      }
+      } as const
       await expect(rig.agent.hello(admin, impostor)).rejects.toMatchObject({ code: 'HostMismatch' })
       const id = await rig.running(h1)
       rig.clock.advance(60)
       await expect(rig.agent.hello(admin, impostor)).rejects.toMatchObject({ code: 'HostMismatch' })
       await h1.carryOut((await rig.conductor.begin(admin, { instance: id, kind: 'delete' })).operation)
-      expect(await rig.agent.hello(admin, impostor)).toMatchObject({ operations: [], instances: [] })
-      expect(await rig.agent.heartbeat(admin, { ...h1.self, operations: [id] })).toMatchObject({ lost: [id] })
-      await expect(rig.agent.heartbeat(admin, { host: 'h2', incarnation: 'x', operations: [] })).rejects.toMatchObject({
+      expect(await rig.agent.hello(admin, impostor)).toMatchObject({ operations: [] })
+      expect(await rig.agent.heartbeat(admin, { ...h1.self, operations: [{ id: id }] })).toMatchObject({ lost: [id] })
+      await expect(
+        rig.agent.heartbeat(admin, { service: 'compute', host: 'h2', incarnation: 'x', operations: [] }),
+      ).rejects.toMatchObject({
         code: 'HostNotFound',
       })
     })
@@ -316,8 +374,8 @@ describe.each(await databases())('on $name', (database) => {
       const { operation } = await rig.boot()
       await h1.claim(operation)
       await rig.agent.bye(admin, h1.self)
-      const { leaseUntil } = await rig.operation(operation)
-      expect(leaseUntil).toBeLessThanOrEqual(rig.clock.now())
+      const [leg] = (await rig.operation(operation)).hosts
+      expect(leg?.leaseUntil).toBeLessThanOrEqual(rig.clock.now())
     })
 
     test('fresh numbers change the host', async () => {
@@ -325,7 +383,7 @@ describe.each(await databases())('on $name', (database) => {
       const h1 = await rig.host('h1')
       const total = { vcpus: 32, memoryMb: 64, diskGb: 128 }
       const report = { driver: 'fake', hypervisor: 'f', hypervisorVersion: '2', accelerator: 'none', total }
-      await rig.agent.heartbeat(admin, { ...h1.self, report, operations: [] })
+      await rig.computeAgent.report(admin, { ...selfOf(h1), report })
       expect((await rig.conductor.hostList(admin, {})).hosts).toMatchObject([{ total, limit: total }])
     })
 
@@ -334,9 +392,9 @@ describe.each(await databases())('on $name', (database) => {
       const h1 = await rig.host('h1')
       const total = { vcpus: 1, memoryMb: 1, diskGb: 1 }
       const report = { driver: 'fake', hypervisor: 'f', hypervisorVersion: '2', accelerator: 'tcg', total }
-      const beat = { ...h1.self, report, acceleratorWhy: 'KVM cannot run guests here', operations: [] }
-      await rig.agent.heartbeat(admin, beat)
-      await rig.agent.heartbeat(admin, beat)
+      const said = { ...selfOf(h1), report, acceleratorWhy: 'KVM cannot run guests here' }
+      await rig.computeAgent.report(admin, said)
+      await rig.computeAgent.report(admin, said)
       const { events } = await rig.conductor.eventList(admin, { limit: 100 })
       expect(events.filter(({ type }) => type === 'host.accelerator_changed')).toMatchObject([
         { host: 'h1', message: 'none → tcg: KVM cannot run guests here' },
@@ -350,7 +408,7 @@ describe.each(await databases())('on $name', (database) => {
       const rig = await start()
       await syncDatabase(db)
       await Promise.all([1, 2, 3].map(() => ensureDefaults({ ...rig.deps, db })))
-      expect((await listFlavors(db)).map(({ name }) => name)).toEqual([
+      expect((await listFlavors(db, { limit: 10 })).map(({ name }) => name)).toEqual([
         'm1.nano',
         'm1.tiny',
         'm1.small',

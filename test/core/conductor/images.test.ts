@@ -1,7 +1,18 @@
 import { createHash, randomBytes } from 'node:crypto'
 import { readdir } from 'node:fs/promises'
 import { afterEach, describe, expect, test } from 'vitest'
+import { systemIds } from '../../../src/core/base/ids.ts'
+import { removeFile } from '../../../src/core/conductor/files.ts'
 import type { ImagePart } from '../../../src/core/contracts/shapes.ts'
+import { tx } from '../../../src/core/db/tx.ts'
+import {
+  addImage,
+  completeFile,
+  lockFiles,
+  lockOwnFiles,
+  removeImage,
+  resolveImage,
+} from '../../../src/core/store/images.ts'
 import { databases } from '../../kit/databases.ts'
 import { admin, member, Rig } from './rig.ts'
 
@@ -49,7 +60,10 @@ describe.each(await databases())('on $name', (database) => {
       files: { kernel: announce(kernel) },
     })
     const read = async (offset: number, length: number) =>
-      Buffer.from((await rig.computeAgent.imageRead(admin, { image: image.id, part: 'disk', offset, length })).data, 'base64')
+      Buffer.from(
+        (await rig.computeAgent.imageRead(admin, { image: image.id, part: 'disk', offset, length })).data,
+        'base64',
+      )
     expect(Buffer.concat([await read(0, 70_000), await read(70_000, 70_000)])).toEqual(disk)
     expect(await read(100_000, 10)).toHaveLength(0)
     await expect(
@@ -90,6 +104,79 @@ describe.each(await databases())('on $name', (database) => {
     await rig.conductor.imageDelete(admin, { image: 'two' })
     expect(await stored(rig)).toEqual(['incoming'])
     await expect(rig.conductor.imageShow(admin, { image: 'two' })).rejects.toMatchObject({ code: 'ImageNotFound' })
+  })
+
+  describe('an image is never active without its file', () => {
+    const disk = randomBytes(1000)
+    const request = (name: string) => ({ name, diskFormat: 'raw' as const, files: { disk: announce(disk) } })
+    const withOne = async () => {
+      const rig = await start()
+      const { image } = await rig.conductor.imageCreate(admin, request('one'))
+      await write(rig, image.id, 'disk', disk, 0)
+      return { rig, one: image.id }
+    }
+    /** Whether something that was asked for has not ended while the database did this and that. */
+    const waits = async (rig: Rig, asked: Promise<unknown>): Promise<boolean> => {
+      let over = false
+      const ended = () => {
+        over = true
+      }
+      asked.then(ended, ended)
+      await rig.clock.sleep(200)
+      return !over
+    }
+
+    test('one that is announced while the last with its content is deleted finds no file', async () => {
+      const { rig, one } = await withOne()
+      let created: ReturnType<typeof rig.conductor.imageCreate> | undefined
+      await tx(rig.db, async (db) => {
+        expect(await lockOwnFiles(db, one)).toEqual([announce(disk).sha256])
+        created = rig.conductor.imageCreate(admin, request('two'))
+        expect(await waits(rig, created)).toBe(true)
+        await removeFile(rig.deps.imageDir, announce(disk).sha256)
+        await removeImage(db, one)
+      })
+      expect(await created).toMatchObject({ image: { status: 'queued' }, missing: ['disk'] })
+    })
+
+    test('one that has found the file keeps it, though the other is deleted', async () => {
+      const { rig, one } = await withOne()
+      const two = { ...(await resolveImage(rig.db, one)), id: systemIds.uuid(), name: 'two' }
+      let deleted: ReturnType<typeof rig.conductor.imageDelete> | undefined
+      await tx(rig.db, async (db) => {
+        await lockFiles(db, [announce(disk).sha256])
+        deleted = rig.conductor.imageDelete(admin, { image: 'one' })
+        expect(await waits(rig, deleted)).toBe(true)
+        await addImage(db, two)
+      })
+      expect(await deleted).toMatchObject({ name: 'one' })
+      expect(await stored(rig)).toContain(announce(disk).sha256)
+      expect(await rig.conductor.imageShow(admin, { image: 'two' })).toMatchObject({ status: 'active' })
+    })
+
+    test('however the two meet', async () => {
+      const { rig } = await withOne()
+      let last = 'one'
+      for (let round = 0; round < 15; round++) {
+        const next = `image-${round}`
+        const [created] = await Promise.all([
+          rig.conductor.imageCreate(admin, request(next)),
+          rig.conductor.imageDelete(admin, { image: last }),
+        ])
+        const isThere = (await stored(rig)).includes(announce(disk).sha256)
+        expect([created.image.status, created.missing]).toEqual(isThere ? ['active', []] : ['queued', ['disk']])
+        if (!isThere) await write(rig, created.image.id, 'disk', disk, 0)
+        last = next
+      }
+    })
+
+    test('an upload whose image is deleted meanwhile ends in ImageNotFound', async () => {
+      const rig = await start()
+      const { image } = await rig.conductor.imageCreate(admin, request('one'))
+      expect(await tx(rig.db, (db) => removeImage(db, image.id).then(() => completeFile(db, image.id, 'disk')))).toBe(
+        undefined,
+      )
+    })
   })
 
   test('an upload that broke off goes on with the same announcement; another of that name is refused', async () => {

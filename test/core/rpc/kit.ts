@@ -13,6 +13,9 @@ import { rabbitmq, rabbitmqctl } from '../../kit/rabbitmq.ts'
 /** A broker for one suite. `wipe` makes it lose all connections and queues, and it comes back empty. */
 export type TestBroker = { url: string; port: number; wipe(): Promise<void>; drop(): Promise<void> }
 
+/** RabbitMQ, whose operator may delete any queue, even one that a connection has to itself. */
+export type OperatedBroker = TestBroker & { deleteQueue(name: string): Promise<unknown> }
+
 const embedded = async (): Promise<TestBroker> => {
   const begin = (port: number) => startBroker({ listen: [{ port }], users: { nova: 'pass-word' }, log: silentLog })
   let broker = await begin(0)
@@ -28,7 +31,7 @@ const embedded = async (): Promise<TestBroker> => {
   }
 }
 
-const real = async (): Promise<TestBroker> => {
+const real = async (): Promise<OperatedBroker> => {
   const vhost = await rabbitmq()
   if (vhost === undefined) throw new Error('RabbitMQ was there a moment ago')
   const name = vhost.url.split('/').at(-1) ?? ''
@@ -43,6 +46,7 @@ const real = async (): Promise<TestBroker> => {
       await rabbitmqctl('add_vhost', name)
       await rabbitmqctl('set_permissions', '-p', name, 'guest', '.*', '.*', '.*')
     },
+    deleteQueue: (queue) => rabbitmqctl('delete_queue', '-p', name, queue),
     drop: vhost.drop,
   }
 }
@@ -55,6 +59,10 @@ export const brokers: ReadonlyArray<[string, () => Promise<TestBroker>]> = [
   ['the embedded broker', embedded],
   ...(found === undefined ? [] : [['RabbitMQ', real] as [string, () => Promise<TestBroker>]]),
 ]
+
+/** Those of them that somebody operates from outside. */
+export const operatedBrokers: ReadonlyArray<[string, () => Promise<OperatedBroker>]> =
+  found === undefined ? [] : [['RabbitMQ', real]]
 
 /** A contract to try everything with. */
 export const Toys = contract('toys', '1.3', {
@@ -133,6 +141,17 @@ export const envelope = (message: unknown): Buffer =>
   Buffer.from(JSON.stringify({ 'oslo.version': '2.0', 'oslo.message': JSON.stringify(message) }))
 
 export const opened = (body: Buffer): Record<string, unknown> => JSON.parse(JSON.parse(body.toString())['oslo.message'])
+
+/** Casts to every server of a topic, as oslo.messaging does. */
+export async function fanout(url: string, topic: string, message: object): Promise<void> {
+  const { connection, close } = await plain(url)
+  const channel = await connection.createConfirmChannel()
+  const exchange = `${topic}_fanout`
+  await channel.assertExchange(exchange, 'fanout', { durable: false, autoDelete: true })
+  channel.publish(exchange, '', envelope({ version: '1.0', _unique_id: systemIds.hex(), ...message }))
+  await channel.waitForConfirms()
+  await close()
+}
 
 /** A promise and its ends. */
 export function later<T = void>() {

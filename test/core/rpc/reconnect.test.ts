@@ -5,7 +5,21 @@ import { systemClock } from '../../../src/core/base/clock.ts'
 import { isFailure } from '../../../src/core/base/errors.ts'
 import { type Bus, served } from '../../../src/core/rpc/bus.ts'
 import { type Line, startProxy } from '../../kit/proxy.ts'
-import { brokers, context, join, later, plain, recorder, refusal, type TestBroker, Toys, toys } from './kit.ts'
+import {
+  brokers,
+  context,
+  fanout,
+  join,
+  later,
+  opened,
+  operatedBrokers,
+  plain,
+  recorder,
+  refusal,
+  type TestBroker,
+  Toys,
+  toys,
+} from './kit.ts'
 
 const through = (url: string, proxy: Line) => {
   const via = new URL(url)
@@ -104,7 +118,7 @@ describe.each(brokers)('a bus that is lost, on %s', (_name, open) => {
     const allowed = ['answered', 'BusDown', 'CallTimeout', 'HostUnreachable']
     expect(Object.keys(outcomes).filter((outcome) => !allowed.includes(outcome))).toEqual([])
     await caller.client(Toys, { server: 'h' }).drop(context(), { what: 'cast' })
-    await caller.fanout(Toys).drop(context(), { what: 'fanned' })
+    await fanout(at.url, 'toys', { method: 'drop', args: { what: 'fanned' } })
     await fanned.promise
     expect(dropped).toContain('cast')
     await server.publish('toy.x', 'after')
@@ -112,11 +126,11 @@ describe.each(brokers)('a bus that is lost, on %s', (_name, open) => {
     expect(heard).toEqual(['before', 'after'])
   })
 
-  test('an answer that is given while the link is down still arrives, under the same reply queue', async () => {
+  test('an answer that is given while the link is down is lost with the reply queue, and its caller knows as soon as the link is back', async () => {
     const at = shared
     const wire = await proxy(at)
     const server = await bus(at.url)
-    const caller = await bus(through(at.url, wire))
+    const caller = await bus(through(at.url, wire), { graceMs: 60_000 })
     const [begun, hold] = [later(), later<string>()]
     const api = toys({
       slow: () => {
@@ -125,13 +139,14 @@ describe.each(brokers)('a bus that is lost, on %s', (_name, open) => {
       },
     })
     await server.serve([served(Toys, api)], { server: 'h', slots: 1 })
-    const answer = caller.client(Toys).slow(context(), { ms: 0 })
+    const answer = refusal(caller.client(Toys).slow(context(), { ms: 0 }, { timeoutMs: 60_000 }))
     await begun.promise
     wire.down()
     await link(caller, false)
-    hold.resolve('kept for you')
+    hold.resolve('to nobody')
     wire.up()
-    expect(await answer).toBe('kept for you')
+    expect(await answer).toMatchObject({ code: 'BusDown' })
+    expect(await caller.client(Toys).add(context(), { a: 1, b: 1 })).toEqual({ sum: 2 })
   })
 
   test('a call under way fails with BusDown after the grace, or earlier with its own timeout', async () => {
@@ -207,29 +222,47 @@ describe.each(brokers)('a bus that is lost, on %s', (_name, open) => {
     expect([...got.values()].every((times) => times === 1)).toBe(true)
   })
 
-  test('a queue that is deleted under its server or its caller is declared anew', async () => {
+  test('a shared queue that is deleted under its servers is declared again', async () => {
     const at = shared
     const server = await bus(at.url)
     const caller = await bus(at.url)
     await server.serve([served(Toys, toys())], { server: 'h', slots: 1 })
     const peer = undoing(await plain(at.url), (p) => p.close())
+    const client = caller.client(Toys)
+    expect(await client.add(context(), { a: 1, b: 1 })).toEqual({ sum: 2 })
+    await Promise.all([renewal(server), peer.channel.deleteQueue('toys')])
+    expect(await client.add(context(), { a: 1, b: 2 })).toEqual({ sum: 3 })
+  })
+
+  test('the queue of a server that is killed goes with its connection: who asks it knows at once', async () => {
+    const at = shared
+    const wire = await proxy(at)
+    const server = await bus(through(at.url, wire))
+    const caller = await bus(at.url)
+    await server.serve([served(Toys, toys())], { server: 'h', slots: 1, shared: false })
     const client = caller.client(Toys, { server: 'h' })
     expect(await client.add(context(), { a: 1, b: 1 })).toEqual({ sum: 2 })
-    let [renewed, gone] = [renewal(server), peer.channel.deleteQueue('toys.h')]
-    await Promise.all([renewed, gone])
-    expect(await client.add(context(), { a: 1, b: 2 })).toEqual({ sum: 3 })
+    wire.down()
+    const began = performance.now()
+    await expect
+      .poll(() => refusal(client.add(context(), { a: 1, b: 1 }, { timeoutMs: 900 })), { timeout: 5_000, interval: 20 })
+      .toMatchObject({ code: 'HostUnreachable' })
+    expect(performance.now() - began).toBeLessThan(1_000)
+  })
 
-    const seen = later<string>()
-    await peer.channel.assertQueue('eyes', { exclusive: true })
-    await peer.channel.bindQueue('eyes', 'nova', 'toys.h')
-    await peer.channel.consume(
-      'eyes',
-      (m) => m && seen.resolve(JSON.parse(JSON.parse(m.content.toString())['oslo.message'])._reply_q),
-    )
-    await client.add(context(), { a: 1, b: 1 })
-    ;[renewed, gone] = [renewal(caller), peer.channel.deleteQueue(await seen.promise)]
-    await Promise.all([renewed, gone])
-    expect(await client.add(context(), { a: 2, b: 2 })).toEqual({ sum: 4 })
+  test('a server that starts while the connection of its earlier life lingers waits for its queue, and has it then', async () => {
+    const at = shared
+    const heard = recorder()
+    const [before, after, caller] = [await bus(at.url), await bus(at.url, { log: heard.log }), await bus(at.url)]
+    await before.serve([served(Toys, toys({ paint: async () => 'before' }))], { server: 'h', slots: 1 })
+    const waiting = after.serve([served(Toys, toys({ paint: async () => 'after' }))], { server: 'h', slots: 1 })
+    const retrying = () => heard.lines.filter(({ msg }) => /in use by another connection/.test(String(msg))).length
+    await expect.poll(retrying).toBeGreaterThanOrEqual(2)
+    const paint = () => caller.client(Toys, { server: 'h' }).paint(context(), { colour: 'red' })
+    expect(await paint()).toBe('before')
+    await before.close()
+    await waiting
+    expect(await paint()).toBe('after')
   })
 
   test('an exchange that is deleted costs the calls of that moment, and not the process', async () => {
@@ -250,23 +283,26 @@ describe.each(brokers)('a bus that is lost, on %s', (_name, open) => {
   test('a queue of other flags: serving says so, and the process lives on', async () => {
     const at = shared
     const peer = undoing(await plain(at.url), (p) => p.close())
-    await peer.channel.assertQueue('toys.h', { durable: false, autoDelete: false })
+    await peer.channel.assertQueue('toys', { durable: false, autoDelete: false })
     const server = await bus(at.url)
     expect(await refusal(server.serve([served(Toys, toys())], { server: 'h', slots: 1 }))).toMatchObject({
-      code: 'BusMismatch',
+      code: 'BusConflict',
       message: expect.stringMatching(/PRECONDITION_FAILED/),
+      hint: expect.stringContaining('bus.queues'),
     })
     expect(server.up).toBe(true)
-    const python = await bus(at.url, { queues: { durable: false, autoDelete: false } })
-    await peer.channel.assertQueue('toys', { durable: false, autoDelete: false })
-    const { stop } = await python.serve([served(Toys, toys())], { server: 'h', slots: 1 })
-    expect(await server.client(Toys, { server: 'h' }).add(context(), { a: 1, b: 1 })).toEqual({ sum: 2 })
-    await stop()
-    expect(await python.queues(['toys.h', 'toys.none'])).toEqual([
-      { name: 'toys.h', messages: 0, consumers: 0 },
+    await peer.channel.deleteQueue('toys')
+  })
+
+  test('the depth of a queue that a server has to itself is for nobody else to see, but that it is read', async () => {
+    const at = shared
+    const [server, other] = [await bus(at.url), await bus(at.url)]
+    await server.serve([served(Toys, toys())], { server: 'h', slots: 1 })
+    expect(await other.queues(['toys.h', 'toys', 'toys.none'])).toEqual([
+      { name: 'toys.h', messages: undefined, consumers: 1 },
+      { name: 'toys', messages: 0, consumers: 1 },
       { name: 'toys.none', messages: 0, consumers: 0 },
     ])
-    for (const queue of ['toys', 'toys.h']) await peer.channel.deleteQueue(queue)
   })
 
   test('a broker that freezes is noticed by its heartbeats', async () => {
@@ -317,6 +353,31 @@ describe.each(brokers)('a bus that is lost, on %s', (_name, open) => {
       message: expect.stringMatching(/virtual host/),
     })
     expect(JSON.stringify([e, (e as Error).message, (e as Error).stack])).not.toContain('hunter2')
+  })
+})
+
+describe.each(operatedBrokers)('queues that an operator deletes, on %s', (_name, open) => {
+  test('are declared again by their server and by their caller', async () => {
+    const at = await open()
+    const [server, caller] = [await join(at.url), await join(at.url)]
+    try {
+      await server.serve([served(Toys, toys())], { server: 'h', slots: 1 })
+      const peer = await plain(at.url)
+      const seen = later<string>()
+      await peer.channel.assertQueue('eyes', { exclusive: true })
+      await peer.channel.bindQueue('eyes', 'nova', 'toys.h')
+      await peer.channel.consume('eyes', (m) => m && seen.resolve(String(opened(m.content)._reply_q)))
+      const client = caller.client(Toys, { server: 'h' })
+      expect(await client.add(context(), { a: 1, b: 1 })).toEqual({ sum: 2 })
+      await Promise.all([renewal(server), at.deleteQueue('toys.h')])
+      expect(await client.add(context(), { a: 1, b: 2 })).toEqual({ sum: 3 })
+      await Promise.all([renewal(caller), at.deleteQueue(await seen.promise)])
+      expect(await client.add(context(), { a: 2, b: 2 })).toEqual({ sum: 4 })
+      await peer.close()
+    } finally {
+      await Promise.all([server.close(), caller.close()])
+      await at.drop()
+    }
   })
 })
 

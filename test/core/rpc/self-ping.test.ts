@@ -5,12 +5,24 @@ import { startBroker } from '../../../src/core/broker/broker.ts'
 import { type Bus, type Serving, served } from '../../../src/core/rpc/bus.ts'
 import { privateRabbit } from '../../kit/private-rabbitmq.ts'
 import { startProxy } from '../../kit/proxy.ts'
-import { brokers, context, join, later, opened, plain, recorder, type TestBroker, Toys, toys } from './kit.ts'
+import {
+  brokers,
+  context,
+  join,
+  later,
+  type OperatedBroker,
+  opened,
+  operatedBrokers,
+  plain,
+  recorder,
+  type TestBroker,
+  Toys,
+  toys,
+} from './kit.ts'
 
 const pingMs = 150
 /** What a conductor makes of it: degraded after two and a half pings. */
 const silentMs = 2.5 * pingMs
-const queue = { durable: false, autoDelete: true }
 
 /** Resolves when the server has heard itself after this moment. */
 const responsiveness = async (serving: Serving): Promise<void> => {
@@ -103,47 +115,22 @@ describe.each(brokers)('a server that calls itself, on %s', (_name, open) => {
   }
   afterEach(() => it.close())
 
-  test('queues that are deleted under it are declared anew at once, on the same connection', async () => {
-    const { stranger, cuts, serving } = await begin()
-    const reply = await replyQueueOf(it.bus, it)
-    for (const name of ['toys.h', 'toys', reply]) {
-      await stranger.deleteQueue(name)
-      await responsiveness(serving)
-    }
+  test('a shared queue that is deleted under it is declared again at once, on the same connection', async () => {
+    const { stranger, cuts } = await begin()
+    await stranger.deleteQueue('toys')
     await isWell(it)
     expect(cuts()).toEqual([])
   })
 
-  test('a consumer that is gone without a word: it is degraded, connects anew, and hears itself again', async () => {
-    const { stranger, wire, cuts, worst } = await begin()
-    wire.keepCancels = true
-    await stranger.deleteQueue('toys.h')
-    // Somebody else declares the queue, so that messages to it find a place where nobody fetches them.
-    await stranger.assertQueue('toys.h', queue)
-    await stranger.bindQueue('toys.h', 'nova', 'toys.h')
+  test('a queue that nothing leads to any more: it is degraded, connects again, and hears itself', async () => {
+    const { stranger, cuts, worst } = await begin()
     worst()
+    await stranger.deleteExchange('nova')
+    // The channels that publish find out, and make it again; the bindings of the servers are gone.
     await isWell(it)
     expect(worst()).toBeGreaterThan(silentMs)
     expect(cuts()).toEqual([expect.stringMatching(/^toys\.h has not heard itself for \d+ s$/)])
     expect(it.said('this server hears itself again') || it.said('bus is back')).toBe(true)
-  })
-
-  test('a queue that was unbound: two messages to nobody, and it connects anew', async () => {
-    const { stranger, cuts } = await begin()
-    await stranger.unbindQueue('toys.h', 'nova', 'toys.h')
-    await isWell(it)
-    expect(cuts()).toEqual([expect.stringContaining('toys.h has not heard itself')])
-  })
-
-  test('a reply queue that expired without a word: it is degraded, connects anew, and its own calls are answered again', async () => {
-    const { stranger, wire, cuts, worst } = await begin()
-    const reply = await replyQueueOf(it.bus, it)
-    wire.keepCancels = true
-    worst()
-    await stranger.deleteQueue(reply)
-    await isWell(it)
-    expect(worst()).toBeGreaterThan(silentMs)
-    expect(cuts()).toEqual([expect.stringContaining('toys.h has not heard itself')])
   })
 
   test('a line that swallows everything: it connects anew', async () => {
@@ -173,6 +160,40 @@ describe.each(brokers)('a server that calls itself, on %s', (_name, open) => {
     const { caller } = await begin()
     const quiet = await caller.serve([served(Toys, toys())], { server: 'quiet', slots: 1 })
     expect(quiet.lastPongAt).toBeUndefined()
+  })
+})
+
+describe.each(operatedBrokers)('a server whose own queues an operator deletes, on %s', (_name, open) => {
+  let at: OperatedBroker
+  let it: Home
+  beforeAll(async () => {
+    at = await open()
+  })
+  afterAll(() => at.drop())
+  afterEach(() => it.close())
+
+  test('declares them again at once, on the same connection', async () => {
+    it = await home(at.url, at)
+    for (const name of ['toys.h', await replyQueueOf(it.bus, it)]) {
+      await at.deleteQueue(name)
+      await responsiveness(it.serving)
+    }
+    await isWell(it)
+    expect(it.cuts()).toEqual([])
+  })
+
+  test.each([
+    ['its own queue', async () => 'toys.h'],
+    ['its reply queue', async () => replyQueueOf(it.bus, it)],
+  ])('and is not told of it, %s: it is degraded, connects again, and is well', async (_what, nameOf) => {
+    it = await home(at.url, at)
+    const name = await nameOf()
+    it.wire.keepCancels = true
+    it.worst()
+    await at.deleteQueue(name)
+    await isWell(it)
+    expect(it.worst()).toBeGreaterThan(silentMs)
+    expect(it.cuts()).toEqual([expect.stringContaining('toys.h has not heard itself')])
   })
 })
 

@@ -41,7 +41,7 @@ describe.each(brokers)('versions of a contract, on %s', (_name, open) => {
 
   test('a message is of the lowest version that has all of it', async () => {
     const [caller, peer] = [await bus(), await plain(at.url)]
-    await peer.channel.assertExchange('nova', 'topic', { durable: false })
+    await peer.channel.assertExchange('nova', 'topic', { durable: true })
     await peer.channel.assertQueue('doors.wire', { autoDelete: true, durable: false })
     await peer.channel.bindQueue('doors.wire', 'nova', 'doors.wire')
     let next = later<Record<string, unknown>>()

@@ -28,7 +28,7 @@ describe.each(brokers)('what oslo.messaging sees on %s', (_name, open) => {
   })
   /** A queue of a peer, bound as a Python server binds it; resolves with the next message. */
   const listen = async (topic: string): Promise<() => Promise<Message>> => {
-    await peer.channel.assertExchange('nova', 'topic', { durable: false })
+    await peer.channel.assertExchange('nova', 'topic', { durable: true })
     await peer.channel.assertQueue(topic, { durable: false })
     await peer.channel.bindQueue(topic, 'nova', topic)
     let next = later<Message>()
@@ -67,7 +67,7 @@ describe.each(brokers)('what oslo.messaging sees on %s', (_name, open) => {
     expect(message.properties).toMatchObject({
       contentType: 'application/json',
       contentEncoding: 'utf-8',
-      deliveryMode: 2,
+      deliveryMode: 1,
       priority: 0,
       headers: {},
       expiration: '2500',
@@ -140,7 +140,7 @@ describe.each(brokers)('what oslo.messaging sees on %s', (_name, open) => {
     expect(good.properties).toMatchObject({
       contentType: 'application/json',
       contentEncoding: 'utf-8',
-      deliveryMode: 2,
+      deliveryMode: 1,
     })
     expect(inner(good)).toEqual({
       result: { sum: 2 },

@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest'
 import type { RequestSpec } from '../../../src/core/contracts/scheduler.ts'
-import { filters } from '../../../src/core/scheduler/filters/index.ts'
-import type { HostState } from '../../../src/core/scheduler/host-state.ts'
+import { filters } from '../../../src/core/scheduler/filters.ts'
+import type { HostState } from '../../../src/core/scheduler/question.ts'
 import { host, now, question } from './samples.ts'
 
 const table = filters({ serviceDownTime: 30, pingSeconds: 10 })

@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest'
 import { Fleet } from '../../../src/core/scheduler/fleet.ts'
-import type { HostState } from '../../../src/core/scheduler/host-state.ts'
+import type { HostState } from '../../../src/core/scheduler/question.ts'
 import { host } from './samples.ts'
 
 const size = { vcpus: 1, memoryMb: 1024, diskGb: 5 }

@@ -1,7 +1,6 @@
 import type { RequestSpec } from '../../../src/core/contracts/scheduler.ts'
-import type { Question } from '../../../src/core/scheduler/filter.ts'
-import type { HostState } from '../../../src/core/scheduler/host-state.ts'
 import type { SchedulerOptions } from '../../../src/core/scheduler/options.ts'
+import { type HostState, instancesOf, type Question } from '../../../src/core/scheduler/question.ts'
 
 /** The moment at which all samples are. */
 export const now = 1_700_000_000_000
@@ -30,6 +29,8 @@ export const spec = (but: Partial<RequestSpec> = {}): RequestSpec => ({
 export const question = (but: Partial<RequestSpec> = {}, hostOf: Readonly<Record<string, string>> = {}): Question => ({
   spec: spec(but),
   now,
+  sameHost: instancesOf(but.hints?.same_host),
+  differentHost: instancesOf(but.hints?.different_host),
   hostOf: new Map(Object.entries(hostOf)),
 })
 

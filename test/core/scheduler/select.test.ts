@@ -2,9 +2,10 @@ import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import type { RequestSpec } from '../../../src/core/contracts/scheduler.ts'
 import { Decision } from '../../../src/core/contracts/shapes.ts'
-import type { HostState } from '../../../src/core/scheduler/host-state.ts'
+import { decisionOf, inFull } from '../../../src/core/scheduler/decision.ts'
 import { rulesOf } from '../../../src/core/scheduler/options.ts'
-import { decisionOf, select } from '../../../src/core/scheduler/select.ts'
+import type { HostState } from '../../../src/core/scheduler/question.ts'
+import { select } from '../../../src/core/scheduler/select.ts'
 import { host, now, options, question } from './samples.ts'
 
 const rules = rulesOf(options())
@@ -73,6 +74,7 @@ test('a decision holds every host: the chosen first, the refused with filter and
       { host: 'h1', passed: true, weight: 2, weights: { 'free-ram': 0, spread: 0, 'failed-recently': 2 } },
       { host: 'h2', passed: false, filter: 'ram', reason: 'wants 2048 MiB of memory, 512 MiB left of 4096' },
     ],
+    counts: { hosts: 3, passed: 2, refused: [{ filter: 'ram', group: 'with too little memory', hosts: 1 }] },
   })
 })
 
@@ -165,4 +167,88 @@ test('whatever is asked: the chosen host passes every filter, and every other ha
     }),
     { numRuns: 500 },
   )
+})
+
+test('the best are the best, however many there are and however few are kept', () => {
+  fc.assert(
+    fc.property(
+      fc.array(fc.record({ used: fc.integer({ min: 0, max: 16 }), instances: fc.nat(3), lot: fc.nat(2) }), {
+        maxLength: 60,
+      }),
+      fc.nat(70),
+      (some, most) => {
+        const hosts = some.map(({ used: n, instances }, i) => host({ name: `h${i}`, used: used(n * 128), instances }))
+        const ordered = (keep: number) => {
+          const lots = some.map(({ lot }) => lot)
+          const kept = { candidates: keep, refused: 0 }
+          return select(question(), hosts, rules, () => lots.shift() ?? 0, kept).candidates.map(({ weight }) => weight)
+        }
+        const all = ordered(hosts.length)
+        expect(all).toEqual([...all].sort((a, b) => b - a))
+        expect(ordered(most)).toEqual(all.slice(0, most))
+      },
+    ),
+    { numRuns: 300 },
+  )
+})
+
+describe('among a thousand hosts a decision', () => {
+  const many = (count: number, but: (i: number) => Partial<HostState>) =>
+    Array.from({ length: count }, (_, i) => host({ name: `h${i}`, ...but(i) }))
+
+  test('shows the best twenty and some of the others, and counts all', () => {
+    const hosts = many(1_000, (i) => {
+      if (i < 600) return { instances: i % 7 }
+      if (i < 980) return { used: used(4096 - (i % 2048)) }
+      return i < 999 ? { service: { ...service, disabled: true } } : { service: undefined }
+    })
+    const { hosts: shown, counts, summary } = decide(hosts)
+    expect(shown.map(({ passed }) => passed)).toEqual([...Array(20).fill(true), ...Array(20).fill(false)])
+    expect(new Set(shown.slice(20).map(({ reason }) => reason?.split(' ')[0]))).toEqual(
+      new Set(['wants', 'disabled', 'its']),
+    )
+    expect(counts).toEqual({
+      hosts: 1_000,
+      passed: 600,
+      refused: [
+        { filter: 'ram', group: 'with too little memory', hosts: 380 },
+        { filter: 'compute-up', group: 'disabled', hosts: 19 },
+        { filter: 'compute-up', group: 'down', hosts: 1 },
+      ],
+    })
+    expect(summary).toMatch(/^h\d+: the heaviest \(weight [\d.]+\) of 600 that can, of 1000 hosts$/)
+  })
+
+  test('weighs a few kilobytes, and in full it is bounded too', () => {
+    const long = 'a-name-of-a-host.example.org'
+    const hosts = many(10_000, (i) => ({ name: `${long}${i}`, used: used(i % 2 ? 4096 : 0) }))
+    expect(JSON.stringify(decide(hosts)).length).toBeLessThan(8_000)
+    const selection = select(question(), hosts, rules, () => 0, inFull)
+    const full = decisionOf(selection, rules, selection.candidates[0]?.host.name, [], inFull)
+    expect(full.hosts).toHaveLength(1_000)
+    expect(full.counts).toMatchObject({ hosts: 10_000, passed: 5_000 })
+  })
+
+  test('shows the one that was chosen, even if all of the best were tried before it', () => {
+    const selection = select(
+      question(),
+      many(100, (i) => ({ instances: i })),
+      rules,
+      () => 0,
+    )
+    const silent = selection.candidates.slice(0, 30).map(({ host: { name } }) => ({
+      host: name,
+      filter: 'bus',
+      reason: 'unreachable',
+      group: 'unreachable on the bus',
+    }))
+    const { hosts, counts } = decisionOf(selection, rules, 'h30', silent)
+    expect(hosts.slice(0, 20).every(({ passed, filter }) => !passed && filter === 'bus')).toBe(true)
+    expect(hosts[20]).toMatchObject({ host: 'h30', passed: true })
+    expect(counts).toEqual({
+      hosts: 100,
+      passed: 70,
+      refused: [{ filter: 'bus', group: 'unreachable on the bus', hosts: 30 }],
+    })
+  })
 })

@@ -1,18 +1,19 @@
 import { describe, expect, test } from 'vitest'
-import type { HostState } from '../../../src/core/scheduler/host-state.ts'
 import { rulesOf } from '../../../src/core/scheduler/options.ts'
-import { weigh } from '../../../src/core/scheduler/weigh.ts'
+import type { HostState } from '../../../src/core/scheduler/question.ts'
+import { weigh } from '../../../src/core/scheduler/select.ts'
 import { host, now, options, question } from './samples.ts'
 
 const minute = 60_000
 const used = (memoryMb: number) => ({ used: { vcpus: 0, memoryMb, diskGb: 0 } })
 
-const weights = (weighers: Record<string, number>, hosts: Partial<HostState>[]) =>
-  weigh(
+const weights = (weighers: Record<string, number>, hosts: Partial<HostState>[]) => [
+  ...weigh(
     hosts.map((but) => host(but)),
     rulesOf(options({ weighers })).weighers,
     question(),
-  ).map(({ weight }) => weight)
+  ).totals,
+]
 
 describe('each weigher says 1 of the best host and 0 of the worst', () => {
   test.each([
@@ -45,6 +46,6 @@ test('multipliers weigh the opinions against one another, and may turn them roun
 })
 
 test('each share stands in the result', () => {
-  const [first] = weigh([host(), host({ ...used(2048) })], rulesOf(options()).weighers, question())
-  expect(first).toMatchObject({ weight: 3, weights: { 'free-ram': 1, spread: 0, 'failed-recently': 2 } })
+  const { totals, sharesOf } = weigh([host(), host({ ...used(2048) })], rulesOf(options()).weighers, question())
+  expect([totals[0], sharesOf(0)]).toEqual([3, { 'free-ram': 1, spread: 0, 'failed-recently': 2 }])
 })

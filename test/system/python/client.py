@@ -33,10 +33,10 @@ def told(raised):
 def carry_out(wish):
     target = oslo_messaging.Target(
         topic=wish['topic'], server=wish.get('server'), namespace=wish.get('namespace'),
-        version=wish.get('version', '1.0'), fanout=wish['deed'] == 'fanout')
+        version=wish.get('version', '1.0'), fanout=wish['action'] == 'fanout')
     client = nova.rpc.get_client(target, call_monitor_timeout=wish.get('monitor')).prepare(timeout=wish.get('timeout'))
     context = nova.context.RequestContext(**wish['context'])
-    send = client.call if wish['deed'] == 'call' else client.cast
+    send = client.call if wish['action'] == 'call' else client.cast
     return send(context, wish['method'], **wish.get('args', {}))
 
 

@@ -1,3 +1,4 @@
+import { permits } from '../../auth/policy.ts'
 import { fail } from '../../base/errors.ts'
 import type { Context } from '../../model/context.ts'
 import { unresponsiveAfterMs } from '../../model/health.ts'
@@ -6,10 +7,14 @@ import { findOperation, type OperationRecord } from '../../store/operations.ts'
 import type { Healthy } from '../../store/services.ts'
 import type { ConductorDeps } from '../deps.ts'
 
-/** Refuses everybody but administrators. `Forbidden`. */
-export function onlyAdmins(ctx: Context, action: string): void {
-  if (!ctx.isAdmin) fail('Forbidden', { what: `Only administrators ${action}.` })
-}
+/** In whose things a caller's names and ids are looked up: its project's, and all others' if it is an administrator. */
+export const scopeOf = (ctx: Context): Scope => ({
+  projectId: ctx.projectId,
+  all: permits(ctx, 'os_compute_api:servers:index:get_all_tenants'),
+})
+
+/** Whose records a caller's lists show: its project's; undefined, which is everybody's, if it is an administrator. */
+export const projectOf = (ctx: Context): string | undefined => (scopeOf(ctx).all ? undefined : ctx.projectId)
 
 /** How fresh a service's last word must be, now, and how long before it may not have heard itself. */
 export const alive = ({ clock, options }: Pick<ConductorDeps, 'clock' | 'options'>): Healthy => ({
@@ -17,12 +22,6 @@ export const alive = ({ clock, options }: Pick<ConductorDeps, 'clock' | 'options
   downMs: options.serviceDownTime * 1000,
   silentMs: unresponsiveAfterMs(options.pingSeconds),
 })
-
-/** Rows of a list where nothing is said. */
-export const pageDefault = 1000
-
-/** What a caller sees: its project's, and everything if it is an administrator. */
-export const scopeOf = (ctx: Context): Scope => ({ projectId: ctx.projectId, all: ctx.isAdmin })
 
 /** The operation, if it is the caller's to see. `OperationNotFound`. */
 export async function visibleOperation(

@@ -29,7 +29,7 @@ import { alive } from './access.ts'
 export async function hello(
   deps: ConductorDeps,
   ctx: Context,
-  { service, host: name, incarnation, hostId, version }: Args<typeof agent, 'hello'>,
+  { service, host: name, incarnation, hostId, version, contracts }: Args<typeof agent, 'hello'>,
 ): Promise<Result<typeof agent, 'hello'>> {
   const now = alive(deps)
   const greet = () =>
@@ -40,7 +40,11 @@ export async function hello(
         if (known.instances > 0 || before?.state === 'up')
           fail('HostMismatch', { host: name, known: known.hostId, presented: hostId })
       }
-      await serviceHeartbeat(db, { binary: service, host: name, version, incarnation }, now.now)
+      await serviceHeartbeat(
+        db,
+        { binary: service, host: name, version, incarnation, reported: { contracts } },
+        now.now,
+      )
       // A daemon says it again each time that its link to the bus comes back.
       if (!before || healthOf(before) !== 'up' || known?.incarnation !== incarnation)
         note({
@@ -54,7 +58,9 @@ export async function hello(
       return { operations: await openOperationsOn(db, service, name), contracts: understood(deps) }
     })
   // The first word of a new host, said twice at the same moment: the second finds it known.
-  return greet().catch((e) => (isUniqueViolation(e) ? greet() : Promise.reject(e)))
+  const answer = await greet().catch((e) => (isUniqueViolation(e) ? greet() : Promise.reject(e)))
+  deps.speakers.note({ binary: service, host: name, contracts })
+  return answer
 }
 
 /**

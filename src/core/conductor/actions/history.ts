@@ -1,16 +1,15 @@
+import { permits } from '../../auth/policy.ts'
 import type { conductor } from '../../contracts/conductor.ts'
 import type { Operation } from '../../contracts/shapes.ts'
 import type { Context } from '../../model/context.ts'
+import { pageDefault } from '../../model/page.ts'
 import type { Args, Result } from '../../rpc/contract.ts'
 import { listEvents } from '../../store/events.ts'
 import { resolveInstance } from '../../store/instances.ts'
 import { legsOfOperation } from '../../store/legs.ts'
 import { fullOperation, listOperations } from '../../store/operations.ts'
 import type { ConductorDeps } from '../deps.ts'
-import { pageDefault, scopeOf, visibleOperation } from './access.ts'
-
-/** Whose records a caller sees: an administrator everybody's. */
-const projectOf = (ctx: Context): string | undefined => (ctx.isAdmin ? undefined : ctx.projectId)
+import { projectOf, scopeOf, visibleOperation } from './access.ts'
 
 /** An id is taken as it is: what is recorded of an instance outlives it. */
 const uuid = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/
@@ -38,7 +37,7 @@ export async function operationShow(
   return fullOperation(record, await legsOfOperation(deps.db, operation))
 }
 
-/** How many events one sees where nothing is said. */
+/** Events of a list if the caller names no limit. */
 const eventsDefault = 100
 
 /** What has happened to what the caller may see. */
@@ -48,5 +47,6 @@ export async function eventList(
   { instance, limit = eventsDefault, after }: Args<typeof conductor, 'eventList'>,
 ): Promise<Result<typeof conductor, 'eventList'>> {
   const instanceId = instance === undefined ? undefined : await instanceIdOf(deps, ctx, instance)
-  return { events: await listEvents(deps.db, { limit, after, instanceId, projectId: projectOf(ctx) }) }
+  const ofHosts = permits(ctx, 'os_compute_api:os-hypervisors:list')
+  return { events: await listEvents(deps.db, { limit, after, instanceId, projectId: projectOf(ctx), ofHosts }) }
 }

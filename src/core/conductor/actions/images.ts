@@ -1,30 +1,44 @@
+import { allow, type Target } from '../../auth/policy.ts'
 import { fail, isFailure } from '../../base/errors.ts'
 import type { computeAgent } from '../../contracts/compute-agent.ts'
 import type { conductor } from '../../contracts/conductor.ts'
+import type { ResolvedArgs } from '../../contracts/kinds.ts'
 import { type Image, type ImagePart, imageParts } from '../../contracts/shapes.ts'
 import { tx } from '../../db/tx.ts'
 import type { Context } from '../../model/context.ts'
+import { deadlineMs } from '../../model/operation.ts'
+import { pageDefault } from '../../model/page.ts'
+import { beginOperations } from '../../operations/begin.ts'
+import { dispatchAll } from '../../operations/dispatch.ts'
+import { changeOperations } from '../../operations/transaction.ts'
 import type { Args, Result } from '../../rpc/contract.ts'
 import {
   addImage,
   completeFile,
   type ImageRecord,
   listImages,
+  lockFiles,
+  lockOwnFiles,
   removeImage,
   resolveImage,
+  retireImage,
   type StoredFile,
   setImageSaving,
   storedFile,
   toImage,
 } from '../../store/images.ts'
+import type { NewOperation } from '../../store/operations.ts'
 import type { ConductorDeps } from '../deps.ts'
 import { completeUpload, hasFile, readPiece, removeFile, removeUpload, writePiece } from '../files.ts'
 
 type Deps = Pick<ConductorDeps, 'db' | 'imageDir'>
 
-/** Every image. */
-export async function imageList({ db }: Pick<Deps, 'db'>): Promise<Result<typeof conductor, 'imageList'>> {
-  return { images: (await listImages(db)).map(toImage) }
+/** The images, by name. */
+export async function imageList(
+  { db }: Pick<Deps, 'db'>,
+  { limit = pageDefault, marker }: Args<typeof conductor, 'imageList'>,
+): Promise<Result<typeof conductor, 'imageList'>> {
+  return { images: (await listImages(db, { limit, marker })).map(toImage) }
 }
 
 /** One image. `ImageNotFound`. */
@@ -40,41 +54,64 @@ export async function imageShow(
  * missing, goes on with the image that the first one made. `ImageExists`.
  */
 export async function imageCreate(
-  { db, ids, clock, imageDir }: Deps & Pick<ConductorDeps, 'ids' | 'clock'>,
+  deps: Deps & Pick<ConductorDeps, 'ids' | 'clock'>,
   ctx: Context,
   request: Args<typeof conductor, 'imageCreate'>,
 ): Promise<Result<typeof conductor, 'imageCreate'>> {
   check(request)
-  const parts: ImageRecord['parts'] = {}
-  for (const part of imageParts) {
-    const file = request.files[part]
-    if (file) parts[part] = { ...file, complete: await hasFile(imageDir, file.sha256) }
-  }
-  const missing = missingOf(parts)
-  const record: ImageRecord = {
-    id: ids.uuid(),
-    name: request.name,
-    projectId: ctx.projectId,
-    status: missing.length === 0 ? 'active' : 'queued',
-    ...(request.diskFormat === undefined ? {} : { diskFormat: request.diskFormat }),
-    files: request.files,
-    parts,
-    minMemoryMb: request.minMemoryMb ?? 0,
-    minDiskGb: request.minDiskGb ?? 0,
-    sizeBytes: Object.values(parts).reduce((sum, { sizeBytes }) => sum + sizeBytes, 0),
-    metadata: request.metadata ?? {},
-    createdAt: clock.now(),
-  }
+  const { db, ids, clock } = deps
+  const announced = { id: ids.uuid(), projectId: ctx.projectId, createdAt: clock.now() }
   try {
-    await tx(db, (db) => addImage(db, record))
-    return { image: toImage(record), missing }
+    return await tx(db, async (db) => {
+      const parts = await partsOf({ ...deps, db }, request.files)
+      const record = recordOf(request, parts, announced)
+      await addImage(db, record)
+      return { image: toImage(record), missing: missingOf(parts) }
+    })
   } catch (e) {
     if (!isFailure(e, 'ImageExists')) throw e
     const begun = await resolveImage(db, request.name)
-    if (begun.status === 'active' || begun.projectId !== ctx.projectId || !sameFiles(begun.parts, parts)) throw e
+    if (begun.status === 'active' || begun.projectId !== ctx.projectId || !sameFiles(begun.files, request.files))
+      throw e
     return { image: toImage(begun), missing: missingOf(begun.parts) }
   }
 }
+
+type Files = ImageRecord['files']
+
+/**
+ * Which of the announced files are in the store. Looked at under a lock: a file that is found here is not removed before
+ * this transaction ends, and not after it either, because then another image has it.
+ */
+async function partsOf({ db, imageDir }: Deps, files: Files): Promise<ImageRecord['parts']> {
+  await lockFiles(
+    db,
+    Object.values(files).map(({ sha256 }) => sha256),
+  )
+  const parts: ImageRecord['parts'] = {}
+  for (const part of imageParts) {
+    const file = files[part]
+    if (file) parts[part] = { ...file, complete: await hasFile(imageDir, file.sha256) }
+  }
+  return parts
+}
+
+const recordOf = (
+  request: Args<typeof conductor, 'imageCreate'>,
+  parts: ImageRecord['parts'],
+  announced: Pick<ImageRecord, 'id' | 'projectId' | 'createdAt'>,
+): ImageRecord => ({
+  ...announced,
+  name: request.name,
+  status: missingOf(parts).length === 0 ? 'active' : 'queued',
+  ...(request.diskFormat === undefined ? {} : { diskFormat: request.diskFormat }),
+  files: request.files,
+  parts,
+  minMemoryMb: request.minMemoryMb ?? 0,
+  minDiskGb: request.minDiskGb ?? 0,
+  sizeBytes: Object.values(parts).reduce((sum, { sizeBytes }) => sum + sizeBytes, 0),
+  metadata: request.metadata ?? {},
+})
 
 function check({ files, diskFormat }: Args<typeof conductor, 'imageCreate'>): void {
   if (!files.disk && !files.kernel) fail('InvalidRequest', { what: 'An image needs a disk or a kernel to start from.' })
@@ -88,8 +125,7 @@ function check({ files, diskFormat }: Args<typeof conductor, 'imageCreate'>): vo
 const missingOf = (parts: ImageRecord['parts']): ImagePart[] =>
   imageParts.filter((part) => parts[part] && !parts[part].complete)
 
-const sameFiles = (a: ImageRecord['parts'], b: ImageRecord['parts']): boolean =>
-  imageParts.every((part) => a[part]?.sha256 === b[part]?.sha256)
+const sameFiles = (a: Files, b: Files): boolean => imageParts.every((part) => a[part]?.sha256 === b[part]?.sha256)
 
 /** Writes a piece of a file; the last one completes and checks it, and the last file makes the image active. */
 export async function imageWrite(
@@ -99,7 +135,7 @@ export async function imageWrite(
 ): Promise<Result<typeof conductor, 'imageWrite'>> {
   const { db, imageDir } = deps
   const image = await resolveImage(db, id)
-  own(ctx, image, 'written')
+  allow(ctx, 'upload_image', targetOf(image))
   const file: StoredFile | undefined = image.parts[part]
   if (!file) return fail('InvalidRequest', { what: `Image "${image.name}" has no ${part} file.` })
   if (file.complete) return { status: image.status }
@@ -114,29 +150,55 @@ export async function imageWrite(
   if (image.status === 'queued') await setImageSaving(db, image.id)
   if (end < file.sizeBytes) return { status: 'saving' }
   await completeUpload(imageDir, upload, { image: image.name, sha256: file.sha256, sizeBytes: file.sizeBytes })
-  return { status: await tx(db, (db) => completeFile(db, image.id, part)) }
+  const status = await tx(db, (db) => completeFile(db, image.id, part))
+  return status === undefined ? fail('ImageNotFound', { id: image.name }) : { status }
 }
 
 const uploadOf = (imageId: string, part: ImagePart): string => `${imageId}-${part}`
 
-/** Guests that were made from it live on: their hosts have their own copies. */
+/** The operation that has the hosts remove the files of a deleted image from their caches. */
+const deletionOf = (
+  ctx: Context,
+  { id, name, projectId }: ImageRecord,
+  { id: operation, checksums, now }: { id: string; checksums: string[]; now: number },
+): NewOperation => ({
+  id: operation,
+  subject: { kind: 'image', id, name },
+  projectId,
+  userId: ctx.userId,
+  kind: 'delete-image',
+  args: { checksums } satisfies ResolvedArgs<'delete-image'>,
+  placing: undefined,
+  requestId: ctx.requestId,
+  deadline: now + deadlineMs('delete-image', undefined),
+  createdAt: now,
+})
+
+/** Guests that were made from it live on: their hosts keep the files that disks stand on. */
 export async function imageDelete(
-  { db, imageDir }: Deps,
+  deps: ConductorDeps,
   ctx: Context,
   { image: ref }: Args<typeof conductor, 'imageDelete'>,
 ): Promise<Result<typeof conductor, 'imageDelete'>> {
+  const { db, ids, imageDir } = deps
   const image = await resolveImage(db, ref)
-  own(ctx, image, 'deleted')
-  const unused = await tx(db, (db) => removeImage(db, image.id))
-  for (const sha256 of unused) await removeFile(imageDir, sha256)
+  allow(ctx, 'delete_image', targetOf(image))
+  // First of all nothing boots from it, so that an image whose file is gone is never active, wherever this is cut off.
+  await tx(db, (db) => retireImage(db, image.id))
+  const operation = ids.uuid()
+  const dispatches = await changeOperations(deps, async (t) => {
+    // While its rows are locked: an image with the same content that is being announced waits, and then finds no file.
+    const checksums = await lockOwnFiles(t.db, image.id)
+    for (const sha256 of checksums) await removeFile(imageDir, sha256)
+    await removeImage(t.db, image.id)
+    return beginOperations(t, [deletionOf(ctx, image, { id: operation, checksums, now: t.now })])
+  })
+  await dispatchAll(deps, ctx, dispatches)
   for (const part of imageParts) await removeUpload(imageDir, uploadOf(image.id, part))
-  return { id: image.id, name: image.name }
+  return { id: image.id, name: image.name, operation }
 }
 
-function own(ctx: Context, image: ImageRecord, action: string): void {
-  if (ctx.isAdmin || image.projectId === ctx.projectId) return
-  fail('Forbidden', { what: `Image "${image.name}" is another project's and can be ${action} only there.` })
-}
+const targetOf = ({ name, projectId }: ImageRecord): Target => ({ projectId, what: `Image "${name}"` })
 
 /** A piece of an image file for a host; empty past its end. */
 export async function imageRead(

@@ -1,8 +1,10 @@
+import { allow, permits } from '../../auth/policy.ts'
 import { fail } from '../../base/errors.ts'
 import type { conductor } from '../../contracts/conductor.ts'
 import type { Instance } from '../../contracts/shapes.ts'
 import type { Context } from '../../model/context.ts'
 import { kindOf } from '../../model/operation.ts'
+import { pageDefault } from '../../model/page.ts'
 import { change, hostOf } from '../../operations/change.ts'
 import type { Args, Result } from '../../rpc/contract.ts'
 import { decisionOn } from '../../store/decisions.ts'
@@ -11,7 +13,7 @@ import { listInstances, lockInstance, renameInstance, resolveInstance, summaryOf
 import { legsOfOperation } from '../../store/legs.ts'
 import { latestPlaced, openOperation, summaryOfOperation } from '../../store/operations.ts'
 import type { ConductorDeps } from '../deps.ts'
-import { onlyAdmins, pageDefault, scopeOf } from './access.ts'
+import { scopeOf } from './access.ts'
 
 /** The caller's instances, or everybody's for an administrator who asks so. */
 export async function instanceList(
@@ -19,7 +21,8 @@ export async function instanceList(
   ctx: Context,
   { allProjects, deleted, limit = pageDefault, ...filter }: Args<typeof conductor, 'instanceList'>,
 ): Promise<Result<typeof conductor, 'instanceList'>> {
-  if (allProjects) onlyAdmins(ctx, 'see the instances of all projects')
+  if (allProjects) allow(ctx, 'os_compute_api:servers:index:get_all_tenants')
+  if (filter.host !== undefined) allow(ctx, 'os_compute_api:servers:allow_all_filters')
   const asked = { ...filter, limit, projectId: allProjects ? undefined : ctx.projectId }
   return { instances: deleted ? await listDeleted(db, asked) : await listInstances(db, asked) }
 }
@@ -84,11 +87,13 @@ export async function consoleLog(
       hint: `Why it is not: nova explain ${name}`,
     })
   const open = relays.get(host) ?? 0
-  if (open >= relaysMax)
+  if (open >= relaysMax) {
+    const named = permits(ctx, 'os_compute_api:os-extended-server-attributes')
     return fail('InvalidRequest', {
-      what: `Host ${host} has not answered ${open} questions for consoles yet.`,
-      hint: `Ask again in a moment; where that does not help: nova host show ${host}`,
+      what: `${named ? `Host ${host}` : `The host of ${name}`} has not answered ${open} questions for consoles yet.`,
+      hint: `Ask again in a moment${named ? `; if that does not help: nova host show ${host}` : ''}.`,
     })
+  }
   relays.set(host, open + 1)
   try {
     const asked = { instance: id, ...(lines === undefined ? {} : { lines }) }

@@ -1,3 +1,4 @@
+import { allow, ruleOfKind } from '../../auth/policy.ts'
 import { assert, type Failure, fail } from '../../base/errors.ts'
 import { compute } from '../../contracts/compute.ts'
 import type { Begun } from '../../contracts/conductor.ts'
@@ -63,7 +64,7 @@ async function resolve(
   if (placedBy(kind) === undefined) return { args }
   const host = (args as KindArgs<'migrate'>).host
   if (host !== undefined) {
-    if (!ctx.isAdmin) fail('Forbidden', { what: 'Only administrators choose the host of an instance.' })
+    allow(ctx, 'os_compute_api:os-migrate-server:migrate:host')
     await checkHost(db, host)
     if (host === instance.host)
       fail('InvalidRequest', { what: `${instance.name} is on ${host} already.`, hint: 'Name another host, or none.' })
@@ -129,6 +130,7 @@ async function startNow(
   seen: Instance,
   { instanceId, kind, args, placing, key, retryOf }: Beginning,
 ): Promise<Started> {
+  allow(ctx, ruleOfKind(kind), { projectId: seen.projectId, what: `Instance "${seen.name}"` })
   const { preempts, onFailure } = kindOf(kind)
   const open = await openOperation(t.db, instanceId, { lock: true })
   if (open && open.kind === kind && preempts) return { operation: open, dispatches: [] }

@@ -1,3 +1,4 @@
+import { allow } from '../../auth/policy.ts'
 import { fail } from '../../base/errors.ts'
 import type { BootRequest } from '../../contracts/conductor.ts'
 import type { Flavor, Image } from '../../contracts/shapes.ts'
@@ -10,26 +11,25 @@ import { resolveInstance } from '../../store/instances.ts'
 import { scopeOf } from '../actions/access.ts'
 import { defaultFlavor, defaultImage } from '../defaults.ts'
 import type { ConductorDeps } from '../deps.ts'
+import { checkFit } from '../fit.ts'
 
-/** A wish with its names resolved and its defaults taken; everything that can be refused without writing was checked. */
+/** A request with its names resolved and its defaults taken; everything that can be refused without writing was checked. */
 export type Plan = {
   names: string[]
   image: Image
   flavor: Flavor
   availabilityZone: string | undefined
   forcedHost: string | undefined
-  /** As wished; those that name instances have ids in the names' places, as the filters want them. */
+  /** As requested; those that name instances have ids in the names' places, as the filters want them. */
   hints: Record<string, string>
 }
 
-/** As Nova's quota of metadata items. */
-const metadataMax = 128
 const base64 = /^(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?$/
 /** One line of an authorized_keys file without options (sshd(8)). */
 const publicKey = /^(ssh|sk-ssh|ecdsa-sha2|sk-ecdsa-sha2)-[a-z0-9@.-]+ [A-Za-z0-9+/]{8,}={0,2}( [^\n\r]*)?$/
 
 /**
- * Makes a plan of a wish: `ImageNotFound`, `FlavorNotFound`, `FlavorTooSmall`, `Forbidden`, `HostNotFound`,
+ * Makes a plan of a request: `ImageNotFound`, `FlavorNotFound`, `FlavorTooSmall`, `Forbidden`, `HostNotFound`,
  * `InstanceNotFound` (of a hint) and so on.
  */
 export async function planOf({ db }: Pick<ConductorDeps, 'db'>, ctx: Context, request: BootRequest): Promise<Plan> {
@@ -39,15 +39,12 @@ export async function planOf({ db }: Pick<ConductorDeps, 'db'>, ctx: Context, re
   const image = request.image === undefined ? await defaultImage(db) : await resolveImage(db, request.image)
   if (image.status !== 'active') fail('ImageNotActive', { name: image.name, status: image.status })
   const flavor = request.flavor === undefined ? await defaultFlavor(db, image) : await resolveFlavor(db, request.flavor)
-  fits(flavor, image)
+  checkFit(flavor, image)
   const hints = await hintsOf(db, ctx, request.hints ?? {})
   return { names: namesOf(request), image, flavor, availabilityZone, forcedHost, hints }
 }
 
-function check({ metadata, hints, userData, key }: BootRequest): void {
-  for (const [what, record] of Object.entries({ metadata, hints }))
-    if (Object.keys(record ?? {}).length > metadataMax)
-      fail('InvalidRequest', { what: `At most ${metadataMax} items of ${what}.` })
+function check({ userData, key }: BootRequest): void {
   if (userData !== undefined && !base64.test(userData))
     fail('InvalidRequest', { what: 'The user data must be base64.', hint: 'nova boot --user-data FILE encodes it.' })
   if (key !== undefined && !publicKey.test(key.trim()))
@@ -69,8 +66,7 @@ function namesOf({ name, count = 1 }: BootRequest): string[] {
 /** `zone`, `zone:host` or `:host`, as Nova has it; to name the host is for administrators. */
 function where(ctx: Context, said: string | undefined): Pick<Plan, 'availabilityZone' | 'forcedHost'> {
   const [zone = '', host] = said === undefined ? [] : split(said)
-  if (host !== undefined && !ctx.isAdmin)
-    fail('Forbidden', { what: 'Only administrators choose the host of an instance.' })
+  if (host !== undefined) allow(ctx, 'os_compute_api:servers:create:forced_host')
   return { availabilityZone: zone === '' ? undefined : zone, forcedHost: host }
 }
 
@@ -98,16 +94,4 @@ async function hintsOf(db: Db, ctx: Context, hints: Record<string, string>): Pro
     if (ids.join(',').length > hintMax) fail('InvalidRequest', { what: `Hint ${hint} names more than six instances.` })
   }
   return resolved
-}
-
-/** A flavor with no disk takes the image's own size, as Nova has it. */
-const fitsIn = (flavor: Flavor, image: Image): boolean =>
-  flavor.memoryMb >= image.minMemoryMb && (flavor.diskGb === 0 || flavor.diskGb >= image.minDiskGb)
-
-function fits(flavor: Flavor, image: Image): void {
-  if (fitsIn(flavor, image)) return
-  const names = { flavor: flavor.name, image: image.name }
-  if (flavor.memoryMb < image.minMemoryMb)
-    fail('FlavorTooSmall', { ...names, what: 'memory', needs: image.minMemoryMb, has: flavor.memoryMb, unit: 'MB' })
-  fail('FlavorTooSmall', { ...names, what: 'disk', needs: image.minDiskGb, has: flavor.diskGb, unit: 'GB' })
 }

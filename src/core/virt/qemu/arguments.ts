@@ -1,7 +1,6 @@
 import { createHash } from 'node:crypto'
 import { basename } from 'node:path'
 import type { Guest, ImageFiles, Nic } from '../driver.ts'
-import { cpuModel } from './cpu.ts'
 import { type Hardware, profileOf } from './hardware.ts'
 import type { GuestPaths } from './paths.ts'
 
@@ -32,6 +31,9 @@ const ownCard = (id: string): Nic => {
   return { id, mac: ['52', '54', '00', ...[0, 1, 2].map((i) => digest.toString('hex', i, i + 1))].join(':') }
 }
 
+/** The processor of guests if nobody chose one: all that the host's can do, or all that QEMU can imitate. */
+export const defaultCpu: Readonly<Record<Accelerator, string>> = { kvm: 'host', tcg: 'max' }
+
 const accelerators: Record<Accelerator, readonly string[]> = {
   kvm: ['-accel', 'kvm'],
   // The translation cache takes a quarter of the host's memory by default; 32 MiB are enough for small guests.
@@ -54,7 +56,7 @@ const machine = ({ guest, hardware, accelerator, paths, memory }: MachineSpec): 
   (memory && hardware.machineType) ?? profileOf(hardware).machine,
   ...accelerators[accelerator],
   '-cpu',
-  cpuModel(hardware.cpu ?? '', accelerator),
+  hardware.cpu ?? defaultCpu[accelerator],
   '-smp',
   String(hardware.vcpus),
   '-m',
@@ -120,7 +122,7 @@ const networkCard = ({ mac }: Nic, i: number, place: string): string[] => [
   `user,id=net${i},restrict=on`,
   '-device',
   // An empty romfile, or the card's own boot program runs before the disk.
-  `virtio-net-pci,id=net${i}-card,netdev=net${i},mac=${mac},romfile=${place}`,
+  `virtio-net-pci,id=net${i}-card,netdev=net${i},mac=${plain(mac)},romfile=${place}`,
 ]
 
 const firstCard = ({ guest, hardware }: MachineSpec): string[] =>
@@ -143,7 +145,7 @@ function plugged({ hardware }: MachineSpec): string[] {
     ...hardware.nics.slice(1).map((nic, i) => (port: string) => networkCard(nic, i + 1, `,bus=${port}`)),
     ...hardware.disks.map(({ id, path, format }, i) => (port: string) => {
       const file = { driver: path.startsWith('/dev/') ? 'host_device' : 'file', filename: path }
-      return disk(`volume${i}`, { driver: format, file }, `serial=${id.slice(0, 20)},bus=${port}`)
+      return disk(`volume${i}`, { driver: format, file }, `serial=${plain(id.slice(0, 20))},bus=${port}`)
     }),
   ]
   const ports = profileOf(hardware).sparePorts.length

@@ -1,13 +1,6 @@
 import { fail } from '../../base/errors.ts'
 import { exec } from '../../base/exec.ts'
 import { nearest } from '../../base/near.ts'
-import type { Accelerator } from './arguments.ts'
-
-/** All that the processor of the host can do, or all that QEMU can imitate. */
-const defaults: Readonly<Record<Accelerator, string>> = { kvm: 'host', tcg: 'max' }
-
-/** QEMU's name for the processor of a guest: the configured model, or the accelerator's default if that is empty. */
-export const cpuModel = (configured: string, accelerator: Accelerator): string => configured || defaults[accelerator]
 
 /** Fails with `ConfigInvalid` if this QEMU does not know the model. */
 export async function checkCpuModel(binary: string, model: string): Promise<void> {

@@ -56,7 +56,7 @@ const profiles: Readonly<Record<number, Profile>> = {
 }
 
 /** The profile that guests are booted on. */
-export const newestProfile = 2
+const newestProfile = 2
 
 /** The profile of this number. Fails if a newer version of this program booted the guest. */
 export function profileOf({ profile: number }: Pick<Hardware, 'profile'>): Profile {

@@ -3,10 +3,9 @@ import { basename } from 'node:path'
 import type { Guest } from '../driver.ts'
 import { checkGeneration } from '../generation.ts'
 import type { Accelerators } from './accelerators.ts'
-import { type Accelerator, qemuArguments } from './arguments.ts'
+import { type Accelerator, defaultCpu, qemuArguments } from './arguments.ts'
 import { isoImage } from './config-drive.ts'
 import { readLog } from './console.ts'
-import { cpuModel } from './cpu.ts'
 import { exists } from './disk.ts'
 import { firstHardware, type Hardware, newHardware } from './hardware.ts'
 import type { QemuHost } from './host.ts'
@@ -124,7 +123,7 @@ async function bootGuest(deps: StartDeps, record: GuestRecord, paths: GuestPaths
 
 /** Starts the machine of a guest that has none, with that accelerator. */
 export async function launchGuest(
-  { host, binary, cpuModel: configured }: StartDeps,
+  { host, binary, cpuModel }: StartDeps,
   record: GuestRecord,
   accelerator: Accelerator,
   signal?: AbortSignal,
@@ -134,7 +133,7 @@ export async function launchGuest(
   const suspended = await exists(paths.memory)
   const hardware = suspended
     ? savedHardware(record, accelerator)
-    : newHardware(guest, cpuModel(configured, accelerator))
+    : newHardware(guest, cpuModel || defaultCpu[accelerator])
   // Of a suspend that was not finished.
   await rm(`${paths.memory}.part`, { force: true })
   if (!suspended) await writeConfigDrive(guest, paths)

@@ -1,0 +1,28 @@
+import type { conductor } from '../../contracts/conductor.ts'
+import { pageDefault } from '../../model/page.ts'
+import type { Args, Result } from '../../rpc/contract.ts'
+import { listHosts, resolveHost } from '../../store/hosts.ts'
+import { listInstances } from '../../store/instances.ts'
+import type { ConductorDeps } from '../deps.ts'
+import { alive } from './access.ts'
+
+type Deps = Pick<ConductorDeps, 'db' | 'clock' | 'options'>
+
+/** The hosts with their room. */
+export async function hostList(
+  deps: Deps,
+  { limit = pageDefault, marker }: Args<typeof conductor, 'hostList'>,
+): Promise<Result<typeof conductor, 'hostList'>> {
+  const { db, options } = deps
+  return { hosts: await listHosts(db, { limit, marker, alive: alive(deps), overcommit: options.placement }) }
+}
+
+/** One host with its instances. `HostNotFound`. */
+export async function hostShow(
+  deps: Deps,
+  { host: name }: Args<typeof conductor, 'hostShow'>,
+): Promise<Result<typeof conductor, 'hostShow'>> {
+  const { db, options } = deps
+  const host = await resolveHost(db, name, { alive: alive(deps), overcommit: options.placement })
+  return { host, instances: await listInstances(db, { host: name, limit: pageDefault }) }
+}

@@ -1,0 +1,41 @@
+import { healthOf } from '../model/health.ts'
+
+/** What is looked at of a daemon. */
+type Daemon = Parameters<typeof healthOf>[0] & {
+  readonly id: string
+  readonly version: string
+  readonly seenAt: number
+  readonly lastPongAt?: number | undefined
+  readonly contracts?: Readonly<Record<string, string>> | undefined
+}
+
+/** What is wrong with the daemons that are up, and what to do about it. */
+export function findProblems(daemons: readonly Daemon[]): Array<{ found: string; fix: string }> {
+  const alive = daemons.filter(({ state }) => state === 'up')
+  const unresponsive = alive.filter((daemon) => healthOf(daemon) === 'degraded')
+  const found = unresponsive.map(({ id, seenAt, lastPongAt = 0 }) => ({
+    found: `${id} is degraded: it speaks, but has not heard itself on the bus for ${Math.round((seenAt - lastPongAt) / 1000)} s`,
+    fix: 'It reconnects by itself. If that does not help: is the broker short of memory or disk (rabbitmqctl status)? What does its log say?',
+  }))
+  const versions = groups(alive, ({ version }) => version)
+  if (versions.size > 1)
+    found.push({
+      found: `daemons of several versions: ${listed(versions)}`,
+      fix: 'They work together; what only the newer ones know waits until the older ones are updated: nova service list -c id -c version -c contracts',
+    })
+  return found
+}
+
+function groups(daemons: readonly Daemon[], of: (daemon: Daemon) => string): Map<string, string[]> {
+  const found = new Map<string, string[]>()
+  for (const daemon of daemons) found.set(of(daemon), [...(found.get(of(daemon)) ?? []), daemon.id])
+  return found
+}
+
+/** "0.1.0 (compute@h1, compute@h2 and 3 more), 0.2.0 (conductor@c)". */
+const listed = (of: ReadonlyMap<string, readonly string[]>): string =>
+  [...of]
+    .map(
+      ([name, ids]) => `${name} (${ids.slice(0, 2).join(', ')}${ids.length > 2 ? ` and ${ids.length - 2} more` : ''})`,
+    )
+    .join(', ')
