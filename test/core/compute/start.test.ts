@@ -4,6 +4,7 @@ import { Failure } from '../../../src/core/base/errors.ts'
 import { systemIds } from '../../../src/core/base/ids.ts'
 import { startCompute } from '../../../src/core/compute/start.ts'
 import { openTransfers } from '../../../src/core/compute/transfer.ts'
+import { compute } from '../../../src/core/contracts/compute.ts'
 import { kindNames, kindOf, type OperationKind } from '../../../src/core/model/operation.ts'
 import { ctx, guest, newBus, newRig, put, started } from './rig.ts'
 import { away } from './stand-in.ts'
@@ -13,7 +14,14 @@ describe('starting', () => {
     const rig = await newRig()
     const { stop, host, deps, served } = await started(rig)
     expect(rig.conductor.saidOf('hello')).toEqual([
-      { service: 'compute', host: 'h1', incarnation: deps.incarnation, hostId: 'id of h1', version: '1' },
+      {
+        service: 'compute',
+        host: 'h1',
+        incarnation: deps.incarnation,
+        hostId: 'id of h1',
+        version: '1',
+        contracts: { [compute.topic]: compute.version },
+      },
     ])
     expect(rig.conductor.saidOf('join')).toEqual([
       {
