@@ -3,7 +3,7 @@ import { isFailure } from '../../src/core/base/errors.ts'
 import { systemIds } from '../../src/core/base/ids.ts'
 import type { Context } from '../../src/core/model/context.ts'
 import { beginnable } from '../../src/core/model/operation.ts'
-import { capacityDrift } from '../../src/core/store/placement.ts'
+import { capacityDrift } from '../../src/core/store/allocations.ts'
 import { pass, World } from './world.ts'
 
 const context = (): Context => ({
