@@ -122,7 +122,7 @@ async function addPlacings(
     project_id: 'p',
     user_id: 'u',
     state,
-    power: 'NOSTATE',
+    power: kind === 'boot' ? 'NOSTATE' : 'RUNNING',
     host: but.host,
     flavor_id: 'f',
     flavor: 'tiny',
