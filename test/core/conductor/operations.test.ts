@@ -1,10 +1,10 @@
 import { afterEach, describe, expect, test } from 'vitest'
 import type { ConductorOptions } from '../../../src/core/conductor/deps.ts'
 import { sweep } from '../../../src/core/conductor/operations/sweep.ts'
-import { placedBy } from '../../../src/core/model/operation.ts'
 import { beginnable } from '../../../src/core/contracts/kinds.ts'
+import { placedBy } from '../../../src/core/model/operation.ts'
 import { databases } from '../../kit/databases.ts'
-import { admin, Rig } from './rig.ts'
+import { admin, Rig, selfOf } from './rig.ts'
 
 const open: Rig[] = []
 afterEach(async () => {
@@ -441,7 +441,7 @@ describe.each(await databases())('on $name', (database) => {
       await expect(rig.conductor.operationRetry(admin, again)).rejects.toMatchObject({ code: 'OperationNotOpen' })
     })
 
-    test('goes on where the host was', async () => {
+    test('is placed from the start: what failed has left nothing', async () => {
       const rig = await start({ maxAttempts: 1 })
       const h1 = await rig.host('h1')
       const { operation } = await rig.boot()
@@ -450,8 +450,8 @@ describe.each(await databases())('on $name', (database) => {
       const again = await rig.conductor.operationRetry(admin, { operation })
       expect(await rig.show('web')).toMatchObject({ status: 'BUILD', host: 'h1', task: 'spawning' })
       expect(await h1.carryOut(again.operation)).toMatchObject({
-        operation: { step: 'image' },
-        instance: { generation: 1 },
+        operation: { steps: ['image', 'disk', 'start'] },
+        instance: { generation: 2 },
       })
       expect(await rig.drift()).toEqual([])
     })
@@ -462,7 +462,7 @@ describe.each(await databases())('on $name', (database) => {
     const h1 = await rig.host('h1')
     const id = await rig.running(h1, 'web')
     const lastWords = { [id]: 'KVM internal error. Suberror: 1' }
-    await rig.computeAgent.power(admin, { ...h1.self, changes: [{ id, power: 'CRASHED' }], lastWords })
+    await rig.computeAgent.power(admin, { ...selfOf(h1), changes: [{ id, power: 'CRASHED' }], lastWords })
     expect(await rig.show('web')).toMatchObject({
       status: 'ERROR',
       fault: {
@@ -490,7 +490,7 @@ describe.each(await databases())('on $name', (database) => {
     const changes = [web, busy].map((id) => ({ id, power: 'SHUTDOWN' as const }))
     await rig.computeAgent.power(admin, { host: 'h1', incarnation: 'an older life', changes })
     expect(await rig.show('web')).toMatchObject({ status: 'ACTIVE' })
-    await rig.computeAgent.power(admin, { ...h1.self, changes })
+    await rig.computeAgent.power(admin, { ...selfOf(h1), changes })
     expect(await rig.show('web')).toMatchObject({ status: 'SHUTOFF', power: 'SHUTDOWN' })
     expect(await rig.show('busy')).toMatchObject({ status: 'ACTIVE' })
     expect((await rig.events()).filter((type) => type === 'instance.update')).toHaveLength(1)
