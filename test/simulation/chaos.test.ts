@@ -187,7 +187,15 @@ test.each([first, first + 1])(
     await Promise.all(work)
 
     await expect.poll(() => openNow(world), { timeout: 12_000, interval: 50 }).toEqual([])
-    await expect.poll(() => strays(world), { timeout: 5000, interval: 50 }).toEqual([])
+    await expect.poll(() => strays(world), { timeout: 5000, interval: 50 }).toEqual([]).catch(async (e) => {
+      for (const line of await strays(world)) {
+        const id = /[0-9a-f-]{36}/.exec(line)![0]
+        console.log('STRAY', line, JSON.stringify(await world.db.selectFrom('instances').select(['state','host','power','fault','launched_at','generation']).where('id','=',id).execute()))
+        console.log('ROOM', JSON.stringify(await world.db.selectFrom('allocations').select(['role','host']).where('instance_id','=',id).execute()))
+        for (const o of await world.db.selectFrom('operations').selectAll().where('subject_id','=',id).orderBy('created_at').execute()) console.log('OP', o.kind, o.state, o.before_state, o.steps, o.fault, o.cancel_requested)
+      }
+      throw e
+    })
     expect(await wrongs(world)).toEqual([])
     expect(world.bugs).toEqual([])
     const ended = await world.db.selectFrom('operations').select(['kind', 'state']).execute()
