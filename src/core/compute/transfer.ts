@@ -39,7 +39,7 @@ export type TransferDeps = {
 }
 
 /** A transfer that is expected. */
-type Expectation = {
+export type Expectation = {
   address: string
   port: number
   /** Resolves when all came and the writer has completed; rejects when it was cancelled. */
