@@ -91,8 +91,9 @@ async function client(world: World, until: () => boolean, name: string): Promise
         await api.boot(context(), { name: `${name}-${n}`, count: 1 + Math.floor(world.random() * 3) })
       else if (lot < 0.45) await api.begin(context(), { instance: one.id, kind: 'delete' })
       else if (lot < 0.6) {
-        const args: { host?: string } = world.random() < 0.3 ? { host: world.pick(hosts)! } : {}
-        await api.begin(context(), { instance: one.id, kind: 'migrate', args })
+        const able = instances.filter(({ task, status }) => !task && (status === 'ACTIVE' || status === 'SHUTOFF'))
+        const args = world.random() < 0.3 ? { host: world.pick(hosts)! } : {}
+        await api.begin(context(), { instance: (world.pick(able) ?? one).id, kind: 'migrate', args })
       } else if (lot < 0.85) await api.begin(context(), { instance: one.id, kind: world.pick(beginnable)! })
       else {
         const { operations } = await api.operationList(context(), { instance: one.id, limit: 3 })
@@ -153,14 +154,22 @@ const openNow = async ({ db }: World): Promise<unknown[]> =>
 async function strays(world: World): Promise<string[]> {
   const rows = await world.db.selectFrom('instances').select(['id', 'host', 'state']).execute()
   const room = await world.db.selectFrom('allocations').selectAll().where('role', '!=', 'current').execute()
+  const failed = await world.db
+    .selectFrom('operations')
+    .select('subject_id')
+    .where('kind', '=', 'delete')
+    .where('state', '=', 'failed')
+    .execute()
+  // A hypervisor that fails while it destroys leaves an instance whose guest may be gone: it is to be deleted once more.
+  const halfDeleted = new Set(failed.map((row) => row.subject_id))
   const wrong = room.map(({ role, instance_id, host }) => `${role} of ${instance_id} on ${host}`)
   for (const [name, hypervisor] of world.hypervisors)
     for (const { id, power } of await hypervisor.list())
       if (rows.find((row) => row.id === id)?.host !== name) wrong.push(`${power} guest ${id} on ${name} is nobody's`)
   for (const { id, host, state } of rows) {
     const copies = host === null ? 0 : world.hypervisors.get(host)!.copies(id)
-    if (host !== null && (await world.hypervisors.get(host)!.power(id)) === 'NOSTATE' && state !== 'ERROR')
-      wrong.push(`${state} ${id} is not on ${host}`)
+    const there = host !== null && (await world.hypervisors.get(host)!.power(id)) !== 'NOSTATE'
+    if (!there && state !== 'ERROR' && !halfDeleted.has(id)) wrong.push(`${state} ${id} is not on ${host}`)
     if ((state === 'ACTIVE' || state === 'PAUSED') && copies !== 1) wrong.push(`${state} ${id} has ${copies} machines`)
   }
   return wrong
@@ -187,21 +196,12 @@ test.each([first, first + 1])(
     await Promise.all(work)
 
     await expect.poll(() => openNow(world), { timeout: 12_000, interval: 50 }).toEqual([])
-    await expect.poll(() => strays(world), { timeout: 5000, interval: 50 }).toEqual([]).catch(async (e) => {
-      for (const line of await strays(world)) {
-        const id = /[0-9a-f-]{36}/.exec(line)![0]
-        console.log('STRAY', line, JSON.stringify(await world.db.selectFrom('instances').select(['state','host','power','fault','launched_at','generation']).where('id','=',id).execute()))
-        console.log('ROOM', JSON.stringify(await world.db.selectFrom('allocations').select(['role','host']).where('instance_id','=',id).execute()))
-        for (const o of await world.db.selectFrom('operations').selectAll().where('subject_id','=',id).orderBy('created_at').execute()) console.log('OP', o.kind, o.state, o.before_state, o.steps, o.fault, o.cancel_requested)
-      }
-      throw e
-    })
+    await expect.poll(() => strays(world), { timeout: 5000, interval: 50 }).toEqual([])
     expect(await wrongs(world)).toEqual([])
     expect(world.bugs).toEqual([])
     const ended = await world.db.selectFrom('operations').select(['kind', 'state']).execute()
     expect(ended.length).toBeGreaterThan(30)
     const moved = ended.filter(({ kind, state }) => kind === 'migrate' && state === 'succeeded')
     expect(moved.length).toBeGreaterThan(0)
-    if (process.env.NOVA_SEEDS) console.log('ENDED', JSON.stringify(ended.reduce((m: any, {kind,state}) => { const k = kind+' '+state; m[k] = (m[k] ?? 0)+1; return m }, {})))
   },
 )
