@@ -23,6 +23,7 @@ const rules = rulesOf({
     'excluded-host',
     'forced-host',
     'compute-up',
+    'knows-kind',
     'availability-zone',
     'ram',
     'cores',
@@ -41,7 +42,7 @@ const rules = rulesOf({
   heartbeatSeconds: 10,
 })
 const question: Question = {
-  spec: { projectId: 'p', size: { vcpus: 1, memoryMb: 2048, diskGb: 10 }, hints: {}, excluded: [] },
+  spec: { projectId: 'p', size: { vcpus: 1, memoryMb: 2048, diskGb: 10 }, hints: {}, excluded: [], needs: '2.0' },
   now,
   sameHost: [],
   differentHost: [],

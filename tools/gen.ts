@@ -6,6 +6,7 @@ import { optionRows } from '../src/core/config/schema.ts'
 import { agent } from '../src/core/contracts/agent.ts'
 import { broker } from '../src/core/contracts/broker.ts'
 import { compute } from '../src/core/contracts/compute.ts'
+import { computeAgent } from '../src/core/contracts/compute-agent.ts'
 import { conductor } from '../src/core/contracts/conductor.ts'
 import { scheduler } from '../src/core/contracts/scheduler.ts'
 import type { Contract } from '../src/core/rpc/contract.ts'
@@ -52,7 +53,14 @@ function configPage(): string {
 }
 
 function messagesPage(): string {
-  const contracts: Array<[string, Contract]> = Object.entries({ conductor, agent, scheduler, compute, broker })
+  const contracts: Array<[string, Contract]> = Object.entries({
+    conductor,
+    agent,
+    computeAgent,
+    scheduler,
+    compute,
+    broker,
+  })
   const parts = contracts.map(([name, contract]) => {
     const rows = Object.entries(contract.methods).map(([method, law]) => [`\`${method}\``, law.kind, fields(law.args)])
     const where = contract.namespace

@@ -4,6 +4,7 @@ import type { Config } from '../core/config/load.ts'
 import { busIsEmbedded } from '../core/config/places.ts'
 import { agent } from '../core/contracts/agent.ts'
 import { broker, notificationsPolicy } from '../core/contracts/broker.ts'
+import { computeAgent } from '../core/contracts/compute-agent.ts'
 import { conductor } from '../core/contracts/conductor.ts'
 import { scheduler } from '../core/contracts/scheduler.ts'
 import type { Db } from '../core/db/open.ts'
@@ -76,10 +77,10 @@ async function serviceQueues(config: Config, clock: Clock, db: Db): Promise<stri
   const { serviceDownTime, pingSeconds } = config.services
   const alive = { now: clock.now(), downMs: serviceDownTime * 1000, silentMs: unresponsiveAfterMs(pingSeconds) }
   const services = await listServices(db, { alive, limit: 10_000 })
-  const topics = [conductor.topic, agent.topic, scheduler.topic]
+  const topics = [conductor.topic, agent.topic, computeAgent.topic, scheduler.topic]
   const own = services.flatMap(({ binary, host }) => [
     `${binary}.${host}`,
-    ...(binary === conductor.topic ? [`${agent.topic}.${host}`] : []),
+    ...(binary === conductor.topic ? [`${agent.topic}.${host}`, `${computeAgent.topic}.${host}`] : []),
   ])
   return [...new Set([...topics, ...own])]
 }

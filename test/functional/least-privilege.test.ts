@@ -5,10 +5,11 @@ import { isFailure } from '../../src/core/base/errors.ts'
 import { systemIds } from '../../src/core/base/ids.ts'
 import { agent } from '../../src/core/contracts/agent.ts'
 import { compute } from '../../src/core/contracts/compute.ts'
+import { computeAgent } from '../../src/core/contracts/compute-agent.ts'
 import type { Event } from '../../src/core/contracts/shapes.ts'
-import { serviceContext } from '../../src/core/model/context.ts'
+import { type Context, serviceContext } from '../../src/core/model/context.ts'
 import { served } from '../../src/core/rpc/bus.ts'
-import type { Api, Args } from '../../src/core/rpc/contract.ts'
+import type { Args, Contract } from '../../src/core/rpc/contract.ts'
 import { join as joinBus } from '../core/rpc/kit.ts'
 import { admin, Cloud, type Daemon } from '../kit/cloud.ts'
 import { persist } from '../kit/patience.ts'
@@ -47,32 +48,40 @@ type Booty = { instance: string; operation: string; image: string }
 const program = resolve(import.meta.dirname, '../../bin/run.js')
 
 const life = { incarnation: 'a-stolen-life' }
-/** For each message of a host: how a thief with host a's login would speak of what is b's. */
-const thefts: { readonly [M in keyof (typeof agent)['methods']]: (booty: Booty) => Args<typeof agent, M> } = {
-  hello: () => ({
-    host: 'b',
-    ...life,
-    hostId: 'thief',
-    version: '1',
-    availabilityZone: 'nova',
-    report: {
-      driver: 'fake',
-      hypervisor: 'fake',
-      hypervisorVersion: '1',
-      accelerator: 'none',
-      total: { vcpus: 1000, memoryMb: 1_000_000, diskGb: 1000 },
-    },
-  }),
-  heartbeat: ({ operation }) => ({ host: 'a', ...life, operations: [operation] }),
-  claim: ({ operation }) => ({ host: 'a', ...life, operation }),
-  step: ({ operation }) => ({ host: 'a', ...life, operation, step: 'pause' }),
-  finish: ({ operation }) => ({ host: 'a', ...life, operation, power: 'SHUTDOWN' }),
-  power: ({ instance }) => ({ host: 'a', ...life, changes: [{ id: instance, power: 'SHUTDOWN' }] }),
-  imageRead: ({ image }) => ({ image, part: 'disk', offset: 0, length: 16 }),
-  bye: () => ({ host: 'b', ...life }),
+const asB = { service: 'compute', host: 'b', ...life } as const
+const asA = { ...asB, host: 'a' } as const
+const computeAsA = { host: 'a', ...life }
+
+type Thefts<C extends Contract> = { readonly [M in keyof C['methods']]: (booty: Booty) => Args<C, M> }
+/** For each message of any service of a host: how a thief with host a's login would speak of what is b's. */
+const thefts: Thefts<typeof agent> = {
+  hello: () => ({ ...asB, hostId: 'thief', version: '1' }),
+  heartbeat: ({ operation }) => ({ ...asA, operations: [{ id: operation }] }),
+  claim: ({ operation }) => ({ ...asA, operation }),
+  step: ({ operation }) => ({ ...asA, operation, step: 'pause', attempt: 1 }),
+  finish: ({ operation }) => ({ ...asA, operation, power: 'SHUTDOWN' }),
+  bye: () => asB,
 }
-const methods = Object.keys(thefts) as Array<keyof typeof thefts>
-const speaksForB = methods.filter((method) => method !== 'imageRead')
+const report = {
+  driver: 'fake',
+  hypervisor: 'fake',
+  hypervisorVersion: '1',
+  accelerator: 'none',
+  total: { vcpus: 1000, memoryMb: 1_000_000, diskGb: 1000 },
+}
+/** The same of what only compute hosts say. */
+const computeThefts: Thefts<typeof computeAgent> = {
+  join: () => ({ host: 'b', ...life, hostId: 'thief', availabilityZone: 'nova', report, guests: [] }),
+  report: () => ({ host: 'b', ...life, report }),
+  removed: ({ instance }) => ({ host: 'b', ...life, instances: [instance] }),
+  power: ({ instance }) => ({ ...computeAsA, changes: [{ id: instance, power: 'SHUTDOWN' }] }),
+  imageRead: ({ image }) => ({ image, part: 'disk', offset: 0, length: 16 }),
+}
+type Theft = { method: string; topic: string; args: (booty: Booty) => object }
+const all: readonly Theft[] = [
+  ...Object.entries(thefts).map(([method, args]) => ({ method, topic: agent.topic, args })),
+  ...Object.entries(computeThefts).map(([method, args]) => ({ method, topic: computeAgent.topic, args })),
+]
 
 const own = (name: string, options = {}) => [name, { durable: false, autoDelete: true, ...options }] as const
 const reply = (host: string, digit = '0') => `reply_compute.${host}.${digit.repeat(32)}`
@@ -97,6 +106,7 @@ const breaks: Array<[string, (channel: ConfirmChannel) => unknown]> = [
   ['unbind it', (ch) => ch.unbindQueue('compute.b', 'nova', 'compute.b')],
   ['listen on the queue of the conductors', (ch) => ch.consume('conductor', () => undefined)],
   ['listen on the queue of all hosts’ messages', (ch) => ch.consume('agent', () => undefined)],
+  ['listen on the queue of all compute hosts’ messages', (ch) => ch.consume('compute_agent', () => undefined)],
   ['empty the queue of the schedulers', (ch) => ch.purgeQueue('scheduler')],
   ['listen on the answers to somebody', (ch) => ch.consume(answers, () => undefined)],
   ['delete the answers to somebody', (ch) => ch.deleteQueue(answers)],
@@ -104,6 +114,7 @@ const breaks: Array<[string, (channel: ConfirmChannel) => unknown]> = [
   ['hear what is for host b', bindOwn('nova', 'compute.b')],
   ['hear what is for the conductors', bindOwn('nova', 'conductor')],
   ['hear what hosts say', bindOwn('nova_hosts', 'agent')],
+  ['hear what compute hosts say', bindOwn('nova_hosts', 'compute_agent')],
   ['hear all that hosts say', bindOwn('nova_hosts', '#')],
   ['hear events', bindOwn('nova_events', '#')],
   ['reach any queue by the default exchange', (ch) => ch.publish('', 'compute.b', Buffer.from('x'))],
@@ -145,9 +156,18 @@ describe.each(clouds)('a host with a login of its own (%s)', (_name, open) => {
       NOVA_BROKER_LISTEN: '',
       NOVA_COMPUTE_HOST: host,
     })
-  const as = async (host: string): Promise<Api<typeof agent> & { close(): Promise<void> }> => {
+  /** A thief with the login of a host: says any message on either topic. */
+  const as = async (host: string) => {
     const stolen = await joinBus(logins[host]!.url)
-    return Object.assign(stolen.client(agent), { close: () => stolen.close() })
+    const clients: Record<string, unknown> = {
+      [agent.topic]: stolen.client(agent),
+      [computeAgent.topic]: stolen.client(computeAgent),
+    }
+    const say = ({ topic, method }: Theft, args: object): Promise<unknown> => {
+      const client = clients[topic] as Record<string, (ctx: Context, args: object) => Promise<unknown>>
+      return client[method]!(serviceContext('compute', systemIds.requestId()), args)
+    }
+    return { say, close: () => stolen.close() }
   }
   const refusals = async () =>
     (await cloud.json<Event[]>('event', 'list')).filter(({ type }) => type === 'audit.refused')
@@ -195,22 +215,21 @@ describe.each(clouds)('a host with a login of its own (%s)', (_name, open) => {
         { ...(await cloud.json<{ total: object; instances: unknown }>('host', 'show', 'b')), seen_at: 0 },
       ]
       const before = await look()
-      const ask = async (method: keyof typeof thefts, args: unknown): Promise<void> => {
-        const call = thief[method] as (ctx: unknown, args: unknown) => Promise<unknown>
-        const e = await call(serviceContext('compute', systemIds.requestId()), args).catch((e: unknown) => e)
-        expect(isFailure(e, 'Forbidden'), `${method}: ${String(e)}`).toBe(true)
+      const ask = async (theft: Theft, more: object = {}): Promise<void> => {
+        const e = await thief.say(theft, { ...theft.args(booty), ...more }).catch((e: unknown) => e)
+        expect(isFailure(e, 'Forbidden'), `${theft.topic}.${theft.method}: ${String(e)}`).toBe(true)
       }
-      for (const method of methods) await ask(method, thefts[method](booty))
+      for (const theft of all) await ask(theft)
       // The same in host b's name.
-      for (const method of speaksForB) await ask(method, { ...thefts[method](booty), host: 'b' })
+      for (const theft of all) if (theft.method !== 'imageRead') await ask(theft, { host: 'b' })
       expect(await look()).toEqual(before)
       const told = await refusals()
-      for (const method of methods)
+      for (const { method } of all)
         expect(told.map(({ host, message }) => `${host} ${message}`)).toContainEqual(
           expect.stringContaining(`a compute.a may not ${method}: `),
         )
       // Said again within a minute they are no more events.
-      for (const method of methods) await ask(method, thefts[method](booty))
+      for (const theft of all) await ask(theft)
       expect(await refusals()).toHaveLength(told.length)
     } finally {
       daemons.b!.process.kill('SIGCONT')
@@ -252,7 +271,7 @@ describe.each(clouds)('a host with a login of its own (%s)', (_name, open) => {
     const model = await connect(logins.a!.url)
     try {
       const channel = await model.createConfirmChannel()
-      const message = { method: 'bye', args: { host: 'b', ...life }, version: '1.0', _unique_id: systemIds.hex() }
+      const message = { method: 'bye', args: asB, version: agent.version, _unique_id: systemIds.hex() }
       const body = { 'oslo.version': '2.0', 'oslo.message': JSON.stringify(message) }
       channel.publish('nova_hosts', 'agent', Buffer.from(JSON.stringify(body)))
       await channel.waitForConfirms()

@@ -7,12 +7,14 @@ import { Failure, isFailure } from '../../src/core/base/errors.ts'
 import { type Ids, systemIds } from '../../src/core/base/ids.ts'
 import { silentLog } from '../../src/core/base/log.ts'
 import { startCompute } from '../../src/core/compute/start.ts'
+import { openTransfers, type Transfers } from '../../src/core/compute/transfer.ts'
 import type { ConductorDeps } from '../../src/core/conductor/deps.ts'
-import { agentManager, conductorManager } from '../../src/core/conductor/manager.ts'
+import { agentManager, computeAgentManager, conductorManager } from '../../src/core/conductor/manager.ts'
 import { sweep } from '../../src/core/conductor/operations/sweep.ts'
 import type { agent } from '../../src/core/contracts/agent.ts'
 import type { broker } from '../../src/core/contracts/broker.ts'
 import type { compute } from '../../src/core/contracts/compute.ts'
+import type { computeAgent } from '../../src/core/contracts/compute-agent.ts'
 import type { conductor } from '../../src/core/contracts/conductor.ts'
 import type { scheduler } from '../../src/core/contracts/scheduler.ts'
 import { syncDatabase } from '../../src/core/db/migrate.ts'
@@ -45,6 +47,13 @@ const never = new Promise<never>(() => {})
 
 /** One life of a daemon: what it does when it is over has no effect. */
 type Life = { alive: boolean }
+/** A compute host: the life of its daemon, what that serves, and what it moves guests with. */
+type SimulatedHost = {
+  life: Life
+  api: Api<typeof compute> | undefined
+  transfers: Transfers | undefined
+  hostId: string
+}
 /** Methods of any contract, as the simulated bus carries them. */
 type Methods = Record<string, (ctx: unknown, args: unknown) => Promise<unknown>>
 
@@ -72,8 +81,14 @@ export class World {
   wild = true
   readonly #ids: Ids
   readonly #dir = mkdtempSync(join(tmpdir(), 'nova-world-'))
-  readonly #hosts = new Map<string, { life: Life; api: Api<typeof compute> | undefined; hostId: string }>()
-  readonly #conductors: Array<{ life: Life; faces: Methods; agents: Methods; stop: () => Promise<void> }> = []
+  readonly #hosts = new Map<string, SimulatedHost>()
+  readonly #conductors: Array<{
+    life: Life
+    faces: Methods
+    agents: Methods
+    computes: Methods
+    stop: () => Promise<void>
+  }> = []
   #schedulers: Array<{ life: Life; api: Methods }> = []
 
   private constructor(db: Db, seed: number) {
@@ -92,14 +107,14 @@ export class World {
     for (const name of ['h1', 'h2', 'h3']) {
       const resources = { vcpus: 16, memoryMb: 16_384, diskGb: 100 }
       world.hypervisors.set(name, openFake({ clock, ids: world.#ids, resources }))
-      world.#hosts.set(name, { life: { alive: false }, api: undefined, hostId: systemIds.uuid() })
+      world.#hosts.set(name, { life: { alive: false }, api: undefined, transfers: undefined, hostId: systemIds.uuid() })
       world.startHost(name)
     }
     return world
   }
 
   async close(): Promise<void> {
-    for (const host of this.#hosts.values()) host.life.alive = false
+    for (const name of this.#hosts.keys()) this.killHost(name)
     for (const { life, stop } of this.#conductors) {
       life.alive = false
       await stop()
@@ -199,7 +214,9 @@ export class World {
     const bug = (e: unknown) => this.bugs.push(e)
     const stop = every(clock, 2000, async () => void (await sweep(deps)), bug)
     const faces = conductorManager(deps) as unknown as Methods
-    this.#conductors[i] = { life, faces, agents: agentManager(deps) as unknown as Methods, stop }
+    const agents = agentManager(deps) as unknown as Methods
+    const computes = computeAgentManager(deps) as unknown as Methods
+    this.#conductors[i] = { life, faces, agents, computes, stop }
   }
 
   async killConductor(i: number): Promise<void> {
@@ -239,7 +256,19 @@ export class World {
       if (life.alive) host.api = service!.api as unknown as Api<typeof compute>
       return { stop: async () => {}, lastPongAt: undefined }
     }
+    const options = {
+      heartbeatSeconds: 10,
+      pingSeconds: 10,
+      reportSeconds: 60,
+      shutdownTimeout: 10,
+      slots: 4,
+      minFreeDiskGb: 0,
+      migrationAddress: '127.0.0.1',
+      migrationPort: 0,
+    }
+    host.transfers = openTransfers({ clock, ids: this.#ids, log: silentLog, options })
     startCompute({
+      service: 'compute',
       host: name,
       hostId: host.hostId,
       incarnation: systemIds.uuid(),
@@ -247,6 +276,13 @@ export class World {
       version: '1',
       driver: this.#driverOf(name, life),
       agent: this.#client<Api<typeof agent>>(() => this.#pick(this.#conductors)?.agents, life, false, busUserOf(name)),
+      computeAgent: this.#client<Api<typeof computeAgent>>(
+        () => this.#pick(this.#conductors)?.computes,
+        life,
+        false,
+        busUserOf(name),
+      ),
+      transfers: host.transfers,
       conductors: new SpokenBy(),
       clock: {
         ...clock,
@@ -256,14 +292,7 @@ export class World {
       ids: this.#ids,
       log: silentLog,
       imageDir: join(this.#dir, name),
-      options: {
-        heartbeatSeconds: 10,
-        pingSeconds: 10,
-        reportSeconds: 60,
-        shutdownTimeout: 10,
-        slots: 4,
-        minFreeDiskGb: 0,
-      },
+      options,
       bus: { serve, onLink: () => () => {} },
     }).catch((e) => life.alive && this.bugs.push(e))
   }
@@ -272,11 +301,25 @@ export class World {
     const host = this.#hosts.get(name)!
     host.life.alive = false
     host.api = undefined
+    // Its connections end with it.
+    void host.transfers?.close()
   }
 
   /** The hypervisor as one life of the daemon sees it: slow, and failing now and then. */
   #driverOf(name: string, life: Life): Driver {
-    const slow = new Set(['createDisk', 'start', 'stop', 'reboot', 'pause', 'unpause', 'suspend', 'resume', 'destroy'])
+    const slow = new Set([
+      'createDisk',
+      'start',
+      'stop',
+      'reboot',
+      'pause',
+      'unpause',
+      'suspend',
+      'resume',
+      'destroy',
+      'exportDisk',
+      'importDisk',
+    ])
     return new Proxy(this.hypervisors.get(name)!, {
       get: (target, key) => {
         const method = Reflect.get(target, key) as unknown

@@ -22,7 +22,7 @@ export async function openUses(dir: string, clock: Clock): Promise<ImageUses> {
   const uses = new Map<string, Use>()
   for (const name of await readdir(dir)) {
     const path = join(dir, name)
-    if (name.endsWith('.new')) await rm(path)
+    if (name.endsWith('.new')) await rm(path, { force: true })
     else {
       const lines = (await readFile(path, 'utf8')).split('\n').filter((line) => line !== '')
       uses.set(name, { checksums: new Set(lines), at: (await stat(path)).mtimeMs })

@@ -12,12 +12,14 @@ import { type Images, openImages } from './images.ts'
 import { hostReports, introductions } from './introduce.ts'
 import { computeManager } from './manager.ts'
 import { type PowerReports, powerReports } from './power.ts'
-import { openTransfers } from './transfer.ts'
+import { openTransfers, type Transfers } from './transfer.ts'
 import { computeService } from './verbs/index.ts'
 
 /** A compute host's parts, the bus that it serves on, and how it dies if it may not go on. */
 export type StartDeps = ComputeDeps & {
   readonly bus: Pick<Bus, 'serve' | 'onLink'>
+  /** How guests come from other hosts and go there; over TCP, as the options say, if unset. */
+  readonly transfers?: Transfers
   /** Called if the host must not go on (`HostMismatch` later on). If absent the process dies of the rejection. */
   readonly fatal?: (e: unknown) => void
 }
@@ -38,7 +40,7 @@ export async function startCompute(deps: StartDeps): Promise<() => Promise<void>
   await driver.init()
   const images = await openImages(deps)
   const mutex = new KeyedMutex()
-  const transfers = openTransfers(deps)
+  const transfers = deps.transfers ?? openTransfers(deps)
   const tools = { driver, images, transfers, shutdownMs: options.shutdownTimeout * 1000, log }
   const engine = openEngine(deps, computeService(tools), mutex)
   const stopped = new AbortController()

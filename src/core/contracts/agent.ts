@@ -1,6 +1,6 @@
 import * as z from 'zod'
 import { powerStates } from '../model/instance.ts'
-import { call, contract } from '../rpc/contract.ts'
+import { call, contract, since } from '../rpc/contract.ts'
 import { Results } from './kinds.ts'
 import { diskFormats, Fault, HostName, Id, ImageFile, ImagePart, Metadata, Progress, Size } from './shapes.ts'
 
@@ -88,7 +88,7 @@ export const agent = contract('agent', '2.1', {
   heartbeat: call(
     z.object({
       ...Speaker,
-      operations: z.array(z.object({ id: Id, progress: Progress.optional() })).max(heldMax),
+      operations: z.array(z.object({ id: Id, progress: since('2.1', Progress) })).max(heldMax),
       silentMs: z.int().nonnegative().optional(),
       contracts: Versions.optional(),
     }),

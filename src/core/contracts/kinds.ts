@@ -35,7 +35,7 @@ const beginOf = <K extends Beginnable>(kind: K) =>
     .object({
       kind: z.literal(kind),
       instance: Ref,
-      args: kindArgs[kind].optional(),
+      args: z.optional<(typeof kindArgs)[K]>(kindArgs[kind]),
       /** The same key twice within a day is the same request: the first answer is given again. */
       idempotencyKey: IdempotencyKey.optional(),
     })

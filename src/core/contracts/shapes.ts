@@ -1,6 +1,7 @@
 import * as z from 'zod'
 import { instanceStates, powerStates } from '../model/instance.ts'
 import { kindNames, operationStates } from '../model/operation.ts'
+import { since } from '../rpc/contract.ts'
 
 /**
  * A set of words in an answer to which later versions may add: its reader takes any text, so that a new word spoils no
@@ -132,7 +133,7 @@ export const OperationSummary = z.object({
   /** What was done is being taken back; `fault` says why. */
   undoing: z.boolean().optional(),
   /** How far its executor says that it has come with a long step. */
-  progress: Progress.optional(),
+  progress: since('2.1', Progress),
   attempt: z.int().nonnegative(),
   requestId: z.string(),
   createdAt: Time,
@@ -250,7 +251,7 @@ export const Published = Event.extend({
       step: z.string().optional(),
       attempt: z.int().nonnegative(),
       undoing: z.boolean().optional(),
-      progress: Progress.optional(),
+      progress: since('2.1', Progress),
       fault: Fault.optional(),
     })
     .optional(),

@@ -1,6 +1,7 @@
 import type { Fault } from '../contracts/shapes.ts'
 import { type InstanceState, type PowerState, statusSeen } from '../model/instance.ts'
-import { kindOf } from '../model/operation.ts'
+import { kindOf, placedBy, placeFilled } from '../model/operation.ts'
+import { allocationsOf, changeRole } from '../store/allocations.ts'
 import { archiveInstance } from '../store/history.ts'
 import { settleInstance } from '../store/instances.ts'
 import { closeOperation, stepsOf } from '../store/operations.ts'
@@ -26,6 +27,7 @@ export async function endOperation(t: Transaction, operation: OpenOperation, out
   const host = last?.host ?? operation.host
   const closed = await closeOperation(db, operation.id, { state, fault, now, steps, step: last?.name, host, attempt })
   if (!closed) return false
+  await leaveTargets(t, operation)
   const { subject, event } = kindOf(operation.kind)
   const status = await settle(t, operation, outcome)
   t.note({
@@ -44,6 +46,13 @@ export async function endOperation(t: Transaction, operation: OpenOperation, out
     ...(status === undefined ? {} : { status }),
   })
   return true
+}
+
+/** Where the instance was going it does not go any more: what a host has taken in of it is to be cleaned up there. */
+async function leaveTargets({ db }: Transaction, { kind, instance }: OpenOperation): Promise<void> {
+  if (!instance || placedBy(kind) === undefined || placeFilled(kind) !== 'target') return
+  for (const { host, role } of await allocationsOf(db, instance.id))
+    if (role === 'target') await changeRole(db, instance.id, host, 'residue')
 }
 
 /** Brings the instance to rest; answers with its state, or undefined if it is gone or the subject is none. */

@@ -188,7 +188,9 @@ export async function unplace(t: Transaction, operation: OpenOperation, host: st
   await undoPlace(t, operation)
   await removeLeg(t.db, keyOf(operation, leg))
   await addLegs(t.db, [{ operation: operation.id, service: 'scheduler', host: '', role: 'scheduler' }], t.now)
-  await changeOperation(t.db, operation.id, { stage })
+  // Once for each host: it may have been told, and ask for what was its own a moment ago.
+  const known = operation.steps.some((step) => step.host === host)
+  await changeOperation(t.db, operation.id, { stage, ...(known ? {} : { steps: [...operation.steps, ...leg.steps] }) })
   return true
 }
 

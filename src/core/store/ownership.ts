@@ -7,8 +7,9 @@ export type NotOwned = { what: string; instanceId?: string; of: string }
 const chunk = 500
 
 /**
- * Of these operations, one that is neither of an instance on this host, nor was ever this host's to carry out. What there
- * is no record of is nobody's.
+ * Of these operations, an open one that is neither of an instance on this host, nor was ever this host's to carry out. What
+ * there is no record of is nobody's, and neither is what is over: nothing that is said of it changes anything, and its
+ * record does not tell all who had a part in it.
  */
 export async function operationNotOf(db: Db, host: string, ids: readonly string[]): Promise<NotOwned | undefined> {
   for (let start = 0; start < ids.length; start += chunk) {
@@ -26,6 +27,7 @@ export async function operationNotOf(db: Db, host: string, ids: readonly string[
         'i.host as instance_host',
       ])
       .where('o.id', 'in', ids.slice(start, start + chunk))
+      .where('o.state', 'in', ['queued', 'running'])
       .execute()
     const row = rows.find(
       (row) =>

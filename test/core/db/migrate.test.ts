@@ -1,5 +1,5 @@
 import { readFileSync } from 'node:fs'
-import { resolve } from 'node:path'
+import { join, resolve } from 'node:path'
 import { sql } from 'kysely'
 import { afterEach, describe, expect, test } from 'vitest'
 import { migrations } from '../../../migrations/index.ts'
@@ -38,7 +38,41 @@ function declared(): Tables {
   return Object.fromEntries(tables)
 }
 
-describe.each(await databases())('on $name', ({ open: fresh }) => {
+/** The foreign keys of all tables, as `table.column → table.column`, and what a deletion of the row that they name does. */
+async function foreignKeys(name: string, { db }: TestDatabase): Promise<string[]> {
+  type Row = { from: string; column: string; to: string; key: string; rule: string }
+  const { rows } =
+    name === 'mysql'
+      ? await sql<Row>`
+          select k.table_name as \`from\`, k.column_name as \`column\`, k.referenced_table_name as \`to\`,
+            k.referenced_column_name as \`key\`, r.delete_rule as rule
+          from information_schema.key_column_usage k
+          join information_schema.referential_constraints r
+            on r.constraint_schema = k.constraint_schema and r.constraint_name = k.constraint_name
+            and r.table_name = k.table_name
+          where k.table_schema = database() and k.referenced_table_name is not null`.execute(db)
+      : await sql<Row>`
+          select m.name as "from", f."from" as "column", f."table" as "to", f."to" as "key", f.on_delete as rule
+          from sqlite_master m join pragma_foreign_key_list(m.name) f where m.type = 'table'`.execute(db)
+  const cascades = ({ rule }: Row) => (rule === 'CASCADE' ? ', cascading' : '')
+  return rows.map((row) => `${row.from}.${row.column} → ${row.to}.${row.key}${cascades(row)}`).sort()
+}
+
+/** What the migrations say of foreign keys. */
+function declaredKeys(): string[] {
+  const folder = resolve(import.meta.dirname, '../../../migrations')
+  const text = Object.keys(migrations).map((name) => readFileSync(join(folder, `${name}.ts`), 'utf8'))
+  const keys: string[] = []
+  for (const part of text.join('\n').split(/\.(?=createTable\(|alterTable\()/)) {
+    const table = /^\w+Table\('(\w+)'/.exec(part)?.[1]
+    const constraint = /addForeignKeyConstraint\('\w+', \['(\w+)'\], '(\w+)', \['(\w+)'\](.*)/g
+    for (const [, column, to, key, rest] of part.matchAll(constraint))
+      keys.push(`${table}.${column} → ${to}.${key}${/^, \(c\) =>/.test(rest as string) ? ', cascading' : ''}`)
+  }
+  return keys.sort()
+}
+
+describe.each(await databases())('on $name', ({ name, open: fresh }) => {
   const start = async () => {
     const database = await fresh()
     open.push(database)
@@ -56,6 +90,15 @@ describe.each(await databases())('on $name', ({ open: fresh }) => {
     const database = await start()
     await syncDatabase(database.db)
     expect(await actual(database)).toEqual(declared())
+  })
+
+  test('the foreign keys are those of the migrations', async () => {
+    const database = await start()
+    await syncDatabase(database.db)
+    const keys = declaredKeys()
+    expect(keys).toContain('allocations.host → hosts.name')
+    expect(keys).toContain('operation_hosts.operation_id → operations.id, cascading')
+    expect(await foreignKeys(name, database)).toEqual(keys)
   })
 
   test('up, down and up again gives the same tables', async () => {

@@ -19,6 +19,8 @@ type Case = {
   no?: string
 }
 
+const speaking = (speaks: string, needs: string) => ({ host: { service: { ...service, speaks } }, spec: { needs } })
+
 const cases: Case[] = [
   { filter: 'availability-zone', when: 'no zone was asked for' },
   { filter: 'availability-zone', when: 'it is in the zone', spec: { availabilityZone: 'nova' } },
@@ -61,6 +63,28 @@ const cases: Case[] = [
     when: 'it has no service',
     host: { service: undefined },
     no: 'its compute service has never reported',
+  },
+
+  { filter: 'knows-kind', when: 'any host knows the kind and it has not said what it knows' },
+  { filter: 'knows-kind', when: 'it speaks what is needed', ...speaking('2.1', '2.1') },
+  { filter: 'knows-kind', when: 'it speaks a later version', ...speaking('2.3', '2.1') },
+  {
+    filter: 'knows-kind',
+    when: 'it speaks an earlier version',
+    ...speaking('2.0', '2.1'),
+    no: 'its daemon speaks version 2.0, 2.1 is needed: update it',
+  },
+  {
+    filter: 'knows-kind',
+    when: 'it speaks another major version',
+    ...speaking('3.5', '2.1'),
+    no: 'its daemon speaks version 3.5, 2.1 is needed: update it',
+  },
+  {
+    filter: 'knows-kind',
+    when: 'it has not said what it speaks',
+    spec: { needs: '2.1' },
+    no: 'its daemon speaks version 2.0, 2.1 is needed: update it',
   },
 
   { filter: 'ram', when: 'exactly enough is left', host: { used: { ...used, memoryMb: 2048 } } },
@@ -143,7 +167,7 @@ const cases: Case[] = [
     filter: 'excluded-host',
     when: 'the boot failed here',
     spec: { excluded: ['h2', 'h1'] },
-    no: 'failed here in an earlier attempt',
+    no: 'failed here in an earlier attempt, or is here',
   },
 ]
 

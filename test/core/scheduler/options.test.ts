@@ -15,8 +15,8 @@ const refusal = (but: Parameters<typeof options>[0]): string => {
 
 test('an unknown filter is refused with the known ones', () => {
   expect(refusal({ filters: ['ram', 'rom'] })).toBe(
-    'Configuration: scheduler.filters = rom (configuration): must be one of availability-zone, compute-up, ram, cores, ' +
-      'disk, same-host, different-host, forced-host, excluded-host.',
+    'Configuration: scheduler.filters = rom (configuration): must be one of availability-zone, compute-up, knows-kind, ' +
+      'ram, cores, disk, same-host, different-host, forced-host, excluded-host.',
   )
 })
 
@@ -30,10 +30,11 @@ test('what every object has is no filter', () => {
   expect(refusal({ filters: ['constructor'] })).toContain('scheduler.filters = constructor')
 })
 
-test('capacity is asked for even where the option leaves it out', () => {
+test('capacity and the kinds that a host knows are asked for even if the option leaves them out', () => {
   expect(rulesOf(options({ filters: ['disk', 'compute-up'] })).filters.map(({ name }) => name)).toEqual([
     'disk',
     'compute-up',
+    'knows-kind',
     'ram',
     'cores',
   ])

@@ -10,10 +10,12 @@ import type { Api } from '../../../src/core/rpc/contract.ts'
 import type { SchedulerDeps } from '../../../src/core/scheduler/deps.ts'
 import { schedulerManager } from '../../../src/core/scheduler/manager.ts'
 import { startPeriodic } from '../../../src/core/scheduler/periodic.ts'
+import { allocationsOf, capacityDrift } from '../../../src/core/store/allocations.ts'
 import { decisionOn } from '../../../src/core/store/decisions.ts'
-import { capacityDrift } from '../../../src/core/store/placement.ts'
+import { legsOfOperation, placeLeg } from '../../../src/core/store/legs.ts'
+import { changeOperation, closeOperation, openOperation } from '../../../src/core/store/operations.ts'
 import { databases, type TestDatabase } from '../../kit/databases.ts'
-import { addBoots, addHost, type Boot, context, empty, rig } from './rig.ts'
+import { addBoots, addHost, addMigration, context, empty, type Placed, rig } from './rig.ts'
 import { spec, now as then } from './samples.ts'
 
 const found = await databases()
@@ -35,20 +37,31 @@ describe.each(found)('placing on $name', ({ open }) => {
   })
   beforeEach(() => empty(db))
 
-  const placeAll = (managers: Api<typeof scheduler>[], boots: Boot[]) =>
+  const placeAll = (managers: Api<typeof scheduler>[], boots: Placed[]) =>
     Promise.all(
       boots.map(({ operation }, i) =>
         (managers[i % managers.length] as (typeof managers)[0]).place(context, { operation }),
       ),
     )
-  const instance = (boot: Boot) =>
+  const instance = (boot: Placed) =>
     db.selectFrom('instances').selectAll().where('id', '=', boot.instance).executeTakeFirstOrThrow()
-  const operation = (boot: Boot) =>
+  const operation = (boot: Placed) =>
     db.selectFrom('operations').selectAll().where('id', '=', boot.operation).executeTakeFirstOrThrow()
-  const decision = async (boot: Boot) => Decision.parse(await decisionOn(db, boot.instance))
+  const legs = (boot: Placed) => legsOfOperation(db, boot.operation)
+  /** What waits at a host, and what waits for a scheduler. */
+  const waitsAt = async (boot: Placed, host: string) =>
+    expect(await legs(boot)).toMatchObject([{ service: 'compute', host, state: 'queued', attempt: 0 }])
+  const unplaced = async (boot: Placed) =>
+    expect(await legs(boot)).toMatchObject([{ service: 'scheduler', host: '', role: 'scheduler', state: 'queued' }])
+  const isOver = async (boot: Placed, state: string) => {
+    expect(await operation(boot)).toMatchObject({ state })
+    expect(await legs(boot)).toEqual([])
+    expect(await openOperation(db, boot.instance)).toBeUndefined()
+  }
+  const decision = async (boot: Placed) => Decision.parse(await decisionOn(db, boot.instance))
   const refusals = (...rigs: ReturnType<typeof rig>[]) =>
     rigs.flatMap(({ published }) => published).filter(({ key }) => key.startsWith('instance.create.error.'))
-  const one = async (but?: Parameters<typeof addBoots>[2]) => (await addBoots(db, 1, but))[0] as Boot
+  const one = async (but?: Parameters<typeof addBoots>[2]) => (await addBoots(db, 1, but))[0] as Placed
 
   test('an instance comes to the best host: room is claimed, the decision kept, the host told', async () => {
     await addHost(db, 'small', { slots: 2 })
@@ -61,7 +74,9 @@ describe.each(found)('placing on $name', ({ open }) => {
       { id: 0, type: 'operation.step', host: 'large', operation: { state: 'queued', step: 'place' } },
     ])
     expect(await instance(boot)).toMatchObject({ host: 'large', generation: 1, state: 'BUILD' })
-    expect(await operation(boot)).toMatchObject({ host: 'large', state: 'queued', step: 'place' })
+    await waitsAt(boot, 'large')
+    expect((await legs(boot))[0]).toMatchObject({ role: 'host', steps: [{ name: 'place', host: 'large', attempt: 1 }] })
+    expect(await allocationsOf(db, boot.instance)).toMatchObject([{ host: 'large', role: 'current' }])
     expect(await decision(boot)).toMatchObject({
       chosen: 'large',
       summary: 'large: the heaviest (weight 3) of 2 that can, of 2 hosts',
@@ -87,7 +102,7 @@ describe.each(found)('placing on $name', ({ open }) => {
     expect(verdicts).toHaveLength(20)
     for (const v of verdicts)
       expect(v).toMatchObject({ passed: false, reason: 'wants 1024 MiB of memory, 0 MiB left of 10240' })
-    expect(await operation(late)).toMatchObject({ state: 'failed', open_instance_id: null })
+    await isOver(late, 'failed')
   })
 
   test('more boots than slots: exactly as many get one as there are', async () => {
@@ -123,13 +138,30 @@ describe.each(found)('placing on $name', ({ open }) => {
     expect(await capacityDrift(db)).toEqual([])
   })
 
-  test.each([
-    ['was cancelled', { state: 'cancelled' }],
-    ['runs already', { state: 'running', host: 'h1' }],
-  ])('an operation that %s is not placed', async (_, columns) => {
+  const close = (id: string) =>
+    closeOperation(db, id, {
+      state: 'cancelled',
+      fault: undefined,
+      now: then,
+      steps: [],
+      step: undefined,
+      host: undefined,
+      attempt: 0,
+    })
+  test.each<[string, (boot: Placed) => Promise<unknown>]>([
+    ['was cancelled', ({ operation }) => close(operation)],
+    ['is being undone', ({ operation }) => changeOperation(db, operation, { undoing: true })],
+    [
+      'is at a host already',
+      ({ operation }) => {
+        const step = { name: 'place', at: then, attempt: 1, host: 'h1' }
+        return placeLeg(db, operation, { service: 'compute', host: 'h1', role: 'host', step, now: then })
+      },
+    ],
+  ])('an operation that %s is not placed', async (_, change) => {
     await addHost(db, 'h1')
     const boot = await one()
-    await db.updateTable('operations').set(columns).where('id', '=', boot.operation).execute()
+    await change(boot)
     const { deps, reported, published } = rig(db)
     await schedulerManager(deps).place(context, { operation: boot.operation })
     expect([reported, published, await decisionOn(db, boot.instance)]).toEqual([[], [], undefined])
@@ -165,7 +197,7 @@ describe.each(found)('placing on $name', ({ open }) => {
     const boot = await one()
     await manager.place(context, { operation: boot.operation })
     expect([reported, published]).toEqual([[], []])
-    expect(await operation(boot)).toMatchObject({ state: 'queued', host: null })
+    await unplaced(boot)
     expect((await decision(boot)).summary).toBe(
       '3 hosts: 2 unreachable on the bus, 1 with too little memory (most: 0 of 1024 MiB free)',
     )
@@ -184,7 +216,7 @@ describe.each(found)('placing on $name', ({ open }) => {
     const boot = await one()
     await schedulerManager({ ...deps, computeOn: lost }).place(context, { operation: boot.operation })
     expect(await instance(boot)).toMatchObject({ host: 'h1' })
-    expect(await operation(boot)).toMatchObject({ state: 'queued', host: 'h1' })
+    await waitsAt(boot, 'h1')
   })
 
   test('after an outage of all conductors a host that was not heard meanwhile is waited for, and not for ever', async () => {
@@ -206,7 +238,7 @@ describe.each(found)('placing on $name', ({ open }) => {
       .execute()
     const boot = await one()
     await schedulerManager(deps).place(context, { operation: boot.operation })
-    expect(await operation(boot)).toMatchObject({ state: 'queued', host: null })
+    await unplaced(boot)
     expect((await decision(boot)).hosts).toMatchObject([{ host: 'old', passed: false, filter: 'compute-up' }])
 
     await db
@@ -245,7 +277,8 @@ describe.each(found)('placing on $name', ({ open }) => {
       },
     ])
     expect(Published.parse(published[0]?.body).id).toBeGreaterThan(0)
-    expect(await operation(boot)).toMatchObject({ state: 'failed', open_instance_id: null, step: 'place' })
+    await isOver(boot, 'failed')
+    expect(await operation(boot)).toMatchObject({ step: 'place' })
     expect((await decision(boot)).hosts).toHaveLength(3)
   })
 
@@ -260,7 +293,7 @@ describe.each(found)('placing on $name', ({ open }) => {
     const boot = await one({ excluded: ['h1'] })
     await schedulerManager(rig(db).deps).place(context, { operation: boot.operation })
     expect((await instance(boot)).fault).toContain(
-      '1 host: 1 where it failed in an earlier attempt; on h1 it failed: The disk broke.',
+      '1 host: 1 where it failed in an earlier attempt, or is now; on h1 it failed: The disk broke.',
     )
   })
 
@@ -283,6 +316,58 @@ describe.each(found)('placing on $name', ({ open }) => {
     expect((await placed({ zone: 'east', hints: { different_host: forced.id } })).host).toBe('east-1')
   })
 
+  test('a migration goes to another host than its own, which keeps its room until the end', async () => {
+    await addHost(db, 'own', { slots: 50 })
+    await addHost(db, 'other', { slots: 2 })
+    const { deps, reported } = rig(db)
+    const migration = await addMigration(db, 'own')
+    await schedulerManager(deps).place(context, { operation: migration.operation })
+    expect(reported).toEqual([{ host: 'other', operation: migration.operation }])
+    await waitsAt(migration, 'other')
+    expect((await legs(migration))[0]).toMatchObject({ role: 'target' })
+    expect(await instance(migration)).toMatchObject({ host: 'own', generation: 1, state: 'ACTIVE' })
+    expect((await allocationsOf(db, migration.instance)).map(({ host, role }) => [host, role]).sort()).toEqual([
+      ['other', 'target'],
+      ['own', 'current'],
+    ])
+    expect(await capacityDrift(db)).toEqual([])
+  })
+
+  test('a migration fails where only its own host, or an older one, could take it, and the instance stays', async () => {
+    await addHost(db, 'own', { slots: 50 })
+    await addHost(db, 'older', { slots: 50, speaks: '2.0' })
+    const { deps, reported } = rig(db)
+    const migration = await addMigration(db, 'own')
+    await schedulerManager(deps).place(context, { operation: migration.operation })
+    expect(reported).toEqual([])
+    await isOver(migration, 'failed')
+    const { host, state, fault } = await instance(migration)
+    expect([host, state]).toEqual(['own', 'ACTIVE'])
+    expect(JSON.parse(fault as string)).toMatchObject({
+      code: 'NoValidHost',
+      message: expect.stringContaining('1 where it failed in an earlier attempt, or is now'),
+    })
+    expect((await decision(migration)).hosts).toContainEqual(
+      expect.objectContaining({ host: 'older', filter: 'knows-kind', passed: false }),
+    )
+    expect((await allocationsOf(db, migration.instance)).map(({ host }) => host)).toEqual(['own'])
+    // The same host takes a boot.
+    const boot = await one({ forcedHost: 'older' })
+    await schedulerManager(deps).place(context, { operation: boot.operation })
+    await waitsAt(boot, 'older')
+  })
+
+  test('a migration to a host that an administrator named goes there or nowhere', async () => {
+    for (const name of ['own', 'a', 'b']) await addHost(db, name)
+    const { deps } = rig(db)
+    const manager = schedulerManager(deps)
+    const there = await addMigration(db, 'own', { forcedHost: 'b' })
+    const nowhere = await addMigration(db, 'own', { forcedHost: 'own' })
+    await placeAll([manager], [there, nowhere])
+    await waitsAt(there, 'b')
+    await isOver(nowhere, 'failed')
+  })
+
   test('a host that was disabled just before is not chosen', async () => {
     await addHost(db, 'h1', { slots: 50 })
     await addHost(db, 'h2')
@@ -302,7 +387,7 @@ describe.each(found)('placing on $name', ({ open }) => {
     await db.schema.alterTable('decisions').renameTo('elsewhere').execute()
     await expect(manager.place(context, { operation: boot.operation })).rejects.toThrow('decisions')
     await db.schema.alterTable('elsewhere').renameTo('decisions').execute()
-    expect(await operation(boot)).toMatchObject({ state: 'queued', host: null })
+    await unplaced(boot)
     expect([reported, await capacityDrift(db)]).toEqual([[], []])
     await manager.place(context, { operation: boot.operation })
     expect(reported).toHaveLength(1)

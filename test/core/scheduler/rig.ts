@@ -3,10 +3,14 @@ import { systemClock } from '../../../src/core/base/clock.ts'
 import { Failure } from '../../../src/core/base/errors.ts'
 import { systemIds } from '../../../src/core/base/ids.ts'
 import { silentLog } from '../../../src/core/base/log.ts'
+import { compute } from '../../../src/core/contracts/compute.ts'
 import type { Db } from '../../../src/core/db/handle.ts'
 import { Speakers } from '../../../src/core/rpc/speakers.ts'
 import type { SchedulerDeps } from '../../../src/core/scheduler/deps.ts'
 import type { SchedulerOptions } from '../../../src/core/scheduler/options.ts'
+import { allocate } from '../../../src/core/store/allocations.ts'
+import { addLegs } from '../../../src/core/store/legs.ts'
+import { addOperations } from '../../../src/core/store/operations.ts'
 import { options } from './samples.ts'
 
 const size = { vcpus: 1, memoryMb: 1024, diskGb: 1 }
@@ -23,7 +27,16 @@ export const context = {
 export async function addHost(
   db: Db,
   name: string,
-  but: { slots?: number; zone?: string; disabled?: boolean; seenAt?: number; failedAt?: number; service?: false } = {},
+  but: {
+    slots?: number
+    zone?: string
+    disabled?: boolean
+    seenAt?: number
+    failedAt?: number
+    service?: false
+    /** The version of the hosts' contract that it has told; today's if unset. */
+    speaks?: string
+  } = {},
 ): Promise<void> {
   const now = systemClock.now()
   const slots = but.slots ?? 10
@@ -62,36 +75,56 @@ export async function addHost(
       disabled_reason: null,
       seen_at: but.seenAt ?? now,
       started_at: now,
+      reported_by: 'life',
+      silent_ms: 0,
+      contracts: JSON.stringify({ compute: but.speaks ?? compute.version }),
     })
     .execute()
 }
 
-export type Boot = { operation: string; instance: string }
+export type Placed = { operation: string; instance: string }
 
-/** Adds boots of 1 vCPU, 1024 MiB and 1 GiB as the conductor leaves them: instance in BUILD, operation queued. */
-export async function addBoots(
+type But = {
+  zone?: string
+  forcedHost?: string
+  hints?: Record<string, string>
+  excluded?: string[]
+  memoryMb?: number
+}
+
+/** Adds boots of 1 vCPU, 1024 MiB and 1 GiB as the conductor leaves them: instance in BUILD, the schedulers' leg queued. */
+export const addBoots = (db: Db, count: number, but: But = {}): Promise<Placed[]> =>
+  addPlacings(db, 'boot', count, { ...but, host: null })
+
+/** Adds the migration of an instance that runs on `host`, as the conductor leaves it. */
+export async function addMigration(db: Db, host: string, but: But = {}): Promise<Placed> {
+  const [migration] = await addPlacings(db, 'migrate', 1, { ...but, host })
+  const instance = { instanceId: (migration as Placed).instance, host, role: 'current' as const, size }
+  if (!(await allocate(db, instance, { vcpus: 1e6, memoryMb: 1e9, diskGb: 1e6 }, systemClock.now())))
+    throw new Error(`no host ${host}`)
+  return migration as Placed
+}
+
+async function addPlacings(
   db: Db,
+  kind: 'boot' | 'migrate',
   count: number,
-  but: {
-    zone?: string
-    forcedHost?: string
-    hints?: Record<string, string>
-    excluded?: string[]
-    memoryMb?: number
-  } = {},
-): Promise<Boot[]> {
+  but: But & { host: string | null },
+): Promise<Placed[]> {
   const now = systemClock.now()
-  const boots = Array.from({ length: count }, () => ({ operation: systemIds.uuid(), instance: systemIds.uuid() }))
+  const all = Array.from({ length: count }, () => ({ operation: systemIds.uuid(), instance: systemIds.uuid() }))
   const excluded = but.excluded ?? []
   const faults = excluded.map((host) => ({ code: 'DriverFailed', message: 'The disk broke.', at: now, host }))
-  const instances = boots.map(({ instance }, i) => ({
+  const state = kind === 'boot' ? 'BUILD' : 'ACTIVE'
+  const instances = all.map(({ instance }, i) => ({
     id: instance,
     name: `web-${i}`,
     project_id: 'p',
     user_id: 'u',
-    state: 'BUILD',
-    power: 'NOSTATE',
-    host: null,
+    state,
+    power: kind === 'boot' ? 'NOSTATE' : 'RUNNING',
+    host: but.host,
+    flavor_id: 'f',
     flavor: 'tiny',
     image_id: 'i',
     image: 'i',
@@ -99,41 +132,39 @@ export async function addBoots(
     memory_mb: but.memoryMb ?? size.memoryMb,
     disk_gb: size.diskGb,
     availability_zone: but.zone ?? null,
-    forced_host: but.forcedHost ?? null,
     metadata: '{}',
     hints: JSON.stringify(but.hints ?? {}),
-    generation: 0,
+    generation: but.host === null ? 0 : 1,
     created_at: now,
     updated_at: now,
   }))
-  const operations = boots.map(({ operation, instance }, i) => ({
-    id: operation,
-    instance_id: instance,
-    instance_name: `web-${i}`,
-    project_id: 'p',
-    user_id: 'u',
-    kind: 'boot',
-    args: JSON.stringify({ image: 'i', flavor: 'tiny', excluded, faults }),
-    request_id: 'req-test',
-    state: 'queued',
-    open_instance_id: instance,
-    steps: '[]',
-    attempt: 0,
-    deadline: now + 600_000,
-    cancel_requested: 0,
-    created_at: now,
-  }))
-  for (let from = 0; from < count; from += 200) {
+  for (let from = 0; from < count; from += 200)
     await db
       .insertInto('instances')
       .values(instances.slice(from, from + 200))
       .execute()
-    await db
-      .insertInto('operations')
-      .values(operations.slice(from, from + 200))
-      .execute()
-  }
-  return boots
+  await addOperations(
+    db,
+    all.map(({ operation, instance }, i) => ({
+      id: operation,
+      kind,
+      subject: { kind: 'instance', id: instance, name: `web-${i}` },
+      projectId: 'p',
+      userId: 'u',
+      args: kind === 'boot' ? { image: 'i', flavor: 'tiny' } : {},
+      placing: { excluded, faults, ...(but.forcedHost === undefined ? {} : { forced: but.forcedHost }) },
+      requestId: 'req-test',
+      before: state,
+      deadline: now + 600_000,
+      createdAt: now,
+    })),
+  )
+  await addLegs(
+    db,
+    all.map(({ operation }) => ({ operation, service: 'scheduler', host: '', role: 'scheduler' })),
+    now,
+  )
+  return all
 }
 
 /** What a scheduler needs, with a bus that keeps what it is given: hosts in `silent` have no consumer. */
@@ -164,6 +195,6 @@ export function rig(db: Db, but: { options?: Partial<SchedulerOptions>; silent?:
 
 /** Takes all rows away. */
 export async function empty(db: Db): Promise<void> {
-  for (const table of ['decisions', 'events', 'operations', 'instances', 'services', 'hosts'] as const)
+  for (const table of ['decisions', 'events', 'operations', 'allocations', 'instances', 'services', 'hosts'] as const)
     await db.deleteFrom(table).execute()
 }

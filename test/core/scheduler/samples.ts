@@ -23,6 +23,7 @@ export const spec = (but: Partial<RequestSpec> = {}): RequestSpec => ({
   size: { vcpus: 1, memoryMb: 2048, diskGb: 10 },
   hints: {},
   excluded: [],
+  needs: '2.0',
   ...but,
 })
 
@@ -39,6 +40,7 @@ export const options = (but: Partial<SchedulerOptions> = {}): SchedulerOptions =
     'excluded-host',
     'forced-host',
     'compute-up',
+    'knows-kind',
     'availability-zone',
     'ram',
     'cores',

@@ -172,6 +172,12 @@ function check(instance: Instance, kind: OperationKind, open: OperationRecord | 
       what: `${name} has run since: its ${kind} cannot be repeated.`,
       hint: `Start it again: nova reboot --hard ${name}`,
     })
+  // Its host was silent when the boot was undone, and may have a guest of it: another must not be built beside that.
+  if (first && instance.host !== undefined)
+    fail('InvalidRequest', {
+      what: `${name} may have a guest on its host, which did not answer when the ${kind} failed: it cannot be repeated.`,
+      hint: `Delete it, and boot another: nova delete ${name}`,
+    })
   if (!from.includes(status)) {
     const before = verbBefore(kind, status)
     const verb = kind.replace(/-hard$/, '')
