@@ -20,7 +20,7 @@ import { brokerOf, keepPolicies } from './broker-keeper.ts'
 import { openPublisher } from './publisher.ts'
 import { joinBus, type Runtime } from './runtime.ts'
 
-/** Opens the database and brings it up to date; conductor and scheduler share it where they share a process. */
+/** Opens the database and migrates it; conductor and scheduler share it if they share a process. */
 export async function openState({ config, log, clock, onStop }: Runtime): Promise<Db> {
   if (config.database.url === '') mkdirSync(config.stateDir, { recursive: true, mode: 0o700 })
   const db = await openDatabase(databaseUrl(config), { tls: certificatesOf(config, 'database'), log, clock })
@@ -29,7 +29,7 @@ export async function openState({ config, log, clock, onStop }: Runtime): Promis
   return db
 }
 
-/** The conductor: keeps the database, begins operations and sees that each one ends. */
+/** The conductor: owns the database, starts operations and carries each one to its end. */
 export async function startConductor(runtime: Runtime, bus: Bus, db: Db): Promise<void> {
   const { config, log, clock, ids, onStop } = runtime
   const imageDir = imageDirectory(config)
@@ -80,7 +80,7 @@ export async function startConductor(runtime: Runtime, bus: Bus, db: Db): Promis
   keepPolicies(runtime)
 }
 
-/** Keeps the time when the link last came back. */
+/** Records when the bus connection last came back. */
 function busBackAt(bus: Bus, clock: Clock): () => number | undefined {
   let backAt: number | undefined
   let lost = false

@@ -55,10 +55,10 @@ describe('one machine', () => {
   test('up and down may be said twice', async () => {
     cloud = await Cloud.open('embedded')
     expect((await cloud.up('--driver', 'fake')).stdout).toContain('The cloud is up.')
-    expect((await cloud.nova('up')).stdout).toContain('The cloud is up already')
+    expect((await cloud.nova('up')).stdout).toContain('The cloud is already up')
     expect((await cloud.nova('up', '--foreground')).code).toBe(1)
     expect(await cloud.nova('down')).toMatchObject({ code: 0 })
-    expect((await cloud.nova('down')).stdout).toContain('No cloud runs')
+    expect((await cloud.nova('down')).stdout).toContain('No cloud is running')
     expect(await cloud.nova('list')).toMatchObject({ code: 1, stderr: expect.stringContaining('nova up') })
   })
 

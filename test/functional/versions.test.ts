@@ -133,7 +133,7 @@ describe.each(await backends())('a cloud of two versions (%s)', (backend: Backen
     const said = { host: 'host', incarnation: 'x', operations: [], silentMs: 1 }
     await expect(client.heartbeat(admin(), said)).rejects.toMatchObject({
       code: 'UnsupportedVersion',
-      message: 'agent speaks version 1.0, the message is of version 1.1.',
+      message: 'agent speaks version 1.0, but the message has version 1.1.',
       hint: expect.stringContaining('Update the older side'),
     })
     for (const fn of undo.splice(0).reverse()) await fn()

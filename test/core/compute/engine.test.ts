@@ -420,7 +420,7 @@ describe('while the conductor is away', () => {
     rig.conductor.trouble = (method) => (method === 'step' ? away() : undefined)
     const id = rig.conductor.begin('boot', rig.conductor.newInstance(), 20_000)
     await engine.run(ctx, id).ended
-    expect(rig.conductor.row(id).fault?.message).toContain('Nobody answers for conductor')
+    expect(rig.conductor.row(id).fault?.message).toContain('No daemon consumes the queue of conductor')
     expect(await rig.fake.list()).toEqual([])
   })
 

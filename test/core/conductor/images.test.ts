@@ -60,7 +60,10 @@ describe.each(await databases())('on $name', (database) => {
       files: { kernel: announce(kernel) },
     })
     const read = async (offset: number, length: number) =>
-      Buffer.from((await rig.computeAgent.imageRead(admin, { image: image.id, part: 'disk', offset, length })).data, 'base64')
+      Buffer.from(
+        (await rig.computeAgent.imageRead(admin, { image: image.id, part: 'disk', offset, length })).data,
+        'base64',
+      )
     expect(Buffer.concat([await read(0, 70_000), await read(70_000, 70_000)])).toEqual(disk)
     expect(await read(100_000, 10)).toHaveLength(0)
     await expect(
