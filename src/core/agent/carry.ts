@@ -1,11 +1,11 @@
-import { abortable } from '../base/concurrency.ts'
+import { abortable, deferred } from '../base/concurrency.ts'
 import { Failure, fail, isFailure, reason } from '../base/errors.ts'
 import type { Log } from '../base/log.ts'
 import { backoffMs, isUnavailable, retryWhileUnavailable } from '../base/retry.ts'
 import type { Work } from '../contracts/agent.ts'
 import { type Results, resolvedArgs } from '../contracts/kinds.ts'
 import type { Context } from '../model/context.ts'
-import { deadlineMs, type OperationKind } from '../model/operation.ts'
+import { deadlineMs, type OperationKind, operationKinds } from '../model/operation.ts'
 import { check } from '../rpc/check.ts'
 import { type AgentDeps, type AgentHooks, speakerOf } from './deps.ts'
 import { faultOf } from './fault.ts'
@@ -23,7 +23,8 @@ type Job<Tools> = {
   readonly ctx: Context
   readonly held: Held
   work: Work
-  readonly verb: AnyVerb<Tools>
+  /** Undefined: this host does not know the kind. */
+  readonly verb: AnyVerb<Tools> | undefined
   readonly log: Log
   /** The step that it has come to. */
   step: string
@@ -32,6 +33,8 @@ type Job<Tools> = {
 }
 
 const undoTries = 5
+/** How long a step waits for news before it asks without. */
+const newsWithinMs = 15_000
 /** How long past its deadline the end of a leg is still told: the conductor may not have failed it yet. */
 const lateMs = 10_000
 
@@ -39,7 +42,7 @@ const lateMs = 10_000
 export async function carryOut<Tools>(
   deps: AgentDeps,
   hooks: AgentHooks,
-  { tools, verb }: { tools: Tools; verb: AnyVerb<Tools> },
+  { tools, verb }: { tools: Tools; verb: AnyVerb<Tools> | undefined },
   ctx: Context,
   held: Held,
   work: Work,
@@ -87,12 +90,14 @@ const deadlineOf = <T>({ held, work }: Job<T>): number => work.operation.deadlin
 async function takeSteps<T>(job: Job<T>): Promise<End> {
   const { held, tools, verb, work } = job
   try {
+    if (!verb) failUnknown(job)
     const context = contextOf(job)
     for (const [n, name] of work.operation.steps.entries()) {
       // Claiming has recorded the first.
       if (n > 0) await record(job, name, false)
       held.waitSignal.throwIfAborted()
       job.step = name
+      held.progress = undefined
       job.log.debug({ step: name }, 'step')
       const step = verb.steps[name] ?? fail('InvalidRequest', { what: `A ${work.operation.kind} has no step ${name}.` })
       await step(tools, context)
@@ -102,9 +107,14 @@ async function takeSteps<T>(job: Job<T>): Promise<End> {
   }
   // The step was done before it could be ended. If it can be undone, the conductor hears of the cancellation; else done is done.
   const { stepSignal, abandonedSignal } = held
-  const undoable = work.operation.steps.some((name) => verb.undo?.[name])
+  const undoable = work.operation.steps.some((name) => verb?.undo?.[name])
   if (stepSignal.aborted && (abandonedSignal.aborted || undoable)) return endOf(job, stepSignal.reason)
   return { as: 'done' }
+}
+
+function failUnknown<T>({ deps: { service: topic, version: supported }, work }: Job<T>): never {
+  const what = `the operation "${work.operation.kind}"`
+  return fail('UnsupportedVersion', { topic, supported, what, version: 'a newer one' })
 }
 
 function contextOf<T>(job: Job<T>): StepContext {
@@ -126,27 +136,32 @@ function contextOf<T>(job: Job<T>): StepContext {
       held.progress = progress
     },
     share: (result) => record(job, job.step, false, result),
-    async result(name, unlike) {
+    async result(name, unlike, patienceMs) {
       const isNew = (value: unknown) => value !== undefined && JSON.stringify(value) !== JSON.stringify(unlike)
       if (!isNew(job.work.operation.results[name])) await refresh()
       while (!isNew(job.work.operation.results[name])) {
-        await abortable(nextNews(held), held.stepSignal)
+        await nextNews(deps, held, patienceMs ?? newsWithinMs)
         await refresh()
+        if (patienceMs !== undefined && job.work.operation.results[name] !== undefined) break
       }
       return job.work.operation.results[name] as never
     },
   }
 }
 
-/** Resolves when there is news of the operation that was not looked at yet. */
-const nextNews = (held: Held): Promise<void> =>
-  new Promise((resolve) => {
-    if (held.news) return resolve()
-    held.onNews = () => {
-      held.onNews = () => undefined
-      resolve()
-    }
-  })
+/** Waits for news of the operation that was not looked at yet, or so long: news may be lost on its way. */
+async function nextNews({ clock }: AgentDeps, held: Held, withinMs: number): Promise<void> {
+  const enough = new AbortController()
+  const news = deferred()
+  held.onNews = news.resolve
+  if (held.news) news.resolve()
+  try {
+    await abortable(Promise.race([news.promise, clock.sleep(withinMs, enough.signal)]), held.stepSignal)
+  } finally {
+    held.onNews = () => undefined
+    enough.abort()
+  }
+}
 
 function endOf<T>({ held }: Job<T>, thrown: unknown): End {
   if (held.abandonedSignal.aborted) return { as: 'left', why: reason(held.abandonedSignal.reason) }
@@ -180,7 +195,7 @@ async function record<T>(job: Job<T>, step: string, undo: boolean, result?: Resu
 
 function tooLate<T>({ work, step, trouble }: Job<T>): Failure {
   const { id, kind } = work.operation
-  const seconds = Math.round(deadlineMs(kind as OperationKind, work.instance?.size) / 1000)
+  const seconds = kind in operationKinds ? Math.round(deadlineMs(kind as OperationKind, work.instance?.size) / 1000) : 0
   return new Failure('DeadlinePassed', { id, kind, step, seconds, ...(trouble === undefined ? {} : { last: trouble }) })
 }
 
@@ -203,12 +218,11 @@ async function undoSteps<T>(job: Job<T>, steps: readonly string[], claimed: bool
 /** The last failure, if the step could not be undone. */
 async function undoStep<T>(job: Job<T>, name: string): Promise<unknown> {
   const { deps, held, tools, verb, log } = job
-  const undo = verb.undo?.[name]
-  const context = { ...contextOf(job), work: job.work, signal: held.abandonedSignal }
+  const undo = verb?.undo?.[name]
   let last: unknown
   for (let n = 0; undo && n < undoTries; n++) {
     try {
-      await undo(tools, context)
+      await undo(tools, { ...contextOf(job), work: job.work, signal: held.abandonedSignal })
       return undefined
     } catch (e) {
       held.abandonedSignal.throwIfAborted()
@@ -227,6 +241,7 @@ async function undoStep<T>(job: Job<T>, name: string): Promise<unknown> {
 async function finish<T>(job: Job<T>, end: End, undone = false): Promise<string[] | undefined> {
   const { deps, hooks, ctx, held, work, log } = job
   const until = Math.max(deadlineOf(job), deps.clock.now()) + lateMs
+  held.telling = true
   for (let n = 0; ; n++) {
     const power = await hooks.observe(work)
     const said = deps.agent.finish(ctx, {
@@ -240,6 +255,7 @@ async function finish<T>(job: Job<T>, end: End, undone = false): Promise<string[
     try {
       // Even a daemon that is to stop says it once.
       const { undo } = await (n === 0 ? said : abortable(said, held.abandonedSignal))
+      held.telling = undo === undefined
       return undo
     } catch (e) {
       if (held.abandonedSignal.aborted) {

@@ -1,10 +1,9 @@
 import { abortable, deferred, type KeyedMutex, Semaphore } from '../base/concurrency.ts'
-import { Failure, isFailure, reason } from '../base/errors.ts'
+import { isFailure, reason } from '../base/errors.ts'
 import { isUnavailable, retryWhileUnavailable } from '../base/retry.ts'
 import type { Work } from '../contracts/agent.ts'
-import type { Progress } from '../contracts/shapes.ts'
 import { type Context, serviceContext } from '../model/context.ts'
-import { kindOf, type OperationKind, operationKinds } from '../model/operation.ts'
+import { kindOf, type OperationKind, operationKinds, stagesOf } from '../model/operation.ts'
 import { carryOut } from './carry.ts'
 import { type AgentDeps, type AgentHooks, speakerOf } from './deps.ts'
 import { type Held, newHeld } from './held.ts'
@@ -28,12 +27,8 @@ export type Engine = {
   open(): void
   /** Claims a leg of an operation and carries it out. One that is held already goes on as it does, and hears the news. */
   run(ctx: Context, operation: string): Run
-  /** The operations whose leases are to be renewed, and how far their steps are. */
-  heldOperations(): Array<{ id: string; progress?: Progress }>
-  /** The conductor says that an operation is not this host's any more. */
-  lose(operation: string): void
-  /** The conductor says that an operation is to end: at the next step, or at once if the step can be ended. */
-  cancel(operation: string): void
+  /** What is held at this moment: the legs whose leases are to be renewed. */
+  held(): readonly Held[]
   /** Claims no more; leaves what runs at its next step. Resolves in bounded time, even if a step hangs. */
   stop(): Promise<void>
 }
@@ -43,7 +38,7 @@ type Entry = { readonly held: Held; readonly run: Run }
 /** What a service of a host brings: its tools, its verbs by kind, and what it can see. */
 export type AgentService<Tools> = {
   readonly tools: Tools
-  readonly verbs: Readonly<Record<OperationKind, AnyVerb<Tools>>>
+  readonly verbs: Readonly<Partial<Record<string, AnyVerb<Tools>>>>
   readonly hooks: AgentHooks
 }
 
@@ -57,17 +52,17 @@ export function openEngine<Tools>(deps: AgentDeps, service: AgentService<Tools>,
   let stopping = false
 
   async function carry(held: Held, work: Work): Promise<void> {
-    if (kindOf(work.operation.kind as OperationKind).preempts) preEmpt(held, work)
+    const kind = work.operation.kind as OperationKind
+    if (kind in operationKinds && kindOf(kind).preempts) preEmpt(held, work)
     const subject = work.subject.id
     try {
       // A cancelled one waits as well: its end is told when the one before it has let go of the subject.
       const release = await mutex.acquire(subject, held.abandonedSignal)
       try {
-        const free = await slots.acquire(held.abandonedSignal)
+        const free = meetsOthers(work) ? () => undefined : await slots.acquire(held.abandonedSignal)
         try {
-          const verb = service.verbs[work.operation.kind as OperationKind]
           const ctx = serviceContext(deps.service, work.operation.requestId)
-          await carryOut(deps, service.hooks, { tools: service.tools, verb }, ctx, held, work)
+          await carryOut(deps, service.hooks, { tools: service.tools, verb: service.verbs[kind] }, ctx, held, work)
         } finally {
           free()
         }
@@ -95,7 +90,7 @@ export function openEngine<Tools>(deps: AgentDeps, service: AgentService<Tools>,
       .finally(() => {
         entries.delete(operation)
         // Its next leg may be here as well, and was announced while this one ended.
-        if (held.work && held.news && !stopping && !held.abandonedSignal.aborted) run(ctx, operation)
+        if (held.news && !stopping) run(ctx, operation)
       })
     return { held, run: { claimed, ended: Promise.race([ended, stopped.promise]) } }
   }
@@ -115,21 +110,25 @@ export function openEngine<Tools>(deps: AgentDeps, service: AgentService<Tools>,
   return {
     open: opened.resolve,
     run,
-    heldOperations: () =>
-      [...entries.values()]
-        .filter(({ held }) => held.work)
-        .map(({ held: { operation, progress } }) => ({
-          id: operation,
-          ...(progress === undefined ? {} : { progress }),
-        })),
-    lose: (operation) => entries.get(operation)?.held.abandon('it is not this host’s any more'),
-    cancel: (operation) => entries.get(operation)?.held.cancel(new Failure('OperationCancelled', { id: operation })),
+    held: () => [...entries.values()].map(({ held }) => held).filter(({ work }) => work),
     async stop() {
       stopping = true
       await letGo(deps, entries)
       stopped.resolve()
     },
   }
+}
+
+/**
+ * Whether others carry out legs of the operation at the same time, and each may wait for the other. Such a leg takes no slot:
+ * hosts whose slots are full of legs that wait for one another would wait for ever.
+ */
+function meetsOthers({ operation: { kind, role, steps, undo } }: Work): boolean {
+  if (undo || !(kind in operationKinds)) return false
+  const stage = stagesOf(kind as OperationKind).find(({ legs }) =>
+    legs.some((leg) => leg.at === role && leg.steps.some(({ name }) => name === steps[0])),
+  )
+  return stage !== undefined && stage.legs.length > 1
 }
 
 /** Has every operation left at its next step, and abandons those that do not come to one in time. */
@@ -153,14 +152,16 @@ async function claim(deps: AgentDeps, opened: Promise<void>, ctx: Context, held:
   const log = deps.log.child({ operation: held.operation, requestId: ctx.requestId })
   try {
     await abortable(opened, held.waitSignal)
-    const asked = () => agent.claim(ctx, { ...speakerOf(deps), operation: held.operation })
+    const asked = () => {
+      // What was announced before is heard with this.
+      held.news = false
+      return agent.claim(ctx, { ...speakerOf(deps), operation: held.operation })
+    }
     // An answer that was lost must not cost a lease: the same life asks again, and hears the same.
     const work = await retryWhileUnavailable(deps, held.waitSignal, asked, (e) =>
       log.warn({ why: reason(e) }, 'no conductor to claim from; retrying'),
     )
     held.aheadMs = Math.max(0, clock.now() - work.operation.leaseUntil)
-    if (!(work.operation.kind in operationKinds))
-      return log.error({ kind: work.operation.kind }, 'this host does not know this kind of operation: update it')
     held.work = work
   } catch (e) {
     if (isFailure(e, 'OperationLost')) log.debug({ why: e.message }, 'not claimed')

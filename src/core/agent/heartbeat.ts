@@ -1,4 +1,4 @@
-import { isFailure, reason } from '../base/errors.ts'
+import { Failure, isFailure, reason } from '../base/errors.ts'
 import { isUnavailable } from '../base/retry.ts'
 import { serviceContext } from '../model/context.ts'
 import { silentFor } from '../model/health.ts'
@@ -26,9 +26,10 @@ export function heartbeats(
 
   return async () => {
     const silentMs = silentFor(serving.lastPongAt, clock.now())
+    const held = engine.held()
     const said = {
       ...speakerOf(deps),
-      operations: engine.heldOperations(),
+      operations: held.map(({ operation: id, progress }) => ({ id, ...(progress === undefined ? {} : { progress }) })),
       contracts: spoken,
       ...(silentMs === undefined ? {} : { silentMs }),
     }
@@ -37,9 +38,13 @@ export function heartbeats(
         timeoutMs,
       })
       deps.conductors.learn(contracts)
-      for (const operation of lost) engine.lose(operation)
-      for (const operation of cancelled) engine.cancel(operation)
-      if (lost.length > 0) on.lost()
+      // The answer is about what was held then: the next leg of an operation may be here by now.
+      const named = (ids: string[]) => held.filter(({ operation }) => ids.includes(operation))
+      for (const one of named(cancelled)) one.cancel(new Failure('OperationCancelled', { id: one.operation }))
+      // What has told its end is not the host's any more for that alone, and hears by itself how that was taken.
+      const gone = named(lost).filter(({ telling }) => !telling)
+      for (const one of gone) one.abandon('it is not this host’s any more')
+      if (gone.length > 0) on.lost()
     } catch (e) {
       // A conductor that is older than the last one: it has to say again what it understands.
       if (isFailure(e, 'UnsupportedVersion')) deps.conductors.learn(undefined)

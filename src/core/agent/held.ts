@@ -10,6 +10,8 @@ export type Held = {
   aheadMs: number
   /** How far the step under way has come; goes out with the heartbeats. */
   progress: Progress | undefined
+  /** Its end is being told, or was: the conductor may know more than this host. */
+  telling: boolean
   /** Somebody has said that there is news of the operation: another leg for this host, or a result. */
   news: boolean
   /** Called when there is news. */
@@ -46,6 +48,7 @@ export function newHeld(operation: string): Held {
     work: undefined,
     aheadMs: 0,
     progress: undefined,
+    telling: false,
     news: false,
     onNews: () => undefined,
     waitSignal: waits.signal,

@@ -15,9 +15,9 @@ export type StepContext<K extends OperationKind = OperationKind> = {
   share(result: Results): Promise<void>
   /**
    * What another executor has shared, as soon as there is something that is not `unlike`; asked of the conductor when it has
-   * news. Rejects with the signal's reason if that aborts first.
+   * news. After `patienceMs`, if set, `unlike` itself will do. Rejects with the signal's reason if that aborts first.
    */
-  result<N extends keyof Results>(name: N, unlike?: Results[N]): Promise<NonNullable<Results[N]>>
+  result<N extends keyof Results>(name: N, unlike?: Results[N], patienceMs?: number): Promise<NonNullable<Results[N]>>
 }
 
 /** An idempotent step: done twice, or begun by a daemon that was killed and done again by the next, it ends the same. */

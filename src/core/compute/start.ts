@@ -9,7 +9,7 @@ import { type Context, serviceContext } from '../model/context.ts'
 import { type Bus, type Serving, served } from '../rpc/bus.ts'
 import { type ComputeDeps, selfOf } from './deps.ts'
 import { type Images, openImages } from './images.ts'
-import { hostReports, introduce } from './introduce.ts'
+import { hostReports, introductions } from './introduce.ts'
 import { computeManager } from './manager.ts'
 import { type PowerReports, powerReports } from './power.ts'
 import { openTransfers } from './transfer.ts'
@@ -51,8 +51,8 @@ export async function startCompute(deps: StartDeps): Promise<() => Promise<void>
     shared: false,
     pingMs: options.pingSeconds * 1000,
   })
-  const said = { spoken, introduce: (ctx: Context) => introduce(deps, { images, power }, ctx) }
-  const join = () => hello(deps, engine, said, stopped.signal)
+  const introduce = introductions(deps, { images, power, mutex })
+  const join = () => hello(deps, engine, { spoken, introduce }, stopped.signal)
   try {
     await join()
   } catch (e) {
@@ -61,7 +61,7 @@ export async function startCompute(deps: StartDeps): Promise<() => Promise<void>
     await driver.close()
     throw e
   }
-  const stopPeriodic = startPeriodic(deps, { serving, engine, images, power, join })
+  const stopPeriodic = startPeriodic(deps, { serving, engine, images, power, introduce, join })
   log.info({ driver: driver.name }, 'compute host is up')
 
   return async () => {
@@ -79,18 +79,30 @@ export async function startCompute(deps: StartDeps): Promise<() => Promise<void>
   }
 }
 
-type Parts = { serving: Serving; engine: Engine; images: Images; power: PowerReports; join: () => Promise<void> }
+type Parts = {
+  serving: Serving
+  engine: Engine
+  images: Images
+  power: PowerReports
+  introduce: (ctx: Context) => Promise<void>
+  join: () => Promise<void>
+}
 
 /** What a compute host does by itself from time to time, and when the bus or a guest changes. */
-function startPeriodic(deps: StartDeps, { serving, engine, images, power, join }: Parts): () => Promise<unknown> {
-  const { bus, clock, driver, log, options } = deps
+function startPeriodic(
+  deps: StartDeps,
+  { serving, engine, images, power, introduce, join }: Parts,
+): () => Promise<unknown> {
+  const { bus, clock, driver, ids, log, options } = deps
   const report = hostReports(deps)
   const die = deps.fatal ?? ((e: unknown) => void Promise.reject(e))
   let joining = false
+  let again = false
   const rejoin = () => {
+    again = true
     if (joining) return
     joining = true
-    void join()
+    void joinWhileAsked()
       .catch((e) => {
         log.fatal({ err: e }, 'this host may not go on')
         die(e)
@@ -98,6 +110,13 @@ function startPeriodic(deps: StartDeps, { serving, engine, images, power, join }
       .finally(() => {
         joining = false
       })
+  }
+  /** What asks for it while it is under way may come after the conductor's answer. */
+  const joinWhileAsked = async () => {
+    while (again) {
+      again = false
+      await join()
+    }
   }
   const beat = heartbeats(deps, engine, serving, spoken, {
     stranger: (e) => {
@@ -108,10 +127,11 @@ function startPeriodic(deps: StartDeps, { serving, engine, images, power, join }
     lost: rejoin,
   })
   const beatProgress = async () => {
-    if (engine.heldOperations().some(({ progress }) => progress !== undefined)) await beat()
+    if (engine.held().some(({ progress }) => progress !== undefined)) await beat()
   }
   const compare = async () => {
     await report(true)
+    await introduce(serviceContext(deps.service, ids.requestId()))
     await power.all()
     await images.trim()
   }
@@ -120,7 +140,7 @@ function startPeriodic(deps: StartDeps, { serving, engine, images, power, join }
     every(clock, options.heartbeatSeconds * 1000, beat, failed('heartbeat')),
     every(clock, options.heartbeatSeconds * 1000, () => report(false), failed('report')),
     every(clock, Math.min(progressMs, options.heartbeatSeconds * 1000), beatProgress, failed('progress')),
-    every(clock, options.reportSeconds * 1000, compare, failed('comparing power states')),
+    every(clock, options.reportSeconds * 1000, compare, failed('comparing guests')),
     driver.onPower(({ id }) => void power.changed(id)),
     bus.onLink((up) => {
       if (up) rejoin()

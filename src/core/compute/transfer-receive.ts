@@ -26,24 +26,25 @@ export class Expected {
   readonly secret: string
   /** Resolves when the guest is here; rejects when it was cancelled before. */
   readonly done: Promise<void>
-  readonly #writer: DiskWriter
+  /** Undefined if the guest is here. */
+  #writer: DiskWriter | undefined
   readonly #report: Report
   readonly #cancelled = new AbortController()
-  #isDone = false
   #settle: { resolve: () => void; reject: (e: Error) => void } = { resolve: () => {}, reject: () => {} }
   #link: Link | undefined
   #turn: Promise<void> = Promise.resolve()
 
-  constructor(ticket: { operation: string; secret: string }, writer: DiskWriter, report: Report) {
+  constructor(ticket: { operation: string; secret: string }, writer: DiskWriter | 'done', report: Report) {
     this.operation = ticket.operation
     this.secret = ticket.secret
-    this.#writer = writer
+    this.#writer = writer === 'done' ? undefined : writer
     this.#report = report
     this.done = new Promise((resolve, reject) => {
       this.#settle = { resolve, reject }
     })
     // Whoever cancels need not wait for it.
     this.done.catch(() => undefined)
+    if (!this.#writer) this.#settle.resolve()
   }
 
   /** Takes what a sender that has proved itself sends, from the start. A connection before it has lost its turn. */
@@ -65,7 +66,7 @@ export class Expected {
   async cancel(): Promise<void> {
     this.#cancelled.abort(new Error('the transfer was cancelled'))
     await this.#turn
-    if (this.#isDone) return
+    if (!this.#writer) return
     await this.#writer.abort()
     this.#settle.reject(new Failure('TransferFailed', { why: 'it was cancelled' }))
   }
@@ -73,13 +74,14 @@ export class Expected {
   async #serve(link: Link, session: Session): Promise<void> {
     link.proven()
     try {
-      if (!this.#isDone) {
+      const writer = this.#writer
+      if (writer) {
         this.#cancelled.signal.throwIfAborted()
-        await this.#writer.restart()
+        await writer.restart()
       }
       await link.write(frames.accept, macOf(session, 'receiver'))
       // A sender that comes again did not hear that it was done.
-      if (!this.#isDone) await this.#take(link, session)
+      if (writer) await this.#take(link, session, writer)
       await link.write(frames.done, macOf(session, 'done'))
       link.end()
     } catch (e) {
@@ -90,7 +92,7 @@ export class Expected {
     }
   }
 
-  async #take(link: Link, session: Session): Promise<void> {
+  async #take(link: Link, session: Session, writer: DiskWriter): Promise<void> {
     const { signal } = this.#cancelled
     const totalBytes = readU64(await abortable(link.expect(frames.start, provenMax), signal))
     const sum = createHash('sha256')
@@ -98,26 +100,26 @@ export class Expected {
     for (;;) {
       const { type, body } = await abortable(link.read(provenMax), signal)
       if (type === frames.end) {
-        await this.#complete(session, body, sum.digest())
+        await this.#complete(session, body, sum.digest(), writer)
         this.#report({ doneBytes, totalBytes }, 'last')
         return
       }
       if (type !== frames.extent || body.length > extentMax + offsetBytes) throw new Error('what came is no transfer')
       sum.update(u64(body.length)).update(body)
       const data = body.subarray(offsetBytes)
-      await this.#writer.write(readU64(body), data)
+      await writer.write(readU64(body), data)
       doneBytes += data.length
       this.#report({ doneBytes, totalBytes })
     }
   }
 
-  async #complete(session: Session, end: Buffer, sum: Buffer): Promise<void> {
+  async #complete(session: Session, end: Buffer, sum: Buffer, writer: DiskWriter): Promise<void> {
     const length = end.subarray(0, 8)
     if (!sameMac(end.subarray(8, 8 + macBytes), macOf(session, 'end', length, sum))) {
       fail('TransferFailed', { why: 'what came is not what was sent' })
     }
-    await this.#writer.complete(readU64(length))
-    this.#isDone = true
+    await writer.complete(readU64(length))
+    this.#writer = undefined
     this.#settle.resolve()
   }
 }

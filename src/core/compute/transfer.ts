@@ -39,7 +39,7 @@ export type TransferDeps = {
 }
 
 /** A transfer that is expected. */
-type Expectation = {
+export type Expectation = {
   address: string
   port: number
   /** Resolves when all came and the writer has completed; rejects when it was cancelled. */
@@ -51,11 +51,12 @@ type Expectation = {
 export type Transfers = {
   /**
    * Waits for a guest, until `done` or `cancel`. A connection that breaks, or whose bytes are refused, leaves it waiting:
-   * the sender may come again. Expecting an operation that is expected already cancels the earlier one. `ListenFailed`.
+   * the sender may come again. Expecting an operation that is expected already cancels the earlier one. `done` in place of
+   * a writer: the guest is here, and the sender, who may not have heard, is told so when it comes again. `ListenFailed`.
    */
   expect(
     ticket: { operation: string; secret: string },
-    writer: DiskWriter,
+    writer: DiskWriter | 'done',
     progress: (progress: Progress) => void,
   ): Promise<Expectation>
   /**
@@ -102,7 +103,7 @@ class Receiver {
 
   async expect(
     ticket: { operation: string; secret: string },
-    writer: DiskWriter,
+    writer: DiskWriter | 'done',
     progress: (progress: Progress) => void,
   ): Promise<Expectation> {
     assert(ticket.secret.length >= 43, 'a secret of 256 bits')

@@ -2,7 +2,7 @@ import { assert } from '../base/errors.ts'
 import type { Step } from '../contracts/shapes.ts'
 import { type Leg as LegSpec, type Role, type Stage, serviceOf, stagesOf } from '../model/operation.ts'
 import { allocationsOf } from '../store/allocations.ts'
-import { addLegs, type Leg, queueLeg } from '../store/legs.ts'
+import { addLegs, type Leg, queueLeg, restLeg } from '../store/legs.ts'
 import { changeOperation } from '../store/operations.ts'
 import { isServiceUp, servicesUp } from '../store/services.ts'
 import { conductorSteps } from './conductor-steps.ts'
@@ -33,6 +33,19 @@ export async function openStage(t: Transaction, operation: OpenOperation, from: 
     operation.stage = n
     return opened
   }
+}
+
+/**
+ * A host is down in a stage from which there is no way back: the operation goes on without it, and the host cleans up when
+ * it returns. Answers with who is to be told after the commit. Part of a transaction that has locked the operation.
+ */
+export async function leaveLast(t: Transaction, operation: OpenOperation, host: string): Promise<Dispatch[]> {
+  const leg = operation.legs.find((leg) => leg.host === host && leg.state !== 'idle')
+  if (!leg) return []
+  await restLeg(t.db, { operation: operation.id, service: leg.service, host })
+  leg.state = 'idle'
+  const open = operation.legs.some(({ state }) => state !== 'idle')
+  return open ? [] : openStage(t, operation, operation.stage + 1)
 }
 
 async function runConductorSteps(t: Transaction, operation: OpenOperation, { steps }: LegSpec): Promise<void> {

@@ -46,7 +46,7 @@ const refused = /ACCESS[-_]REFUSED|SASL mechanism/
 const vhostRefused = /Expected ConnectionOpenOk; got <ConnectionClose/
 
 function explain(address: Address, e: unknown, timeoutMs: number): Failure {
-  const text = said(reason(e))
+  const text = brokerText(reason(e))
   if (vhostRefused.test(text)) {
     const { vhost = '', username = '' } = address.connect
     const why = `virtual host "${decodeURIComponent(vhost)}" does not exist, or user "${username}" may not use it`
@@ -60,7 +60,7 @@ function explain(address: Address, e: unknown, timeoutMs: number): Failure {
 
 /** Why a broker that accepted the login does not let us declare or read what we need. */
 export function setupFailure(url: string, e: unknown): Failure {
-  const why = said(reason(e))
+  const why = brokerText(reason(e))
   const code = (e as { code?: unknown }).code
   // A queue or exchange of that name exists with other flags, or belongs to another connection.
   if (code === 406 || code === 405) return new Failure('BusConflict', { url, why }, e)
@@ -69,7 +69,7 @@ export function setupFailure(url: string, e: unknown): Failure {
 }
 
 /** The text of the broker itself, without amqplib's wrapping. */
-const said = (text: string): string =>
+const brokerText = (text: string): string =>
   /with message "([^"]*)"|replyText: ?['"]([^'"]*)/.exec(text)?.slice(1).find(Boolean) ?? text
 
 function inWords(e: unknown, text: string, timeoutMs: number): string {

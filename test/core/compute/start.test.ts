@@ -2,57 +2,22 @@ import { describe, expect, onTestFinished, test } from 'vitest'
 import { Failure } from '../../../src/core/base/errors.ts'
 import { systemIds } from '../../../src/core/base/ids.ts'
 import { startCompute } from '../../../src/core/compute/start.ts'
-import type { compute } from '../../../src/core/contracts/compute.ts'
-import { kindNames, kindOf } from '../../../src/core/model/operation.ts'
-import type { Bus } from '../../../src/core/rpc/bus.ts'
-import type { Api } from '../../../src/core/rpc/contract.ts'
-import { ctx, guest, newRig, type Rig } from './rig.ts'
+import { kindNames, kindOf, type OperationKind } from '../../../src/core/model/operation.ts'
+import { ctx, newBus, newRig, put, started } from './rig.ts'
 import { away } from './stand-in.ts'
-
-/** The side of the bus that a host sees, without a wire. */
-function newBus() {
-  const links = new Set<(up: boolean) => void>()
-  const served: Array<Api<typeof compute>> = []
-  const bus: Pick<Bus, 'serve' | 'onLink'> = {
-    async serve(services) {
-      served.push(services[0]!.api as unknown as Api<typeof compute>)
-      return { stop: async () => void served.pop(), lastPongAt: undefined }
-    },
-    onLink(listener) {
-      links.add(listener)
-      return () => links.delete(listener)
-    },
-  }
-  const link = (up: boolean) => {
-    for (const listener of links) listener(up)
-  }
-  return { bus, served, link }
-}
-
-async function started(rig: Rig, more: { fatal?: (e: unknown) => void } = {}) {
-  const { bus, served, link } = newBus()
-  const deps = rig.deps()
-  const stop = await startCompute({ ...deps, bus, ...more })
-  onTestFinished(stop)
-  return { deps, stop, link, host: served[0]!, served }
-}
-
-async function put(rig: Rig, power: 'RUNNING' | 'SHUTDOWN', id = rig.conductor.newInstance('RUNNING', 'ACTIVE')) {
-  await rig.fake.createDisk(guest(id), { disk: undefined, kernel: '/kernel', ramdisk: undefined })
-  if (power === 'RUNNING') await rig.fake.start(guest(id))
-  return id
-}
 
 describe('starting', () => {
   test('tells the cloud who and what it is, serves, and stops with a farewell', async () => {
     const rig = await newRig()
     const { stop, host, deps, served } = await started(rig)
     expect(rig.conductor.saidOf('hello')).toEqual([
+      { service: 'compute', host: 'h1', incarnation: deps.incarnation, hostId: 'id of h1', version: '1' },
+    ])
+    expect(rig.conductor.saidOf('join')).toEqual([
       {
         host: 'h1',
         incarnation: deps.incarnation,
-        hostId: 'id-1',
-        version: '1',
+        hostId: 'id of h1',
         availabilityZone: 'nova',
         report: {
           driver: 'fake',
@@ -61,6 +26,7 @@ describe('starting', () => {
           accelerator: 'fake',
           total: { vcpus: 64, memoryMb: 262_144, diskGb: 4096 },
         },
+        guests: [],
       },
     ])
     expect(await host.ping(ctx, {})).toEqual({ host: 'h1', incarnation: deps.incarnation })
@@ -87,7 +53,7 @@ describe('starting', () => {
 
   test('under the name of another machine ends it', async () => {
     const rig = await newRig()
-    rig.conductor.hostId = 'another'
+    rig.conductor.hostIds.set('h1', 'another')
     const { bus, served } = newBus()
     await expect(startCompute({ ...rig.deps(), bus })).rejects.toMatchObject({ code: 'HostMismatch' })
     expect(served).toEqual([])
@@ -97,9 +63,8 @@ describe('starting', () => {
     const rig = await newRig()
     const instance = rig.conductor.newInstance()
     const id = rig.conductor.begin('boot', instance)
-    const row = rig.conductor.row(id)
-    Object.assign(row, { state: 'running', owner: 'earlier life', leaseUntil: rig.clock.now() + 1e9 })
-    row.steps.push('image', 'disk')
+    rig.conductor.reached(id, ['image', 'disk'], { owner: 'earlier life' })
+    rig.conductor.leg(id).leaseUntil = rig.clock.now() + 1e9
     await started(rig)
     expect(await rig.conductor.over(id)).toMatchObject({ state: 'succeeded', power: 'RUNNING' })
     expect(rig.fake.copies(instance)).toBe(1)
@@ -200,8 +165,8 @@ describe('a host at work', () => {
     const { host, deps } = await started(rig)
     await rig.conductor.heard('power')
     const told = new Promise<void>((resolve) => {
-      const power = deps.agent.power
-      deps.agent.power = async (...args) => {
+      const power = deps.computeAgent.power
+      deps.computeAgent.power = async (...args) => {
         resolve()
         await new Promise<void>((go) => {
           finish = go
@@ -225,9 +190,9 @@ describe('a host at work', () => {
     rig.stops.at('start')
     const id = rig.conductor.begin('boot', rig.conductor.newInstance())
     await host.run(ctx, { operation: id })
-    const lease = rig.conductor.row(id).leaseUntil
+    const lease = rig.conductor.leg(id).leaseUntil
     await rig.conductor.heard('heartbeat', 8)
-    expect(rig.conductor.row(id).leaseUntil).toBeGreaterThan(lease)
+    expect(rig.conductor.leg(id).leaseUntil).toBeGreaterThan(lease)
     const reports = rig.conductor.saidOf('heartbeat').filter((said) => 'report' in (said as object))
     expect(reports).toHaveLength(1)
     rig.conductor.cancel(id)
@@ -268,7 +233,7 @@ describe('a host at work', () => {
     const id = rig.conductor.begin('boot', rig.conductor.newInstance())
     await host.run(ctx, { operation: id })
     await stop.reached
-    rig.conductor.row(id).owner = 'another life'
+    rig.conductor.leg(id).owner = 'another life'
     const beats = rig.conductor.saidOf('heartbeat').length
     await rig.conductor.heard('heartbeat', beats + 3)
     expect(rig.conductor.saidOf('heartbeat').at(-1)).toMatchObject({ operations: [] })
@@ -301,7 +266,7 @@ describe('a host at work', () => {
       died = resolve
     })
     const { link } = await started(rig, { fatal: died })
-    rig.conductor.hostId = 'another'
+    rig.conductor.hostIds.set('h1', 'another')
     link(true)
     expect(await death).toMatchObject({ code: 'HostMismatch' })
   })
@@ -322,14 +287,13 @@ describe('a host at work', () => {
 })
 
 describe('stopping and starting again', () => {
-  const busy = kindNames.filter(
-    (kind) => kind !== 'boot' && kind !== 'unpause' && kind !== 'resume' && kind !== 'start',
-  )
+  const others: readonly OperationKind[] = ['boot', 'unpause', 'resume', 'start', 'migrate', 'delete-image']
+  const busy = kindNames.filter((kind) => !others.includes(kind))
   test.each(busy)('during %s costs nothing: the next life ends it', async (kind) => {
     const rig = await newRig()
     const instance = await put(rig, 'RUNNING')
     const first = await started(rig)
-    const step = kindOf(kind).steps[0]!
+    const step = kindOf(kind).steps[0]!.name
     const stop = rig.stops.at(step as 'pause')
     const id = rig.conductor.begin(kind, instance)
     await first.host.run(ctx, { operation: id })

@@ -1,27 +1,40 @@
 import { expect, test } from 'vitest'
-import { verbs } from '../../../src/core/compute/verbs/index.ts'
-import type { Verb } from '../../../src/core/compute/verbs/verb.ts'
-import type { OperationKind } from '../../../src/core/model/operation.ts'
+import type { AnyVerb } from '../../../src/core/agent/verb.ts'
+import { computeService } from '../../../src/core/compute/verbs/index.ts'
+import type { ComputeVerb, ComputeVerbs, Tools } from '../../../src/core/compute/verbs/tools.ts'
 import { kindNames, kindOf } from '../../../src/core/model/operation.ts'
 
+const { verbs } = computeService({} as Tools)
 const step = async () => {}
 
 // @ts-expect-error a step that is missing
-const unfinished: Verb<'boot'> = { steps: { image: step, disk: step } }
+const unfinished: ComputeVerb<'boot'> = { steps: { image: step, disk: step }, undo: { image: step, disk: step } }
 // @ts-expect-error a step that the model does not know
-const surplus: Verb<'pause'> = { steps: { pause: step, ponder: step } }
+const surplus: ComputeVerb<'pause'> = { steps: { pause: step, ponder: step } }
+const three = { image: step, disk: step, start: step }
 // @ts-expect-error the scheduler's step
-const foreign: Verb<'boot'> = { steps: { place: step, image: step, disk: step, start: step } }
+const foreign: ComputeVerb<'boot'> = { steps: { place: step, ...three }, undo: { image: step, disk: step } }
+// @ts-expect-error a step that leaves something and does not say how to take it back
+const careless: ComputeVerb<'boot'> = { steps: three, undo: { image: step } }
+// @ts-expect-error nothing to take back
+const overcautious: ComputeVerb<'pause'> = { steps: { pause: step }, undo: { pause: step } }
 // @ts-expect-error a kind that nobody carries out
-const forgetful: { [K in OperationKind]: Verb<K> } = { boot: verbs.boot }
+const forgetful: ComputeVerbs = { pause: { steps: { pause: step } } }
 
-test('every step of the model is taken by the host, save placing', () => {
+test('every step of the model that hosts take is there, and beside it how it is undone', () => {
   for (const kind of kindNames) {
-    const { steps } = verbs[kind] as Verb
-    expect(Object.keys(steps)).toEqual(kindOf(kind).steps.filter((name) => name !== 'place'))
+    const { steps, undo = {} } = verbs[kind] as AnyVerb<Tools>
+    const here = kindOf(kind).steps.filter(({ at }) => at !== 'scheduler' && at !== 'conductor')
+    expect(Object.keys(steps)).toEqual(here.map(({ name }) => name))
+    expect(Object.keys(undo).sort()).toEqual(
+      here
+        .filter((spec) => spec.undo)
+        .map(({ name }) => name)
+        .sort(),
+    )
   }
 })
 
-test('a verb with a step too few, too many or foreign does not compile', () => {
-  expect([unfinished, surplus, foreign, forgetful]).toHaveLength(4)
+test('a verb with a step or an undo too few, too many or foreign does not compile', () => {
+  expect([unfinished, surplus, foreign, careless, overcautious, forgetful]).toHaveLength(6)
 })

@@ -1,7 +1,7 @@
 import { afterEach, describe, expect, test } from 'vitest'
 import { sweep } from '../../../src/core/conductor/operations/sweep.ts'
 import { databases } from '../../kit/databases.ts'
-import { admin, type Host, member, Rig } from './rig.ts'
+import { admin, type Host, member, Rig, selfOf } from './rig.ts'
 
 const open: Rig[] = []
 afterEach(async () => {
@@ -50,7 +50,7 @@ const ways: Record<string, (rig: Rig, h1: Host) => Promise<unknown>> = {
   ),
   CRASHED: async (rig, h1) => {
     const id = await rig.running(h1)
-    await rig.computeAgent.power(admin, { ...h1.self, changes: [{ id, power: 'CRASHED' }] })
+    await rig.computeAgent.power(admin, { ...selfOf(h1), changes: [{ id, power: 'CRASHED' }] })
   },
   'delete failed': async (rig, h1) => {
     await rig.running(h1)
@@ -129,7 +129,7 @@ describe.each(await databases())('on $name', (database) => {
     })
     expect(await rig.show('web')).toMatchObject({ task: 'deleting', operation: { id: operation, kind: 'delete' } })
     await expect(h1.step(boot.operation, 'disk')).rejects.toMatchObject({ code: 'OperationLost' })
-    expect(await rig.agent.heartbeat(admin, { ...h1.self, operations: [boot.operation] })).toMatchObject({
+    expect(await rig.agent.heartbeat(admin, { ...h1.self, operations: [{ id: boot.operation }] })).toMatchObject({
       lost: [boot.operation],
     })
     // The host's last word on the boot changes nothing any more.

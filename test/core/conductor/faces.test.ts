@@ -6,7 +6,7 @@ import { syncDatabase } from '../../../src/core/db/migrate.ts'
 import { healthOf } from '../../../src/core/model/health.ts'
 import { listFlavors } from '../../../src/core/store/flavors.ts'
 import { databases } from '../../kit/databases.ts'
-import { admin, member, options, Rig } from './rig.ts'
+import { admin, member, options, Rig, selfOf } from './rig.ts'
 
 const open: Rig[] = []
 afterEach(async () => {
@@ -274,7 +274,7 @@ describe.each(await databases())('on $name', (database) => {
       await rig.agent.heartbeat(admin, { ...h1.self, operations: [] })
       await rig.agent.bye(admin, h1.self)
       expect(await rig.conductor.status(admin, {})).toMatchObject({
-        database: { dialect: database.name, migration: '0002-health' },
+        database: { dialect: database.name, migration: '0001-first' },
         services: [{ id: 'compute@h1', state: 'down' }],
         daemons: { compute: { up: 0, degraded: 0, down: 1 } },
         hosts: { up: 0, degraded: 0, down: 1, disabled: 0 },
@@ -347,29 +347,23 @@ describe.each(await databases())('on $name', (database) => {
     test("a name that is another machine's is refused while that is up or has instances", async () => {
       const rig = await start()
       const h1 = await rig.host('h1')
-      const report = {
-        driver: 'fake',
-        hypervisor: 'f',
-        hypervisorVersion: '1',
-        accelerator: 'none',
-        total: { vcpus: 4, memoryMb: 4096, diskGb: 4 },
-      }
       const impostor = {
+        service: 'compute',
         host: 'h1',
         incarnation: 'x',
         hostId: 'another machine',
         version: '1',
-        availabilityZone: 'nova',
-        report,
-      }
+      } as const
       await expect(rig.agent.hello(admin, impostor)).rejects.toMatchObject({ code: 'HostMismatch' })
       const id = await rig.running(h1)
       rig.clock.advance(60)
       await expect(rig.agent.hello(admin, impostor)).rejects.toMatchObject({ code: 'HostMismatch' })
       await h1.carryOut((await rig.conductor.begin(admin, { instance: id, kind: 'delete' })).operation)
-      expect(await rig.agent.hello(admin, impostor)).toMatchObject({ operations: [], instances: [] })
-      expect(await rig.agent.heartbeat(admin, { ...h1.self, operations: [id] })).toMatchObject({ lost: [id] })
-      await expect(rig.agent.heartbeat(admin, { host: 'h2', incarnation: 'x', operations: [] })).rejects.toMatchObject({
+      expect(await rig.agent.hello(admin, impostor)).toMatchObject({ operations: [] })
+      expect(await rig.agent.heartbeat(admin, { ...h1.self, operations: [{ id: id }] })).toMatchObject({ lost: [id] })
+      await expect(
+        rig.agent.heartbeat(admin, { service: 'compute', host: 'h2', incarnation: 'x', operations: [] }),
+      ).rejects.toMatchObject({
         code: 'HostNotFound',
       })
     })
@@ -380,8 +374,8 @@ describe.each(await databases())('on $name', (database) => {
       const { operation } = await rig.boot()
       await h1.claim(operation)
       await rig.agent.bye(admin, h1.self)
-      const { leaseUntil } = await rig.operation(operation)
-      expect(leaseUntil).toBeLessThanOrEqual(rig.clock.now())
+      const [leg] = (await rig.operation(operation)).hosts
+      expect(leg?.leaseUntil).toBeLessThanOrEqual(rig.clock.now())
     })
 
     test('fresh numbers change the host', async () => {
@@ -389,7 +383,7 @@ describe.each(await databases())('on $name', (database) => {
       const h1 = await rig.host('h1')
       const total = { vcpus: 32, memoryMb: 64, diskGb: 128 }
       const report = { driver: 'fake', hypervisor: 'f', hypervisorVersion: '2', accelerator: 'none', total }
-      await rig.agent.heartbeat(admin, { ...h1.self, report, operations: [] })
+      await rig.computeAgent.report(admin, { ...selfOf(h1), report })
       expect((await rig.conductor.hostList(admin, {})).hosts).toMatchObject([{ total, limit: total }])
     })
 
@@ -398,9 +392,9 @@ describe.each(await databases())('on $name', (database) => {
       const h1 = await rig.host('h1')
       const total = { vcpus: 1, memoryMb: 1, diskGb: 1 }
       const report = { driver: 'fake', hypervisor: 'f', hypervisorVersion: '2', accelerator: 'tcg', total }
-      const beat = { ...h1.self, report, acceleratorWhy: 'KVM cannot run guests here', operations: [] }
-      await rig.agent.heartbeat(admin, beat)
-      await rig.agent.heartbeat(admin, beat)
+      const said = { ...selfOf(h1), report, acceleratorWhy: 'KVM cannot run guests here' }
+      await rig.computeAgent.report(admin, said)
+      await rig.computeAgent.report(admin, said)
       const { events } = await rig.conductor.eventList(admin, { limit: 100 })
       expect(events.filter(({ type }) => type === 'host.accelerator_changed')).toMatchObject([
         { host: 'h1', message: 'none → tcg: KVM cannot run guests here' },

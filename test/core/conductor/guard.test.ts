@@ -1,7 +1,7 @@
 import { afterEach, describe, expect, test } from 'vitest'
 import { busUserOf } from '../../../src/core/model/bus-user.ts'
 import { databases } from '../../kit/databases.ts'
-import { admin, member, Rig } from './rig.ts'
+import { admin, member, Rig, selfOf } from './rig.ts'
 
 const open: Rig[] = []
 afterEach(async () => {
@@ -29,12 +29,14 @@ describe.each(await databases())('hosts with logins of their own (on $name)', (d
     expect(await rig.show(instance.id)).toMatchObject({ host: 'h2' })
 
     const lost = { code: 'OperationLost' }
-    await expect(rig.agent.step(as('h1'), { ...h1.self, operation, step: 'start' })).rejects.toMatchObject(lost)
+    await expect(rig.agent.step(as('h1'), { ...h1.self, operation, step: 'start', attempt: 1 })).rejects.toMatchObject(
+      lost,
+    )
     await expect(rig.agent.claim(as('h1'), { ...h1.self, operation })).rejects.toMatchObject(lost)
-    const beat = { ...h1.self, operations: [operation] }
+    const beat = { ...h1.self, operations: [{ id: operation }] }
     expect(await rig.agent.heartbeat(as('h1'), beat)).toMatchObject({ lost: [operation] })
     const changes = [{ id: instance.id, power: 'SHUTDOWN' as const }]
-    expect(await rig.computeAgent.power(as('h1'), { ...h1.self, changes })).toEqual({})
+    expect(await rig.computeAgent.power(as('h1'), { ...selfOf(h1), changes })).toEqual({})
     await h2.finish(operation)
     expect(await rig.agent.finish(as('h2'), { ...h2.self, operation, power: 'RUNNING' })).toEqual({})
     expect(await rig.show(instance.id)).toMatchObject({ status: 'ACTIVE', power: 'RUNNING' })
@@ -52,7 +54,7 @@ describe.each(await databases())('hosts with logins of their own (on $name)', (d
     })
     expect(await rig.agent.finish(as('h1'), { ...h1.self, operation, power: 'NOSTATE' })).toEqual({})
     const changes = [{ id: instance, power: 'SHUTDOWN' as const }]
-    expect(await rig.computeAgent.power(as('h1'), { ...h1.self, changes })).toEqual({})
+    expect(await rig.computeAgent.power(as('h1'), { ...selfOf(h1), changes })).toEqual({})
     expect(await refused(rig)).toBe(0)
   })
 
@@ -61,7 +63,9 @@ describe.each(await databases())('hosts with logins of their own (on $name)', (d
     const h11 = await rig.host('h11', { slots: 1 })
     const { operation } = await rig.boot()
     await rig.host('h1')
-    await expect(rig.agent.claim(as('h1'), { host: 'h1', incarnation: 'h1-life', operation })).rejects.toMatchObject({
+    await expect(
+      rig.agent.claim(as('h1'), { service: 'compute', host: 'h1', incarnation: 'h1-life', operation }),
+    ).rejects.toMatchObject({
       code: 'Forbidden',
     })
     await expect(rig.agent.claim(as('h11'), { ...h11.self, operation })).resolves.toBeDefined()
@@ -71,7 +75,7 @@ describe.each(await databases())('hosts with logins of their own (on $name)', (d
   test('a thief cannot push out the history of events: a refusal is told once a minute, and no more than twenty', async () => {
     const rig = await start()
     const steal = async (host: string) => {
-      const theft = rig.agent.bye(as('h1'), { host, incarnation: 'x' })
+      const theft = rig.agent.bye(as('h1'), { service: 'compute', host, incarnation: 'x' })
       await expect(theft).rejects.toMatchObject({ code: 'Forbidden', message: expect.stringContaining(host) })
     }
     for (let i = 0; i < 3; i++) await steal('h2')

@@ -1,4 +1,5 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { permits, ruleOfKind } from '../../../src/core/auth/policy.ts'
 import { isFailure } from '../../../src/core/base/errors.ts'
 import { conductorManager } from '../../../src/core/conductor/manager.ts'
 import { conductor } from '../../../src/core/contracts/conductor.ts'
@@ -203,7 +204,8 @@ describe.each(await databases())('who sees and does what (I13), on $name', (data
     for (const kind of kindNames) {
       const args = { instance: cloud.idle, kind }
       expect([kind, (await ask(reader, 'begin', args)).end]).toEqual([kind, 'Forbidden'])
-      expect([kind, (await ask(blue, 'begin', args)).end]).toEqual([kind, 'InstanceNotFound'])
+      const own = permits(blue, ruleOfKind(kind)) ? 'InstanceNotFound' : 'Forbidden'
+      expect([kind, (await ask(blue, 'begin', args)).end]).toEqual([kind, own])
     }
   })
 
@@ -288,7 +290,7 @@ describe.each(await databases())('who sees and does what (I13), on $name', (data
       placed: false,
       summary: '2 hosts: 2 with too little memory',
       hosts: [],
-      verdicts: { passed: 0, refused: { ram: 2 } },
+      counts: { hosts: 2, passed: 0, refused: [{ filter: 'ram', group: 'refused by ram', hosts: 2 }] },
     })
     const { chosen: _, ...told } = chosen
     expect(await dryRun(chosen)).toEqual({
@@ -296,7 +298,7 @@ describe.each(await databases())('who sees and does what (I13), on $name', (data
       placed: true,
       summary: 'one of the 2 that can, of 2 in all',
       hosts: [],
-      verdicts: { passed: 2, refused: {} },
+      counts: { hosts: 2, passed: 2, refused: [] },
     })
   })
 

@@ -3,8 +3,7 @@ import { afterEach, describe, expect, test } from 'vitest'
 import type { ConductorOptions } from '../../../src/core/conductor/deps.ts'
 import { tx } from '../../../src/core/db/tx.ts'
 import { lockInstance } from '../../../src/core/store/instances.ts'
-import { claimHost, releaseHost } from '../../../src/core/store/placement.ts'
-import { takeOperation } from '../../../src/core/store/transitions.ts'
+import { takeLeg } from '../../../src/core/store/legs.ts'
 import { jobOf } from '../../../src/core/store/work.ts'
 import { databases } from '../../kit/databases.ts'
 import { admin, Rig } from './rig.ts'
@@ -39,20 +38,21 @@ describe.each(await databases())('on $name', (database) => {
     const rig = await start()
     await rig.host('h1')
     await rig.host('h2')
-    const { operation, instance } = await rig.boot()
-    const job = await jobOf(rig.db, operation)
-    expect(job).toMatchObject({ state: 'queued', host: 'h1' })
+    const { operation } = await rig.boot()
+    const key = { operation, service: 'compute', host: 'h1' } as const
+    const job = await jobOf(rig.db, key)
+    expect(job?.leg).toMatchObject({ state: 'queued', host: 'h1', role: 'host' })
 
     const now = rig.clock.now()
-    expect(await releaseHost(rig.db, { operationId: operation, host: 'h1', now })).toBe(true)
-    const seen = { ...job!, id: operation, state: 'queued' as const }
-    const take = { host: 'h1', incarnation: 'h1-life', leaseUntil: now + 1000, attempt: 1, step: 'image', steps: [] }
-    expect(await takeOperation(rig.db, seen, take)).toBe(false)
+    expect(await rig.unplace(operation, 'h1')).toBe(true)
+    const step = { name: 'image', at: now, attempt: 1, host: 'h1' }
+    const take = { incarnation: 'h1-life', leaseUntil: now + 1000, attempt: 1, step, isNew: true }
+    expect(await takeLeg(rig.db, key, job!.leg!, take)).toBe(false)
 
     const size = { vcpus: 1, memoryMb: 512, diskGb: 1 }
     const limits = { vcpus: 9, memoryMb: 9999, diskGb: 9 }
-    await claimHost(rig.db, { operationId: operation, instanceId: instance.id, host: 'h2', size, limits, now })
-    expect(await takeOperation(rig.db, seen, take)).toBe(false)
+    expect(await rig.claimRoom(operation, 'h2', { size, limits })).toBe('placed')
+    expect(await takeLeg(rig.db, key, job!.leg!, take)).toBe(false)
   })
 
   test('a hello that comes late, of a life that is over, does not shut the living one out', async () => {

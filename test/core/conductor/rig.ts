@@ -17,6 +17,7 @@ import { syncDatabase } from '../../../src/core/db/migrate.ts'
 import type { Db } from '../../../src/core/db/open.ts'
 import { limits } from '../../../src/core/model/capacity.ts'
 import type { Context } from '../../../src/core/model/context.ts'
+import type { Size } from '../../../src/core/model/instance.ts'
 import { faultOf } from '../../../src/core/operations/faults.ts'
 import { lockOpen } from '../../../src/core/operations/open.ts'
 import { full, placeOn } from '../../../src/core/operations/place.ts'
@@ -25,6 +26,7 @@ import { failOperation, unplace } from '../../../src/core/operations/undo.ts'
 import type { Api, Args } from '../../../src/core/rpc/contract.ts'
 import { Speakers } from '../../../src/core/rpc/speakers.ts'
 import { capacityDrift } from '../../../src/core/store/allocations.ts'
+import { saveDecision } from '../../../src/core/store/decisions.ts'
 import { addFlavors } from '../../../src/core/store/flavors.ts'
 import { addImage } from '../../../src/core/store/images.ts'
 import { hostsForPlacement, placementFor } from '../../../src/core/store/placement.ts'
@@ -233,16 +235,8 @@ export class Rig {
     const { spec, instanceName } = placement
     for (const { name, total } of await hostsForPlacement(this.db)) {
       if (spec.excluded.includes(name) || (spec.forcedHost ?? name) !== name) continue
-      const placing = {
-        operation: operationId,
-        host: name,
-        size: spec.size,
-        limits: limits(total, options.placement),
-      }
-      const answer = await changeOperations(this.deps, (t) => placeOn(t, placing)).catch((e) => {
-        if (e !== full) throw e
-        return 'full'
-      })
+      const room = { size: spec.size, limits: limits(total, options.placement) }
+      const answer = await this.claimRoom(operationId, name, room)
       if (answer === 'gone') return
       if (answer === 'full') continue
       await this.deps
@@ -255,7 +249,17 @@ export class Rig {
       const operation = await lockOpen(t.db, operationId)
       if (!operation) return
       const fault = faultOf('NoValidHost', { reason: 'all full', instance: instanceName }, t.now)
+      const decision = { at: t.now, summary: 'all full', filters: [], weighers: [], hosts: [] }
+      await saveDecision(t.db, { operationId, instanceId: placement.instanceId, decision })
       await failOperation(t, operation, fault, { attempts: 1 })
+    })
+  }
+
+  /** Claims room on a host for an operation that waits for a scheduler: `full` if there is too little. */
+  claimRoom(operation: string, host: string, room: { size: Size; limits: Size }): Promise<'placed' | 'gone' | 'full'> {
+    return changeOperations(this.deps, (t) => placeOn(t, { operation, host, ...room })).catch((e) => {
+      if (e !== full) throw e
+      return 'full'
     })
   }
 
@@ -364,3 +368,6 @@ export class Host {
     return work
   }
 }
+
+/** Who speaks, as the messages of compute hosts alone say it. */
+export const selfOf = ({ name: host, life: incarnation }: Host) => ({ host, incarnation })

@@ -58,6 +58,12 @@ test.each([
   ['an unknown section', '[colour]\nred = 1', /colour.*known sections are bus, database/],
   ['a value where a section should be', 'log = 3', /log = 3.*expected/],
   ['an address that is none', '[broker]\nlisten = ["[1.2.3.4"]', /broker\.listen.*host:port, tls:host:port or unix:/],
+  [
+    'an address that others cannot connect to',
+    '[compute]\nmigration_address = "0.0.0.0"',
+    /compute\.migration_address = "0\.0\.0\.0".*an address that other hosts can connect to/,
+  ],
+  ['what is no processor', '[compute]\ncpu_model = "a,b"', /compute\.cpu_model = "a,b".*the name of one model/],
   ['what is not TOML', '[log\n', /not TOML/],
 ])('%s in the file is refused with key, value, source and what is allowed', async (_, toml, says) => {
   await expect(loadConfig({ file: file(toml), env: {} })).rejects.toMatchObject({

@@ -1,46 +1,93 @@
 import { randomBytes } from 'node:crypto'
+import { abortable } from '../../base/concurrency.ts'
 import type { Work } from '../../contracts/agent.ts'
 import type { Ticket } from '../../contracts/kinds.ts'
+import type { DiskWriter } from '../../virt/driver.ts'
+import type { Expectation } from '../transfer.ts'
 import { imageFiles } from './boot.ts'
 import { type ComputeVerb, type Context, guestOf, instanceOf, type Tools } from './tools.ts'
 
 /** Whether the guest ran when the migration began: it runs again at the end, or if the migration is undone. */
 const ranBefore = (work: Work): boolean => instanceOf(work).before === 'ACTIVE'
 
+/** Fetches the image. What is here of the guest is from before, and must not be taken for what is to come. */
+async function prepare(tools: Tools, { work, signal }: Context<'migrate'>): Promise<void> {
+  await tools.driver.destroy(instanceOf(work).id)
+  await imageFiles(tools, work, signal)
+}
+
+/** How long a source waits for another ticket before it tries the same once more, in ms. */
+const againMs = 2_000
+/** How often what comes may be refused for a reason of the target's own before the migration is given up. */
+const refusalsMax = 3
+
 /** Waits at the target for the guest's disk, and tells the source where. */
 async function receive({ driver, images, transfers }: Tools, context: Context<'migrate'>): Promise<void> {
   const { work, signal } = context
-  const writer = await driver.importDisk(guestOf(work), await imageFiles({ images }, work, signal))
+  const { id: operation } = work.operation
   const secret = randomBytes(32).toString('base64url')
-  const incoming = await transfers.expect({ operation: work.operation.id, secret }, writer, (progress) =>
-    context.progress({ what: 'disk', ...progress }),
-  )
-  const cancel = () => void incoming.cancel()
-  signal.addEventListener('abort', cancel)
+  const share = ({ address, port }: Expectation) => context.share({ receive: { address, port, secret } })
+  // An earlier life of the daemon has received it; the source may not have heard that.
+  if ((await driver.power(instanceOf(work).id)) !== 'NOSTATE')
+    return share(await transfers.expect({ operation, secret }, 'done', () => undefined))
+  const { writer, broken } = watched(await driver.importDisk(guestOf(work), await imageFiles({ images }, work, signal)))
+  const incoming = await transfers
+    .expect({ operation, secret }, writer, (progress) => context.progress({ what: 'disk', ...progress }))
+    .catch(async (e) => {
+      await writer.abort()
+      throw e
+    })
   try {
-    await context.share({ receive: { address: incoming.address, port: incoming.port, secret } })
-    await incoming.done
-  } finally {
-    signal.removeEventListener('abort', cancel)
+    await share(incoming)
+    await abortable(Promise.race([incoming.done, broken]), signal)
+  } catch (e) {
     await incoming.cancel()
+    throw e
   }
-  signal.throwIfAborted()
+}
+
+/** A writer, and a promise that rejects when it has failed too often: the source alone would come again and again. */
+function watched(writer: DiskWriter): { writer: DiskWriter; broken: Promise<never> } {
+  let refusals = 0
+  let giveUp: (e: unknown) => void = () => undefined
+  const broken = new Promise<never>((_, reject) => {
+    giveUp = reject
+  })
+  // Whoever no longer waits for it need not hear of it.
+  broken.catch(() => undefined)
+  const counted = async (work: Promise<void>): Promise<void> => {
+    try {
+      await work
+    } catch (e) {
+      if (++refusals >= refusalsMax) giveUp(e)
+      throw e
+    }
+  }
+  return {
+    broken,
+    writer: {
+      write: (offset, data) => counted(writer.write(offset, data)),
+      restart: () => counted(writer.restart()),
+      complete: (sizeBytes) => counted(writer.complete(sizeBytes)),
+      abort: () => writer.abort(),
+    },
+  }
 }
 
 /**
- * Sends the guest's disk to where the target waits. A target that starts again waits with another ticket: the sending
- * begins again with that one.
+ * Sends the guest's disk to where the target waits, again if the connection breaks. A target that starts again waits with
+ * another ticket: the sending begins again with that one.
  */
 async function send({ driver, transfers, log }: Tools, context: Context<'migrate'>): Promise<void> {
   const { work, signal } = context
-  let used: Ticket | undefined
-  for (;;) {
-    const ticket = await context.result('receive', used)
+  const { id: operation } = work.operation
+  for (let used: Ticket | undefined; ; ) {
+    const ticket: Ticket = await context.result('receive', used, used && againMs)
     used = ticket
     const reader = await driver.exportDisk(instanceOf(work).id)
     try {
       await transfers.send(
-        { ...ticket, operation: work.operation.id },
+        { ...ticket, operation },
         reader,
         (progress) => context.progress({ what: 'disk', ...progress }),
         signal,
@@ -48,7 +95,7 @@ async function send({ driver, transfers, log }: Tools, context: Context<'migrate
       return
     } catch (e) {
       signal.throwIfAborted()
-      log.warn({ operation: work.operation.id, err: e }, 'the disk could not be sent; waiting for the target')
+      log.warn({ operation, err: e }, 'the disk could not be sent; it is sent again')
     } finally {
       await reader.close()
     }
@@ -67,7 +114,7 @@ async function clean({ driver, images }: Tools, work: Work): Promise<void> {
  */
 export const migrate: ComputeVerb<'migrate'> = {
   steps: {
-    prepare: ({ images }, { work, signal }) => imageFiles({ images }, work, signal),
+    prepare,
     receive,
     stop: ({ driver, shutdownMs }, { work, signal }) => driver.stop(instanceOf(work).id, shutdownMs, signal),
     send,

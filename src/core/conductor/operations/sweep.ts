@@ -1,7 +1,8 @@
 import { mapConcurrent } from '../../base/concurrency.ts'
 import { isFailure, reason } from '../../base/errors.ts'
 import type { Context } from '../../model/context.ts'
-import { kindOf } from '../../model/operation.ts'
+import { kindOf, stagesOf } from '../../model/operation.ts'
+import { leaveLast } from '../../operations/advance.ts'
 import { dispatch, dispatchAll } from '../../operations/dispatch.ts'
 import { faultOf } from '../../operations/faults.ts'
 import { type Dispatch, lockOpen, type OpenOperation, type Transaction } from '../../operations/open.ts'
@@ -47,7 +48,7 @@ async function resend(deps: ConductorDeps, leg: DueLeg): Promise<void> {
   const { operation, service, host, kind, state } = leg
   const message: Dispatch = { operation, service, host }
   if (!(await noteDispatch(deps.db, message, leg.dispatchedAt, now))) return
-  if (state === 'queued' && host !== '' && (await placedAgain(deps, leg))) return
+  if (host !== '' && (await goneOn(deps, leg))) return
   deps.log.info({ ...message, kind, state }, 'dispatch repeated')
   try {
     await dispatch(deps, contextOf(leg), message)
@@ -57,18 +58,23 @@ async function resend(deps: ConductorDeps, leg: DueLeg): Promise<void> {
   }
 }
 
-/** A host that went down before it took up what was placed there: nothing of it is there yet, so any other host will do. */
-async function placedAgain(deps: ConductorDeps, leg: DueLeg): Promise<boolean> {
+/**
+ * The host of a leg is down. What was placed there and not taken up goes to another host: nothing of it is there yet. What is
+ * all but done does not wait for the host, which cleans up when it returns. Any other leg waits: false.
+ */
+async function goneOn(deps: ConductorDeps, leg: DueLeg): Promise<boolean> {
   const { operation: id, host } = leg
   const liveness = { now: deps.clock.now(), downMs: deps.options.serviceDownTime * 1000 }
   if (await isServiceUp(deps.db, leg.service, host, liveness)) return false
-  const unplaced = await changeOperations(deps, async (t) => {
+  const dispatches = await changeOperations(deps, async (t): Promise<Dispatch[] | undefined> => {
     const operation = await lockOpen(t.db, id)
-    return operation !== undefined && !operation.undoing && (await unplace(t, operation, host))
+    if (!operation || operation.undoing) return undefined
+    if (stagesOf(operation.kind)[operation.stage]?.final) return leaveLast(t, operation, host)
+    return (await unplace(t, operation, host)) ? [{ operation: id, service: 'scheduler', host: '' }] : undefined
   })
-  if (!unplaced) return false
-  deps.log.warn({ operation: id, host }, 'its host is down; it is placed again')
-  await dispatchAll(deps, contextOf(leg), [{ operation: id, service: 'scheduler', host: '' }])
+  if (!dispatches) return false
+  deps.log.warn({ operation: id, host }, 'its host is down; the operation goes on without it')
+  await dispatchAll(deps, contextOf(leg), dispatches)
   return true
 }
 

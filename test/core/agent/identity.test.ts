@@ -1,10 +1,10 @@
 import { readFile, stat, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { expect, test } from 'vitest'
+import { hostIdentity } from '../../../src/core/agent/identity.ts'
 import { launch } from '../../../src/core/base/exec.ts'
 import { systemIds } from '../../../src/core/base/ids.ts'
-import { hostIdentity } from '../../../src/core/compute/identity.ts'
-import { temporaryDirectory } from './rig.ts'
+import { temporaryDirectory } from '../compute/rig.ts'
 
 test('a host keeps its identity over restarts, for nobody else to read', async () => {
   const dir = join(await temporaryDirectory(), 'state')
