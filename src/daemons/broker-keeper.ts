@@ -4,10 +4,11 @@ import type { Config } from '../core/config/load.ts'
 import { busIsEmbedded } from '../core/config/places.ts'
 import { agent } from '../core/contracts/agent.ts'
 import { broker, notificationsPolicy } from '../core/contracts/broker.ts'
+import { computeAgent } from '../core/contracts/compute-agent.ts'
 import { conductor } from '../core/contracts/conductor.ts'
-import { scheduler } from '../core/contracts/scheduler.ts'
 import type { Db } from '../core/db/open.ts'
 import { unresponsiveAfterMs } from '../core/model/health.ts'
+import { sharedTopics } from '../core/model/shared-topics.ts'
 import { rabbitmqBroker } from '../core/rabbitmq/broker.ts'
 import { openManagement } from '../core/rabbitmq/management.ts'
 import { keepNotificationsPolicy } from '../core/rabbitmq/policies.ts'
@@ -78,10 +79,9 @@ async function serviceQueues(config: Config, clock: Clock, db: Db): Promise<stri
   const { serviceDownTime, pingSeconds } = config.services
   const alive = { now: clock.now(), downMs: serviceDownTime * 1000, silentMs: unresponsiveAfterMs(pingSeconds) }
   const services = await listServices(db, { alive, limit: 10_000 })
-  const topics = [conductor.topic, agent.topic, scheduler.topic]
   const own = services.flatMap(({ binary, host }) => [
     `${binary}.${host}`,
-    ...(binary === conductor.topic ? [`${agent.topic}.${host}`] : []),
+    ...(binary === conductor.topic ? [agent, computeAgent].map(({ topic }) => `${topic}.${host}`) : []),
   ])
-  return [...new Set([...topics, ...own])]
+  return [...new Set([...sharedTopics, ...own])]
 }

@@ -64,16 +64,16 @@ export async function startConductor(runtime: Runtime, bus: Bus, db: Db): Promis
   }
   const pingMs = config.services.pingSeconds * 1000
   const as = { server: deps.hostName, slots: config.conductor.slots, pingMs }
-  // Apart, so that neither faces nor hosts take the other's slots.
-  const faces = await bus.serve([served(conductor, conductorManager(deps))], as)
-  onStop(() => faces.stop())
-  const hosts = await bus.serve([served(agent, agentManager(deps))], { ...as, forHosts: true })
-  onStop(() => hosts.stop())
-  const computes = await bus.serve([served(computeAgent, computeAgentManager(deps))], { ...as, forHosts: true })
-  onStop(() => computes.stop())
+  // Apart, so that front ends and hosts do not take each other's slots.
+  const apiServing = await bus.serve([served(conductor, conductorManager(deps))], as)
+  onStop(() => apiServing.stop())
+  const agentServing = await bus.serve([served(agent, agentManager(deps))], { ...as, forHosts: true })
+  onStop(() => agentServing.stop())
+  const computeServing = await bus.serve([served(computeAgent, computeAgentManager(deps))], { ...as, forHosts: true })
+  onStop(() => computeServing.stop())
   const serving = {
     get lastPongAt() {
-      return Math.min(...[faces, hosts, computes].map((one) => one.lastPongAt ?? clock.now()))
+      return Math.min(...[apiServing, agentServing, computeServing].map((one) => one.lastPongAt ?? clock.now()))
     },
   }
   onStop(await startPeriodic(deps, serving))

@@ -41,8 +41,8 @@ function ofServices({ services, daemons, hosts }: CloudModel, { queues }: Health
     .filter(({ name, consumers }) => consumers === 0 && !byBinary.has(name))
     .map(({ name, messages = 0 }) => ({
       text: `No daemon consumes ${name}${messages > 0 ? `; ${messages} messages are waiting` : ''}`,
-      // Conductors consume `agent`, too.
-      hint: `Start one: nova daemon ${name === 'agent' ? 'conductor' : name}; or the whole cloud on this machine: nova up`,
+      // Conductors consume `agent` and `compute_agent`, too.
+      hint: `Start one: nova daemon ${/agent$/.test(name) ? 'conductor' : name}; or the whole cloud on this machine: nova up`,
     }))
   // Callers who may not see hosts learn how many daemons are down, not which.
   const lost = (services.length > 0 ? [] : Object.entries(daemons))
