@@ -104,12 +104,14 @@ describe.runIf(bus)('nova up on a RabbitMQ whose exchange "nova" has other flags
     const { connect } = await import('amqplib')
     const model = await connect(bus?.url ?? '')
     const channel = await model.createChannel()
-    await channel.assertExchange('nova', 'topic', { durable: true })
+    await channel.assertExchange('nova', 'topic', { durable: false })
     cloud = await Cloud.open('embedded', { NOVA_BUS_URL: bus?.url ?? '' })
     try {
       const { code, stderr } = await cloud.nova('up', '--driver', 'fake')
       expect(code).toBe(1)
-      expect(stderr).toMatch(/with other flags: .*inequivalent arg 'durable' for exchange 'nova'/)
+      expect(stderr).toMatch(
+        /a different queue or exchange of that name: .*inequivalent arg 'durable' for exchange 'nova'/,
+      )
       expect(processes()).toEqual([])
     } finally {
       await model.close()
