@@ -129,9 +129,12 @@ function startPeriodic(
   const beatProgress = async () => {
     if (engine.held().some(({ progress }) => progress !== undefined)) await beat()
   }
+  let joined = true
   const compare = async () => {
     await report(true)
-    await introduce(serviceContext(deps.service, ids.requestId()))
+    // It has just joined when it compares for the first time.
+    if (!joined) await introduce(serviceContext(deps.service, ids.requestId()))
+    joined = false
     await power.all()
     await images.trim()
   }

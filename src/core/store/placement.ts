@@ -3,6 +3,7 @@ import type { Fault } from '../contracts/shapes.ts'
 import type { Db } from '../db/handle.ts'
 import type { Size } from '../model/instance.ts'
 import { kindOf, type OperationKind } from '../model/operation.ts'
+import { allocationsOf } from './allocations.ts'
 import type { Placing } from './operations.ts'
 import { contractsOf, silentMsOf } from './services.ts'
 
@@ -121,9 +122,12 @@ export async function placementFor(db: Db, operationId: string): Promise<Placeme
       hints: JSON.parse(row.hints) as Record<string, string>,
       ...(row.availability_zone === null ? {} : { availabilityZone: row.availability_zone }),
       ...(placing.forced === undefined ? {} : { forcedHost: placing.forced }),
-      // An instance that moves goes to another host than its own.
-      excluded: row.host === null ? placing.excluded : [...placing.excluded, row.host],
+      // An instance that moves goes to another host than its own, and than one that has yet to clean up after it.
+      excluded: row.host === null ? placing.excluded : [...placing.excluded, ...(await holdersOf(db, row.id))],
       needs: kindOf(row.kind as OperationKind).since,
     },
   }
 }
+
+const holdersOf = async (db: Db, instanceId: string): Promise<string[]> =>
+  (await allocationsOf(db, instanceId)).map(({ host }) => host)

@@ -97,11 +97,34 @@ describe('an operation', () => {
     const rig = await newRig()
     const { engine } = await rig.life()
     await engine.run(ctx, 'b1f3ba53-0000-4000-8000-000000000000').ended
-    rig.conductor.trouble = (method) => (method === 'claim' ? away() : undefined)
+    expect(rig.stops.actions).toEqual([])
+  })
+
+  test('is asked for until a conductor answers', async () => {
+    const rig = await newRig()
+    const { engine } = await rig.life()
+    let left = 4
+    rig.conductor.trouble = (method, when) => {
+      return method === 'claim' && (when === 'before') === left > 2 && left-- > 0 ? away() : undefined
+    }
     const id = rig.conductor.begin('boot', rig.conductor.newInstance())
     await engine.run(ctx, id).ended
-    expect(rig.conductor.row(id).state).toBe('queued')
-    expect(rig.stops.actions).toEqual([])
+    expect(rig.conductor.row(id).state).toBe('succeeded')
+    expect(rig.conductor.steps(id)).toEqual(['place', ...hostSteps])
+  })
+
+  test('of a kind that this host does not know is not carried out, and says what to do', async () => {
+    const rig = await newRig()
+    const { engine, instance } = await booted(rig)
+    const before = [...rig.stops.actions]
+    rig.conductor.amend = (work) => ({ ...work, operation: { ...work.operation, kind: 'teleport' } })
+    const id = rig.conductor.begin('pause', instance)
+    await engine.run(ctx, id).ended
+    const { state, fault } = rig.conductor.row(id)
+    expect(state).toBe('failed')
+    expect(fault).toMatchObject({ code: 'UnsupportedVersion', host: 'h1' })
+    expect(fault?.message).toContain('does not know the operation "teleport"')
+    expect(rig.stops.actions).toEqual(before)
   })
 
   test('at most `slots` run at once, and all of them in the end', async () => {
@@ -412,8 +435,8 @@ describe('while the conductor is away', () => {
   test('a step that can never be told ends with the deadline, and says what was in the way', async () => {
     const rig = await newRig()
     const { engine } = await rig.life()
-    rig.conductor.trouble = (method) => (method === 'step' ? away() : undefined)
     const id = rig.conductor.begin('boot', rig.conductor.newInstance(), { deadline: 20_000 })
+    rig.conductor.trouble = (method) => (method === 'step' && !rig.conductor.row(id).undoing ? away() : undefined)
     await engine.run(ctx, id).ended
     expect(rig.conductor.row(id).fault?.message).toContain('No daemon consumes the queue of conductor')
     expect(await rig.fake.list()).toEqual([])
@@ -490,7 +513,7 @@ describe('the next life', () => {
     const id = rig.conductor.begin('boot', rig.conductor.newInstance())
     rig.conductor.amend = (work) => ({ ...work, operation: { ...work.operation, steps: ['teleport'] } })
     await engine.run(ctx, id).ended
-    expect(rig.conductor.row(id).fault?.message).toContain('no step "teleport"')
+    expect(rig.conductor.row(id).fault?.message).toContain('no step teleport')
   })
 })
 

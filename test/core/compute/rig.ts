@@ -180,8 +180,11 @@ function mortalDeps(deps: ComputeDeps): { deps: ComputeDeps; die: () => void } {
         const method = Reflect.get(target, key) as unknown
         if (typeof method !== 'function') return method
         return (...args: unknown[]) => {
-          if (dead) return Promise.reject(new Failure('HostUnreachable', { target: 'anybody' }))
-          return Reflect.apply(method, target, args)
+          const gone = () => Promise.reject(new Failure('HostUnreachable', { target: 'anybody' }))
+          if (dead) return gone()
+          const result = Reflect.apply(method, target, args)
+          // What was under way ends, and nobody goes on from there.
+          return result instanceof Promise ? result.then((value) => (dead ? gone() : value)) : result
         }
       },
     })

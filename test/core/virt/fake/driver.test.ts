@@ -125,7 +125,7 @@ test('without a file its guests outlive close and init', async () => {
   const { driver, id } = await started()
   await driver.close()
   await driver.init()
-  expect(await driver.list()).toEqual([{ id, power: 'RUNNING' }])
+  expect(await driver.list()).toEqual([{ id, power: 'RUNNING', generation: 1 }])
 })
 
 describe('the state file', () => {
@@ -140,7 +140,7 @@ describe('the state file', () => {
     const { driver, id } = await started({ stateFile })
     await driver.pause(id)
     const next = fake({ stateFile })
-    expect(await next.list()).toEqual([{ id, power: 'PAUSED' }])
+    expect(await next.list()).toEqual([{ id, power: 'PAUSED', generation: 1 }])
     expect(await next.consoleLog(id)).toBe(await driver.consoleLog(id))
   })
 
