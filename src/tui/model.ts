@@ -144,7 +144,7 @@ function remember(world: CloudModel, { operation: _operation, status: _status, .
 }
 
 function hearMachines(world: CloudModel, { type, host: name, operation }: Published): void {
-  if (type !== 'operation.step' || operation?.step === 'place') world.hostsChanged = true
+  if (type !== 'operation.step' || (operation && isPlaced(operation))) world.hostsChanged = true
   const change =
     type === 'host.up'
       ? { state: 'up' as const }
@@ -176,6 +176,10 @@ function hearOperation(world: CloudModel, event: Published, before: OperationSum
   if (reported.state === 'failed' && before?.state !== 'failed') world.failed++
   if (world.operations.size > 3 * kept) dropOldOperations(world)
 }
+
+/** Whether a scheduler has just chosen a host. */
+const isPlaced = ({ kind, step }: NonNullable<Published['operation']>): boolean =>
+  kindOf(kind).steps.some(({ name, at }) => name === step && at === 'scheduler')
 
 /** The subject of an operation that is known from events only; undefined if the subject is not an instance. */
 const subjectOf = (id: string | undefined, name: string | undefined): OperationSummary['subject'] | undefined =>
