@@ -122,7 +122,7 @@ export function takeAsked(world: CloudModel, ids: readonly string[], rows: reado
 }
 
 /** Applies an event. An event that is older than the known state of its operation only joins the list of events. */
-export function hear(world: CloudModel, event: Published): void {
+export function applyEvent(world: CloudModel, event: Published): void {
   world.revision++
   remember(world, event)
   if (/^(instance\.(create|delete)|host|service)\.|^operation\.step$/.test(event.type)) hearMachines(world, event)
