@@ -23,6 +23,7 @@ import { openState, startConductor } from '../../src/daemons/conductor.ts'
 import type { Runtime } from '../../src/daemons/runtime.ts'
 import { startScheduler } from '../../src/daemons/scheduler.ts'
 import { type Backend, Cloud, type Daemon } from './cloud.ts'
+import { freePort } from './private-rabbitmq.ts'
 import { type Line, startProxy } from './proxy.ts'
 
 /**
@@ -55,6 +56,8 @@ export class WalkCloud {
   readonly #cloud: Cloud
   readonly #config: Config
   readonly #line: Line | undefined
+  /** Of the embedded broker. */
+  readonly #port: number | undefined
   #broker: Daemon | undefined
   readonly #parts = new Map<'conductor' | 'scheduler', Part>()
   readonly #hosts: WalkHost[] = []
@@ -62,16 +65,20 @@ export class WalkCloud {
   api!: Api<typeof conductor>
   readonly #undo: Array<() => unknown> = []
 
-  private constructor(cloud: Cloud, config: Config, line: Line | undefined) {
+  private constructor(cloud: Cloud, config: Config, line: Line | undefined, port: number | undefined) {
     this.#cloud = cloud
     this.#config = config
     this.#line = line
+    this.#port = port
   }
 
   static async open(backend: Backend): Promise<WalkCloud> {
-    const cloud = await Cloud.open(backend, settings)
+    const port = await freePort()
+    const listen = backend === 'embedded' ? { NOVA_BROKER_LISTEN: `127.0.0.1:${port}` } : {}
+    const cloud = await Cloud.open(backend, { ...settings, ...listen })
     const line = backend === 'services' ? await proxied(cloud) : undefined
-    const walk = new WalkCloud(cloud, await loadConfig({ env: cloud.env }), line)
+    const config = await loadConfig({ env: cloud.env })
+    const walk = new WalkCloud(cloud, config, line, line ? undefined : port)
     if (!line) walk.#broker = await cloud.daemon('broker')
     const opening = walk.#runtime('state')
     walk.db = await openState(opening.runtime)
@@ -84,9 +91,17 @@ export class WalkCloud {
     return walk
   }
 
-  connect(name: string): Promise<Bus> {
+  /** The bus as TCP: a line of its own may be put before it. */
+  address(): URL {
+    const url = busUrl(this.#config)
+    if (this.#port === undefined) return new URL(url)
+    const login = /\/\/([^@]*)@/.exec(url)?.[1]
+    return new URL(`amqp://${login}@127.0.0.1:${this.#port}/`)
+  }
+
+  connect(name: string, url = busUrl(this.#config)): Promise<Bus> {
     return connectBus({
-      url: busUrl(this.#config),
+      url,
       queues: this.#config.bus.queues,
       name,
       log: silentLog,
@@ -187,6 +202,8 @@ export class WalkHost {
   readonly #dir = mkdtempSync(join(tmpdir(), 'nw-'))
   #life = { alive: true, silent: Promise.resolve() }
   #bus: Bus | undefined
+  /** Cut with the life of the daemon: the broker sees its end at once. */
+  #line: Line | undefined
   #stop: (() => Promise<void>) | undefined
 
   constructor(walk: WalkCloud, name: string, zone: string) {
@@ -200,7 +217,11 @@ export class WalkHost {
   async start(): Promise<void> {
     const life = { alive: true, silent: Promise.resolve() }
     this.#life = life
-    const bus = await this.#walk.connect(this.name)
+    const url = this.#walk.address()
+    const line = await startProxy({ host: url.hostname, port: Number(url.port) })
+    this.#line = line
+    url.port = String(line.port)
+    const bus = await this.#walk.connect(this.name, url.href)
     this.#bus = bus
     const conductors = new SpokenBy()
     const timeoutMs = 1_500
@@ -239,7 +260,8 @@ export class WalkHost {
   /** SIGKILL: nothing that this life was about to do or say is done or said. */
   async kill(): Promise<void> {
     this.#life.alive = false
-    await this.#bus?.close()
+    this.#line?.down()
+    void this.#bus?.close().catch(() => undefined)
   }
 
   /** SIGSTOP for so long, then SIGCONT. */
@@ -250,6 +272,7 @@ export class WalkHost {
   async stop(): Promise<void> {
     if (this.#life.alive) await this.#stop?.().catch(() => undefined)
     await this.#bus?.close().catch(() => undefined)
+    await this.#line?.close()
     rmSync(this.#dir, { recursive: true, force: true })
   }
 

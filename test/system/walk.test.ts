@@ -41,6 +41,9 @@ const leading: Partial<Record<string, Beginnable[]>> = {
   SHUTOFF: ['stop'],
 }
 
+/** The longest that one case may take, in ms; most take less than one second. */
+const caseMs = 45_000
+
 class Walk {
   readonly cloud: WalkCloud
   readonly #what: Case
@@ -50,14 +53,26 @@ class Walk {
   #operation: string | undefined
   #before: InstanceSummary | undefined
   #happened = false
+  #stage = 'prepare'
 
   constructor(cloud: WalkCloud, what: Case) {
     this.cloud = cloud
     this.#what = what
   }
 
-  /** Plays the case to its end; answers with what was wrong. */
+  /** Plays the case to its end, or for so long; answers with what was wrong. */
   async play(): Promise<string[]> {
+    const enough = new AbortController()
+    const late = systemClock.sleep(caseMs, enough.signal).then(() => {
+      if (!enough.signal.aborted) this.#say(`it hangs while it is to ${this.#stage}`)
+      return this.#wrong
+    })
+    const wrong = await Promise.race([this.#play(), late])
+    enough.abort()
+    return wrong
+  }
+
+  async #play(): Promise<string[]> {
     const id = systemIds.hex().slice(0, 8)
     for (const n of [1, 2]) this.hosts.push(await this.cloud.host(`${id}-${n}`, `zone-${id}`))
     await this.#prepare(id)
@@ -67,13 +82,17 @@ class Walk {
     // An announcement that is lost, or comes twice, is that of the leg: told before there is a step.
     if (this.#what.fault === 'message lost' || this.#what.fault === 'message twice')
       for (const host of this.hosts) host.announcements = this.#what.fault === 'message lost' ? 'lost' : 'twice'
+    this.#stage = 'begin'
     await this.#begin(id)
+    this.#stage = 'end'
     const ended = await this.#ended()
     for (const host of this.hosts) {
       host.onStep = () => undefined
       host.failing = false
     }
+    this.#stage = 'be checked'
     if (ended) await this.#check(ended)
+    this.#stage = 'leave nothing'
     await this.#leave()
     return this.#wrong
   }

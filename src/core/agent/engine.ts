@@ -15,7 +15,7 @@ const abandonWithinMs = 1_500
 
 /** An operation that was announced here. Neither promise rejects. */
 type Run = {
-  /** A leg of it is this host's now, or is not to be. */
+  /** A leg of it is this host's now, or is not to be, or no conductor has answered yet: whoever announced it waits no longer. */
   readonly claimed: Promise<void>
   /** It has ended here, however it ended, or was left behind by a daemon that stops. */
   readonly ended: Promise<void>
@@ -84,7 +84,8 @@ export function openEngine<Tools>(deps: AgentDeps, service: AgentService<Tools>,
 
   function begin(ctx: Context, operation: string): Entry {
     const held = newHeld(operation)
-    const claimed = claim(deps, opened.promise, ctx, held)
+    const noAnswer = deferred()
+    const claimed = claim(deps, opened.promise, ctx, held, noAnswer.resolve)
     const ended = claimed
       .then(() => (held.work ? carry(held, held.work) : undefined))
       .finally(() => {
@@ -92,7 +93,8 @@ export function openEngine<Tools>(deps: AgentDeps, service: AgentService<Tools>,
         // Its next leg may be here as well, and was announced while this one ended.
         if (held.news && !stopping) run(ctx, operation)
       })
-    return { held, run: { claimed, ended: Promise.race([ended, stopped.promise]) } }
+    const answered = Promise.race([claimed, noAnswer.promise])
+    return { held, run: { claimed: answered, ended: Promise.race([ended, stopped.promise]) } }
   }
 
   function run(ctx: Context, operation: string): Run {
@@ -147,7 +149,13 @@ async function letGo({ clock, log }: AgentDeps, entries: ReadonlyMap<string, Ent
 }
 
 /** Gives the hold its work, if a leg is this host's to do. Never rejects. */
-async function claim(deps: AgentDeps, opened: Promise<void>, ctx: Context, held: Held): Promise<void> {
+async function claim(
+  deps: AgentDeps,
+  opened: Promise<void>,
+  ctx: Context,
+  held: Held,
+  onUnavailable: () => void,
+): Promise<void> {
   const { agent, clock } = deps
   const log = deps.log.child({ operation: held.operation, requestId: ctx.requestId })
   try {
@@ -158,9 +166,10 @@ async function claim(deps: AgentDeps, opened: Promise<void>, ctx: Context, held:
       return agent.claim(ctx, { ...speakerOf(deps), operation: held.operation })
     }
     // An answer that was lost must not cost a lease: the same life asks again, and hears the same.
-    const work = await retryWhileUnavailable(deps, held.waitSignal, asked, (e) =>
-      log.warn({ why: reason(e) }, 'no conductor to claim from; retrying'),
-    )
+    const work = await retryWhileUnavailable(deps, held.waitSignal, asked, (e) => {
+      log.warn({ why: reason(e) }, 'no conductor to claim from; retrying')
+      onUnavailable()
+    })
     held.aheadMs = Math.max(0, clock.now() - work.operation.leaseUntil)
     held.work = work
   } catch (e) {

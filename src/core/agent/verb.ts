@@ -21,10 +21,7 @@ export type StepContext<K extends OperationKind = OperationKind> = {
 }
 
 /** An idempotent step: done twice, or begun by a daemon that was killed and done again by the next, it ends the same. */
-type Step<Tools, K extends OperationKind = OperationKind> = (
-  tools: Tools,
-  context: StepContext<K>,
-) => Promise<unknown>
+type Step<Tools, K extends OperationKind = OperationKind> = (tools: Tools, context: StepContext<K>) => Promise<unknown>
 
 type StepsOf<K extends OperationKind> = (typeof operationKinds)[K]['steps'][number]
 /** The steps of a kind that hosts take. */

@@ -8,12 +8,20 @@ export type Clock = {
   sleep(ms: number, signal?: AbortSignal): Promise<void>
 }
 
+/** Milliseconds that Node can count in one timer: 24.8 days. */
+const timerMax = 2 ** 31 - 1
+
 /** The machine's own time. */
 export const systemClock: Clock = {
   now: () => Date.now(),
   after(ms, fn) {
-    const timer = setTimeout(fn, ms)
-    timer.unref()
+    // A longer timer would fire at once: it is set in parts.
+    let timer: NodeJS.Timeout
+    const wait = (left: number) => {
+      timer = setTimeout(left > timerMax ? () => wait(left - timerMax) : fn, Math.min(left, timerMax))
+      timer.unref()
+    }
+    wait(ms)
     return () => clearTimeout(timer)
   },
   sleep: (ms, signal) =>

@@ -31,6 +31,8 @@ export type StepSpec = {
   readonly stage?: string
   /** It leaves something behind that is taken back if the operation fails. */
   readonly undo?: boolean
+  /** Until this step is undone, nothing before it may be: its host could have a copy that runs. */
+  readonly fence?: boolean
   /** From here on there is no way back: what fails is left for the host's return, and the operation succeeds. */
   readonly final?: boolean
 }
@@ -183,7 +185,7 @@ export const operationKinds = {
       { name: 'stop', at: 'source', stage: 'move', undo: true },
       { name: 'send', at: 'source', stage: 'move' },
       { name: 'switch', at: 'conductor', undo: true },
-      { name: 'start', at: 'target', undo: true },
+      { name: 'start', at: 'target', undo: true, fence: true },
       { name: 'clean', at: 'source', final: true },
     ],
     deadline: { seconds: 600, perGib: 60 },

@@ -23,6 +23,8 @@ export type OpenOperation = OperationRecord & {
   legs: Leg[]
   /** Undefined if the subject is no instance, or if the instance is gone. */
   instance: Instance | undefined
+  /** A host that may have a running copy was left behind: nothing before its steps may be undone. */
+  fenced?: boolean
 }
 
 /** A message that a transaction owes: a leg of an operation waits for this service. */

@@ -10,7 +10,7 @@ import { keepStep } from './advance.ts'
 import { about } from './change.ts'
 import { conductorSteps } from './conductor-steps.ts'
 import { endOperation } from './end.ts'
-import { isOfTheHost } from './faults.ts'
+import { faultOf, isOfTheHost } from './faults.ts'
 import { type Dispatch, livenessOf, type OpenOperation, type Transaction } from './open.ts'
 
 /** How long a host has to undo its part of a stage, in ms; one that takes longer, or is down, is left behind. */
@@ -59,6 +59,23 @@ async function stopLegs(t: Transaction, operation: OpenOperation, reporter: Owne
   return own
 }
 
+/**
+ * A new life of a host asks for a leg that is not to go forward any more: its executor died before it heard so. What it has
+ * left is undone like that of any other. Answers with who is to be told after the commit.
+ */
+export async function stopLeg(
+  t: Transaction,
+  operation: OpenOperation,
+  leg: Leg,
+  attempts: number,
+): Promise<Dispatch[]> {
+  await rest(t, operation, leg)
+  if (operation.undoing) return continueUndo(t, operation, attempts)
+  const { id } = operation
+  const fault = faultOf('OperationCancelled', { id, ...(leg.step === undefined ? {} : { step: leg.step }) }, t.now)
+  return (await failOperation(t, operation, fault, { attempts })).dispatches
+}
+
 /** A leg that was going forward while the operation is being undone has stopped: answers with what it is to undo itself. */
 export async function legStopped(
   t: Transaction,
@@ -80,6 +97,7 @@ export async function legStopped(
 /** Goes on with undoing once no leg is open: this stage, then the ones before it; answers with who is to be told. */
 export async function continueUndo(t: Transaction, operation: OpenOperation, attempts: number): Promise<Dispatch[]> {
   if (operation.legs.some(({ state }) => state !== 'idle')) return []
+  if (operation.fenced) return over(t, operation, attempts)
   const stages = stagesOf(operation.kind)
   for (let n = operation.stage; n >= 0; n--) {
     const [first] = stages[n]?.legs ?? []
@@ -88,6 +106,7 @@ export async function continueUndo(t: Transaction, operation: OpenOperation, att
     else {
       const opened = await openUndo(t, operation, n)
       if (opened.length > 0) return opened
+      if (operation.fenced) break
     }
   }
   return over(t, operation, attempts)
@@ -223,13 +242,18 @@ async function placeElsewhere(t: Transaction, operation: OpenOperation, fault: F
  */
 async function leaveBehind(t: Transaction, operation: OpenOperation, leg: Leg): Promise<void> {
   const { instance } = operation
+  const left = stepsToUndo(operation, { ...leg, state: 'undo-queued' })
+  const fences = kindOf(operation.kind).steps.filter(({ fence }) => fence)
+  if (fences.some(({ name }) => left.includes(name))) operation.fenced = true
   operation.steps = [...operation.steps, ...leg.steps].sort((a, b) => a.at - b.at)
   operation.attempt = Math.max(operation.attempt, leg.attempt)
   operation.legs = operation.legs.filter((other) => other !== leg)
   await removeLeg(t.db, keyOf(operation, leg))
   if (instance && instance.host !== leg.host) await changeRole(t.db, instance.id, leg.host, 'residue')
-  const left = operation.fault && `${operation.fault.message.replace(/\.$/, '')}. Not undone on ${leg.host}.`
-  const fault = operation.fault && left ? { ...operation.fault, message: left } : operation.fault
+  const fault = operation.fault && {
+    ...operation.fault,
+    message: `${operation.fault.message.replace(/\.$/, '')}. Not undone on ${leg.host}.`,
+  }
   operation.fault = fault
   await changeOperation(t.db, operation.id, {
     steps: operation.steps,

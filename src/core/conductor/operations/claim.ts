@@ -3,9 +3,12 @@ import type { agent, Work } from '../../contracts/agent.ts'
 import type { Context } from '../../model/context.ts'
 import { isOpen, stagesOf } from '../../model/operation.ts'
 import { about, announce } from '../../operations/change.ts'
-import { stepsToUndo } from '../../operations/undo.ts'
+import { dispatchAll } from '../../operations/dispatch.ts'
+import { lockOpen } from '../../operations/open.ts'
+import { changeOperations } from '../../operations/transaction.ts'
+import { stepsToUndo, stopLeg } from '../../operations/undo.ts'
 import type { Args } from '../../rpc/contract.ts'
-import { type Leg, type Owner, takeLeg } from '../../store/legs.ts'
+import { type Leg, type LegKey, type Owner, takeLeg } from '../../store/legs.ts'
 import { changeOperation, type OperationRecord } from '../../store/operations.ts'
 import { type Job, jobOf } from '../../store/work.ts'
 import type { ConductorDeps } from '../deps.ts'
@@ -19,7 +22,7 @@ const looks = 3
  */
 export async function claim(
   deps: ConductorDeps,
-  _ctx: Context,
+  ctx: Context,
   { operation: id, ...owner }: Args<typeof agent, 'claim'>,
 ): Promise<Work> {
   const { db, clock, options } = deps
@@ -28,6 +31,12 @@ export async function claim(
     const now = clock.now()
     const job = admit(id, await jobOf(db, key), owner, now)
     const { operation, leg } = job
+    const forward = leg.state === 'queued' || leg.state === 'running'
+    if (forward && (operation.undoing || operation.cancelRequested) && leg.incarnation !== owner.incarnation) {
+      await stop(deps, ctx, key)
+      if (look === looks) fail('OperationLost', { id, why: 'it is to be ended' })
+      continue
+    }
     const again = leg.incarnation === owner.incarnation && (leg.state === 'running' || leg.state === 'undo-running')
     const undo = leg.state.startsWith('undo')
     const steps = stepsFrom(operation, leg)
@@ -48,6 +57,21 @@ export async function claim(
     }
     if (look === looks) fail('OperationLost', { id, why: 'somebody else is taking it' })
   }
+}
+
+/** The leg is not to go forward any more. */
+async function stop(deps: ConductorDeps, ctx: Context, { operation: id, service, host }: LegKey): Promise<void> {
+  const dispatches = await changeOperations(deps, async (t) => {
+    const operation = await lockOpen(t.db, id)
+    const leg = operation?.legs.find((leg) => leg.service === service && leg.host === host)
+    if (!operation || !leg || leg.state.startsWith('undo') || leg.state === 'idle') return []
+    return stopLeg(t, operation, leg, deps.options.maxAttempts)
+  })
+  await dispatchAll(
+    deps,
+    ctx,
+    dispatches.filter((message) => message.host !== host),
+  )
 }
 
 type Admitted = Job & { leg: Leg }
