@@ -2,8 +2,8 @@ import { parseArgs } from 'node:util'
 import { admin, type Backend, backends, Cloud } from '../test/kit/cloud.ts'
 
 /**
- * Boots on the fake driver, from the request to the event that says ACTIVE: how long one takes alone, and how many a
- * second when 32 are asked for at a time. `npx tsx bench/boots.ts [--boots N] [--hosts N] [--json]`.
+ * Boots on the fake driver, from the request to the event that reports ACTIVE: the time of a single boot, and boots per
+ * second with 32 in flight. `npx tsx bench/boots.ts [--boots N] [--hosts N] [--json]`.
  */
 const { values } = parseArgs({
   options: {

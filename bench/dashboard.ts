@@ -9,9 +9,9 @@ import { admin, Cloud } from '../test/kit/cloud.ts'
 import { Tmux } from '../test/kit/tmux.ts'
 
 /**
- * What the dashboard costs in a terminal of 160 × 50 before a big cloud: processor time while nothing happens, and with
- * events at a rate; its memory from begin to end; and how soon a change is seen. Events are those of pauses, as a conductor tells them.
- * `npx tsx bench/dashboard.ts [--hosts N] [--instances N] [--rate N] [--minutes N] [--view 1..5]`.
+ * The cost of the dashboard in a terminal of 160 × 50 for a large cloud: CPU time when idle and under events at a rate,
+ * memory from beginning to end, and how soon a change shows. The events are those of pauses, as a conductor publishes
+ * them. `npx tsx bench/dashboard.ts [--hosts N] [--instances N] [--rate N] [--minutes N] [--view 1..5]`.
  */
 const { values } = parseArgs({
   options: {
@@ -33,7 +33,7 @@ const idleMs = 30_000
 const ticksPerSecond = 100
 const sleep = (ms: number) => new Promise((done) => setTimeout(done, ms))
 
-/** Seconds of processor time that a process has had, user's and system's. */
+/** CPU seconds of a process, user and system. */
 function cpuSeconds(pid: number): number {
   const fields = readFileSync(`/proc/${pid}/stat`, 'utf8')
     .replace(/^.*\) /, '')
@@ -43,14 +43,17 @@ function cpuSeconds(pid: number): number {
 const memoryMb = (pid: number): number =>
   Number(/VmRSS:\s+(\d+)/.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))?.[1] ?? 0) / 1024
 
-/** The share of a core that a process takes while something is done. */
+/** The share of a core that a process uses while something runs. */
 async function share(pid: number, work: () => Promise<unknown>): Promise<number> {
   const [from, cpu] = [performance.now(), cpuSeconds(pid)]
   await work()
   return (cpuSeconds(pid) - cpu) / ((performance.now() - from) / 1000)
 }
 
-/** Milliseconds from an event's arrival here until the screen has it, of a number of them; looking takes some, too. */
+/**
+ * Milliseconds from an event's arrival here until the screen shows it, for a number of events; looking takes some time,
+ * too.
+ */
 async function untilShown(tmux: Tmux, bus: Bus, { name }: { name: string }): Promise<number[]> {
   await tmux.keys('2', '/', ...name, 'Enter')
   await tmux.until(new RegExp(`with "${name}"`))

@@ -1,11 +1,11 @@
 /**
- * What it costs a scheduler to choose a host and to write down why, without the database: milliseconds of CPU a placement
- * and bytes a record, at 20, 1,000 and 10,000 hosts, next to the way it was done first (each host weighed into an object of
- * its own, a full sort, and every host in the record):
+ * What it costs a scheduler to choose a host and to write down why, without the database: milliseconds of CPU per
+ * placement and bytes per record, at 20, 1,000 and 10,000 hosts, compared with the first implementation (each host
+ * weighed into an object of its own, a full sort, and every host in the record):
  *
  *   npx tsx bench/placing.ts [--ms 500]
  *
- * Both take turns in one run, so that what else the machine does falls on both.
+ * Both take turns in one run, so that other load on the machine affects both.
  */
 import { parseArgs } from 'node:util'
 import { decisionOf } from '../src/core/scheduler/decision.ts'
@@ -61,7 +61,7 @@ const hosts = (count: number, full: number): HostState[] =>
     service: { disabled: false, disabledReason: undefined, seenAt: now },
   }))
 
-/** As it was: returns the record. */
+/** The first implementation: returns the record. */
 function before(all: readonly HostState[], { filters, weighers }: Rules): string {
   const refused: object[] = []
   const passed = all.filter((host) => {
@@ -96,13 +96,13 @@ function before(all: readonly HostState[], { filters, weighers }: Rules): string
   })
 }
 
-/** As it is. */
+/** The current implementation. */
 async function after(fleet: Fleet): Promise<string> {
   const selection = survey(question, await fleet.look(), rules, Math.random)
   return JSON.stringify(decisionOf(selection, rules, selection.candidates[0]?.host.name))
 }
 
-/** Milliseconds of CPU a round, over as many rounds as fit, and what one gave. */
+/** Milliseconds of CPU per round, over as many rounds as fit, and the result of one. */
 async function cost(work: () => string | Promise<string>): Promise<{ ms: number; bytes: number }> {
   let bytes = 0
   let rounds = 0
@@ -126,7 +126,7 @@ for (const count of [20, 1_000, 10_000])
     const [old, now]: Array<Array<{ ms: number; bytes: number }>> = [[], []]
     for (let turn = 0; turn < 6; turn++) {
       const [one, other] = [await cost(() => before(all, rules)), await cost(() => after(fleet))]
-      // The first turn is for the compiler.
+      // The first round is for the compiler.
       if (turn > 0) {
         old!.push(one)
         now!.push(other)

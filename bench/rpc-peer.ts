@@ -19,12 +19,15 @@ import { served } from '../src/core/rpc/bus.ts'
 import { connectBus } from '../src/core/rpc/connect.ts'
 import { call, cast, contract } from '../src/core/rpc/contract.ts'
 
-/** What a side is told. `casts` go out confirmed unless it is said otherwise; `heard` is answered when so many have come in. */
+/**
+ * Instructions to a side. `casts` are confirmed unless stated otherwise; `heard` is answered when that many have
+ * arrived.
+ */
 export type RequestSpec =
   | { do: 'calls' | 'casts'; flight: number; ms: number; confirmed?: boolean }
   | { do: 'heard'; count: number }
   | { do: 'usage' }
-/** What it answers: calls or casts made, how long one took in microseconds, CPU time of the process in microseconds. */
+/** Answers of a side: calls or casts made, the time of one in microseconds, CPU time of the process in microseconds. */
 export type Told = { count: number; p50: number; p99: number; cpu: number }
 
 type Send = () => Promise<unknown>
@@ -48,7 +51,7 @@ const cpu = (): number => {
   return user + system
 }
 
-// What has been heard
+// What has arrived
 
 let heard = 0
 let waiting: { count: number; tell: () => void } | undefined
@@ -118,7 +121,7 @@ async function askBare(url: string): Promise<Client> {
       new Promise<void>((resolve, reject) => {
         confirms.publish('', castQueue, body(), {}, (e) => (e ? reject(e) : resolve()))
       }),
-    // Nothing tells when it has arrived: as fast as the socket takes it.
+    // Nothing reports the arrival: as fast as the socket accepts it.
     unconfirmed: async () => {
       if (casts.publish('', castQueue, body())) await turn()
       else await new Promise((room) => casts.once('drain', room))
@@ -148,9 +151,9 @@ async function startBroker(): Promise<string> {
   return `amqp://bench:bench@127.0.0.1:${port}`
 }
 
-// The measuring
+// Measuring
 
-/** So many at a time, each next one when an earlier one is done. */
+/** This many in flight; each next one starts when an earlier one is done. */
 async function measure(send: Send, flight: number, ms: number): Promise<Told> {
   const used = cpu()
   const end = performance.now() + ms

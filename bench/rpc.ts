@@ -33,7 +33,7 @@ const { values: flags } = parseArgs({
 const ms = Number(flags.ms)
 const python = '/usr/bin/python3'
 
-/** A process that does what it is told, a line at a time. */
+/** A process that follows instructions, one per line. */
 class Side {
   readonly address: string
   readonly #child: ChildProcess
@@ -78,11 +78,11 @@ async function read<T>(lines: AsyncIterator<string>): Promise<T> {
   return JSON.parse(line.value) as T
 }
 
-/** A broker, and how much CPU time it has used so far, in microseconds; undefined where it is not to be seen from here. */
+/** A broker, and its CPU time so far, in microseconds; undefined if it cannot be seen from here. */
 type Broker = { name: string; url: string; used: () => Promise<number> | undefined }
 
 async function rabbitmq(url: string): Promise<Broker> {
-  // Undefined where it is another machine's, or not ours to ask.
+  // Undefined if it runs on another machine, or may not be read.
   const asked = await exec('rabbitmqctl', ['eval', 'os:getpid().'])
   const pid = /\d+/.exec(asked.stdout)?.[0]
   const used = async () => {
@@ -125,7 +125,7 @@ const loads: Load[] = [
   { name: 'casts, unconfirmed', request: { do: 'casts', flight: 32, ms, confirmed: false }, makes: 'bare' },
 ]
 
-/** What one turn showed: a rate in messages a second, times in microseconds. */
+/** The result of one turn: a rate in messages per second, times in microseconds. */
 type Sample = { rate: number; p50: number; p99: number; cpu: number; brokerCpu: number }
 
 async function turn(pair: Pair, request: RequestSpec): Promise<Sample> {

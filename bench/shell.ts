@@ -4,8 +4,9 @@ import { resolve } from 'node:path'
 import { Cloud } from '../test/kit/cloud.ts'
 
 /**
- * What a command costs beside bare node, in the same run: wall and CPU of `nova list` and `nova --version` against
- * `node -e 0`; and what `nova up` costs: time until it returns, memory of all its processes. `npx tsx bench/shell.ts`.
+ * The cost of a command compared with bare node, in the same run: wall and CPU time of `nova list` and `nova --version`
+ * against `node -e 0`; and the cost of `nova up`: time until it returns, memory of all its processes. `npx tsx
+ * bench/shell.ts`.
  */
 const program = resolve(import.meta.dirname, '../bin/run.js')
 const rounds = 15

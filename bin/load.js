@@ -11,7 +11,7 @@ exports.loadBundle = (root) => {
   const source = readFileSync(filename, 'latin1')
   const script = new Script(`(function (exports, require, module, __filename, __dirname) { ${source}\n})`, {
     filename,
-    // Another version of node makes nothing of it, and compiles.
+    // Another version of node rejects the cache and compiles.
     cachedData: readIfThere(join(root, 'dist', 'nova.cache')),
     importModuleDynamically: constants.USE_MAIN_CONTEXT_DEFAULT_LOADER,
   })

@@ -1,8 +1,8 @@
 /**
- * Runs amqplib's own test suite against the embedded broker, and prints what came of it as one line of JSON. The suite
- * wants its broker at localhost:5672, so all of it happens in a network namespace of its own (`unshare -rn`), where that
- * port is free whatever this machine runs; where none can be made, the port has to be free. Exits with 1 where a test
- * fails, with 2 where the suite cannot be run.
+ * Runs amqplib's own test suite against the embedded broker and prints the outcome as one line of JSON. The suite wants
+ * its broker at localhost:5672, so everything happens in a network namespace of its own (`unshare -rn`), where that
+ * port is free whatever this machine runs; if no namespace can be created, the port must be free. Exits with 1 if a
+ * test fails, with 2 if the suite cannot be run.
  */
 import { spawn, spawnSync } from 'node:child_process'
 import { readdirSync } from 'node:fs'
@@ -14,7 +14,10 @@ import { startBroker } from '../src/core/broker/broker.ts'
 const require = createRequire(import.meta.url)
 const suite = dirname(require.resolve('amqplib-suite'))
 
-/** Runs this program again in a network namespace with a loopback of its own; undefined where none can be made. */
+/**
+ * Runs this program again in a network namespace with a loopback interface of its own; undefined if none can be
+ * created.
+ */
 function enter(): number | undefined {
   const up = 'ip link set lo up'
   if (spawnSync('unshare', ['-rn', 'sh', '-c', up]).status !== 0) return undefined
@@ -23,7 +26,7 @@ function enter(): number | undefined {
   return spawnSync('unshare', inside, { stdio: 'inherit' }).status ?? 2
 }
 
-/** Whether the suite finds what its own package does not bring along. */
+/** Whether the suite's own dependencies are installed. */
 function complete(): boolean {
   try {
     require.resolve('claire')
@@ -39,7 +42,7 @@ function count(tap: string, what: string): number {
   return Number(new RegExp(`^# ${what} (\\d+)$`, 'm').exec(tap)?.[1] ?? 0)
 }
 
-/** Runs the suite's files; its own limit of a second a test counts whole files on Node 20, so ours is wider. */
+/** Runs the suite's files; its own limit of a second per test counts whole files on Node 20, so ours is longer. */
 async function runSuite(): Promise<{ tap: string; status: number }> {
   const tests = join(suite, 'test')
   const files = readdirSync(tests).filter((file) => file.endsWith('.test.js'))

@@ -5,9 +5,10 @@ import { type BuildOptions, build } from 'esbuild'
 import { exec } from '../src/core/base/exec.ts'
 
 /**
- * Makes what `bin/run.js` runs: dist/nova.cjs, everything in one file of which each command wakes only what it needs;
- * dist/nova.cache, V8's compiled code of it; dist/daemons/supervisor.js; dist/tui/dashboard.js; and oclif.manifest.json, what help, completion and
- * the README know of the commands. All of `nova list` takes twice the time of an empty node then, and four times without.
+ * Builds what `bin/run.js` runs: dist/nova.cjs, everything in one file, of which each command evaluates only what it
+ * needs; dist/nova.cache, V8's compiled code of it; dist/daemons/supervisor.js; dist/tui/dashboard.js; and
+ * oclif.manifest.json, what help, completion and the README know of the commands. With these, `nova list` takes twice
+ * the time of an empty node; without, four times.
  */
 const root = resolve(import.meta.dirname, '..')
 const dist = join(root, 'dist')
@@ -20,16 +21,16 @@ const common = {
   charset: 'ascii',
   keepNames: true,
   legalComments: 'none',
-  // Native, or with files of their own beside them; no command that asks the cloud something needs one.
+  // Native, or with files of their own beside them; no command that asks the conductor needs one.
   external: ['@photostructure/sqlite', 'kysely', 'mysql2', 'pino', 'typescript', 'ts-node'],
-  // Compiled code that comes from the cache knows no loader to import with; require() takes ES modules too since 20.19.
+  // Compiled code from the cache has no loader to import with; require() takes ES modules too since 20.19.
   supported: { 'dynamic-import': false },
   write: false,
   logLevel: 'warning',
   logOverride: { 'require-resolve-not-external': 'silent' },
 } as const satisfies BuildOptions
 
-// Development mode would look for other things.
+// Development mode would search for sources.
 process.env.NODE_ENV = 'production'
 const pjson = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8'))
 pjson.oclif.commands.target = './src/commands'
@@ -68,7 +69,8 @@ const [bundle, supervisor, tui] = await Promise.all([
     format: 'esm',
     outfile: join(dist, 'daemons/supervisor.js'),
   }),
-  // ink waits for its layout engine while it loads: it can only be imported, so what needs it is a module of its own.
+  // ink waits for its layout engine while it loads: it can only be imported, so the code that needs it is a module of
+  // its own.
   build({
     ...common,
     entryPoints: ['src/tui/dashboard.tsx'],
@@ -87,7 +89,7 @@ for (const { path, contents } of [...bundle.outputFiles, ...supervisor.outputFil
 }
 writeFileSync(join(root, 'oclif.manifest.json'), `${JSON.stringify(manifest)}\n`)
 
-// A command that finds no bus warms up what all commands need; what it then has compiled is kept.
+// A command that finds no bus warms up what all commands need; the code that it has compiled then is kept.
 const warmUp = `
 const { exports: { main }, script } = require('./bin/load.js').loadBundle(process.cwd())
 main(['list'], process.cwd()).then(() => main(['--version'], process.cwd())).finally(() =>

@@ -1,5 +1,5 @@
 #!/usr/bin/env node
-// npm run demo: from a fresh clone to a virtual machine that was paused and let go on. Every step is a real command.
+// npm run demo: from a fresh clone to a virtual machine that was paused and unpaused. Every step is a real command.
 import { spawnSync } from 'node:child_process'
 import { existsSync, readdirSync, readFileSync, realpathSync, statSync } from 'node:fs'
 import { join } from 'node:path'
@@ -33,7 +33,7 @@ function step(what, args) {
   console.log(`\n${paint('bold', what)}\n${paint('cyan', `$ nova ${args.join(' ')}`)}`)
   if (run(process.execPath, ['bin/run.js', ...args]) === 0) return
   if (ask(['show', 'demo', '-f', 'value', '-c', 'status']) === 'ERROR') stopBroken()
-  stop(1, `"nova ${args.join(' ')}" failed; the lines above say why.`)
+  stop(1, `"nova ${args.join(' ')}" failed; see the lines above.`)
 }
 
 function ask(args) {
@@ -41,7 +41,7 @@ function ask(args) {
   return status === 0 ? stdout.trim() : undefined
 }
 
-/** The newest change under some paths, in milliseconds. */
+/** The newest modification time under some paths, in milliseconds. */
 function newest(...paths) {
   const times = paths.flatMap((path) => {
     const full = join(root, path)
@@ -75,9 +75,9 @@ function installQemu() {
   const isRoot = process.getuid?.() === 0
   const sudo = !isRoot && has('sudo') && spawnSync('sudo', ['-n', 'true'], { stdio: 'ignore' }).status === 0
   if (!has('apt-get') || !(isRoot || sudo))
-    stop(1, `QEMU is missing. As root: ${install}; or take the fake hypervisor: npm run demo -- --driver fake`)
+    stop(1, `QEMU is missing. As root: ${install}; or use the fake hypervisor: npm run demo -- --driver fake`)
   console.log(
-    `\n${paint('bold', 'Install QEMU and what the guest image is made with')}\n${paint('cyan', `$ ${install}`)}`,
+    `\n${paint('bold', 'Install QEMU and the packages that the guest image is built with')}\n${paint('cyan', `$ ${install}`)}`,
   )
   const as = (args) => (sudo ? run('sudo', args) : run(args[0], args.slice(1)))
   as(['apt-get', 'update', '-qq'])
@@ -93,20 +93,22 @@ function installQemu() {
       ...packages,
     ]) !== 0
   )
-    stop(1, 'apt-get could not install them; the lines above say why.')
+    stop(1, 'apt-get could not install them; see the lines above.')
 }
 
-/** A guest's text for a terminal: nothing in it steers the terminal; control characters are shown as \x1b and the like. */
+/** A guest's text for a terminal: no escape sequences; control characters are shown as \x1b and the like. */
 const harmless = (text) =>
   // biome-ignore lint/suspicious/noControlCharactersInRegex: they are what is looked for.
   stripVTControlCharacters(text).replace(/[\u0000-\u0008\u000b\u000c\u000e-\u001f\u007f-\u009f]/g, (c) => {
     return `\\x${c.charCodeAt(0).toString(16).padStart(2, '0')}`
   })
 
-/** Ends the demo of a machine that is broken: with its fault, and what QEMU said last. */
+/** Ends the demo of an instance in ERROR: with its fault, and QEMU's last lines. */
 function stopBroken() {
   const { id, host, fault } = JSON.parse(ask(['show', 'demo', '-f', 'json']) ?? '{}')
-  console.error(`\n${paint('bold', 'The machine is in ERROR.')} ${harmless(fault?.message ?? 'Its fault is gone.')}`)
+  console.error(
+    `\n${paint('bold', 'The instance is in ERROR.')} ${harmless(fault?.message ?? 'Its fault was not recorded.')}`,
+  )
   const options = JSON.parse(ask(['config', 'show', '-f', 'json']) ?? '[]')
   const stateDir = options.find(({ key }) => key === 'state_dir')?.value
   const dir = join(stateDir ?? '', 'compute', host ?? '', 'instances', id ?? '')
@@ -119,10 +121,10 @@ function stopBroken() {
 
 const bannersIn = (text) => text.split('GUEST-READY').length - 1
 
-/** Shows the console as it grows, until the guest has said so many times that it is there. */
+/** Shows the console as it grows, until the guest has printed its banner this many times. */
 async function showConsole(banners) {
   console.log(
-    `\n${paint('bold', "Watch its console until the guest's banner")}\n${paint('cyan', '$ nova console-log demo')}`,
+    `\n${paint('bold', 'Watch the console until the banner of the guest')}\n${paint('cyan', '$ nova console-log demo')}`,
   )
   let shown = 0
   for (let waited = 0; waited < bannerWithinSeconds; waited++) {
@@ -137,18 +139,21 @@ async function showConsole(banners) {
   stop(1, `The guest did not come up within ${bannerWithinSeconds} s; its console is above.`)
 }
 
-/** Leaves a machine "demo" that runs, whatever an earlier demo left behind. Tells how many banners its console will have: it keeps those of earlier starts. */
+/**
+ * Makes sure that an instance "demo" is running, whatever an earlier demo left. Returns the number of banners to expect
+ * on its console: it keeps those of earlier starts.
+ */
 function bootDemo() {
   const status = ask(['show', 'demo', '-f', 'value', '-c', 'status'])
-  if (status === 'ERROR') step('Remove the broken machine of an earlier demo', ['delete', 'demo', '--wait'])
+  if (status === 'ERROR') step('Remove the broken instance of an earlier demo', ['delete', 'demo', '--wait'])
   if (status === undefined || status === 'ERROR') {
-    step('Boot a machine', ['boot', 'demo', '--wait'])
+    step('Boot an instance', ['boot', 'demo', '--wait'])
     return 1
   }
   const before = bannersIn(ask(['console-log', 'demo']) ?? '')
   const fix = { PAUSED: 'unpause', SUSPENDED: 'resume', SHUTOFF: 'start' }[status]
-  if (fix) step(`The machine of an earlier demo is ${status}`, [fix, 'demo', '--wait'])
-  else step('The machine of an earlier demo still runs', ['show', 'demo'])
+  if (fix) step(`The instance of an earlier demo is ${status}`, [fix, 'demo', '--wait'])
+  else step('The instance of an earlier demo is still running', ['show', 'demo'])
   return fix === 'start' ? before + 1 : 1
 }
 
@@ -160,10 +165,10 @@ step('Start a cloud on this machine: broker, database, all services', ['up', '--
 step('The image that came with it', ['image', 'list'])
 await showConsole(bootDemo())
 step('Pause it', ['pause', 'demo', '--wait'])
-step('It is PAUSED: its CPUs stand still', ['list'])
-step('Let it go on', ['unpause', 'demo', '--wait'])
+step('It is PAUSED: its CPUs have stopped', ['list'])
+step('Unpause it', ['unpause', 'demo', '--wait'])
 step('It is ACTIVE again', ['list'])
-// Python's client has the same name: only a `nova` that is this one counts.
+// Python's client has the same name: only a `nova` of this package counts.
 const onPath = spawnSync('sh', ['-c', 'command -v nova'], { encoding: 'utf8' }).stdout.trim()
 const nova = onPath && realpathSync(onPath) === realpathSync(join(root, 'bin/run.js')) ? 'nova' : 'node bin/run.js'
 console.log(`

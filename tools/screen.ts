@@ -6,8 +6,8 @@ import { admin, Cloud } from '../test/kit/cloud.ts'
 import { Tmux } from '../test/kit/tmux.ts'
 
 /**
- * Draws docs/dashboard.svg: a cloud of pretended hosts, the real dashboard in a real terminal, and what stands on its screen
- * then. `npx tsx tools/screen.ts [--keys "2 j j"] [--out FILE]`; keys are tmux's names.
+ * Draws docs/dashboard.svg: a cloud of simulated hosts, the real dashboard in a real terminal, and a picture of its
+ * screen. `npx tsx tools/screen.ts [--keys "2 j j"] [--out FILE]`; keys have tmux's names.
  */
 const { values } = parseArgs({
   options: { keys: { type: 'string', default: '' }, out: { type: 'string', default: 'docs/dashboard.svg' } },
@@ -35,7 +35,7 @@ try {
   await must('stop', 'build', '--wait')
   await must('service', 'disable', 'rack1-4', '--reason', 'new memory')
   await must('flavor', 'create', 'huge', '--vcpus', '999', '--memory', '1G', '--disk', '1')
-  // No host has room for this one: something to see under what is wrong.
+  // No host has room for this one: something to show among the problems.
   await (await cloud.conductor()).boot(admin(), { name: 'big', flavor: 'huge' })
   tmux = await Tmux.open(`${process.execPath} ${join(root, 'bin', 'run.js')} dashboard`, {
     env: cloud.env,

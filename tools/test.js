@@ -1,5 +1,5 @@
 #!/usr/bin/env node
-// npm test: installs and builds what is needed, runs every suite that can run here, and says what did not run and why.
+// npm test: installs and builds what is needed, runs every suite that can run here, and lists what did not run and why.
 import { spawnSync } from 'node:child_process'
 import { existsSync, mkdtempSync, readFileSync, rmSync, statSync } from 'node:fs'
 import { tmpdir } from 'node:os'
@@ -38,7 +38,7 @@ if (existsSync(report)) {
   const { numPassedTests, numFailedTests, numPendingTests, numTodoTests, testResults } = JSON.parse(
     readFileSync(report, 'utf8'),
   )
-  // A file that could not even be loaded has no tests to count, but it has failed.
+  // A file that could not be loaded has no tests to count, but it has failed.
   const broken = testResults.filter((file) => file.status === 'failed' && file.assertionResults.length === 0).length
   console.log(`${numPassedTests} passed, ${numFailedTests + broken} failed, ${numPendingTests + numTodoTests} skipped`)
 }

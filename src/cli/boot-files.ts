@@ -2,21 +2,22 @@ import { readFile } from 'node:fs/promises'
 import { text } from 'node:stream/consumers'
 import { misuse } from './command-error.ts'
 
-/** What a public key line begins with, as ssh-keygen writes it. */
+/** The first word of a public key, as ssh-keygen writes it. */
 const keyTypes = /^(ssh-(rsa|ed25519|dss)|ecdsa-sha2-\S+|sk-(ssh|ecdsa)-\S+) +[A-Za-z0-9+/]+=*( .*)?$/
-/** The same limit as that of the EC2 and OpenStack APIs, of the base64 text. */
+/** The limit of the EC2 and OpenStack APIs, for the base64 text. */
 const userDataMax = 65_535
 
-/** The public key that `--key` means: the line itself, or the file that holds it. Misuse where it is a private one. */
+/** The public key that `--key` means: the text of the key, or the file that holds it. Misuse if it is a private key. */
 export async function readKey(pickDefined: string): Promise<string> {
   if (keyTypes.test(pickDefined.trim())) return pickDefined.trim()
-  const line = (await read('key', pickDefined, 'a public key, or a file with one')).trim()
+  const line = (await read('key', pickDefined, 'a public key, or a file that holds one')).trim()
   if (line.includes('PRIVATE KEY'))
     misuse(
       `--key: ${pickDefined} is a private key, which must not leave this machine.`,
-      `Its public half: --key ${pickDefined}.pub`,
+      `Use its public half: --key ${pickDefined}.pub`,
     )
-  if (!keyTypes.test(line)) misuse(`--key: ${pickDefined} holds no SSH public key.`, 'Make one: ssh-keygen -t ed25519')
+  if (!keyTypes.test(line))
+    misuse(`--key: ${pickDefined} holds no SSH public key.`, 'Create one: ssh-keygen -t ed25519')
   return line
 }
 
@@ -26,8 +27,8 @@ export async function readUserData(path: string): Promise<string> {
   const data = bytes.toString('base64')
   if (data.length > userDataMax)
     misuse(
-      `--user-data: ${path} has ${bytes.length} bytes; at most 49150 fit.`,
-      'Let it fetch the rest itself: #include URL',
+      `--user-data: ${path} has ${bytes.length} bytes; the limit is 49150.`,
+      'Let cloud-init fetch the rest: #include URL',
     )
   return data
 }

@@ -13,15 +13,15 @@ import { measure, upload } from './upload.ts'
 type Cloud = typeof conductor
 type Ask = <K extends keyof Cloud['methods']>(method: K, args: Args<Cloud, K>) => Promise<Result<Cloud, K>>
 
-/** The name of the image that is there from the start. */
+/** The name of the built-in image. */
 const builtinImage = 'tiny'
-/** What the pretended guests of the fake driver start from: a disk with nothing on it. */
+/** The image for simulated guests of the fake driver: an empty disk. */
 const blankBytes = 65_536
 
 /**
- * Sees to it that a cloud has an image to boot from: a guest built from Debian packages on QEMU hosts, an empty disk on
- * pretended ones. Answers with a remark for people; undefined where it was there already. A guest that cannot be built here
- * is said, and is no failure: the cloud runs without.
+ * Makes sure that a cloud has an image to boot from: a guest built from Debian packages on QEMU hosts, an empty disk on
+ * simulated ones. Returns a remark for people; undefined if the image was already there. If the guest cannot be built
+ * here, that is reported but is no failure: the cloud runs without it.
  */
 export async function ensureBuiltinImage(
   root: string,
@@ -50,7 +50,7 @@ export async function ensureBuiltinImage(
     files: Object.fromEntries(sources.map((source) => [source.part, source.file])),
     minMemoryMb: pretended ? 0 : 96,
   }).catch((e: unknown) => {
-    // Another `nova up` beside this one was quicker.
+    // Another `nova up` created it at the same time.
     if (isFailure(e, 'ImageExists')) return undefined
     throw e
   })
@@ -73,7 +73,7 @@ function blank(config: Config): Files {
   const { guest } = places(config.stateDir)
   mkdirSync(guest, { recursive: true, mode: 0o700 })
   const path = join(guest, 'blank.raw')
-  // Whole or not at all: another `nova up` may read it meanwhile.
+  // Whole or not at all: another `nova up` may read it at the same time.
   writeFileSync(`${path}.${process.pid}`, Buffer.alloc(blankBytes), { mode: 0o600 })
   renameSync(`${path}.${process.pid}`, path)
   return { disk: path }
@@ -86,14 +86,14 @@ async function buildGuest(
   signal: AbortSignal,
 ): Promise<Files | undefined> {
   const { guest } = places(config.stateDir)
-  note('Building the guest image from two Debian packages (once, some 20 s) …')
+  note('Building the guest image from two Debian packages (once, about 20 s) …')
   const { code, stderr } = await exec('bash', [join(root, 'tools', 'guest', 'build.sh'), guest], {
     timeoutMs: 600_000,
     signal,
   })
   signal.throwIfAborted()
   if (code === 0) return { kernel: join(guest, 'vmlinuz'), ramdisk: join(guest, 'initrd.img') }
-  note(`There is no image yet: ${stderr.trim().split('\n').at(-1)}`)
-  note('Bring one: nova image create NAME --disk FILE')
+  note(`The built-in image could not be built: ${stderr.trim().split('\n').at(-1)}`)
+  note('Upload an image: nova image create NAME --disk FILE')
   return undefined
 }

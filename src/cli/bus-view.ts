@@ -2,11 +2,11 @@ import type { conductor } from '../core/contracts/conductor.ts'
 import type { Result } from '../core/rpc/contract.ts'
 import { type Cell, view } from './view.ts'
 
-/** The broker with its queues, as the conductor tells. */
+/** The broker with its queues, as the conductor reports them. */
 export type BusStatus = Result<typeof conductor, 'busStatus'>
 type Queue = BusStatus['queues'][number]
 
-/** A queue; `in`, `out` and `acked` are messages a second. */
+/** A queue; `in`, `out` and `acked` are messages per second. */
 export const queueView = view<Queue, Record<string, (q: Queue) => Cell | undefined>>(
   {
     queue: (q) => q.name,
@@ -55,8 +55,8 @@ export function brokerLine({
     blocked === undefined
       ? undefined
       : blocked.length === 0
-        ? 'takes messages'
-        : `TAKES NO MESSAGES: ${blocked.join(', ')}`
+        ? 'accepts messages'
+        : `ACCEPTS NO MESSAGES: ${blocked.join(', ')}`
   const limit = memoryLimitBytes === undefined ? '' : ` of ${mib(memoryLimitBytes)}`
   return [
     version === undefined ? product : `${product} ${version}`,
@@ -68,10 +68,10 @@ export function brokerLine({
     .join('; ')
 }
 
-/** By what queues may be sorted; the most of it first, but names from A to Z. */
+/** Keys to sort queues by: largest first, but names from A to Z. */
 export const orders = ['messages', 'name', 'unacked', 'consumers', 'in', 'out'] as const
 
-/** Sorted; without a wish those that somebody must look after come first, then the fullest. */
+/** Sorted; by default queues that need attention come first, then the fullest. */
 export function sorted(queues: readonly Queue[], by: (typeof orders)[number] | undefined): Queue[] {
   const byName = (a: Queue, b: Queue) => a.name.localeCompare(b.name)
   if (by === 'name') return [...queues].sort(byName)

@@ -19,7 +19,7 @@ export const visible = (text: string): string =>
     c === '\n' ? '\\n' : c === '\t' ? '\\t' : `\\x${c.charCodeAt(0).toString(16).padStart(2, '0')}`,
   )
 
-/** Text of several lines without what would steer a terminal: escape sequences and control characters. */
+/** Text of several lines without escape sequences and control characters. */
 export const harmless = (text: string): string =>
   // biome-ignore lint/suspicious/noControlCharactersInRegex: they are what is looked for.
   stripVTControlCharacters(text).replace(/[\u0000-\u0008\u000b-\u001f\u007f-\u009f]/g, '')

@@ -1,6 +1,6 @@
-/** What ends a command that cannot go on: one line for the person, one that says what to do, and the exit code. */
+/** The error that ends a command: one line for the person, one line with what to do, and the exit code. */
 export class CommandError extends Error {
-  /** The line; kept apart from `message`, which the parser of flags rewrites. */
+  /** The line; kept apart from `message`, which oclif's parser rewrites. */
   readonly text: string
   readonly hint: string | undefined
   readonly exitCode: number
@@ -14,7 +14,7 @@ export class CommandError extends Error {
   }
 }
 
-/** The command line itself is wrong: exit code 2. `hint` says what is allowed and what to do. */
+/** A usage error: exit code 2. `hint` says what is allowed and what to do. */
 export function misuse(text: string, hint?: string): never {
   throw new CommandError(text, hint, 2)
 }

@@ -35,12 +35,13 @@ type GlobalFlags = Pick<ParserOutput['flags'], keyof typeof globalFlags> & {
 }
 
 /**
- * What every command is: it parses, asks the cloud one question and shows the answer. The bus is joined at the first
- * question, once, and left at the end, whatever happens. Errors are not caught here: `main.ts` shows them all in one way.
+ * What all commands share: each parses its command line, asks the conductor, and shows the answer. The bus is connected
+ * at the first question, once, and closed at the end, whatever happens. Errors are not caught here: `main.ts` shows
+ * them all in one way.
  */
 export abstract class NovaCommand extends Command {
   static override baseFlags = globalFlags
-  /** What the command's answer looks like; gives `-c` its columns. */
+  /** How the command's answer is shown; `-c` takes its columns. */
   static readonly view: Pick<View<never>, 'columns' | 'table'> | undefined
 
   protected readonly clock = systemClock
@@ -49,13 +50,13 @@ export abstract class NovaCommand extends Command {
   #config: Config | undefined
   #bus: Promise<Bus> | undefined
 
-  /** Reads the command line. A wrong one ends here, before anything is asked: unknown columns too. */
+  /** Reads the command line. A wrong one fails here, before the conductor is asked; so do unknown columns. */
   protected override async parse<F extends Parsed, B extends Parsed, A extends Parsed>(
     options?: Input<F, B, A>,
     argv?: string[],
   ): Promise<ParserOutput<F, B, A>> {
     try {
-      // oclif copies a class's own properties only, and most of these are inherited.
+      // oclif copies only a class's own properties, and most of these are inherited.
       const { args, flags, baseFlags, strict } = (options ?? this.ctor) as Input<F, B, A>
       const all = { ...flags, ...baseFlags }
       const input = { context: this, args, flags: all, strict } as unknown as Input<F, B, A>
@@ -76,7 +77,7 @@ export abstract class NovaCommand extends Command {
     return this.#flags
   }
 
-  /** Who asks, for which project, under which request id. */
+  /** The caller, the project and the request id. */
   protected async context(): Promise<Context> {
     const { userName } = await import('../core/config/load.ts')
     const { project, role } = this.common
@@ -96,18 +97,18 @@ export abstract class NovaCommand extends Command {
     return { format, columns, ...outputTerminal() }
   }
 
-  /** Whether the answer is for a person who reads it as it comes, not for a program. */
+  /** Whether a person reads the answer as it comes, not a program. */
   protected get forPeople(): boolean {
     return this.look.format === 'table' && this.look.columns.length === 0
   }
 
-  /** `--timeout` in milliseconds; undefined where nothing was said. */
+  /** `--timeout` in milliseconds; undefined if not given. */
   protected get timeoutMs(): number | undefined {
     const { timeout } = this.common
     return timeout === undefined ? undefined : Math.ceil(timeout * 1000)
   }
 
-  /** The options of this process; `overrides` as flags give them: `{ 'compute.driver': 'fake' }`. */
+  /** The options of this process; `overrides` come from flags: `{ 'compute.driver': 'fake' }`. */
   protected async settings(overrides: Readonly<Record<string, unknown>> = {}): Promise<Config> {
     if (this.#config) return this.#config
     const { loadConfig } = await import('../core/config/load.ts')
@@ -115,7 +116,7 @@ export abstract class NovaCommand extends Command {
     return this.#config
   }
 
-  /** The bus, joined at first use; where that failed, the next use tries again. */
+  /** The bus, connected at first use; if that fails, the next use tries again. */
   protected bus(): Promise<Bus> {
     if (this.#bus) return this.#bus
     const joining = this.settings().then(async (config) =>
@@ -129,8 +130,8 @@ export abstract class NovaCommand extends Command {
   }
 
   /**
-   * Asks the conductor one question; waits `timeoutMs` for the answer, or as long as `--timeout` says. Fails with what it
-   * failed with, or with what the bus did.
+   * Asks the conductor one question; waits `timeoutMs` for the answer, or as long as `--timeout` says. Fails with the
+   * failure of the conductor, or of the bus.
    */
   protected async ask<K extends Method>(
     method: K,
@@ -138,7 +139,7 @@ export abstract class NovaCommand extends Command {
     timeoutMs = this.timeoutMs,
   ): Promise<Result<Cloud, K>> {
     const bus = this.bus()
-    // Its failure is told below; the contract is read meanwhile.
+    // A failure to connect is thrown below; the contract loads in the meantime.
     bus.catch(() => undefined)
     const { conductor } = await import('../core/contracts/conductor.ts')
     const api = (await bus).client(conductor)
@@ -162,7 +163,7 @@ export abstract class NovaCommand extends Command {
     )
   }
 
-  /** Runs something that waits: with a progress line, until `--timeout`, and told of Ctrl-C. */
+  /** Runs something that waits: with a progress line, until `--timeout` or Ctrl-C. */
   protected async waiting<T>(work: (bus: Bus, progress: Progress, options: WaitOptions) => Promise<T>): Promise<T> {
     const { openProgress } = await import('./progress.ts')
     const bus = await this.bus()
@@ -198,13 +199,13 @@ export abstract class NovaCommand extends Command {
     writeError(`${text}\n`)
   }
 
-  /** Tells of a failure that does not end the command; the exit code is 1 then. */
+  /** Reports a failure that does not end the command; the exit code becomes 1. */
   protected reportFailure(e: unknown): undefined {
     showError(e, this.common.debug)
     process.exitCode = 1
   }
 
-  /** Runs the command with what stands after its name. */
+  /** Runs the command with the words after its name. */
   static async start(
     this: new (
       argv: string[],

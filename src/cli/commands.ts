@@ -1,13 +1,13 @@
 import type { Config } from '@oclif/core/config'
 
-/** A command as it is found before it is loaded: its name and its aliases, with colons between words. */
+/** A command before it is loaded: its name and its aliases, with colons between words. */
 export type KnownCommand = {
   readonly names: readonly [string, ...string[]]
   load(): Promise<CommandClass>
 }
 type CommandClass = { start(argv: readonly string[], config: Config, id: string): Promise<void> }
 
-/** The command of the words before the first flag: the longest beginning that names one wins. */
+/** The command that the words before the first flag name: the longest match wins. */
 export function findCommand(
   words: readonly string[],
   commands: readonly KnownCommand[],

@@ -1,8 +1,8 @@
 import type { Config } from '@oclif/core/config'
 
-/** What may stand in a place: one of some words, the name of a thing in the cloud, or a file. */
+/** What can be completed at a place: fixed words, names of things in the cloud, or files. */
 export type Takes = { words: readonly string[] } | { names: Named } | { files: true }
-/** The commands that print the names of what can be completed. */
+/** The commands that print the names to complete. */
 export const nameLists = {
   instance: 'list -f value -c name',
   flavor: 'flavor list -f value -c name',
@@ -62,7 +62,7 @@ function takesOf(
   return files.has(key) ? { files: true } : undefined
 }
 
-/** The words that may follow `words` on the way to a command: `flavor` → `create delete list show`. */
+/** The words that can follow `words` on the way to a command: `flavor` → `create delete list show`. */
 export function nextWords(commands: readonly CompletedCommand[]): Map<string, string[]> {
   const next = new Map<string, Set<string>>()
   for (const { words } of commands) {

@@ -1,12 +1,12 @@
 import { type CompletedCommand, type CompletedFlag, nameLists, nextWords, type Takes } from './completion-model.ts'
 
-/** How long a name list may take while somebody waits for Tab. */
+/** How long a list of names may take while somebody waits after Tab. */
 const patience = '--timeout 2'
 
 const quote = (text: string): string => `'${text.replaceAll("'", "'\\''")}'`
 const flagWords = (flag: CompletedFlag): string[] => [...(flag.short ? [`-${flag.short}`] : []), `--${flag.long}`]
 
-/** What candidates a place has, as shell: words, a call for names, or the word that stands for files. */
+/** The candidates of a place, as shell: words, a call for names, or the mark for files. */
 function candidates(takes: Takes): string {
   if ('words' in takes) return `printf '%s\\n' ${takes.words.join(' ')}`
   if ('names' in takes) return `nova ${nameLists[takes.names]} ${patience} 2>/dev/null`
@@ -16,7 +16,7 @@ function candidates(takes: Takes): string {
 const cases = (rows: ReadonlyArray<readonly [string[], string]>): string =>
   rows.map(([patterns, body]) => `    ${patterns.map(quote).join('|')}) ${body} ;;`).join('\n')
 
-/** What bash and zsh share: `_nova_candidates WORD…` prints what may follow these words, one a line. */
+/** Shared by bash and zsh: `_nova_candidates WORD…` prints what can follow these words, one per line. */
 function core(commands: readonly CompletedCommand[]): string {
   const next = nextWords(commands)
   const heads = [...new Set([...next.keys(), ...commands.map((c) => c.words)])].filter(Boolean)

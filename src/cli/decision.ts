@@ -5,8 +5,8 @@ import type { Look, Row } from './view.ts'
 import { decisionRow, verdictView } from './views.ts'
 
 /**
- * Writes how a placement was decided: for people the choice and why, then a line a host with its verdict, reason and
- * weights; for programs the whole record, with `extra` first. CSV and value are the hosts alone.
+ * Writes a decision record. For people: the chosen host and why, then a line per host with its verdict, reason and
+ * weights. For programs: the whole record, with `extra` first. CSV and value have the hosts only.
  */
 export async function renderDecision(decision: Decision, look: Look, extra: Row = {}): Promise<string> {
   if (look.format === 'csv' || look.format === 'value' || look.columns.length > 0)
@@ -30,10 +30,10 @@ export async function renderDecision(decision: Decision, look: Look, extra: Row 
   ].join('')
 }
 
-/** Whether a host was chosen; which one, not everybody is told. */
+/** Whether a host was chosen; not everybody may see which one. */
 export const found = ({ chosen, placed }: Decision): boolean => chosen !== undefined || placed === true
 
-/** Those that are counted and not shown: "And 980 more: 700 that can, 280 that cannot." */
+/** Hosts that are counted but not listed: "And 980 more: 700 that can, 280 that cannot." */
 function others({ hosts, counts }: Decision): string {
   if (counts === undefined || counts.hosts <= hosts.length) return ''
   const shown = hosts.filter(({ passed }) => passed).length
@@ -43,11 +43,11 @@ function others({ hosts, counts }: Decision): string {
   const why = counts.refused.map(({ hosts, group }) => `${hosts} ${group}`).join(', ')
   return [
     `And ${can + cannot} more: ${parts.join(', ')}.\n`,
-    why === '' ? '' : `${cellText(`All that cannot: ${why}.`)}\n`,
+    why === '' ? '' : `${cellText(`All hosts that cannot: ${why}.`)}\n`,
   ].join('')
 }
 
-/** For people each weigher has a column of its own, the best host stands on top, and the refused ones after it. */
+/** For people each weigher has a column of its own; the best host comes first, refused hosts last. */
 function spread(decision: Decision) {
   const weighers = decision.weighers.filter((name) => decision.hosts.some((h) => h.weights?.[name] !== undefined))
   const hosts = [...decision.hosts].sort(

@@ -4,7 +4,7 @@ import { csvLine, valueLine } from './output.ts'
 import type { Cell, Look, Row } from './view.ts'
 import { eventView } from './views.ts'
 
-/** Writes events one by one as they come: a line each, in the format that was asked for. */
+/** Writes events one by one as they come: a line each, in the requested format. */
 export function eventWriter(look: Look): (event: Event) => string {
   const wanted = look.columns.length > 0 ? look.columns : undefined
   const cells = (row: Row, keys: readonly string[]): Cell[] => keys.map((key) => row[key] ?? null)
@@ -15,7 +15,7 @@ export function eventWriter(look: Look): (event: Event) => string {
       case 'json':
         return `${JSON.stringify(pick(row, wanted ?? eventView.columns))}\n`
       case 'yaml': {
-        // A list may be written item by item, and JSON is YAML.
+        // A YAML list may be written item by item, and JSON is YAML.
         return `- ${JSON.stringify(pick(row, wanted ?? eventView.columns))}\n`
       }
       case 'csv': {

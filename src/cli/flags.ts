@@ -11,7 +11,7 @@ export const globalFlags = {
     ...globally,
     char: 'f',
     env: 'NOVA_FORMAT',
-    summary: 'How to write the answer.',
+    summary: 'Output format.',
   }),
   column: Flags.string({
     ...globally,
@@ -19,20 +19,20 @@ export const globalFlags = {
     multiple: true,
     multipleNonGreedy: true,
     helpValue: 'COLUMN',
-    summary: 'Only this column; may be given several times.',
+    summary: 'Show only this column; repeatable.',
   }),
   timeout: Flags.custom<number>({ parse: async (text) => seconds(text) })({
     ...globally,
     env: 'NOVA_TIMEOUT',
     helpValue: 'SECONDS',
-    summary: 'How long to wait for the cloud, and for the operation with --wait.',
+    summary: 'How long to wait for the cloud and, with --wait, for the operation.',
   }),
   project: Flags.string({
     ...globally,
     env: 'NOVA_PROJECT',
     helpValue: 'PROJECT',
     default: 'default',
-    summary: 'The project that you act for.',
+    summary: 'The project to act in.',
   }),
   role: Flags.string({
     ...globally,
@@ -40,22 +40,22 @@ export const globalFlags = {
     options: ['admin', 'member', 'reader'],
     default: 'admin',
     hidden: true,
-    summary: 'Act as a member or a reader, to see what one may do.',
+    summary: 'Act as a member or a reader, to see what that role may do.',
   }),
   config: Flags.string({
     ...globally,
     env: 'NOVA_CONFIG',
     helpValue: 'FILE',
-    summary: 'Configuration file, instead of /etc/nova/nova.toml.',
+    summary: 'Configuration file instead of /etc/nova/nova.toml.',
   }),
   debug: Flags.boolean({ ...globally, env: 'NOVA_DEBUG', summary: 'Show each request, and the stack of a bug.' }),
 }
 
-/** `--wait`, for commands that begin an operation. */
+/** `--wait`, for commands that start an operation. */
 export const wait = Flags.boolean({
   env: 'NOVA_WAIT',
   aliases: ['poll'],
-  summary: 'Follow the operation to its end; fail if it fails.',
+  summary: 'Wait for the operation to end; fail if it fails.',
 })
 
 /** `--set`, for commands that run daemons: any option of the configuration. */
@@ -63,7 +63,7 @@ export const set = Flags.string({
   multiple: true,
   multipleNonGreedy: true,
   helpValue: 'KEY=VALUE',
-  summary: 'Set an option, as in the file: --set operations.lease_seconds=20. All of them: nova config docs.',
+  summary: 'Set an option, as in the file: --set operations.lease_seconds=20. List them: nova config docs.',
 })
 
 /** The name or id of one instance. */
@@ -73,11 +73,11 @@ export const instance = Args.string({ required: true, ignoreStdin: true, descrip
 export const operation = Args.custom<string>({
   parse: async (text) => {
     if (/^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i.test(text)) return text.toLowerCase()
-    return misuse(`"${text}" is not the id of an operation.`, 'Find it: nova operation list')
+    return misuse(`"${text}" is not an operation id.`, 'Find the id: nova operation list')
   },
 })({ required: true, ignoreStdin: true, description: 'Id of the operation.' })
 
-/** One name, of what `description` says. */
+/** One name; `description` says of what. */
 export const name = (description: string) => Args.string({ required: true, ignoreStdin: true, description })
 
 /** A whole number in a range, both ends included. */
@@ -87,17 +87,17 @@ export const whole = (range: { min: number; max?: number }) =>
       const { min, max = Number.MAX_SAFE_INTEGER } = range
       const number = /^-?\d+$/.test(text) ? Number(text) : Number.NaN
       if (number >= min && number <= max) return number
-      const allowed = range.max === undefined ? `from ${min} up` : `from ${min} to ${range.max}`
+      const allowed = range.max === undefined ? `of at least ${min}` : `from ${min} to ${range.max}`
       return misuse(`"${text}" is not a whole number ${allowed}.`)
     },
   })
 
-/** `--limit` and `--marker` of a list of these. */
+/** `--limit` and `--marker` of a list of `what`. */
 export const page = (what: string) => ({
-  limit: whole({ min: 1, max: 10_000 })({ env: 'NOVA_LIMIT', helpValue: 'N', summary: 'At most so many.' }),
+  limit: whole({ min: 1, max: 10_000 })({ env: 'NOVA_LIMIT', helpValue: 'N', summary: 'Maximum number of rows.' }),
   marker: Flags.string({
     helpValue: 'ID',
-    summary: `Go on after this ${what}, the last one of the page before.`,
+    summary: `Continue after this ${what}: the last one of the previous page.`,
   }),
 })
 
@@ -119,12 +119,12 @@ function measured(text: string, units: Readonly<Record<string, number>>, allowed
 
 function seconds(text: string): number {
   const number = /^\d+(\.\d+)?$/.test(text) ? Number(text) : 0
-  // Beyond that, timers do not count.
+  // Timers cannot count further.
   if (number > 0 && number <= 2_000_000) return number
   return misuse(`"${text}" is not a number of seconds above 0.`)
 }
 
-/** `key=value` pairs of a repeated flag as one record; the last of a key wins. */
+/** `key=value` pairs of a repeated flag as one record; the last value of a key wins. */
 export function pairs(
   flag: string,
   pickDefined: readonly string[] | string | undefined,

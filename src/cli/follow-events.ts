@@ -6,34 +6,34 @@ type RequestSpec = { instance?: string; after?: number; limit?: number }
 
 type Deps = {
   readonly bus: Pick<Bus, 'subscribe' | 'onLink'>
-  /** Events after one, as the conductor keeps them. */
+  /** Events after an id, as the conductor keeps them. */
   readonly list: (request: RequestSpec) => Promise<Event[]>
   readonly show: (event: Event) => void
 }
 
-/** What is asked for at once when the link was away. */
+/** How many events are requested at once after the bus connection was lost. */
 const catchUpLimit = 10_000
 /**
- * How many numbers before the last are asked for again. Two transactions may number their events in one order and commit,
- * or tell of them, in the other.
+ * How many ids before the last one are requested again: two transactions may take their ids in one order and commit, or
+ * publish, in the other.
  */
 const overlap = 200
 
 /**
- * Shows the last events and then each as it arrives, once, until `signal`. What was missed while the link was away is
- * asked for when it is back.
+ * Shows the last events and then each new one as it arrives, once, until `signal` aborts. Events that were missed while
+ * the connection was lost are requested when it is back.
  */
 export async function followEvents(
   { bus, list, show }: Deps,
   request: RequestSpec,
   signal: AbortSignal,
 ): Promise<void> {
-  /** What came before the first that is shown is never shown. */
+  /** Events before the first one shown are never shown. */
   let floor = request.after
   let last = floor ?? -1
-  /** The numbers that were shown; those long before the last are forgotten. */
+  /** The ids that were shown; old ones are forgotten. */
   const shown = new Set<number>()
-  /** Events that came while the conductor is being asked; undefined while it is not. */
+  /** Events that came while a request to the conductor is open; undefined if none is. */
   let early: Event[] | undefined = []
   let catchingUp = Promise.resolve()
   const { promise: ended, resolve: end, reject: fail } = promiseOf<void>()
@@ -41,7 +41,7 @@ export async function followEvents(
   if (signal.aborted) end()
 
   const print = (event: Event): void => {
-    // Steps are only told, never kept: they have no number.
+    // Steps are published but not stored: they have no id.
     if (event.id !== 0) {
       floor ??= event.id - 1
       if (event.id <= Math.max(floor, last - catchUpLimit) || shown.has(event.id)) return
@@ -78,7 +78,7 @@ export async function followEvents(
   }
 }
 
-/** A step as an event that says which one. */
+/** A step as an event that names the step. */
 const described = (event: Published): Event =>
   event.type === 'operation.step' && event.operation?.step
     ? { ...event, message: `${event.operation.kind}: ${event.operation.step}` }

@@ -3,8 +3,8 @@ import type { Context } from '../core/model/context.ts'
 import type { Bus } from '../core/rpc/bus.ts'
 
 /**
- * The bus as a caller hears it: administrators every event; others those of their project, without the host. What
- * conductors answer obeys the same rules, and they make them.
+ * The bus as a caller may see it: administrators see every event; others see those of their project, without the host.
+ * The conductor applies the same rules to its answers, and only the conductor enforces them.
  */
 export function heardBy({ isAdmin, projectId }: Pick<Context, 'isAdmin' | 'projectId'>, bus: Bus): Bus {
   if (isAdmin) return bus

@@ -4,42 +4,42 @@ import { Help } from '@oclif/core/help'
 import { writeOut } from './terminal.ts'
 import { usageLine } from './usage.ts'
 
-/** What the words before a command's last one stand for. */
+/** What each topic (the words before the last word of a command) is about. */
 const topics: Readonly<Record<string, string>> = {
   bus: 'The broker and its queues.',
-  config: 'What this installation is set to, and what could be set.',
-  daemon: 'Run one service of the cloud by itself, as systemd does.',
-  db: 'The database: bring it up to date, see its version.',
+  config: 'The configuration of this installation, and every option.',
+  daemon: 'Run one service of the cloud alone, for example under systemd.',
+  db: 'The database: migrate it, show its version.',
   event: 'What has happened.',
-  flavor: 'Sizes that instances can have.',
-  host: 'Machines that instances run on.',
-  image: 'What instances start from.',
-  operation: 'What is being done, and what was done: each change is an operation.',
-  service: 'Daemons, and whether they take work.',
+  flavor: 'Sizes for instances.',
+  host: 'Machines that run instances.',
+  image: 'What instances boot from.',
+  operation: 'Every change, past and present.',
+  service: 'Daemons, and whether they accept work.',
 }
 
-/** The commands in the order in which somebody needs them; those that are named nowhere come last. */
+/** The commands in the order in which a person needs them; commands that are not named here come last. */
 const groups: ReadonlyArray<readonly [string, readonly string[]]> = [
   ['A CLOUD ON THIS MACHINE', ['up', 'down', 'status', 'dashboard', 'doctor']],
   [
     'INSTANCES',
     [
       ...['boot', 'list', 'show', 'delete', 'rename', 'console-log', 'wait', 'explain'],
-      ...['start', 'stop', 'reboot', 'pause', 'unpause', 'suspend', 'resume'],
+      ...['start', 'stop', 'reboot', 'pause', 'unpause', 'suspend', 'resume', 'migrate'],
     ],
   ],
-  ['WHAT THEY ARE MADE OF', ['image', 'flavor']],
-  ['WHAT HAPPENS', ['operation', 'event']],
+  ['IMAGES AND FLAVORS', ['image', 'flavor']],
+  ['OPERATIONS AND EVENTS', ['operation', 'event']],
   ['HOSTS AND DAEMONS', ['host', 'service', 'bus', 'daemon', 'db', 'config']],
 ]
 
-/** It stands on top already. */
+/** Already shown at the top. */
 const withoutSummary = { summary: '' }
 
 class NovaHelp extends Help {
-  /** Everything on one screen: topics with their words, commands with their summaries. */
+  /** Everything on one screen: topics with their commands, commands with their summaries. */
   rootText(): string {
-    const commands = this.sortedCommands.filter((command) => !command.hidden)
+    const commands = this.sortedCommands.filter((command) => !command.hidden && !command.aliases.includes(command.id))
     const named = new Set(groups.flatMap(([, names]) => names))
     const rows = new Map<string, string>()
     for (const command of commands) {
@@ -79,7 +79,7 @@ class NovaHelp extends Help {
 }
 
 /**
- * Shows the help of a command, a topic or, where no words are given, of everything. False where there is no such thing.
+ * Shows the help of a command, of a topic or, without words, of everything. False if there is no such command or topic.
  * `root` is the directory of package.json.
  */
 export async function showHelp(root: string, words: readonly string[]): Promise<boolean> {

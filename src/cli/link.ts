@@ -4,7 +4,7 @@ import type { Log } from '../core/base/log.ts'
 import type { Config } from '../core/config/load.ts'
 import type { Bus } from '../core/rpc/bus.ts'
 
-/** A log that keeps nothing, without the cost of loading one that could. */
+/** A log that keeps nothing, without the cost of loading a real one. */
 const nothing = (): void => undefined
 const quietLog = {
   level: 'silent',
@@ -17,7 +17,10 @@ const quietLog = {
   child: () => quietLog,
 } as unknown as Log
 
-/** Joins the bus for one command. `BusDown`, `BusRefused`, or `Forbidden` where the cloud here is another user's. */
+/**
+ * Connects to the bus for one command. `BusDown`, `BusRefused`, or `Forbidden` if the cloud here belongs to another
+ * user.
+ */
 export async function openBus(config: Config, timeoutMs: number | undefined, debug: boolean): Promise<Bus> {
   const [{ connectBus }, { certificatesOf }, { busUrl }] = await Promise.all([
     import('../core/rpc/connect.ts'),

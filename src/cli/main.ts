@@ -6,7 +6,7 @@ import { globalFlags } from './flags.ts'
 import { showError } from './show-error.ts'
 import { flush, leaveWithReader, writeOut } from './terminal.ts'
 
-/** Runs one command line; `root` is the directory of package.json. Shows every error and answers with the exit code. */
+/** Runs one command line and returns the exit code; shows every error. `root` is the directory of package.json. */
 export async function main(argv: readonly string[], root: string, commands: readonly KnownCommand[]): Promise<number> {
   leaveWithReader()
   const config = bareConfig(root)
@@ -22,7 +22,7 @@ export async function main(argv: readonly string[], root: string, commands: read
   return exitCode
 }
 
-/** What commands read of oclif's configuration, without its search for plugins and manifests: that costs 15 ms. */
+/** What commands read of oclif's configuration, without oclif's search for plugins and manifests, which costs 15 ms. */
 function bareConfig(root: string): Config {
   const config = new Config({ root })
   return Object.assign(config, { root, name: 'nova', bin: 'nova', version, topicSeparator: ' ' })
@@ -35,7 +35,7 @@ async function run(argv: readonly string[], config: Config, commands: readonly K
   const asked = (end < 0 ? rest : rest.slice(0, end)).some(isHelp) || rest[0] === 'help'
   if (global.length === 0 && rest.length === 1 && (rest[0] === '--version' || rest[0] === '-v'))
     return writeOut(`nova ${version} (node ${process.version}, ${process.platform}-${process.arch})\n`)
-  if (rest.length === 0 && global.length > 0) misuse('A command is missing.', 'All commands: nova --help')
+  if (rest.length === 0 && global.length > 0) misuse('No command was given.', 'All commands: nova --help')
 
   const typed = words(rest.filter((word) => !isHelp(word))).slice(rest[0] === 'help' ? 1 : 0)
   const found = findCommand(typed, commands)
@@ -50,7 +50,7 @@ async function run(argv: readonly string[], config: Config, commands: readonly K
   await unknownCommand(typed, config.root)
 }
 
-/** Flags may stand before the command too, as in `nova --debug list`; only those that all commands have. */
+/** Flags may stand before the command, as in `nova --debug list`, if all commands have them. */
 function leadingFlags(argv: readonly string[]): { global: string[]; rest: readonly string[] } {
   const global: string[] = []
   let i = 0
@@ -63,8 +63,8 @@ function leadingFlags(argv: readonly string[]): { global: string[]; rest: readon
     )
     if (!known)
       misuse(
-        `"${word}" stands before the command, and is no flag of all commands.`,
-        'First the command, then its flags: nova COMMAND --help',
+        `"${word}" stands before the command, but not every command has that flag.`,
+        'Put the command first, then its flags: nova COMMAND --help',
       )
     global.push(word)
     const attached = word.includes('=') || (!word.startsWith('--') && word.length > 2)
@@ -73,7 +73,7 @@ function leadingFlags(argv: readonly string[]): { global: string[]; rest: readon
   return { global, rest: argv.slice(i) }
 }
 
-/** The words before the first flag: the command and, perhaps, arguments. */
+/** The words before the first flag: the command and perhaps arguments. */
 function words(argv: readonly string[]): string[] {
   const flag = argv.findIndex((word) => word.startsWith('-'))
   return (flag < 0 ? argv : argv.slice(0, flag)).slice()

@@ -5,9 +5,7 @@ import type { Cell, Look, Row, View } from './view.ts'
 
 type Columns = Pick<View<never>, 'columns' | 'table'>
 
-/**
- * Refuses columns that the view does not have, before anything is asked of the cloud.
- */
+/** Fails for columns that the view does not have, before the conductor is asked. */
 export function checkColumns(wanted: readonly string[], view: Columns): void {
   const unknown = wanted.find((key) => !view.columns.includes(key))
   if (unknown === undefined) return
@@ -18,7 +16,10 @@ export function checkColumns(wanted: readonly string[], view: Columns): void {
   )
 }
 
-/** Writes a list. JSON, YAML and CSV have every column unless `-c` says which; table and value have the view's usual ones. */
+/**
+ * Writes a list. JSON, YAML and CSV have every column unless `-c` names some; table and value have the view's usual
+ * ones.
+ */
 export async function renderRows(rows: readonly Row[], view: Columns, look: Look): Promise<string> {
   const keys = keysFor(view, look)
   switch (look.format) {
@@ -41,7 +42,7 @@ export async function renderRows(rows: readonly Row[], view: Columns, look: Look
   }
 }
 
-/** Writes one thing: an object, a line of CSV, a value a line, or a table with a row for each field. */
+/** Writes one thing: an object, a line of CSV, one value per line, or a table with a row for each field. */
 export async function renderOne(row: Row, view: Columns, look: Look): Promise<string> {
   const keys = keysFor(view, look)
   switch (look.format) {
@@ -76,7 +77,7 @@ async function yaml(value: unknown): Promise<string> {
 
 const cells = (row: Row, keys: readonly string[]): Cell[] => keys.map((key) => row[key] ?? null)
 
-/** A line of CSV (RFC 4180): quoted where a cell has a comma, a quote or a line break in it. Lists and maps as JSON. */
+/** A line of CSV (RFC 4180): a cell with a comma, a quote or a line break is quoted. Lists and maps are JSON. */
 export function csvLine(row: readonly Cell[]): string {
   const quoted = row.map((cell) => {
     const text = cell === null ? '' : typeof cell === 'object' ? JSON.stringify(cell) : String(cell)
@@ -85,7 +86,10 @@ export function csvLine(row: readonly Cell[]): string {
   return `${quoted.join(',')}\n`
 }
 
-/** A line for `read` and `cut`: blanks between, and in a row of several `-` for what is absent, so that each keeps its place. */
+/**
+ * A line for `read` and `cut`: blanks between cells; in a row of several cells, `-` stands for an absent value so that
+ * each cell keeps its position.
+ */
 export function valueLine(row: readonly Cell[]): string {
   return `${row.map((cell) => cellText(cell) || (row.length > 1 ? '-' : '')).join(' ')}\n`
 }

@@ -1,11 +1,11 @@
 import { pageDefault } from '../core/model/page.ts'
 
-/** The part of a list that is asked for: nothing is its first page. */
+/** The requested part of a list; if empty, the first page. */
 type Asked = { limit?: number; marker?: string }
 
 /**
- * A list: the page that somebody named, or else all of it, page by page. `idOf` tells what the next page goes on after. A
- * conductor that knows no pages gives everything at once.
+ * A list: the requested page or, without one, all pages in turn. `idOf` gives the marker for the next page. A conductor
+ * that does not know pages returns everything at once.
  */
 export async function readList<T>(
   ask: (asked: Asked) => Promise<readonly T[]>,

@@ -4,17 +4,17 @@ import { isOpen } from '../core/model/operation.ts'
 import { cellText } from './cell-text.ts'
 import { errorTerminal, errorWidth, writeError } from './terminal.ts'
 
-/** A line at the bottom of a terminal that says what is being waited for. */
+/** A line at the bottom of a terminal that says what the command waits for. */
 export type Progress = {
   say(text: string): void
-  /** Takes the line away. */
+  /** Removes the line. */
   end(): void
 }
 
 const frames = ['|', '/', '-', '\\']
 const frameMs = 120
 
-/** Shows progress on standard error; nothing at all where that is no terminal. */
+/** Shows progress on standard error; nothing if standard error is not a terminal. */
 export function openProgress(clock: Clock): Progress {
   if (!errorTerminal()) return { say: () => undefined, end: () => undefined }
   const began = clock.now()
@@ -46,11 +46,11 @@ export function openProgress(clock: Clock): Progress {
 }
 
 const gib = 2 ** 30
-/** How far a long step has come: "disk 42 % of 1.2 GiB". */
+/** The progress of a long step: "disk 42 % of 1.2 GiB". */
 export const progressText = ({ what, doneBytes, totalBytes }: NonNullable<OperationSummary['progress']>): string =>
   `${what} ${totalBytes === 0 ? 100 : Math.floor((doneBytes / totalBytes) * 100)} % of ${(totalBytes / gib).toFixed(1)} GiB`
 
-/** Says of operations how far they are: one with its step, several with how many are done. */
+/** Describes the progress of operations: one with its step; several with how many are done. */
 export function sayOperations(progress: Progress, ids: readonly string[]): (operation: OperationSummary) => void {
   const done = new Set<string>()
   return ({ id, kind, state, step, host, subject, undoing, progress: far }) => {

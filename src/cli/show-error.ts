@@ -4,7 +4,7 @@ import { visible } from './cell-text.ts'
 import { CommandError } from './command-error.ts'
 import { writeError } from './terminal.ts'
 
-/** Shows what went wrong as one line, what to do as a second, and says with which code to exit. */
+/** Shows an error in one line, what to do in a second one, and returns the exit code. */
 export function showError(e: unknown, debug: boolean): number {
   const { text, hint, exitCode } = describeError(e)
   writeError(`nova: ${oneLine(text)}\n${hint ? `  ${oneLine(hint)}\n` : ''}`)
@@ -12,30 +12,30 @@ export function showError(e: unknown, debug: boolean): number {
   return exitCode
 }
 
-/** What went wrong, what to do about it, and with which code a command ends that can go no further. */
+/** The error, what to do about it, and the exit code of the command that it ends. */
 export function describeError(e: unknown): { text: string; hint: string | undefined; exitCode: number } {
   if (e instanceof CommandError) return e
   if (e instanceof Failure) return { text: e.message, hint: e.hint, exitCode: isMisuse(e) ? 2 : 1 }
   if (e instanceof RemoteError)
     return {
       text: e.message,
-      hint: 'Its cause is in the log of the daemon that failed, under that request id.',
+      hint: 'The cause is in the log of the daemon that failed, under that request id.',
       exitCode: 1,
     }
-  // Of the parser, before a command has its say.
+  // From oclif's parser, before the command runs.
   if (e instanceof CLIError) return { text: e.message, hint: 'All commands: nova --help', exitCode: 2 }
   const file = fileTrouble(e)
   if (file !== undefined)
-    return { text: file, hint: 'Another place for all that nova keeps: NOVA_STATE_DIR=/a/directory', exitCode: 1 }
+    return { text: file, hint: 'Use another state directory: NOVA_STATE_DIR=/a/directory', exitCode: 1 }
   const id = (e as { requestId?: string } | undefined)?.requestId
   return {
     text: `This is a bug in nova: ${reason(e)}${id ? ` (${id})` : ''}`,
-    hint: 'Run it again with --debug to see where it comes from.',
+    hint: 'Run it again with --debug to see the stack.',
     exitCode: 1,
   }
 }
 
-/** What a person can mend about a file or directory of this machine: permissions, a full or read-only disk. */
+/** Problems with a file or directory that a person can fix: permissions, a full or read-only disk. */
 const mendable: ReadonlySet<string | undefined> = new Set(['EACCES', 'EPERM', 'EROFS', 'ENOSPC', 'EDQUOT', 'ENOTDIR'])
 
 function fileTrouble(e: unknown): string | undefined {
@@ -44,7 +44,7 @@ function fileTrouble(e: unknown): string | undefined {
   return `Cannot use ${path}: ${message.replace(/^\w+: /, '').split(',')[0]}.`
 }
 
-/** What the person typed, or wrote into the configuration, was wrong. */
+/** Whether the command line or the configuration is wrong. */
 const isMisuse = (e: Failure): boolean => e.code === 'InvalidRequest' || e.code === 'ConfigInvalid'
 
 function stacks(e: Error): string {

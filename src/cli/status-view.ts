@@ -14,7 +14,7 @@ const counts = (of: Readonly<Record<string, number>>): string =>
     .map(([name, count]) => `${count} ${name}`)
     .join(', ') || 'none'
 
-/** A conductor that knows nothing of deafness counts the deaf as up. */
+/** An older conductor does not report `degraded`: its degraded services count as up. */
 const hostCounts = ({ hosts }: Answer) => ({ ...hosts, degraded: hosts.degraded ?? 0 })
 
 /** `nova status`: a line for each kind of thing. */
@@ -40,7 +40,7 @@ export const statusView = view<Status, Record<string, (s: Status) => Cell | unde
   operations: (s) => s.operations,
 })
 
-/** The queues that services listen on. */
+/** The queues that services consume. */
 export const queueRows = view<QueueDepth, Record<string, (q: QueueDepth) => Cell | undefined>>({
   queue: (q) => q.name,
   messages: (q) => q.messages,
@@ -49,7 +49,7 @@ export const queueRows = view<QueueDepth, Record<string, (q: QueueDepth) => Cell
 
 type DaemonCount = { binary: string; up: number; degraded: number; down: number }
 
-/** Daemons by their binary, for callers who may not see where each is. */
+/** Daemons by their binary, for callers who may not see hosts. */
 export const daemonRows = view<DaemonCount, Record<string, (d: DaemonCount) => Cell | undefined>>({
   binary: (d) => d.binary,
   up: (d) => d.up,

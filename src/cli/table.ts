@@ -20,10 +20,10 @@ const borders = {
   middle: '|',
 }
 
-/** Below this many characters (two of them blanks) a column cannot be read: then things are shown one below the other. */
+/** A column narrower than this (two characters are blanks) cannot be read: rows become blocks instead. */
 const narrowest = 12
 
-/** A table of rows. It never breaks: where the terminal is too narrow cells wrap, then rows become blocks. */
+/** A table of rows. If the terminal is too narrow, cells wrap; if that is not enough, rows become blocks. */
 export function drawTable(keys: readonly string[], rows: readonly Row[], look: Look): string {
   const cells = rows.map((row) => keys.map((key) => text(row[key] ?? null)))
   const drawn = draw(keys, cells, look, (cell, column) => paint(keys[column]!, cell))
@@ -44,7 +44,7 @@ export function drawFields(fields: Row, look: Look): string {
 
 const text = (cell: Cell): string => cellText(cell) || '-'
 
-/** As {@link text}, with a line for each thing where a cell holds several that have parts of their own. */
+/** As {@link text}, with a line for each item if a cell holds several items with fields of their own. */
 function lines(cell: Cell): string {
   if (cell === null || typeof cell !== 'object') return text(cell)
   const holds = Object.values(cell).some((part) => typeof part === 'object' && part !== null)
@@ -76,7 +76,7 @@ function draw(head: readonly string[], cells: readonly string[][], look: Look, c
   return widths && make(widths)
 }
 
-/** Breaks lines that are longer than `width`: at a blank where there is one, else anywhere. */
+/** Breaks lines that are longer than `width`: at a blank if there is one, otherwise anywhere. */
 function wrap(text: string, width: number): string {
   return text
     .split('\n')
@@ -102,7 +102,7 @@ const wide =
   /[\u1100-\u115f\u2e80-\u303e\u3041-\ua4cf\uac00-\ud7a3\uf900-\ufaff\ufe30-\ufe6f\uff00-\uff60\uffe0-\uffe6]|\p{Emoji_Presentation}/u
 const columns = (text: string): number => [...text].reduce((sum, letter) => sum + (wide.test(letter) ? 2 : 1), 0)
 
-/** Takes from the widest columns what the terminal lacks, from ids last: half an id cannot be pasted. */
+/** Narrows the widest columns until the table fits; columns of ids last, because half an id cannot be pasted. */
 function shrink(natural: readonly number[], head: readonly string[], room: number): number[] | undefined {
   const widths = [...natural]
   const isId = head.map((key) => key === 'id' || key.endsWith('_id'))
@@ -130,7 +130,7 @@ const shades: Readonly<Record<string, number>> = {
   disabled: 33,
 }
 
-/** States are coloured as the field does: green is well, yellow under way, red needs somebody. */
+/** States are coloured as operators expect: green is good, yellow is in progress, red needs attention. */
 function paint(key: string, cell: string): string {
   const shade = key === 'status' || key === 'state' ? shades[cell] : undefined
   return shade === undefined ? cell : `\u001b[${shade}m${cell}\u001b[39m`

@@ -1,20 +1,23 @@
 import type { Look } from './view.ts'
 
-/** Standard output as a terminal: its width, and whether colours are welcome (NO_COLOR, TERM=dumb). Nothing where it is a pipe. */
+/**
+ * Standard output as a terminal: its width, and whether it takes colours (NO_COLOR, TERM=dumb). Undefined if it is a
+ * pipe.
+ */
 export function outputTerminal(): Pick<Look, 'width' | 'color'> {
   const { stdout } = process
   if (!stdout.isTTY) return { width: undefined, color: false }
-  // Some terminals say that they are 0 columns wide.
+  // Some terminals report a width of 0 columns.
   return { width: stdout.columns || undefined, color: stdout.hasColors() }
 }
 
-/** Whether standard error is a terminal on which a line can be drawn over. */
+/** Whether standard error is a terminal on which a line can be redrawn. */
 export const errorTerminal = (): boolean => process.stderr.isTTY === true && process.stderr.hasColors()
 
 /** Whether a person can be asked. */
 export const inputTerminal = (): boolean => process.stdin.isTTY === true && process.stderr.isTTY === true
 
-/** Asks a person; anything but yes is no. */
+/** Asks a person; every answer but yes is no. */
 export async function confirm(question: string): Promise<boolean> {
   const { createInterface } = await import('node:readline/promises')
   const lines = createInterface({ input: process.stdin, output: process.stderr })
@@ -25,7 +28,7 @@ export async function confirm(question: string): Promise<boolean> {
   return /^y(es)?$/i.test(answer.trim())
 }
 
-/** Whether a whole screen can be drawn here, and keys come from here. */
+/** Whether a whole screen can be drawn here and keys can be read. */
 export const drawableTerminal = (): boolean => process.stdin.isTTY === true && process.stdout.isTTY === true
 
 /** Columns of the terminal behind standard error. */
@@ -33,10 +36,13 @@ export const errorWidth = (): number => process.stderr.columns || 80
 
 /** Writes to standard output: the answer. */
 export const writeOut = (text: string): void => void process.stdout.write(text)
-/** Writes to standard error: everything beside the answer. */
+/** Writes to standard error: everything but the answer. */
 export const writeError = (text: string): void => void process.stderr.write(text)
 
-/** A reader that has gone away (`nova list | head -1`) ends the command, without a word; a full disk, with one. */
+/**
+ * If the reader has gone away (`nova list | head -1`), the command ends without a word; if the disk is full, with an
+ * error.
+ */
 export function leaveWithReader(): void {
   for (const stream of [process.stdout, process.stderr])
     stream.on('error', (e: NodeJS.ErrnoException) => {
@@ -47,7 +53,7 @@ export function leaveWithReader(): void {
     })
 }
 
-/** Waits until all that was written is on its way; where pipes are asynchronous an exit would lose it. */
+/** Waits until all output is flushed: pipes may be asynchronous, and an exit would lose their data. */
 export async function flush(): Promise<void> {
   for (const stream of [process.stdout, process.stderr])
     await new Promise<void>((resolve) => stream.write('', () => resolve()))

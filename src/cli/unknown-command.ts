@@ -4,10 +4,13 @@ import { visible } from './cell-text.ts'
 import { misuse } from './command-error.ts'
 import { didYouMean } from './usage.ts'
 
-/** The words name no command: says which ones are near, or what the topic has. `root` is the directory of package.json. */
+/**
+ * The words name no command: suggests near ones, or lists the commands of the topic. `root` is the directory of
+ * package.json.
+ */
 export async function unknownCommand(typed: readonly string[], root: string): Promise<never> {
   const config = await Config.load(root)
-  if (typed.length === 0) misuse('A command is missing.', 'All commands: nova --help')
+  if (typed.length === 0) misuse('No command was given.', 'All commands: nova --help')
   const visibleIds = config.commands
     .filter((command) => !command.hidden)
     .map((command) => command.id.replaceAll(':', ' '))
@@ -24,7 +27,7 @@ export async function unknownCommand(typed: readonly string[], root: string): Pr
     )
   }
   if (next === undefined)
-    misuse(`${topic} needs one more word.`, `One of: ${inTopic.join(', ')}; more: nova ${topic} --help`)
+    misuse(`${topic} needs a command.`, `Commands: ${inTopic.join(', ')}; more: nova ${topic} --help`)
   const names = nearest(next, inTopic, 1).map((name) => `nova ${topic} ${name}`)
   misuse(
     `${topic} has no command "${next}".`,

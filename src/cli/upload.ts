@@ -4,18 +4,21 @@ import { mapConcurrent } from '../core/base/concurrency.ts'
 import type { ImageFile, ImagePart } from '../core/contracts/shapes.ts'
 import { misuse } from './command-error.ts'
 
-/** Bytes of a piece; base64 makes a third more of it, well below what brokers take. */
+/** Bytes of a piece; base64 adds a third, which is still far below what brokers accept. */
 const pieceBytes = 1 << 20
-/** Pieces on their way at the same time. */
+/** Pieces that are sent concurrently. */
 const inFlight = 4
 
-/** A file that is to become part of an image. */
+/** A file that becomes part of an image. */
 export type Source = { part: ImagePart; path: string; file: ImageFile; format: 'qcow2' | 'raw' }
 
-/** Sends a piece; repeating it is harmless. */
+/** Sends a piece; repeating it is safe. */
 type Write = (piece: { part: ImagePart; offset: number; data: string }) => Promise<unknown>
 
-/** Reads a file through for its size, its checksum and, of a disk, its format. Misuse where it is none or cannot be read. */
+/**
+ * Reads a file once for its size, its checksum and, for a disk, its format. Misuse if it is not a file or cannot be
+ * read.
+ */
 export async function measure(part: ImagePart, path: string, onBytes: (bytes: number) => void): Promise<Source> {
   const handle = await openFile(part, path)
   try {
@@ -36,13 +39,16 @@ export async function measure(part: ImagePart, path: string, onBytes: (bytes: nu
   }
 }
 
-/** Sends a file in pieces, a few abreast; the last one goes alone, for with it the service checks the whole. */
+/**
+ * Sends a file in pieces, a few concurrently. The last piece goes alone, because the service then checks the whole
+ * file.
+ */
 export async function upload(source: Source, write: Write, onBytes: (bytes: number) => void): Promise<void> {
   const { part, path, file } = source
   const handle = await openFile(part, path)
   const send = async (offset: number): Promise<void> => {
     const bytes = await readPiece(handle, offset, Math.min(pieceBytes, file.sizeBytes - offset))
-    if (bytes.length === 0) misuse(`--${part}: ${path} has become shorter while it was read.`, 'Run the command again.')
+    if (bytes.length === 0) misuse(`--${part}: ${path} became shorter while it was read.`, 'Run the command again.')
     await write({ part, offset, data: bytes.toString('base64') })
     onBytes(bytes.length)
   }
@@ -73,7 +79,10 @@ async function openFile(part: ImagePart, path: string): Promise<FileHandle> {
     await handle.close()
   } catch (e) {
     const { code } = e as NodeJS.ErrnoException
-    misuse(`--${part}: ${path} ${code === 'ENOENT' ? 'does not exist' : `cannot be read (${code})`}.`, 'Name a file.')
+    misuse(
+      `--${part}: ${path} ${code === 'ENOENT' ? 'does not exist' : `cannot be read (${code})`}.`,
+      'Give the path of a file.',
+    )
   }
-  return misuse(`--${part}: ${path} is not a file.`, 'Name a file.')
+  return misuse(`--${part}: ${path} is not a file.`, 'Give the path of a file.')
 }

@@ -2,7 +2,7 @@ import { CLIError } from '@oclif/core/errors'
 import { nearest } from '../core/base/near.ts'
 import { CommandError } from './command-error.ts'
 
-/** What usage errors need to know of a command; both its class and its row in the manifest have it. */
+/** What usage errors need to know of a command; its class and its row in the manifest both have it. */
 type Told = {
   id: string
   args?: Readonly<Record<string, { required?: boolean; multiple?: boolean; hidden?: boolean; description?: string }>>
@@ -13,7 +13,7 @@ type Told = {
 
 type ParseError = CLIError & { flags?: string[]; args?: Array<string | { name: string; options?: readonly string[] }> }
 
-/** How a command is typed: `nova pause INSTANCE...`. */
+/** How to type a command: `nova pause INSTANCE...`. */
 export function usageLine({ id, args = {}, flags = {} }: Told): string {
   const words = Object.entries(args)
     .filter(([, arg]) => !arg.hidden)
@@ -27,11 +27,11 @@ export function usageLine({ id, args = {}, flags = {} }: Told): string {
   return ['nova', id.replaceAll(':', ' '), ...words, ...needed].join(' ')
 }
 
-/** `Did you mean a or b?`, or undefined where nothing is near. */
+/** `Did you mean a or b?`, or undefined if no name is near. */
 export const didYouMean = (names: readonly string[]): string | undefined =>
   names.length === 0 ? undefined : `Did you mean ${names.join(' or ')}?`
 
-/** The parser's complaint as one line of ours with what is allowed; other errors stay as they are. */
+/** An error of oclif's parser as one line with what is allowed; other errors stay as they are. */
 export function explainUsage(e: unknown, command: Told): unknown {
   const typed = command.id.replaceAll(':', ' ')
   if (e instanceof CommandError) return inFlag(e)
@@ -62,7 +62,7 @@ export function explainUsage(e: unknown, command: Told): unknown {
     const extra = (error.args ?? []).map((arg) => `"${arg}"`)
     const takes = Object.keys(command.args ?? {}).length
     return complain(
-      `${typed} takes ${takes === 0 ? 'no arguments' : `${takes} argument${takes > 1 ? 's' : ''}`}; too much: ${extra.join(', ')}.`,
+      `${typed} takes ${takes === 0 ? 'no arguments' : `${takes} argument${takes > 1 ? 's' : ''}`}; too many: ${extra.join(', ')}.`,
     )
   }
   const option = /^Expected (?:--(\S+?)=)?(.*) to be one of: (.*)$/s.exec(message)
@@ -75,9 +75,9 @@ export function explainUsage(e: unknown, command: Told): unknown {
   const missing = Object.keys(command.flags ?? {}).flatMap((name) => (absent.has(name) ? [`--${name}`] : []))
   if (missing.length > 0) return complain(`${typed} needs ${missing.join(' and ')}.`)
   const needed = /All of the following must be provided when using --(\S+): (--[\w-]+)/.exec(message)
-  if (needed) return complain(`--${needed[1]} goes only together with ${needed[2]}.`)
+  if (needed) return complain(`--${needed[1]} can only be used together with ${needed[2]}.`)
   const clash = /--(\S+?)=.* cannot also be provided when using --([\w-]+)/.exec(message)
-  if (clash) return complain(`--${clash[2]} and --${clash[1]} exclude one another: give one of them.`)
+  if (clash) return complain(`--${clash[2]} and --${clash[1]} cannot be combined: give one of them.`)
   const valued = /^Flag --(\S+) expects (?:a value|one of these values: (.*))$/s.exec(message)
   if (valued) return complain(`--${valued[1]} needs a value.`, valued[2] ? `Allowed: ${valued[2]}` : more)
   const twice = /^Flag --(\S+) can only be specified once$/.exec(message)
@@ -85,10 +85,12 @@ export function explainUsage(e: unknown, command: Told): unknown {
   return complain(plainText(message))
 }
 
-/** A value that a flag's own check refused: the parser tells which flag it was only in the message. */
+/** A value that a flag's own check refused: only the message of the parser names the flag. */
 function inFlag(e: CommandError): CommandError {
   const flag = /^Parsing --(\S+)/.exec(e.message)?.[1]
-  return flag ? new CommandError(`--${flag}: ${e.text}`, e.hint ?? 'Correct it and try again.', e.exitCode, e) : e
+  return flag
+    ? new CommandError(`--${flag}: ${e.text}`, e.hint ?? 'Correct the value and try again.', e.exitCode, e)
+    : e
 }
 
 const plainText = (message: string): string =>

@@ -7,10 +7,10 @@ import { NovaCommand } from './command.ts'
 import { wait } from './flags.ts'
 import { type BegunRow, begunView } from './views.ts'
 
-/** How many instances are asked for at the same time. */
+/** How many instances are worked on concurrently. */
 const atOnce = 8
 
-/** A kind with what it wants to know beside the instance. */
+/** A kind of operation with its arguments. */
 type Asked = { [K in Beginnable]: { kind: K; args?: KindArgs<K> } }[Beginnable]
 type Row = BegunRow & { kind: Beginnable }
 
@@ -23,8 +23,8 @@ const instances = Args.string({
 })
 
 /**
- * A command that begins the same operation on each instance that it is given: `nova pause web db1`. Those that are refused
- * are told one by one and do not keep the others; the exit code is 1 then.
+ * A command that starts the same operation on each of its instances: `nova pause web db1`. Refused instances are
+ * reported one by one and do not stop the others; the exit code is then 1.
  */
 export abstract class InstanceVerb extends NovaCommand {
   static override args = { instance: instances }
@@ -38,7 +38,7 @@ export abstract class InstanceVerb extends NovaCommand {
     await this.beginAll(args.instance, { kind: this.kind }, flags.wait)
   }
 
-  /** Begins the same on all, follows them to the end if `wait` is set, and shows what came of each. */
+  /** Starts the operation on all instances, waits for the ends if `wait` is set, and shows the outcomes. */
   protected async beginAll(names: readonly string[], asked: Asked, wait: boolean): Promise<void> {
     const [only, ...others] = [...new Set(names)]
     const rows =
@@ -54,7 +54,7 @@ export abstract class InstanceVerb extends NovaCommand {
   }
 
   private async begin(name: string, asked: Asked): Promise<Row> {
-    // With a key, so that a request that is delivered twice after a conductor's death is carried out once.
+    // With an idempotency key: a request that is delivered twice after a conductor dies is carried out once.
     const begun = await this.ask('begin', { ...asked, instance: name, idempotencyKey: systemIds.uuid() } as Begin)
     return { ...begun, kind: asked.kind, state: 'queued' }
   }
@@ -73,7 +73,7 @@ export abstract class InstanceVerb extends NovaCommand {
   }
 }
 
-/** What came of it, for a person; of failures it was told already. */
+/** The outcome for a person; failures have already been reported. */
 function sentence({ instance, kind, state, operation }: Row): string {
   const { task } = kindOf(kind)
   if (state === 'succeeded') return `${instance.name}: ${doneWord(kind)}\n`

@@ -1,29 +1,29 @@
-/** How an answer may be written. */
+/** The output formats. */
 export const formats = ['table', 'json', 'yaml', 'csv', 'value'] as const
 type Format = (typeof formats)[number]
 
-/** How the answer is to be written, and onto what. */
+/** How to write the answer, and onto what. */
 export type Look = {
   readonly format: Format
-  /** What `-c` asked for; empty for the usual columns. */
+  /** The columns of `-c`; empty for the usual ones. */
   readonly columns: readonly string[]
-  /** Columns of the terminal; undefined where the output is no terminal and lines may be of any length. */
+  /** Columns of the terminal; undefined if the output is not a terminal and lines may have any length. */
   readonly width: number | undefined
   readonly color: boolean
 }
 
-/** A value as every format can write it. Absent is null, so that the keys of a row never change. */
+/** A value as every format can write it. An absent value is null, so that the keys of a row never change. */
 export type Cell = string | number | boolean | null | readonly Cell[] | { readonly [key: string]: Cell }
 export type Row = Readonly<Record<string, Cell>>
 
-/** How things of one kind are shown: every column with where it comes from, and those that a table has by itself. */
+/** How things of one kind are shown: every column with its source, and the columns that a table shows by default. */
 export type View<T> = {
   readonly columns: readonly string[]
   readonly table: readonly string[]
   row(thing: T): Row
 }
 
-/** Declares a view. Keys are lower-case snake_case: they are what `-c` takes and what scripts rely on. */
+/** Declares a view. Keys are lower-case snake_case: `-c` takes them and scripts rely on them. */
 export function view<T, F extends Readonly<Record<string, (thing: T) => Cell | undefined>>>(
   fields: F,
   table: readonly (keyof F & string)[] = Object.keys(fields),

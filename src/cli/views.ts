@@ -47,10 +47,10 @@ export const instanceRows = view<InstanceSummary, typeof rowFields>(rowFields, [
   'power',
   'host',
 ])
-/** Instances that are no more, in a list. */
+/** Deleted instances in a list. */
 export const deletedRows = { ...instanceRows, table: ['id', 'name', 'status', 'host', 'created_at', 'deleted_at'] }
 
-/** One instance with all that is known of it. */
+/** One instance in full. */
 export const instanceView = view<Instance, Record<string, (i: Instance) => Cell | undefined>>({
   ...instanceFields,
   vcpus: (i) => i.size.vcpus,
@@ -118,7 +118,7 @@ export const hostLoginView = view<HostLogin, Record<string, (login: HostLogin) =
   known: (login) => login.known,
 })
 
-/** A host that is forgotten, and the login that went with it. */
+/** A deleted host, and its deleted login. */
 export const hostGoneView = view<HostGone, Record<string, (gone: HostGone) => Cell | undefined>>({
   host: (gone) => gone.host,
   user: (gone) => gone.user,
@@ -160,7 +160,10 @@ const hostFields = {
   seen_at: (h: Host) => iso(h.seenAt),
   heard_at: (h: Host) => iso(h.lastPongAt),
 }
-/** Hosts; `vcpus`, `memory_mb` and `disk_gb` are used/limit, `total`, `used` and `limit` the same numbers for programs. */
+/**
+ * Hosts; `vcpus`, `memory_mb` and `disk_gb` are used/limit; `total`, `used` and `limit` are the same numbers for
+ * programs.
+ */
 export const hostRows = view<Host, typeof hostFields>(hostFields, [
   'name',
   'state',
@@ -244,7 +247,7 @@ export const eventView = view<Event, Record<string, (e: Event) => Cell | undefin
   ['id', 'at', 'type', 'instance_name', 'host', 'message'],
 )
 
-/** An operation that a command has begun, and how far it came while the command looked. */
+/** An operation that a command started, and its progress while the command watched. */
 export type BegunRow = Begun & { kind: string; state: string; step?: string; fault?: Fault | undefined }
 export const begunView = view<BegunRow, Record<string, (b: BegunRow) => Cell | undefined>>(
   {
@@ -259,13 +262,13 @@ export const begunView = view<BegunRow, Record<string, (b: BegunRow) => Cell | u
   ['id', 'name', 'operation_id', 'kind', 'state'],
 )
 
-/** A thing that is gone. */
+/** A deleted thing. */
 export const goneView = view<{ id: string; name: string }, Record<string, (g: { id: string; name: string }) => Cell>>({
   id: (g) => g.id,
   name: (g) => g.name,
 })
 
-/** What each host said to a wish. */
+/** What each host said about a request. */
 export const verdictView = view<HostVerdict, Record<string, (v: HostVerdict) => Cell | undefined>>(
   {
     host: (v) => v.host,
@@ -294,7 +297,7 @@ export const decisionRow = (d: Decision): Record<string, Cell> => ({
 const rounded = (weight: number | undefined): number | undefined =>
   weight === undefined ? undefined : Math.round(weight * 1000) / 1000
 
-/** An instance that was ordered, and how far it has come. */
+/** A requested instance and its progress. */
 export type Booted = Begun & { flavor: string; image: string; status: string; state: string; host?: string }
 export const bootedView = view<Booted, Record<string, (b: Booted) => Cell | undefined>>({
   id: (b) => b.instance.id,

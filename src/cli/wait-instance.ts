@@ -16,8 +16,8 @@ type Deps = {
 }
 
 /**
- * Waits until an instance rests in `wanted`, or rests at all where nothing is wanted. Answers with the instance as it is
- * then, undefined where it was to be DELETED and is gone. Fails where it comes to rest in ERROR instead, or is deleted.
+ * Waits until an instance is idle in status `wanted` or, if `wanted` is undefined, idle in any status. Returns the
+ * instance; undefined if it was to be DELETED and is gone. Fails if the instance ends in ERROR instead, or is deleted.
  */
 export async function awaitInstance(
   { bus, clock, show, onProgress }: Deps,
@@ -51,7 +51,7 @@ export async function awaitInstance(
         if (isFailure(e, 'InstanceNotFound')) return gone(e, wanted, seen?.name)
         if (!isUnavailable(e) || clock.now() - lastAnswer > patienceMs) throw e
       }
-      if (signal?.aborted) throw new CommandError('No longer waiting.', `See it: nova show ${name}`, 130)
+      if (signal?.aborted) throw new CommandError('The waiting was interrupted.', `See it: nova show ${name}`, 130)
       if (clock.now() >= deadline) throw tooLong(seen, wanted, timeoutMs ?? 0)
       await bell.wait(Math.min(askAnywayMs, deadline - clock.now()))
     }
@@ -68,13 +68,14 @@ function hasArrived(seen: Instance, wanted: InstanceState | 'DELETED' | undefine
   if (wanted === undefined ? seen.status !== 'ERROR' : seen.status === wanted) return true
   if (seen.status !== 'ERROR') return false
   const text = `${seen.name} is in ERROR: ${seen.fault?.message ?? 'no reason was recorded'}`
-  throw new CommandError(text, seen.fault?.hint ?? `All about it: nova show ${seen.name}`, 1)
+  throw new CommandError(text, seen.fault?.hint ?? `Details: nova show ${seen.name}`, 1)
 }
 
 function gone(e: unknown, wanted: string | undefined, was?: string): undefined {
   if (isFailure(e, 'InstanceNotFound')) {
     if (wanted === 'DELETED') return undefined
-    if (was !== undefined) throw new CommandError(`${was} was deleted meanwhile.`, 'What is left: nova list', 1)
+    if (was !== undefined)
+      throw new CommandError(`${was} was deleted in the meantime.`, 'List the others: nova list', 1)
   }
   throw e
 }

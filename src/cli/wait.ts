@@ -6,36 +6,36 @@ import type { Bus, Heard } from '../core/rpc/bus.ts'
 import { CommandError } from './command-error.ts'
 import { aborted, openWakeup } from './wakeup.ts'
 
-/** What waiting leans on. */
+/** What waiting depends on. */
 export type WaitDeps = {
   readonly bus: Pick<Bus, 'subscribe' | 'onLink'>
   readonly clock: Clock
-  /** Asks for an operation as it is now. */
+  /** Requests the current state of an operation. */
   readonly show: (id: string) => Promise<OperationSummary>
-  /** Told how far an operation has come. */
+  /** Called with the progress of an operation. */
   readonly onProgress?: (operation: OperationSummary) => void
 }
 
-/** How long to wait, and how to be told to stop. */
+/** How long to wait, and how to stop waiting. */
 export type WaitOptions = {
-  /** The longest to wait for all of them; for ever where undefined: every operation has a deadline of its own. */
+  /** How long to wait for all operations; if undefined, without limit: every operation has a deadline of its own. */
   readonly timeoutMs?: number | undefined
-  /** Gives up waiting; the operations go on. */
+  /** Stops the waiting; the operations continue. */
   readonly signal?: AbortSignal | undefined
 }
 
-/** Events may be lost with the broker that carried them: this often the conductor is asked in any case. */
+/** Events may be lost with the broker that carried them: the conductor is polled this often in any case. */
 export const askAnywayMs = 10_000
-/** An end that was announced but does not show yet is asked for again so soon. */
+/** How soon to ask again if an end was announced but the conductor's answer does not show it yet. */
 const askAgainMs = 200
-/** How long conductor or bus may be away before waiting is given up. */
+/** How long the conductor or the bus may be unavailable before the waiting fails. */
 export const patienceMs = 60_000
 
 const ended = ({ state }: Pick<OperationSummary, 'state'>): boolean => !isOpen(state)
 /**
- * Waits for operations to end, however they end, and gives them back in the order of `ids`. It listens first and asks
- * then, so that no end can fall between; after that events tell, and it asks only where the link was lost, and seldom
- * otherwise.
+ * Waits for operations to end, whatever their outcome, and returns them in the order of `ids`. It subscribes first and
+ * asks afterwards, so that no end is missed in between. From then on events report, and it polls only if the connection
+ * was lost, and rarely otherwise.
  */
 export async function awaitOperations(
   deps: WaitDeps,
@@ -68,7 +68,7 @@ export async function awaitOperations(
   }
 }
 
-/** What is known of the operations that are waited for, and of which ones to ask. */
+/** What is known of the awaited operations, and which of them to poll. */
 function openWatch({ clock, show, onProgress }: WaitDeps, ids: readonly string[], notify: () => void) {
   const known = new Map<string, OperationSummary>()
   const open = new Set(ids)
@@ -77,7 +77,7 @@ function openWatch({ clock, show, onProgress }: WaitDeps, ids: readonly string[]
   let lastAnswer = clock.now()
 
   const learn = (operation: OperationSummary): void => {
-    // An end is final: an answer that was on its way when it was told is older.
+    // An end is final: an answer that was sent before it is older.
     if (!open.has(operation.id)) return
     known.set(operation.id, operation)
     onProgress?.(operation)
@@ -89,7 +89,7 @@ function openWatch({ clock, show, onProgress }: WaitDeps, ids: readonly string[]
       lastAnswer = clock.now()
       learn(operation)
     } catch (e) {
-      // The first answer is waited for as any other: what never was there does not come back.
+      // The first answer is awaited as any other: an operation that never existed does not appear later.
       if (!known.has(id) || !isUnavailable(e) || clock.now() - lastAnswer > patienceMs) throw e
     }
   }
@@ -122,7 +122,7 @@ function openWatch({ clock, show, onProgress }: WaitDeps, ids: readonly string[]
       for (const id of open) toAsk.add(id)
       notify()
     },
-    /** Whether an end was announced that does not show yet. */
+    /** Whether an end was announced that the conductor's answer does not show yet. */
     announced: (): boolean => [...announced].some((id) => open.has(id)),
     open: (): Array<{ id: string; operation: OperationSummary | undefined }> =>
       [...open].map((id) => ({ id, operation: known.get(id) })),
@@ -134,8 +134,8 @@ const followHint = (ids: readonly string[]): string =>
   `Follow it: ${ids.map((id) => `nova operation follow ${id}`).join('; ')}`
 
 function stoppedWaiting(ids: readonly string[]): CommandError {
-  const what = ids.length === 1 ? 'the operation goes on' : `${ids.length} operations go on`
-  return new CommandError(`No longer waiting: ${what}.`, followHint(ids), 130)
+  const what = ids.length === 1 ? 'the operation continues' : `${ids.length} operations continue`
+  return new CommandError(`The waiting was interrupted: ${what}.`, followHint(ids), 130)
 }
 
 type Open = ReturnType<ReturnType<typeof openWatch>['open']>
@@ -145,16 +145,16 @@ function waitedEnough(open: Open, timeoutMs: number): CommandError {
       ? `${operation.kind} of ${operation.subject.name}${operation.step ? ` at step "${operation.step}"` : ''}`
       : 'unknown',
   )
-  const text = `Not done after ${timeoutMs / 1000} s: ${at.join(', ')}. It goes on.`
+  const text = `Not done after ${timeoutMs / 1000} s: ${at.join(', ')}. ${at.length > 1 ? 'They continue' : 'It continues'}.`
   return new CommandError(text, followHint(open.map((row) => row.id)), 1)
 }
 
-/** The end of an operation that did not succeed, as the error that a command ends with; undefined where it succeeded. */
+/** The failure of an operation as the error that ends the command; undefined if the operation succeeded. */
 export function failureOf(operation: OperationSummary): CommandError | undefined {
   const { kind, state, subject, fault, step, id } = operation
   if (state === 'succeeded') return undefined
   if (state === 'cancelled') return new CommandError(`The ${kind} of ${subject.name} was cancelled.`, fault?.hint, 1)
   const where = step ? ` at step "${step}"` : ''
   const text = `The ${kind} of ${subject.name} failed${where}: ${fault?.message ?? 'no reason was recorded'}`
-  return new CommandError(text, fault?.hint ?? `All about it: nova operation show ${id}`, 1)
+  return new CommandError(text, fault?.hint ?? `Details: nova operation show ${id}`, 1)
 }

@@ -1,6 +1,6 @@
 import type { Clock } from '../core/base/clock.ts'
 
-/** Something to sleep on until somebody rings. */
+/** Something to sleep on until it is notified. */
 export function openWakeup(clock: Clock) {
   let rung = false
   let wake = (): void => undefined
@@ -9,7 +9,7 @@ export function openWakeup(clock: Clock) {
       rung = true
       wake()
     },
-    /** True where it rang, also before; false after `ms`. */
+    /** True if it was notified, also before the call; false after `ms`. */
     async wait(ms: number): Promise<boolean> {
       if (!rung) {
         const woken = new AbortController()
@@ -24,7 +24,7 @@ export function openWakeup(clock: Clock) {
   }
 }
 
-/** Resolves when somebody gives up; never where nobody can. */
+/** Resolves when the signal aborts; never if there is no signal. */
 export const aborted = (signal: AbortSignal | undefined): Promise<undefined> =>
   new Promise((resolve) => {
     if (signal?.aborted) resolve(undefined)

@@ -12,7 +12,7 @@ import type { BootRequest } from '../core/contracts/conductor.ts'
 export default class Boot extends NovaCommand {
   static override summary = 'Create and start an instance.'
   static override description =
-    'Without --image and --flavor the built-in guest and the smallest flavor that it fits are taken, and said. The answer comes as soon as the order is recorded; --wait follows it until the machine runs.'
+    'If you omit --image or --flavor, the built-in image and the smallest flavor that fits the image are used, and the command says so. It returns as soon as the request is recorded; --wait follows the operation until the instance is running.'
   static override examples = [
     '<%= config.bin %> boot web',
     '<%= config.bin %> boot web --image debian-13 --flavor m1.small --key ~/.ssh/id_ed25519.pub --wait',
@@ -21,45 +21,55 @@ export default class Boot extends NovaCommand {
     'Where would it go, and why?\n<%= config.bin %> boot web --flavor m1.large --dry-run',
     '<%= config.bin %> boot web --user-data cloud-init.yaml --meta role=front --meta tier=1',
   ]
-  static override args = { name: name('Its name; with --count the beginning of their names.') }
+  static override args = { name: name('Instance name; with --count, the name prefix.') }
   static override flags = {
-    image: Flags.string({ env: 'NOVA_IMAGE', helpValue: 'IMAGE', summary: 'What it starts from: nova image list.' }),
-    flavor: Flags.string({ env: 'NOVA_FLAVOR', helpValue: 'FLAVOR', summary: 'Its size: nova flavor list.' }),
-    count: whole({ min: 1, max: 1000 })({ helpValue: 'N', summary: 'So many alike; all of them or none.' }),
+    image: Flags.string({ env: 'NOVA_IMAGE', helpValue: 'IMAGE', summary: 'Image to boot from: nova image list.' }),
+    flavor: Flags.string({
+      env: 'NOVA_FLAVOR',
+      helpValue: 'FLAVOR',
+      summary: 'Size of the instance: nova flavor list.',
+    }),
+    count: whole({ min: 1, max: 1000 })({
+      helpValue: 'N',
+      summary: 'Number of identical instances. All are created or none; each is placed on its own.',
+    }),
     wait,
-    'dry-run': Flags.boolean({ exclusive: ['wait'], summary: 'Only show which host it would go to, and why.' }),
+    'dry-run': Flags.boolean({
+      exclusive: ['wait'],
+      summary: 'Only show which host the instance would go to, and why.',
+    }),
     key: Flags.string({
       env: 'NOVA_KEY',
       helpValue: 'FILE|TEXT',
-      summary: 'An SSH public key that may log in: its file, or the line itself.',
+      summary: 'An SSH public key that may log in: a file, or the text of the key.',
     }),
     'user-data': Flags.string({
       env: 'NOVA_USER_DATA',
       helpValue: 'FILE',
-      summary: 'A file for the guest, as cloud-init reads it; - for standard input.',
+      summary: 'User data for the guest, as cloud-init reads it: a file, or - for standard input.',
     }),
     meta: Flags.string({
       multiple: true,
       multipleNonGreedy: true,
       helpValue: 'KEY=VALUE',
-      summary: 'A note on the instance, which the guest can read; may be given several times.',
+      summary: 'Metadata of the instance, which the guest can read; repeatable.',
     }),
     hint: Flags.string({
       multiple: true,
       multipleNonGreedy: true,
       helpValue: 'KEY=VALUE',
-      summary: 'A wish about its host: same_host=NAME, different_host=NAME; may be given several times.',
+      summary: 'Scheduler hint: same_host=NAME or different_host=NAME; repeatable.',
     }),
     'availability-zone': Flags.string({
       env: 'NOVA_AVAILABILITY_ZONE',
       helpValue: 'ZONE[:HOST]',
-      summary: 'Only hosts of this zone; with :HOST that one and no other (administrators).',
+      summary: 'Only hosts of this availability zone; with :HOST, only that host (administrators).',
     }),
-    description: Flags.string({ helpValue: 'TEXT', summary: 'What it is for.' }),
+    description: Flags.string({ helpValue: 'TEXT', summary: 'Free text about the instance.' }),
     'idempotency-key': Flags.string({
       env: 'NOVA_IDEMPOTENCY_KEY',
       helpValue: 'KEY',
-      summary: 'The same key again within a day gives the first answer again and boots nothing.',
+      summary: 'A request repeated with the same key within a day returns the first answer and boots nothing.',
     }),
   }
   static override readonly view = bootedView
@@ -76,7 +86,8 @@ export default class Boot extends NovaCommand {
           key: flags.key === undefined ? undefined : await readKey(flags.key),
           userData: flags['user-data'] === undefined ? undefined : await readUserData(flags['user-data']),
           availabilityZone: flags['availability-zone'],
-          // A conductor that dies while it answers leaves the question to another: it must not boot a second one.
+          // If a conductor dies while it answers, another one gets the request again: it must not boot a second
+          // instance.
           idempotencyKey: flags['idempotency-key'] ?? systemIds.uuid(),
         },
         ['metadata', 'hints', 'key', 'userData', 'availabilityZone', 'idempotencyKey'],
@@ -91,7 +102,7 @@ export default class Boot extends NovaCommand {
     this.sayDefaults(request, flavor, image)
     this.write(await renderDecision(decision, this.look, { name: request.name, flavor, image }))
     if (!found(decision))
-      throw new CommandError(`No host would take ${request.name}: ${decision.summary}`, 'Nothing was booted.', 1)
+      throw new CommandError(`No host can take ${request.name}: ${decision.summary}`, 'Nothing was booted.', 1)
   }
 
   private async boot(request: BootRequest, wait: boolean): Promise<void> {
@@ -119,7 +130,7 @@ export default class Boot extends NovaCommand {
     if (failures.length > 0) throw failures.at(-1)
   }
 
-  /** One was asked for: one is shown; with --count always a list. */
+  /** Without --count one instance is shown; with --count always a list. */
   private show(request: BootRequest, booted: readonly Booted[]): Promise<void> {
     return request.count === undefined ? this.showOne(bootedView, booted[0]!) : this.showRows(bootedView, booted)
   }
@@ -130,6 +141,6 @@ export default class Boot extends NovaCommand {
       request.image === undefined ? `image ${image}` : '',
     ]
     const said = taken.filter(Boolean).join(', ')
-    if (said && this.forPeople) this.note(`Taken by default: ${said}`)
+    if (said && this.forPeople) this.note(`Used by default: ${said}`)
   }
 }

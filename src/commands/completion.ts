@@ -5,16 +5,20 @@ import { NovaCommand } from '../cli/command.ts'
 const shells = ['bash', 'zsh', 'fish'] as const
 
 export default class Completion extends NovaCommand {
-  static override summary = 'Print what makes a shell complete nova commands on Tab.'
+  static override summary = 'Print the script that lets a shell complete nova commands.'
   static override description =
-    'Completes commands, flags, their values, files, and the names of instances, flavors, images and hosts as they are at that moment.'
+    'Completes commands, flags, values of flags, files, and the current names of instances, flavors, images and hosts.'
   static override examples = [
     'bash, in ~/.bashrc:\nsource <(<%= config.bin %> completion bash)',
     'zsh, in ~/.zshrc after compinit:\nsource <(<%= config.bin %> completion zsh)',
     'fish:\n<%= config.bin %> completion fish > ~/.config/fish/completions/nova.fish',
   ]
   static override args = {
-    shell: Args.option({ options: shells })({ required: true, ignoreStdin: true, description: 'Which shell.' }),
+    shell: Args.option({ options: shells })({
+      required: true,
+      ignoreStdin: true,
+      description: 'The shell to print for.',
+    }),
   }
 
   async run(): Promise<void> {

@@ -7,9 +7,9 @@ import { view } from '../cli/view.ts'
 const consoleView = view<{ text: string }, { text: (log: { text: string }) => string }>({ text: (log) => log.text })
 
 export default class ConsoleLog extends NovaCommand {
-  static override summary = 'Print what an instance wrote to its serial console.'
+  static override summary = 'Print the serial console of an instance.'
   static override description =
-    'The text as the guest wrote it, at most the last MiB. On a terminal, what would steer the terminal (colours too) is left out.'
+    'The text is as the guest wrote it, at most the last MiB. On a terminal, control sequences (colours too) are left out.'
   static override examples = ['<%= config.bin %> console-log web', '<%= config.bin %> console-log web --lines 20']
   static override args = { instance }
   static override flags = {
@@ -17,7 +17,7 @@ export default class ConsoleLog extends NovaCommand {
       aliases: ['length'],
       env: 'NOVA_LINES',
       helpValue: 'N',
-      summary: 'Only the last lines.',
+      summary: 'Print only the last N lines.',
     }),
   }
   static override readonly view = consoleView

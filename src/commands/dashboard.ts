@@ -9,13 +9,13 @@ import { drawableTerminal } from '../cli/terminal.ts'
 import type { showDashboard } from '../tui/dashboard.tsx'
 import type { FeedDeps } from '../tui/feed.ts'
 
-/** What dist/tui/dashboard.js has: an ES module of its own, because ink is one and is loaded for this command alone. */
+/** The exports of dist/tui/dashboard.js: an ES module apart, because ink is one, and only this command loads ink. */
 type Tui = { showDashboard: typeof showDashboard }
 
 export default class Dashboard extends NovaCommand {
-  static override summary = 'Watch the cloud and work on it, on the whole terminal.'
+  static override summary = 'Watch and operate the cloud in a full-screen dashboard.'
   static override description =
-    'Overview, instances, hosts, operations and events, kept up to date as things happen. Keys are those of k9s and lazygit: `?` shows them. With --once it prints the overview as text and ends; no terminal is needed for that.'
+    'Overview, instances, hosts, operations and events, updated live. The keys are those of k9s and lazygit: `?` lists them. With --once the overview is printed as text; this needs no terminal.'
   static override aliases = ['top']
   static override examples = [
     '<%= config.bin %> dashboard',
@@ -23,7 +23,7 @@ export default class Dashboard extends NovaCommand {
     '<%= config.bin %> dashboard --once',
   ]
   static override flags = {
-    once: Flags.boolean({ summary: 'Print the overview as text, and end.' }),
+    once: Flags.boolean({ summary: 'Print the overview as text and exit.' }),
   }
 
   async run(): Promise<void> {
@@ -34,8 +34,8 @@ export default class Dashboard extends NovaCommand {
     }
     if (!drawableTerminal())
       misuse(
-        'The dashboard needs a terminal to draw on.',
-        'As text, once: nova dashboard --once; as it happens: nova event list --follow',
+        'The dashboard needs a terminal.',
+        'As text: nova dashboard --once. As it happens: nova event list --follow',
       )
     const { Feed } = await import('../tui/feed.ts')
     const feed = await Feed.open(await this.feedDeps())

@@ -10,8 +10,9 @@ const checkView = view<Check, Record<string, (c: Check) => Cell | undefined>>({
 })
 
 export default class Doctor extends NovaCommand {
-  static override summary = 'Check bus, database, clock, disk space, QEMU and accelerator, and say how to mend each.'
-  static override description = 'Changes nothing. Exits 1 where something has failed.'
+  static override summary =
+    'Check bus, database, clock, disk space, QEMU and accelerator, and suggest a fix for each problem.'
+  static override description = 'Changes nothing. Exits with 1 if a check failed.'
   static override examples = ['<%= config.bin %> doctor', '<%= config.bin %> doctor -f json']
   static override view = checkView
 

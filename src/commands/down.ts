@@ -4,11 +4,11 @@ import { awaitOperations } from '../cli/wait.ts'
 import { kindOf } from '../core/model/operation.ts'
 
 export default class Down extends NovaCommand {
-  static override summary = "Stop this machine's daemons; the machines run on."
-  static override description = 'Operations under way stop at their next step and go on after the next "nova up".'
+  static override summary = "Stop this machine's daemons; instances keep running."
+  static override description = 'Open operations stop at their next step and continue after the next "nova up".'
   static override examples = [
     '<%= config.bin %> down',
-    { description: 'Shut the virtual machines down first:', command: '<%= config.bin %> down --instances' },
+    { description: 'Stop all instances first:', command: '<%= config.bin %> down --instances' },
   ]
   static override flags = {
     instances: Flags.boolean({ env: 'NOVA_INSTANCES', summary: 'Stop every instance first.' }),
@@ -18,17 +18,20 @@ export default class Down extends NovaCommand {
     const { flags } = await this.parse(Down)
     const config = await this.settings()
     const { runningPid, stopBackground } = await import('../daemons/background.ts')
-    if (runningPid(config) === undefined) return this.write(`No cloud runs in ${config.stateDir}.\n`)
+    if (runningPid(config) === undefined) return this.write(`No cloud is running in ${config.stateDir}.\n`)
     const stopped = flags.instances ? await this.stopInstances() : undefined
     await stopBackground(config)
     this.write(
       stopped === undefined
-        ? 'The daemons have stopped; the machines run on. Start again: nova up\n'
+        ? 'The daemons have stopped; the instances keep running. Start again: nova up\n'
         : `The daemons and ${stopped} instance${stopped === 1 ? '' : 's'} have stopped. Start again: nova up\n`,
     )
   }
 
-  /** Stops all that runs, side by side; an instance that will not is said, and does not hold up the rest. */
+  /**
+   * Stops all running instances concurrently. An instance that cannot be stopped is reported and does not hold up the
+   * others.
+   */
   private async stopInstances(): Promise<number> {
     const { instances } = await this.ask('instanceList', { allProjects: true, limit: 10_000 })
     const running = instances.filter(

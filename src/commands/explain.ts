@@ -7,7 +7,7 @@ import { instanceRows, operationRows, verdictView } from '../cli/views.ts'
 export default class Explain extends NovaCommand {
   static override summary = 'Show why an instance is on its host, or why no host took it.'
   static override description =
-    'The record of the scheduler: each host with the first filter that refused it and why, in numbers, or with its weights; and which one was chosen. What a boot would do now: nova boot --dry-run.'
+    'Prints the decision record of the scheduler: for each host the first filter that refused it and why, in numbers, or its weights, and which host was chosen. To see what a boot would do now: nova boot --dry-run.'
   static override examples = ['<%= config.bin %> explain web', '<%= config.bin %> explain web -f json']
   static override args = { instance }
   static override readonly view = verdictView
@@ -17,7 +17,7 @@ export default class Explain extends NovaCommand {
     const { instance, decision, operation } = await this.ask('explain', { instance: args.instance })
     if (!decision)
       throw new CommandError(
-        `${instance.name} was not placed yet, so there is nothing to explain.`,
+        `${instance.name} has not been placed yet: there is nothing to explain.`,
         operation ? `Follow it: nova operation follow ${operation.id}` : `See it: nova show ${instance.name}`,
         1,
       )

@@ -8,7 +8,7 @@ import { instanceStates } from '../core/model/instance.ts'
 export default class List extends NovaCommand {
   static override summary = 'List instances.'
   static override description =
-    'The instances of your project, newest first. The flags narrow the list; those of several must all hold.'
+    'Lists the instances of your project, newest first. Filters can be combined; an instance must match all of them.'
   static override examples = [
     '<%= config.bin %> list',
     '<%= config.bin %> list --status ERROR --all-projects',
@@ -16,17 +16,17 @@ export default class List extends NovaCommand {
     '<%= config.bin %> list --deleted --limit 10 -f json',
   ]
   static override flags = {
-    name: Flags.string({ helpValue: 'NAME', summary: 'Only those with this in their name.' }),
-    status: Flags.option({ options: instanceStates })({ summary: 'Only those in this state.' }),
-    host: Flags.string({ helpValue: 'HOST', summary: 'Only those on this host.' }),
-    flavor: Flags.string({ helpValue: 'FLAVOR', summary: 'Only those of this flavor.' }),
-    image: Flags.string({ helpValue: 'IMAGE', summary: 'Only those that started from this image.' }),
+    name: Flags.string({ helpValue: 'NAME', summary: 'Only instances whose name contains this text.' }),
+    status: Flags.option({ options: instanceStates })({ summary: 'Only instances with this status.' }),
+    host: Flags.string({ helpValue: 'HOST', summary: 'Only instances on this host.' }),
+    flavor: Flags.string({ helpValue: 'FLAVOR', summary: 'Only instances with this flavor.' }),
+    image: Flags.string({ helpValue: 'IMAGE', summary: 'Only instances booted from this image.' }),
     'all-projects': Flags.boolean({
       aliases: ['all-tenants'],
       env: 'NOVA_ALL_PROJECTS',
-      summary: 'Those of every project (administrators).',
+      summary: 'Instances of all projects (administrators).',
     }),
-    deleted: Flags.boolean({ summary: 'Those that were deleted, as far back as history goes.' }),
+    deleted: Flags.boolean({ summary: 'Deleted instances, up to conductor.history_days (90 days) ago.' }),
     ...page('instance'),
   }
   static override readonly view = instanceRows

@@ -4,11 +4,11 @@ import { InstanceVerb } from '../cli/verbs.ts'
 export default class Migrate extends InstanceVerb {
   static override summary = 'Move an instance to another host (cold migration).'
   static override description =
-    'The guest is shut down, its disk is copied to the other host, and the guest starts there if it ran before. Without --host the scheduler chooses the host. If a step fails, the instance stays where it was, as it was.\n\nThe instance must be ACTIVE or SHUTOFF; it is in the same state afterwards.'
+    'The guest is shut down, its disk is copied to the other host, and the guest is started there if it was running. If you omit --host, the scheduler chooses the host. If a step fails, the instance stays on its host, as it was.\n\nThe instance must be ACTIVE or SHUTOFF; its status is the same afterwards.'
   static override examples = [
     '<%= config.bin %> migrate web --wait',
     '<%= config.bin %> migrate web --host host2 --wait',
-    { description: 'Watch how far it is:', command: '<%= config.bin %> operation list --open' },
+    { description: 'Watch the progress:', command: '<%= config.bin %> operation list --open' },
   ]
   static override flags = {
     ...InstanceVerb.flags,

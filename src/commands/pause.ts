@@ -1,9 +1,9 @@
 import { InstanceVerb } from '../cli/verbs.ts'
 
 export default class Pause extends InstanceVerb {
-  static override summary = 'Freeze an instance; its memory stays where it is.'
+  static override summary = 'Pause an instance; its memory stays on the host.'
   static override description =
-    'The guest stops between two instructions and takes no processor time any more. Its memory stays in use on the host.\n\nWorks on an instance that is ACTIVE; it is PAUSED then.'
+    'The guest stops between two instructions and uses no CPU. Its memory stays in use on the host.\n\nThe instance must be ACTIVE; it becomes PAUSED.'
   static override examples = [
     '<%= config.bin %> pause web',
     '<%= config.bin %> pause web db1 --wait',

@@ -2,9 +2,9 @@ import * as Flags from '@oclif/core/flags'
 import { InstanceVerb } from '../cli/verbs.ts'
 
 export default class Reboot extends InstanceVerb {
-  static override summary = 'Restart an instance.'
+  static override summary = 'Reboot an instance.'
   static override description =
-    'The guest is asked to shut down and is started again; with --hard its power is cut at once.\n\nWorks on an instance that is ACTIVE, with --hard in every state but BUILD; it is ACTIVE then.'
+    'The guest is asked to shut down and is started again. With --hard its power is cut at once, and QEMU starts afresh.\n\nThe instance must be ACTIVE (with --hard: in any state but BUILD); it becomes ACTIVE.'
   static override examples = [
     '<%= config.bin %> reboot web',
     '<%= config.bin %> reboot web db1 --wait',
@@ -12,7 +12,7 @@ export default class Reboot extends InstanceVerb {
   ]
   static override flags = {
     ...InstanceVerb.flags,
-    hard: Flags.boolean({ env: 'NOVA_HARD', summary: 'Cut the power instead of asking the guest.' }),
+    hard: Flags.boolean({ env: 'NOVA_HARD', summary: 'Cut the power instead of asking the guest to shut down.' }),
   }
 
   protected readonly kind = 'reboot' as const

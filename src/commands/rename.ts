@@ -3,7 +3,7 @@ import { instance, name } from '../cli/flags.ts'
 import { instanceRows } from '../cli/views.ts'
 
 export default class Rename extends NovaCommand {
-  static override summary = 'Give an instance another name.'
+  static override summary = 'Rename an instance.'
   static override description = 'The guest keeps the host name that it was booted with.'
   static override examples = ['<%= config.bin %> rename web web-old', '<%= config.bin %> rename web web-old -f json']
   static override args = { instance, name: name('The new name.') }

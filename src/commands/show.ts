@@ -3,10 +3,10 @@ import { instance } from '../cli/flags.ts'
 import { instanceView } from '../cli/views.ts'
 
 export default class Show extends NovaCommand {
-  static override summary = 'Show all about one instance.'
+  static override summary = 'Show one instance in full.'
   static override examples = [
     '<%= config.bin %> show web',
-    'Where it runs, for a script:\n<%= config.bin %> show web -f value -c host',
+    'The host, for a script:\n<%= config.bin %> show web -f value -c host',
     '<%= config.bin %> show web -f json',
   ]
   static override args = { instance }

@@ -6,7 +6,7 @@ import { sharedTopics } from '../core/model/shared-topics.ts'
 export default class Status extends NovaCommand {
   static override summary = 'Show services with their versions, queue depths and counts.'
   static override description =
-    'Queues are those that the services listen on: with messages that nobody takes, something behind them is slow or gone. Administrators see the whole cloud and each daemon; members the counts of their project, and how many daemons are up.'
+    'The queues are those that the services consume. If messages pile up in one, its daemons are slow or gone. Administrators see the whole cloud and each daemon; members see the counts of their project and how many daemons are up.'
   static override examples = ['<%= config.bin %> status', '<%= config.bin %> status -f json']
   static override view = statusView
 

@@ -3,7 +3,7 @@ import { InstanceVerb } from '../cli/verbs.ts'
 export default class Suspend extends InstanceVerb {
   static override summary = 'Save the memory of an instance to disk and end its process.'
   static override description =
-    'Nothing of it runs any more, and its memory is free for others. Takes longer the more memory it has.\n\nWorks on an instance that is ACTIVE; it is SUSPENDED then.'
+    'The instance uses no CPU and no memory of its host any more. The more memory it has, the longer this takes.\n\nThe instance must be ACTIVE; it becomes SUSPENDED.'
   static override examples = ['<%= config.bin %> suspend web', '<%= config.bin %> suspend web db1 --wait']
 
   protected readonly kind = 'suspend'

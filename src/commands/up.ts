@@ -9,35 +9,35 @@ import type { Config } from '../core/config/load.ts'
 import { places } from '../core/config/places.ts'
 import { sharedTopics } from '../core/model/shared-topics.ts'
 
-/** The longest that a start may take, unless `--timeout` says otherwise. */
+/** How long a start may take if `--timeout` is not given, in seconds. */
 const startedWithinMs = 120_000
-/** The longest that a start of somebody else may take. */
+/** How long a start by another process may take. */
 const servedWithinMs = 20_000
 
 export default class Up extends NovaCommand {
   static override summary = "Start this machine's cloud: broker, database and all daemons."
   static override description =
-    'Runs in the background under a supervisor and returns when every service answers. Running it again is harmless. Machines that an earlier life left running are taken up again. A start that takes longer than --timeout (120 s), or that Ctrl-C ends, leaves nothing behind.'
+    'Runs in the background under a supervisor and returns when every service answers. Running it again is harmless. Instances that are still running are adopted. If the start takes longer than --timeout (120 s), or you press Ctrl-C, everything that was started is stopped again.'
   static override examples = [
     '<%= config.bin %> up',
-    { description: 'A hundred pretended hosts:', command: '<%= config.bin %> up --driver fake --hosts 100' },
+    { description: 'A hundred simulated hosts:', command: '<%= config.bin %> up --driver fake --hosts 100' },
     { description: 'For systemd and containers:', command: '<%= config.bin %> up --foreground' },
   ]
   static override flags = {
     driver: Flags.string({
       env: 'NOVA_DRIVER',
       helpValue: 'auto|qemu|fake',
-      summary: 'The hypervisor of this host. auto: QEMU where it is installed, else fake.',
+      summary: 'Hypervisor of this host. auto: QEMU if it is installed, otherwise fake.',
     }),
     hosts: whole({ min: 1, max: 10_000 })({
       env: 'NOVA_HOSTS',
       helpValue: 'N',
-      summary: 'How many compute hosts the fake driver plays.',
+      summary: 'Number of compute hosts that the fake driver simulates.',
     }),
     set,
     foreground: Flags.boolean({
       env: 'NOVA_FOREGROUND',
-      summary: 'Stay in front, log to standard error, end with the terminal.',
+      summary: 'Run in the foreground and log to standard error.',
     }),
   }
 
@@ -57,12 +57,18 @@ export default class Up extends NovaCommand {
     const onSignal = (signal: NodeJS.Signals): void => {
       this.note('Stopping what was started …')
       stop.abort(
-        new CommandError('Interrupted; what was started is stopped.', 'Start again: nova up', codes[signal] ?? 1),
+        new CommandError(
+          'Interrupted; everything that was started has been stopped.',
+          'Start again: nova up',
+          codes[signal] ?? 1,
+        ),
       )
     }
     let already = background.runningPid(config)
     if (already !== undefined && Object.values(told).some((value) => value !== undefined))
-      this.note('It runs as it was started: flags hold from the next start on. Stop it first with: nova down')
+      this.note(
+        'The cloud is already running with its earlier flags. To use the new ones: nova down, then nova up again',
+      )
     let image: string | undefined
     if (already === undefined) for (const signal of signals) process.on(signal, onSignal)
     try {
@@ -78,7 +84,7 @@ export default class Up extends NovaCommand {
     const status = await this.ask('status', {})
     this.write(
       [
-        already === undefined ? 'The cloud is up.' : `The cloud is up already (process ${already}).`,
+        already === undefined ? 'The cloud is up.' : `The cloud is already up (process ${already}).`,
         `  ${oneLineStatus(status)}`,
         `  state   ${config.stateDir}`,
         image ? `  image   ${image}` : undefined,
@@ -89,7 +95,7 @@ export default class Up extends NovaCommand {
         .join(''),
     )
   }
-  /** Starts it all; if somebody else was quicker, gives that process. */
+  /** Starts the cloud; if another process started it first, returns that process. */
   private async start(config: Config, told: Record<string, unknown>, signal: AbortSignal): Promise<number | undefined> {
     const { runningPid, startInBackground } = await import('../daemons/background.ts')
     this.note('Starting broker, database, conductor, scheduler and compute …')
@@ -109,7 +115,7 @@ export default class Up extends NovaCommand {
     })
   }
 
-  /** Somebody else's start may be under way: waits until every service listens, or its process is gone. */
+  /** Another process may be starting the cloud: waits until every service answers, or that process is gone. */
   private async untilServed(config: Config, pid: number, signal: AbortSignal): Promise<void> {
     const { runningPid } = await import('../daemons/background.ts')
     const until = this.clock.now() + (this.timeoutMs ?? servedWithinMs)
@@ -118,15 +124,15 @@ export default class Up extends NovaCommand {
       const late = runningPid(config) === undefined || this.clock.now() > until
       try {
         const queues = await (await this.bus()).queues(sharedTopics)
-        // What is missing is told by the question that follows.
+        // The request that follows reports what is missing.
         if (late || queues.every((queue) => queue.consumers > 0)) return
       } catch (e) {
         if (!isFailure(e, 'BusDown')) throw e
         if (!late) continue
         const { log } = places(config.stateDir)
         throw new CommandError(
-          `A cloud was started here already (process ${pid}) and does not answer: ${e.params.why}.`,
-          `It may wait for something: ${log}. Stop it: nova down`,
+          `A cloud was already started here (process ${pid}) but does not answer: ${e.params.why}.`,
+          `It may be waiting for something: ${log}. Stop it: nova down`,
           1,
           e,
         )
@@ -138,16 +144,16 @@ export default class Up extends NovaCommand {
 }
 
 const signals = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const
-/** How a command ends that a signal ended. */
+/** The exit of a command that a signal ended. */
 const codes: Partial<Record<NodeJS.Signals, number>> = { SIGINT: 130, SIGTERM: 143, SIGHUP: 129 }
 
-/** What `work` gives; fails with the signal's reason as soon as that aborts. */
+/** The result of `work`; rejects with the signal's reason as soon as the signal aborts. */
 function orAborted<T>(signal: AbortSignal, work: Promise<T>): Promise<T> {
   const aborted = new Promise<never>((_resolve, reject) => {
     if (signal.aborted) reject(signal.reason)
     signal.addEventListener('abort', () => reject(signal.reason))
   })
-  // Whatever becomes of the work then, nobody waits for it.
+  // From here on nobody waits for the work, whatever becomes of it.
   work.catch(() => undefined)
   return Promise.race([work, aborted])
 }

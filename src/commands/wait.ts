@@ -6,9 +6,9 @@ import type { Instance } from '../core/contracts/shapes.ts'
 import { instanceStates } from '../core/model/instance.ts'
 
 export default class Wait extends NovaCommand {
-  static override summary = 'Wait until an instance rests, or is in a state.'
+  static override summary = 'Wait until an instance is idle or reaches a given status.'
   static override description =
-    'Without --status it waits until nothing is being done to the instance any more, and fails if that left it in ERROR. With --status it waits for that state, however long it takes; bound it with --timeout.'
+    'Without --status the command waits until no operation is open on the instance, and fails if the instance is then in ERROR. With --status it waits for that status, without a limit unless you give --timeout.'
   static override examples = [
     '<%= config.bin %> wait web',
     '<%= config.bin %> wait web --status SHUTOFF --timeout 60',
@@ -17,7 +17,7 @@ export default class Wait extends NovaCommand {
   static override args = { instance }
   static override flags = {
     status: Flags.option({ options: [...instanceStates, 'DELETED'] as const })({
-      summary: 'Until it is in this state.',
+      summary: 'Wait for this status.',
     }),
   }
   static override readonly view = instanceRows

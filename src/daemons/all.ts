@@ -8,10 +8,10 @@ import { openState, startConductor } from './conductor.ts'
 import { joinBus, type Runtime } from './runtime.ts'
 import { startScheduler } from './scheduler.ts'
 
-/** How often a process whose supervisor was killed tries to take its place. */
+/** How often a process whose supervisor was killed tries to take over the pid file. */
 const stepInMs = 100
 
-/** One machine's whole cloud in one process, over the same wire as many machines: what `nova up` runs. */
+/** A whole cloud in one process, over the same wire as on many machines: what `nova up` runs. */
 export async function startAll(runtime: Runtime): Promise<void> {
   holdStateDirectory(runtime)
   if (busIsEmbedded(runtime.config)) await startEmbeddedBroker(runtime)
@@ -21,7 +21,10 @@ export async function startAll(runtime: Runtime): Promise<void> {
   await Promise.all([startScheduler(runtime, bus, db), startComputeHosts(runtime, bus)])
 }
 
-/** One cloud a state directory. Under the supervisor the file names that one; if it is killed, this process steps in. */
+/**
+ * One cloud per state directory. The pid file names the supervisor if there is one; if the supervisor is killed, this
+ * process takes over the file.
+ */
 function holdStateDirectory({ config, log, clock, onStop }: Runtime): void {
   const { run, pid: file } = places(config.stateDir)
   mkdirSync(run, { recursive: true, mode: 0o700 })
@@ -32,8 +35,9 @@ function holdStateDirectory({ config, log, clock, onStop }: Runtime): void {
   }
   if (process.connected) {
     process.once('disconnect', () => {
-      log.warn('the supervisor is gone: this process goes on without it')
-      // Its channel closes before it is wholly dead, and another `nova up` may come in between: until the file is ours.
+      log.warn('supervisor is gone: continuing without it')
+      // The channel closes before the supervisor is wholly dead, and another `nova up` may come in between: retry until
+      // the file is ours.
       const stepIn = (): void => {
         if (!hold().held) clock.after(stepInMs, stepIn)
       }
@@ -44,7 +48,7 @@ function holdStateDirectory({ config, log, clock, onStop }: Runtime): void {
   const taken = hold()
   if (!taken.held)
     fail('InvalidRequest', {
-      what: `A cloud runs already in ${config.stateDir} (process ${taken.pid}).`,
-      hint: 'Look at it with: nova status',
+      what: `A cloud is already running in ${config.stateDir} (process ${taken.pid}).`,
+      hint: 'Look at it: nova status',
     })
 }

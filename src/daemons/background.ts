@@ -8,30 +8,31 @@ import { livingPid } from '../core/base/pid-file.ts'
 import { type Config, environmentOf } from '../core/config/load.ts'
 import { places } from '../core/config/places.ts'
 
-/** The process of this state directory's cloud, if it runs. */
+/** The process of this state directory's cloud, if it is running. */
 export const runningPid = (config: Config): number | undefined => livingPid(places(config.stateDir).pid)
 
-/** What the supervisor tells at last: the cloud answers; it ended; or another process has this state directory. */
+/** The supervisor's last message: the cloud answers; it ended; or another process owns this state directory. */
 type Outcome = { ready?: true; failed?: number; taken?: number }
 
-/** How long to wait for a cloud that starts, and whom to tell what it waits for. */
+/** How long to wait for a cloud that starts, and whom to inform about what it waits for. */
 export type StartWait = {
   timeoutMs: number
-  /** Ends the start, and all that it had started, with its reason. */
+  /** Aborts the start, and stops everything that it had started, with the signal's reason. */
   signal: AbortSignal
   note: (text: string) => void
 }
 
-/** What a start waits for is told from then on; most starts are quicker. */
+/** After this time a start reports what it waits for; most starts are quicker. */
 const quietMs = 3_000
-/** The longest that a clean stop may take, before it is done by force. */
+/** How long a clean stop may take before the process is killed. */
 const stopWithinMs = 20_000
 
 /**
- * Starts `nova up --foreground` under the supervisor, away from the terminal, and returns when every service answers; false
- * where another start was quicker. `root` is the package's directory, `settings` what this process was told by flags: it
- * goes by the environment, because everybody may read a command line. If the cloud does not come up, the reason from
- * its log is the failure; if it does not in time, or is not wanted any more, nothing of it is left.
+ * Starts `nova up --foreground` under the supervisor, detached from the terminal, and returns when every service
+ * answers; false if another start was quicker. `root` is the package's directory. `settings` come from flags: they are
+ * passed on in the environment, because everybody can read a command line. If the cloud does not start, the failure has
+ * the reason from its log. If it does not start in time, or `signal` aborts, everything that was started is stopped
+ * again.
  */
 export async function startInBackground(
   config: Config,
@@ -60,11 +61,11 @@ export async function startInBackground(
   signal.throwIfAborted()
   if (outcome?.ready || outcome?.taken) return outcome.ready === true
   if (outcome) throw lastWords(log, size, outcome.failed ?? 1)
-  const why = `no answer within ${timeoutMs / 1000} s${waits.last ? ` (${waits.last})` : ''}; what was started is stopped.`
+  const why = `no answer within ${timeoutMs / 1000} s${waits.last ? ` (${waits.last})` : ''}; everything that was started has been stopped.`
   throw new Failure('StartFailed', { why, log })
 }
 
-/** How a start ends; undefined if it takes longer than `timeoutMs`, or is not wanted any more. */
+/** The outcome of a start; undefined if it takes longer than `timeoutMs`, or is aborted. */
 function outcomeOf(child: ChildProcess, timeoutMs: number, signal: AbortSignal): Promise<Outcome | undefined> {
   return new Promise((resolve) => {
     systemClock.after(timeoutMs, () => resolve(undefined))
@@ -111,7 +112,7 @@ function sayWaits(
   }
 }
 
-/** Ends a supervisor and the cloud's process under it; virtual machines are no part of their group. */
+/** Stops a supervisor and the cloud's process under it; virtual machines are in other process groups. */
 async function endAll(child: ChildProcess): Promise<void> {
   if (child.exitCode !== null || child.signalCode !== null || child.pid === undefined) return
   const gone = once(child, 'exit')
@@ -120,28 +121,28 @@ async function endAll(child: ChildProcess): Promise<void> {
   try {
     process.kill(-child.pid, 'SIGKILL')
   } catch {
-    // Nothing of it was left.
+    // Both processes have already ended.
   }
   await gone
 }
 
-/** Stops the daemons of this state directory; the virtual machines run on. False where none ran. */
+/** Stops the daemons of this state directory; the virtual machines keep running. False if none were running. */
 export async function stopBackground(config: Config, withinMs = stopWithinMs): Promise<boolean> {
   const pid = runningPid(config)
   if (pid === undefined) return false
   process.kill(pid, 'SIGTERM')
-  // Another process's end has no event: look, for as long as a clean stop may take.
+  // The end of another process raises no event: poll, for as long as a clean stop may take.
   for (let waited = 0; waited < withinMs; waited += 50) {
     if (runningPid(config) !== pid) return true
     await systemClock.sleep(50)
   }
   return fail('InvalidRequest', {
     what: `The cloud's process ${pid} did not stop within ${withinMs / 1000} s.`,
-    hint: `Look at ${places(config.stateDir).log}; end it with: kill -9 ${pid}`,
+    hint: `Look at ${places(config.stateDir).log}; kill it with: kill -9 ${pid}`,
   })
 }
 
-/** The last fatal line that was logged since the file had `from` bytes, as the failure that it tells of. */
+/** The last fatal line of the log after its first `from` bytes, as the failure that the line describes. */
 function lastWords(log: string, from: number, code: number): Error {
   const lines = readFileSync(log).subarray(from).toString().trimEnd().split('\n').reverse()
   for (const line of lines) {
@@ -151,14 +152,14 @@ function lastWords(log: string, from: number, code: number): Error {
         err?: { message: string; code?: string; params?: unknown }
       }
       if (level < 60 || !err) continue
-      // The log's message has those of all causes behind it; a failure says it in one sentence.
+      // The log's message lists all causes after the first sentence; a failure has one sentence.
       const failure = err.code && err.code in failures ? new Failure(err.code as Code, err.params as never) : undefined
       if (isFailure(failure, 'ConfigInvalid')) return failure
       return new Failure('StartFailed', { why: failure?.message ?? err.message, log })
     } catch {
-      // Not a line of the log: node itself said something.
+      // Not a line of our log: a message of node itself.
     }
   }
-  const why = code === 0 ? 'it was stopped meanwhile.' : `exit code ${code}.`
+  const why = code === 0 ? 'it was stopped in the meantime.' : `exit code ${code}.`
   return new Failure('StartFailed', { why, log })
 }

@@ -6,9 +6,9 @@ import { agent } from '../core/contracts/agent.ts'
 import { broker, notificationsPolicy } from '../core/contracts/broker.ts'
 import { computeAgent } from '../core/contracts/compute-agent.ts'
 import { conductor } from '../core/contracts/conductor.ts'
-import { scheduler } from '../core/contracts/scheduler.ts'
 import type { Db } from '../core/db/open.ts'
 import { unresponsiveAfterMs } from '../core/model/health.ts'
+import { sharedTopics } from '../core/model/shared-topics.ts'
 import { rabbitmqBroker } from '../core/rabbitmq/broker.ts'
 import { openManagement } from '../core/rabbitmq/management.ts'
 import { keepNotificationsPolicy } from '../core/rabbitmq/policies.ts'
@@ -19,25 +19,27 @@ import type { Api } from '../core/rpc/contract.ts'
 import { listServices } from '../core/store/services.ts'
 import type { Runtime } from './runtime.ts'
 
-/** How often the policy is looked at: somebody may have removed it, or the broker been wiped. */
+/** How often the policy is checked: somebody may have removed it, or reset the broker. */
 const policyMs = 60_000
 
-/** Sees that queues which only people read stay bounded on RabbitMQ; the embedded broker bounds them itself. */
+/** Keeps queues that only people read bounded on RabbitMQ; the embedded broker bounds them itself. */
 export function keepPolicies({ config, clock, log, onStop }: Runtime): void {
   if (busIsEmbedded(config) || config.bus.managementUrl === '') return
   const management = openManagement(config.bus.managementUrl, clock)
   const keep = async () => {
     if (await keepNotificationsPolicy(management, vhostOf(config), config.notifications))
-      log.info({ policy: notificationsPolicy.name }, 'the bounds of queues of notifications were set')
+      log.info({ policy: notificationsPolicy.name }, 'policy for notification queues set')
   }
-  onStop(every(clock, policyMs, keep, (e) => log.warn({ err: e }, `queues are not bounded: ${reason(e)}`)))
+  onStop(
+    every(clock, policyMs, keep, (e) => log.warn({ err: e }, `policy for notification queues not set: ${reason(e)}`)),
+  )
 }
 
 const vhostOf = (config: Config): string => decodeURIComponent(parseAddresses(config.bus.url)[0].connect.vhost ?? '/')
 
 /**
- * How the conductor reaches whoever keeps the broker: RabbitMQ by its management API; an embedded broker, here or on another
- * machine, by the bus.
+ * How the conductor reaches the management of the broker: RabbitMQ by its management API; an embedded broker, here or
+ * on another machine, over the bus.
  */
 export function brokerOf(config: Config, clock: Clock, bus: Bus, db: Db): Api<typeof broker> {
   const embedded = bus.client(broker)
@@ -55,7 +57,7 @@ export function brokerOf(config: Config, clock: Clock, bus: Bus, db: Db): Api<ty
   return brokerByManagement(config, clock, depths)
 }
 
-/** RabbitMQ's management as the broker's keeper: it answers even while the bus takes no messages. */
+/** RabbitMQ's management API as the broker's keeper: it answers even while the bus accepts no messages. */
 export function brokerByManagement(
   config: Config,
   clock: Clock,
@@ -66,21 +68,20 @@ export function brokerByManagement(
   return rabbitmqBroker({ management, vhost: vhostOf(config), urlOf, depths })
 }
 
-/** Where nobody answers for the broker on the bus, it is RabbitMQ. */
+/** If nobody answers for the broker on the bus, the broker is RabbitMQ. */
 const otherwise =
   <T>(instead: () => Promise<T>) =>
   (e: unknown): Promise<T> =>
     isFailure(e, 'HostUnreachable') ? instead() : Promise.reject(e)
 
-/** The queues that the services listen on, as far as the database knows them. */
+/** The queues that the services consume, as far as the database knows them. */
 async function serviceQueues(config: Config, clock: Clock, db: Db): Promise<string[]> {
   const { serviceDownTime, pingSeconds } = config.services
   const alive = { now: clock.now(), downMs: serviceDownTime * 1000, silentMs: unresponsiveAfterMs(pingSeconds) }
   const services = await listServices(db, { alive, limit: 10_000 })
-  const topics = [conductor.topic, agent.topic, computeAgent.topic, scheduler.topic]
   const own = services.flatMap(({ binary, host }) => [
     `${binary}.${host}`,
-    ...(binary === conductor.topic ? [`${agent.topic}.${host}`, `${computeAgent.topic}.${host}`] : []),
+    ...(binary === conductor.topic ? [agent, computeAgent].map(({ topic }) => `${topic}.${host}`) : []),
   ])
-  return [...new Set([...topics, ...own])]
+  return [...new Set([...sharedTopics, ...own])]
 }

@@ -14,28 +14,28 @@ import { served } from '../core/rpc/bus.ts'
 import type { Api } from '../core/rpc/contract.ts'
 import { joinBus, type Runtime } from './runtime.ts'
 
-/** What the kernel takes as the path of a socket, in bytes. */
+/** The kernel's limit for the path of a socket, in bytes. */
 const socketPathMax = 107
 
-/** Questions to the broker's keeper that are worked on at once. */
+/** Concurrent requests to the broker's keeper. */
 const slots = 8
 
 /** The virtual host that everybody uses. */
 const vhost = '/'
 
 /**
- * Starts the embedded broker on its socket in the state directory, and on the addresses that the configuration names. Then it
- * joins its own bus and answers there what may be asked of a broker's keeper.
+ * Starts the embedded broker on its socket in the state directory and on the configured addresses. Then it connects to
+ * its own bus and serves the contract of a broker's keeper there.
  */
 export async function startEmbeddedBroker(runtime: Runtime): Promise<void> {
   const { config, log, onStop } = runtime
   const { run, busSocket } = places(config.stateDir)
   if (Buffer.byteLength(busSocket) > socketPathMax) {
-    const allowed = `too long: its sockets' paths may have ${socketPathMax} bytes, ${busSocket} has more`
+    const allowed = `too long: the path of a socket may have ${socketPathMax} bytes, but ${busSocket} is longer`
     fail('ConfigInvalid', { key: 'state_dir', value: config.stateDir, allowed, source: 'NOVA_STATE_DIR' })
   }
   mkdirSync(run, { recursive: true, mode: 0o700 })
-  // The socket is always there: that is how commands on this machine find the bus.
+  // The socket always exists: commands on this machine find the bus there.
   const listen = [{ path: busSocket }, ...config.broker.listen.map(address)]
   const broker = await startBroker({
     listen,
@@ -59,7 +59,7 @@ export async function startEmbeddedBroker(runtime: Runtime): Promise<void> {
   onStop(() => serving.stop())
 }
 
-/** What may be asked of the embedded broker's keeper. */
+/** What the keeper of the embedded broker answers. */
 function brokerManager(
   running: Broker,
   urlOf: ((user: string, password: string) => string) | undefined,
@@ -107,7 +107,10 @@ function brokerManager(
   }
 }
 
-/** How another machine reaches this broker: by the first TCP address that it is told to listen on; undefined where there is none. */
+/**
+ * How another machine reaches this broker: the first TCP address that it is configured to listen on; undefined if there
+ * is none.
+ */
 function urlFor({ broker }: Config): ((user: string, password: string) => string) | undefined {
   const tcp = broker.listen.map(address).find((at) => 'host' in at)
   if (!tcp) return undefined
@@ -116,7 +119,7 @@ function urlFor({ broker }: Config): ((user: string, password: string) => string
     withLogin(`${tcp.tls ? 'amqps' : 'amqp'}://${host.includes(':') ? `[${host}]` : host}:${tcp.port}`, user, password)
 }
 
-/** The broker's password: made at first start, kept in a file that only its owner may read. */
+/** The broker's password: created at first start, kept in a file that only its owner may read. */
 function busPassword(config: Config): string {
   const path = places(config.stateDir).busPassword
   try {
@@ -127,7 +130,7 @@ function busPassword(config: Config): string {
   return readFileSync(path, 'utf8').trim()
 }
 
-/** What the addresses with `tls:` show; there must be a certificate where there is such an address. */
+/** The certificate for addresses with `tls:`; required if there is such an address. */
 function certificatesFor(config: Config): Tls | undefined {
   const tls = certificatesOf(config, 'broker')
   const secure = config.broker.listen.find((at) => at.startsWith('tls:'))
@@ -141,7 +144,7 @@ function certificatesFor(config: Config): Tls | undefined {
   return tls
 }
 
-/** `unix:/path`, `host:port` or `[v6]:port`, and the last two with `tls:` before them. */
+/** `unix:/path`, `host:port` or `[v6]:port`, the last two optionally with `tls:` in front. */
 function address(text: string): { path: string } | { host: string; port: number; tls: boolean } {
   if (text.startsWith('unix:')) return { path: text.slice('unix:'.length) }
   const tls = text.startsWith('tls:')

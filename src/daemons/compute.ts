@@ -12,7 +12,9 @@ import { SpokenBy } from '../core/rpc/versions.ts'
 import { type DriverOptions, openDriver } from '../core/virt/open.ts'
 import { joinBus, type Runtime } from './runtime.ts'
 
-/** The compute hosts of this process: this machine, or as many as the fake driver plays. No database, on purpose. */
+/**
+ * The compute hosts of this process: this machine, or as many as the fake driver simulates. No database, on purpose.
+ */
 export async function startComputeHosts(runtime: Runtime, bus: Bus): Promise<void> {
   const { config } = runtime
   const name = hostName(config)
@@ -20,7 +22,7 @@ export async function startComputeHosts(runtime: Runtime, bus: Bus): Promise<voi
   const { driver, hosts: count } = await chooseDriver(config)
   const names = count === 1 ? [name] : Array.from({ length: count }, (_, i) => `${name}-${i + 1}`)
   await Promise.all(names.map((host) => startComputeHost(runtime, bus, host, driver)))
-  // Not before it runs: a driver that cannot is not to be the next start's choice.
+  // Only once it is running: a driver that does not start must not be the next start's choice.
   const chosen = driver === 'fake' ? `${driver} ${count}\n` : `${driver}\n`
   writeFileSync(places(config.stateDir).driver, chosen, { mode: 0o600 })
 }
@@ -37,7 +39,7 @@ async function startComputeHost(
   onStop(() => identity.release())
   const part = log.child({ part: 'compute', host })
   const conductors = new SpokenBy()
-  // A conductor that dies takes the question with it: asked again well before the lease is over.
+  // A conductor that dies takes the request with it: the request is repeated well before the lease ends.
   const timeoutMs = Math.round((config.operations.leaseSeconds * 1000) / 3)
   const stop = await startCompute({
     bus,
@@ -65,9 +67,9 @@ async function startComputeHost(
 }
 
 /**
- * `auto` is what this state directory's hosts had before, because another driver would not find their guests; at first
- * QEMU where it is installed, else the fake driver. As many pretended hosts as before, too, unless a number was given:
- * each keeps guests of its own.
+ * `auto` is the driver that this state directory's hosts had before, because another driver would not find their
+ * guests; the first time it is QEMU if installed, otherwise the fake driver. The number of simulated hosts stays the
+ * same, too, unless one is given: each keeps guests of its own.
  */
 async function chooseDriver(config: Config): Promise<{ driver: string; hosts: number }> {
   const { driver: file } = places(config.stateDir)

@@ -20,7 +20,7 @@ import { brokerOf, keepPolicies } from './broker-keeper.ts'
 import { openPublisher } from './publisher.ts'
 import { joinBus, type Runtime } from './runtime.ts'
 
-/** Opens the database and brings it up to date; conductor and scheduler share it where they share a process. */
+/** Opens the database and migrates it; conductor and scheduler share it if they share a process. */
 export async function openState({ config, log, clock, onStop }: Runtime): Promise<Db> {
   if (config.database.url === '') mkdirSync(config.stateDir, { recursive: true, mode: 0o700 })
   const db = await openDatabase(databaseUrl(config), { tls: certificatesOf(config, 'database'), log, clock })
@@ -29,7 +29,7 @@ export async function openState({ config, log, clock, onStop }: Runtime): Promis
   return db
 }
 
-/** The conductor: keeps the database, begins operations and sees that each one ends. */
+/** The conductor: owns the database, starts operations and carries each one to its end. */
 export async function startConductor(runtime: Runtime, bus: Bus, db: Db): Promise<void> {
   const { config, log, clock, ids, onStop } = runtime
   const imageDir = imageDirectory(config)
@@ -64,23 +64,23 @@ export async function startConductor(runtime: Runtime, bus: Bus, db: Db): Promis
   }
   const pingMs = config.services.pingSeconds * 1000
   const as = { server: deps.hostName, slots: config.conductor.slots, pingMs }
-  // Apart, so that neither faces nor hosts take the other's slots.
-  const faces = await bus.serve([served(conductor, conductorManager(deps))], as)
-  onStop(() => faces.stop())
-  const hosts = await bus.serve([served(agent, agentManager(deps))], { ...as, forHosts: true })
-  onStop(() => hosts.stop())
-  const computes = await bus.serve([served(computeAgent, computeAgentManager(deps))], { ...as, forHosts: true })
-  onStop(() => computes.stop())
+  // Apart, so that front ends and hosts do not take each other's slots.
+  const apiServing = await bus.serve([served(conductor, conductorManager(deps))], as)
+  onStop(() => apiServing.stop())
+  const agentServing = await bus.serve([served(agent, agentManager(deps))], { ...as, forHosts: true })
+  onStop(() => agentServing.stop())
+  const computeServing = await bus.serve([served(computeAgent, computeAgentManager(deps))], { ...as, forHosts: true })
+  onStop(() => computeServing.stop())
   const serving = {
     get lastPongAt() {
-      return Math.min(...[faces, hosts, computes].map((one) => one.lastPongAt ?? clock.now()))
+      return Math.min(...[apiServing, agentServing, computeServing].map((one) => one.lastPongAt ?? clock.now()))
     },
   }
   onStop(await startPeriodic(deps, serving))
   keepPolicies(runtime)
 }
 
-/** Keeps the time when the link last came back. */
+/** Records when the bus connection last came back. */
 function busBackAt(bus: Bus, clock: Clock): () => number | undefined {
   let backAt: number | undefined
   let lost = false

@@ -22,7 +22,7 @@ async function withDatabase<T>(config: Config, fn: (db: Db) => Promise<T>): Prom
   }
 }
 
-/** `nova db sync`: which migrations it did, and where the database is now. */
+/** `nova db sync`: which migrations were applied, and where the database is now. */
 export const syncNow = (config: Config): Promise<{ applied: string[]; version: string }> =>
   withDatabase(config, syncDatabase)
 

@@ -21,7 +21,7 @@ import type { AcceleratorChoice } from '../core/virt/qemu/accelerator.ts'
 import { findQemu, probeQemu } from '../core/virt/qemu/probe.ts'
 import { brokerByManagement } from './broker-keeper.ts'
 
-/** What was looked at, how it is, and what to do about it. */
+/** What was checked, its state, and what to do about it. */
 export type Check = { check: string; state: 'ok' | 'warning' | 'failed'; found: string; fix: string }
 
 const ok = (check: string, found: string): Check => ({ check, state: 'ok', found, fix: '' })
@@ -35,7 +35,10 @@ const failed = (check: string, e: unknown, fix: string): Check => ({
 
 const leastFreeGb = 5
 
-/** Looks at everything that this machine's part of the cloud stands on. Changes nothing, but remembers for all whether KVM works. */
+/**
+ * Checks everything that this machine's part of the cloud depends on. Changes nothing, but stores the result of the KVM
+ * probe for all.
+ */
 export async function examine(config: Config): Promise<Check[]> {
   const [bus, database, disk, qemu] = await Promise.all([
     checkBus(config),
@@ -59,14 +62,14 @@ const joinBus = (config: Config): Promise<Bus> =>
     connectTimeoutMs: 5000,
   })
 
-/** The bus, and through it a conductor and its clock. */
+/** The bus and, through it, a conductor and its clock. */
 async function checkBus(config: Config): Promise<Check[]> {
   try {
     const bus = await joinBus(config)
     try {
       const api = bus.client(conductor)
       const conductors = await checkConductor(api)
-      // Where no conductor answers, the broker may be why, and its management knows.
+      // If no conductor answers, the broker may be the cause, and its management API knows.
       const heard = conductors.every(({ state }) => state !== 'failed')
       if (!heard && (busIsEmbedded(config) || config.bus.managementUrl === ''))
         return [ok('bus', 'answers'), ...conductors]
@@ -78,7 +81,7 @@ async function checkBus(config: Config): Promise<Check[]> {
       await bus.close()
     }
   } catch (e) {
-    return [failed('bus', e, 'Start it: nova up, or the RabbitMQ of bus.url')]
+    return [failed('bus', e, 'Start it: nova up, or the RabbitMQ server of bus.url')]
   }
 }
 
@@ -93,13 +96,13 @@ async function checkConductor(api: Api<typeof conductor>): Promise<Check[]> {
         : warning(
             'clock',
             `${offMs} ms from the conductor's`,
-            'Leases need clocks that agree: run an NTP client (chrony) on both machines.',
+            'Leases need synchronised clocks: run an NTP client (chrony) on both machines.',
           )
     const { services } = await api.status(serviceContext('doctor', systemIds.requestId()), {})
     const unhealthy = findProblems(services).map(({ found, fix }) => warning('services', found, fix))
     const well = ok(
       'services',
-      `${services.filter((service) => service.state === 'up').length} up, and all hear themselves`,
+      `${services.filter((service) => service.state === 'up').length} up, all pass their self-ping`,
     )
     return [ok('conductor', `answers, version ${version}`), clock, ...(unhealthy.length > 0 ? unhealthy : [well])]
   } catch (e) {
@@ -115,7 +118,10 @@ type Listed = {
 const listByManagement = (config: Config): Promise<Listed> =>
   brokerByManagement(config, systemClock, async () => []).queueList(serviceContext('doctor', systemIds.requestId()), {})
 
-/** What the broker's keeper tells: whether it takes messages, whether its queues are bounded, whether somebody reads them. */
+/**
+ * What the broker's keeper reports: whether it accepts messages, whether its queues are bounded, whether each has a
+ * consumer.
+ */
 async function checkQueues(list: () => Promise<Listed>): Promise<Check> {
   const check = 'queues'
   try {
@@ -124,23 +130,23 @@ async function checkQueues(list: () => Promise<Listed>): Promise<Check> {
     if (broker.blocked?.length) {
       const largest = [...queues].sort((a, b) => b.messages - a.messages).slice(0, 3)
       const full = largest.map(({ name, messages }) => `${name} has ${messages} messages`).join(', ')
-      const found = `the broker takes no messages: ${broker.blocked.join(', ')}; ${full}`
+      const found = `the broker accepts no messages: ${broker.blocked.join(', ')}; ${full}`
       return {
         check,
         state: 'failed',
         found,
-        fix: 'Empty what nobody reads, on the broker: rabbitmqctl purge_queue QUEUE',
+        fix: 'Purge queues that nobody consumes, on the broker: rabbitmqctl purge_queue QUEUE',
       }
     }
     if (alone) return warning(check, `${alone.name}: ${alone.messages} messages`, alone.advice ?? '')
     if (broker.policies && !broker.policies.includes(notificationsPolicy.name))
       return warning(
         check,
-        `no policy ${notificationsPolicy.name}: notifications that nobody reads fill the broker`,
-        'The conductor sets it where bus.management_url is for a user with the tag policymaker: docs/rabbitmq.md',
+        `no policy ${notificationsPolicy.name}: notifications without a consumer fill the broker`,
+        'The conductor sets it if the user of bus.management_url has the tag policymaker: docs/rabbitmq.md',
       )
-    if (broker.partial !== undefined) return warning(check, 'RabbitMQ, seen in part', broker.partial)
-    return ok(check, `${queues.length} on ${broker.product}, none without a reader`)
+    if (broker.partial !== undefined) return warning(check, 'RabbitMQ, partly visible', broker.partial)
+    return ok(check, `${queues.length} on ${broker.product}, each with a consumer`)
   } catch (e) {
     return failed(check, e, 'docs/rabbitmq.md')
   }
@@ -149,14 +155,15 @@ async function checkQueues(list: () => Promise<Listed>): Promise<Check> {
 async function checkDatabase(config: Config): Promise<Check> {
   const url = databaseUrl(config)
   if (url.startsWith('sqlite:') && !existsSync(url.slice('sqlite:'.length)))
-    return warning('database', 'not there yet', 'nova up makes it; on a compute host none is needed.')
+    return warning('database', 'does not exist yet', 'nova up creates it; a compute host needs none.')
   try {
     const db = await openDatabase(url, { tls: certificatesOf(config, 'database'), log: silentLog, clock: systemClock })
     try {
       const version = await databaseVersion(db)
       const newest = newestVersion()
       if (version === newest) return ok('database', `answers, at ${version}`)
-      const fix = version > newest && version !== 'none' ? 'A newer nova was here: update this one.' : 'nova db sync'
+      const fix =
+        version > newest && version !== 'none' ? 'A newer nova has migrated it: update this one.' : 'nova db sync'
       return warning('database', `at ${version}, the code is at ${newest}`, fix)
     } finally {
       await db.destroy()
@@ -173,11 +180,7 @@ async function checkDisk(config: Config): Promise<Check> {
   const freeGb = Math.floor((bavail * bsize) / 2 ** 30)
   return freeGb >= leastFreeGb
     ? ok('disk', `${freeGb} GiB free at ${path}`)
-    : warning(
-        'disk',
-        `${freeGb} GiB free at ${path}`,
-        'Make room, or put the state directory elsewhere: NOVA_STATE_DIR',
-      )
+    : warning('disk', `${freeGb} GiB free at ${path}`, 'Free some space, or move the state directory: NOVA_STATE_DIR')
 }
 
 async function checkQemu(config: Config): Promise<Check[]> {
@@ -195,7 +198,7 @@ async function checkQemu(config: Config): Promise<Check[]> {
   return [ok('hypervisor', `QEMU ${qemu.version}`), checkAccelerator(config, qemu, running)]
 }
 
-/** What this machine's compute host runs guests on, by its own word; undefined if none is up. */
+/** The accelerator of this machine's compute host, as it reports; undefined if no host is up. */
 async function runningAccelerator(config: Config): Promise<string | undefined> {
   try {
     const bus = await joinBus(config)
@@ -207,12 +210,12 @@ async function runningAccelerator(config: Config): Promise<string | undefined> {
       await bus.close()
     }
   } catch {
-    // The rows of bus and conductor tell why.
+    // The rows of bus and conductor say why.
     return undefined
   }
 }
 
-/** What this machine can do, and whether its compute host does it. */
+/** What this machine can do, and whether its compute host uses it. */
 function checkAccelerator(
   config: Config,
   { accelerator, why, fix }: AcceleratorChoice,

@@ -14,7 +14,7 @@ const formatsOf = {
   both: ['unversioned', 'versioned'],
 } as const satisfies Record<string, readonly Format[]>
 
-/** Tells the world what happens: our own readers by events, those of oslo.messaging by notifications. */
+/** Publishes what happens: events for our own readers, notifications for those of oslo.messaging. */
 export function openPublisher(
   { config, clock, log, onStop }: Runtime,
   binary: string,

@@ -12,7 +12,7 @@ import { busUrl } from '../core/config/places.ts'
 import type { Bus } from '../core/rpc/bus.ts'
 import { connectBus } from '../core/rpc/connect.ts'
 
-/** What every daemon is given. What is handed to `onStop` is undone in reverse order at the end. */
+/** What every daemon gets. Functions handed to `onStop` are called in reverse order at the end. */
 export type Runtime = {
   readonly config: Config
   readonly log: Log
@@ -21,19 +21,19 @@ export type Runtime = {
   onStop(undo: () => Promise<void> | void): void
 }
 
-/** Ends the process that did not stop by itself, so that a hanging action cannot hold up a shutdown for ever. */
+/** Ends a process that did not stop by itself, so that a hanging action cannot hold up a shutdown for ever. */
 const stopWithinMs = 15_000
 
 /**
- * Runs a daemon until SIGTERM or SIGINT, then stops its parts in reverse order and exits 0. It dies loudly: 2 for a wrong
- * configuration, 1 for everything else that it cannot start with or that nobody caught.
+ * Runs a daemon until SIGTERM or SIGINT, then stops its parts in reverse order and exits with 0. Failures are fatal:
+ * exit code 2 for a wrong configuration, 1 for everything else that prevents the start or that nothing caught.
  */
 export async function runDaemon(
   name: string,
   config: Config,
   start: (runtime: Runtime) => Promise<void>,
 ): Promise<never> {
-  // All that a daemon keeps is its owner's alone: databases, images, disks and sockets, whoever makes them.
+  // Everything that a daemon writes is private to its owner: databases, images, disks and sockets.
   process.umask(0o077)
   const log = openLog(config.log.level).child({ daemon: name })
   const undo: Array<() => Promise<void> | void> = []
@@ -52,7 +52,7 @@ export async function runDaemon(
     process.exit(code)
   }
   const die = (e: unknown) => {
-    log.fatal({ err: e }, `${name} dies: ${reason(e)}`)
+    log.fatal({ err: e }, `${name} exits: ${reason(e)}`)
     process.exit(isFailure(e, 'ConfigInvalid') ? 2 : 1)
   }
   process.on('uncaughtException', die)
@@ -61,7 +61,7 @@ export async function runDaemon(
   const signalled = new Promise<NodeJS.Signals>((resolve) => {
     for (const signal of ['SIGTERM', 'SIGINT'] as const) process.on(signal, () => resolve(signal))
   })
-  // A start may wait long, for a bus or a conductor; a signal ends that too.
+  // A start may wait a long time for a bus or a conductor; a signal ends that, too.
   const started = await Promise.race([start(runtime).then(() => true, die), signalled.then(() => false)])
   if (!started) return stop(0)
   log.info({ version, host: hostname() }, `${name} is ready`)
@@ -72,8 +72,8 @@ export async function runDaemon(
 }
 
 /**
- * Joins the bus for a daemon; it hangs up when the daemon stops. Where the broker is not there yet it waits for it, so that
- * the order in which machines start does not matter; a broker that refuses the login is for a person to fix.
+ * Connects a daemon to the bus; the connection is closed when the daemon stops. If the broker is not up yet, it waits,
+ * so that the order in which machines start does not matter; if a broker refuses the login, a person has to fix that.
  */
 export async function joinBus({ config, log, clock, ids, onStop }: Runtime, name: string): Promise<Bus> {
   for (let n = 0; ; n++) {
@@ -94,14 +94,14 @@ export async function joinBus({ config, log, clock, ids, onStop }: Runtime, name
       return bus
     } catch (e) {
       if (!isFailure(e, 'BusDown')) throw e
-      log.warn({ err: e }, 'waiting for the bus')
+      log.warn({ err: e }, 'waiting for the bus connection')
       process.send?.({ waiting: `waiting for the bus at ${e.params.url}: ${e.params.why}` })
       await clock.sleep(backoffMs(n, ids.random()))
     }
   }
 }
 
-/** Tells whoever started us: the supervisor by its channel, systemd by its own program (Type=notify). */
+/** Reports readiness to the parent: the supervisor by its channel, systemd by systemd-notify (Type=notify). */
 async function notifyReady(): Promise<void> {
   process.send?.({ ready: true })
   if (systemdWaits()) await exec('systemd-notify', ['--ready'])

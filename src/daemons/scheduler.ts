@@ -11,7 +11,7 @@ import { openState } from './conductor.ts'
 import { openPublisher } from './publisher.ts'
 import { joinBus, type Runtime } from './runtime.ts'
 
-/** The scheduler: finds a host for each new instance and claims room there. As many as wanted may run. */
+/** The scheduler: chooses a host for each new or moving instance and claims resources there. Several may run. */
 export async function startScheduler(runtime: Runtime, bus: Bus, db: Db): Promise<void> {
   const { config, log, clock, ids, onStop } = runtime
   const speakers = new Speakers()

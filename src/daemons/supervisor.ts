@@ -6,12 +6,12 @@ import { type ChildProcess, launch } from '../core/base/exec.ts'
 import { holdPidFile } from '../core/base/pid-file.ts'
 
 /**
- * The small process behind `nova up`: runs the cloud's process, starts it again when it dies, and ends with it on
- * SIGTERM. Called as `supervisor PID-FILE PROGRAM ARGUMENT…`; by the channel that it was started with it tells its parent
- * `{ ready }`, `{ failed: code }` or `{ taken: pid }`, and before that what the cloud waits for: `{ waiting }`.
+ * The small process behind `nova up`: runs the cloud's process, restarts it if it dies, and ends with it on SIGTERM.
+ * Called as `supervisor PID-FILE PROGRAM ARGUMENT…`. It sends its parent `{ ready }`, `{ failed: code }` or `{ taken:
+ * pid }` over the channel that it was started with, and before that what the cloud waits for: `{ waiting }`.
  */
 async function supervise(pidFile: string, command: readonly string[]): Promise<number> {
-  // From the first moment on: without its supervisor the cloud's process would go on alone.
+  // From the first moment on: without its supervisor the cloud's process would continue alone.
   const stop = new AbortController()
   let child: ChildProcess | undefined
   const onSignal = () => {
@@ -40,7 +40,7 @@ async function supervise(pidFile: string, command: readonly string[]): Promise<n
     })
     const [code] = (await once(child, 'exit')) as [number | null]
     child = undefined
-    // A wrong configuration, or a cloud that never came up while somebody waits for it, is for a person to fix.
+    // A wrong configuration, or a cloud that never started while somebody waits for it, is for a person to fix.
     if (!stop.signal.aborted && (code === 0 || code === 2 || (!ready && process.connected))) {
       if (process.connected) process.send?.({ failed: code ?? 1 })
       hold.release()

@@ -5,20 +5,20 @@ import { doneWord, isOpen, kindOf } from '../core/model/operation.ts'
 import type { Described, Feed, Verb } from './feed.ts'
 import type { Tone } from './paint.ts'
 
-/** What the status line says: one line, and what to do about it. */
+/** The status line: one line of text, and what to do about it. */
 export type Line = { readonly text: string; readonly hint?: string | undefined; readonly tone: Tone }
 
 type Say = (line: Line) => void
 type Begun = { id: string; name: string }
 
-/** How many are asked for at the same time. */
+/** How many instances are worked on concurrently. */
 const atOnce = 8
 
-/** The verbs of the dashboard; each is the same question as its command's, and each is answered by `say`. */
+/** The verbs of the dashboard. Each sends the same request as its command and reports its outcome through `say`. */
 export class Actions {
   readonly #feed: Feed
   readonly #say: Say
-  /** What was begun here and is not over, and how much of the same stroke is. */
+  /** Operations that were started here and have not ended, with the count of those that one key press started. */
   readonly #watched = new Map<
     string,
     { verb: Verb; name: string; stroke: { all: number; over: number; failed: number } }
@@ -30,7 +30,7 @@ export class Actions {
     feed.onEvent((event) => this.#hear(event))
   }
 
-  /** Begins a verb on each instance; `verbFor` may take another one for each. */
+  /** Starts a verb on each instance; `verbFor` may choose another verb for each. */
   async begin(rows: readonly InstanceSummary[], verbFor: (row: InstanceSummary) => Verb): Promise<void> {
     const [first] = rows
     if (!first) return
@@ -49,31 +49,34 @@ export class Actions {
       })
       stroke.all++
       this.#watched.set(operation, { verb, name: instance.name, stroke })
-      // Its end may have been told before its begin was answered.
+      // The end may be reported before the answer to the request arrives.
       const known = this.#feed.world.operations.get(operation)
       if (known && !isOpen(known.state)) this.#end(operation, known)
     })
     if (refused.length > 0) this.#refuse(refused, rows.length)
   }
 
-  /** Ends operations: those that wait at once, those that run at their next step. */
+  /** Cancels operations: queued ones at once, running ones before their next step. */
   async cancel(rows: readonly OperationSummary[]): Promise<void> {
     const named = ({ id, kind, subject }: OperationSummary): Begun => ({ id, name: `${kind} of ${subject.name}` })
     const refused = await this.#each(rows.map(named), async ({ id, name }) => {
       const { state } = await this.#feed.ask('operationCancel', { operation: id })
-      this.#say({ text: isOpen(state) ? `${name}: ends before its next step` : `${name}: ${state}`, tone: 'busy' })
+      this.#say({
+        text: isOpen(state) ? `${name}: will be cancelled before its next step` : `${name}: ${state}`,
+        tone: 'busy',
+      })
     })
     if (refused.length > 0) this.#refuse(refused, rows.length)
   }
 
-  /** Does again what failed or was cancelled. */
+  /** Repeats a failed or cancelled operation. */
   async retry(rows: readonly OperationSummary[]): Promise<void> {
     const stroke = { all: 0, over: 0, failed: 0 }
     const refused = await this.#each(rows, async ({ id, kind, subject }) => {
       const { operation } = await this.#feed.ask('operationRetry', { operation: id })
       stroke.all++
       this.#watched.set(operation, { verb: kind as Verb, name: subject.name, stroke })
-      this.#say({ text: `${kind} of ${subject.name}: begun again`, tone: 'busy' })
+      this.#say({ text: `${kind} of ${subject.name}: started again`, tone: 'busy' })
     })
     if (refused.length > 0) this.#refuse(refused, rows.length)
   }
@@ -107,7 +110,7 @@ export class Actions {
       this.#say({ text, hint: fault?.hint, tone: 'bad' })
       return
     }
-    // A failure stays where it can be read.
+    // A failure stays on the status line until the next key press.
     if (stroke.failed > 0) return
     const to = doneWord(kind)
     if (stroke.all === 1) this.#say({ text: `${name}: ${to}`, tone: 'good' })

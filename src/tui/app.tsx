@@ -20,7 +20,7 @@ type Part = { readonly session: Session; readonly look: Look }
 
 /**
  * Lines as they are. ink measures every new text and keeps it for ever, which a screen that changes for days cannot
- * afford: so what it measures is a blank for each line, and the line takes its place when it is drawn.
+ * afford: ink gets a blank to measure for each line, and the real line replaces the blank when the screen is drawn.
  */
 function Lines({ lines, width }: { lines: readonly string[]; width: number }) {
   if (lines.length === 0) return null
@@ -31,7 +31,7 @@ function Lines({ lines, width }: { lines: readonly string[]; width: number }) {
   )
 }
 
-/** Where one is, and where one could go. */
+/** The current view, and the others. */
 export function Header({ session, look: { width, paint } }: Part) {
   const tabs = viewNames.map((name, i) =>
     name === session.view ? paint('chosen', ` ${i + 1} ${name} `) : ` ${i + 1} ${name} `,
@@ -47,12 +47,12 @@ export function Header({ session, look: { width, paint } }: Part) {
   )
 }
 
-/** Why what is shown may be old; nothing while all is well. */
+/** Why the data on the screen may be stale; nothing while all is well. */
 export function Banner({ session, look: { width, paint, now } }: Part) {
   const { health } = session.feed
   const lost = outage(health)
   if (!lost) return null
-  const age = `what you see is ${since(now - health.lastPongAt)} old`
+  const age = `this data is ${since(now - health.lastPongAt)} old`
   return (
     <Lines
       width={width}
@@ -61,7 +61,7 @@ export function Banner({ session, look: { width, paint, now } }: Part) {
   )
 }
 
-/** A list: its heading, and as many of its rows as there is room for. */
+/** A list: its heading, and as many rows as fit. */
 export function Table<K extends ListName>({ name, session, look }: Part & { name: K }) {
   const { width, height, paint, now } = look
   const { columns, idOf } = lists[name]
@@ -69,13 +69,13 @@ export function Table<K extends ListName>({ name, session, look }: Part & { name
   const laid = layOut<Rows[K]>(columns as never, width - 2)
   const filter = session.filters[name]
   const range = window.total === 0 ? '0' : `${window.first + 1}-${window.first + window.rows.length} of ${window.total}`
-  const chosen = session.marked.size > 0 ? `, ${session.marked.size} chosen` : ''
-  const title = cell(`${name} ${range}${filter ? `, with "${filter}"` : ''}${chosen}`, width).trimEnd()
+  const chosen = session.marked.size > 0 ? `, ${session.marked.size} selected` : ''
+  const title = cell(`${name} ${range}${filter ? `, filter "${filter}"` : ''}${chosen}`, width).trimEnd()
   const heading = laid.map(({ title, is, side }) => cell(title, is, side)).join(' ')
   const rows = window.rows.map((row, i) => {
     const mark = session.marked.has(idOf(row)) ? '*' : ' '
     const here = i === window.at
-    // Under the cursor the whole row is turned: colours of its cells would make holes.
+    // The whole row under the cursor is reversed: colours of single cells would leave holes.
     const cells = laid.map(({ draw, is }) =>
       draw(row, is, here ? { now, paint: (_tone, text) => text } : { now, paint }),
     )
@@ -97,7 +97,7 @@ export function Help({ look: { height, width, paint } }: Pick<Part, 'look'>) {
   return <Lines width={width} lines={lines.slice(0, height)} />
 }
 
-/** What came of the last verb, or what is being typed; and below it what to do, or which keys there are. */
+/** The outcome of the last verb, or the text being typed; below it what to do, or the keys. */
 export function Foot({ session, look: { width, paint } }: Part) {
   const { prompt, line } = session
   const hints = session.help ? 'Any key: back' : (keyHints[session.detail?.kind ?? session.view] ?? '')
@@ -110,7 +110,7 @@ export function Foot({ session, look: { width, paint } }: Part) {
       prompt.kind === 'confirm'
         ? ''
         : prompt.kind === 'filter'
-          ? 'Enter keep  Esc take back'
+          ? 'Enter keep  Esc undo'
           : `Views: ${viewNames.join(', ')}`
     return (
       <Lines
@@ -124,7 +124,7 @@ export function Foot({ session, look: { width, paint } }: Part) {
   }
   const said = line ? paint(line.tone, cell(line.text, width).trimEnd()) : ''
   const below = line?.hint ? cell(line.hint, width).trimEnd() : paint('faint', cell(hints, width).trimEnd())
-  // What does not fit goes on in the line below, where nothing else has to be said.
+  // Text that does not fit continues in the line below if that line is free.
   const more = line && !line.hint && widthOf(line.text) > width ? line.text.slice(width - 1) : undefined
   return <Lines width={width} lines={[said, more ? paint(line!.tone, cell(more, width).trimEnd()) : below]} />
 }
@@ -144,7 +144,7 @@ function Body({ session, look }: Part) {
 
 type AppProps = {
   readonly session: Session
-  /** Calls back for each frame that is to be drawn. */
+  /** Called for each frame that is to be drawn. */
   readonly frames: (draw: () => void) => () => void
   readonly size: () => { columns: number; rows: number }
   readonly paint: Paint
@@ -156,7 +156,7 @@ export function App({ session, frames, size, paint }: AppProps) {
   useEffect(() => frames(draw), [frames])
   useInput((input, key) => {
     const name = nameOf(input, key)
-    // Letters that were typed faster than they were read come as one.
+    // Letters that were typed quickly arrive together.
     if (name === input && !key.ctrl) for (const letter of input) session.press(lineEnds.has(letter) ? 'enter' : letter)
     else session.press(name)
     draw()

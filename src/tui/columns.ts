@@ -3,21 +3,21 @@ import { healthOf } from '../core/model/health.ts'
 import { isOpen } from '../core/model/operation.ts'
 import { bar, cell, type Paint, since, timeOf, toneOf, took } from './paint.ts'
 
-/** A column of a table. Widths follow the terminal alone, so that nothing jumps while rows come and go. */
+/** A column of a table. Widths depend on the terminal alone, so that nothing jumps while rows come and go. */
 export type Column<T> = {
   readonly title: string
-  /** Columns of the terminal; those that grow take this at least, and share what is left. */
+  /** Width in columns of the terminal; a growing column takes at least this, and shares the rest with the others. */
   readonly width: number
   readonly grows?: number
-  /** Only on terminals that are this wide. */
+  /** Shown only on terminals at least this wide. */
   readonly from?: number
   readonly side?: 'left' | 'right'
-  /** What stands there, exactly `width` wide. */
+  /** The text of a cell, exactly `width` wide. */
   readonly draw: (row: T, width: number, look: Look) => string
 }
 type Look = { readonly paint: Paint; readonly now: number }
 
-/** What a column shows of a row as it is. */
+/** The value of a row in this column. */
 const cellText =
   <T>(of: (row: T, now: number) => string | number | undefined, side: 'left' | 'right' = 'left') =>
   (row: T, width: number, { now }: Look): string =>
@@ -27,10 +27,10 @@ const toned =
   (row: T, width: number, { paint }: Look): string =>
     paint(toneOf(of(row)), cell(of(row), width))
 
-/** A column that was given its width. */
+/** A column with its width. */
 export type Laid<T> = Column<T> & { readonly is: number }
 
-/** Gives each column its width on a terminal; one blank stands between two. */
+/** Gives each column its width on a terminal; one blank separates two columns. */
 export function layOut<T>(columns: readonly Column<T>[], width: number): Laid<T>[] {
   const shown = columns.filter(({ from }) => (from ?? 0) <= width)
   const taken = shown.reduce((sum, column) => sum + column.width + 1, -1)

@@ -1,9 +1,9 @@
-/** Where a list is looked at. The row is held by its id: it stays chosen while others come and go above it. */
+/** The position in a list. The row is held by its id: it stays selected while other rows come and go above it. */
 export type Cursor = { readonly id: string | undefined; readonly at: number; readonly first: number }
 
 export const atTop: Cursor = { id: undefined, at: 0, first: 0 }
 
-/** The cursor on these rows, with `height` of them to be seen. Where its row has gone it stays at its place. */
+/** The cursor on these rows, of which `height` fit. If its row is gone, the cursor stays at that position. */
 export function settle<T>(cursor: Cursor, rows: readonly T[], idOf: (row: T) => string, height: number): Cursor {
   if (rows.length === 0) return { ...atTop, id: cursor.id }
   const here = rows[cursor.at]
@@ -14,14 +14,14 @@ export function settle<T>(cursor: Cursor, rows: readonly T[], idOf: (row: T) => 
   }
   at = Math.min(Math.max(at, 0), rows.length - 1)
   const shift = cursor.first + (at - cursor.at)
-  // What moved above it does not move it on the screen, unless it would leave it.
+  // Rows that change above the cursor do not move it on the screen, unless it would leave the screen.
   const first = at === cursor.at ? cursor.first : shift
   const lowest = Math.max(0, rows.length - height)
   const kept = Math.min(Math.max(first, at - height + 1, 0), at, Math.max(lowest, 0))
   return { id: idOf(rows[at]!), at, first: Math.max(kept, at - height + 1, 0) }
 }
 
-/** The cursor so many rows further; it never leaves the rows. */
+/** The cursor moved by a number of rows; it never leaves the rows. */
 export function move<T>(cursor: Cursor, rows: readonly T[], idOf: (row: T) => string, by: number): Cursor {
   if (rows.length === 0) return cursor
   const at = Math.min(Math.max(cursor.at + by, 0), rows.length - 1)

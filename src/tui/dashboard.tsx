@@ -6,9 +6,9 @@ import { painter } from './paint.ts'
 import { Screen } from './screen.ts'
 import { Session } from './session.ts'
 
-/** No more than ten frames a second: a change shows at once where nothing was drawn just before, else within 100 ms. */
+/** At most ten frames per second: a change shows at once if nothing was drawn just before, otherwise within 100 ms. */
 const frameMs = 100
-/** Ages grow without an event: each second while somebody waits for something, else seldom. */
+/** Ages grow without an event: they are redrawn each second while an operation is open, otherwise rarely. */
 const tickMs = 1_000
 const quietTicks = 5
 
@@ -16,8 +16,8 @@ const quietTicks = 5
 export type Ended = NodeJS.Signals | undefined
 
 /**
- * Shows the dashboard until somebody leaves it. The terminal is as it was then, whatever happened: also where this
- * process is told to end, or fails.
+ * Shows the dashboard until it is closed. Whatever happens, the terminal is restored: also if a signal ends this
+ * process, or if it fails.
  */
 export async function showDashboard(
   feed: Feed,
@@ -25,7 +25,7 @@ export async function showDashboard(
 ): Promise<Ended> {
   const screen = new Screen(stdout)
   const restore = (): void => screen.restore()
-  // A bug is told on the page that stays, not on the one that goes.
+  // A bug is reported on the terminal's normal page, not on the one that disappears.
   for (const end of ['exit', 'uncaughtExceptionMonitor']) process.on(end, restore)
   let signal: Ended
   let draw = (): void => undefined
@@ -50,7 +50,7 @@ export async function showDashboard(
       size={() => screen}
       paint={painter(stdout.hasColors())}
     />,
-    // Each frame as a whole, and each at once: the screen finds out what has changed, and frames are paced here.
+    // Whole frames, written at once: the screen finds out what changed, and frames are paced here.
     { stdin, stdout: screen as unknown as NodeJS.WriteStream, debug: true, exitOnCtrlC: false, patchConsole: false },
   )
   const onSignal = (name: NodeJS.Signals): void => {

@@ -9,20 +9,20 @@ type Room = {
   readonly height: number
   readonly now: number
   readonly paint: Paint
-  /** How many lines of the console are below the last one that is shown. */
+  /** The number of console lines below the last one on the screen. */
   readonly back: number
   /** The console alone. */
   readonly consoleOnly: boolean
 }
 
-/** An instance or an operation with all that is known of it: exactly `height` lines at most. */
+/** An instance or an operation in full: at most `height` lines. */
 export function detailLines(world: CloudModel, detail: Detail, room: Room): string[] {
   if (detail.kind === 'operation') return operationPage(detail, room).slice(0, room.height)
   if (room.consoleOnly) return consoleLines(detail, room)
   const facts = instanceFacts(world, detail, room)
   const left = room.height - facts.length
   const operations = operationLines(detail.operations, room)
-  // The console has a third at least; operations give way to it, the oldest first.
+  // The console gets at least a third; operations give way, the oldest first.
   const operationRoom = Math.min(operations.length, Math.max(3, left - Math.max(6, Math.floor(room.height / 3))))
   const top = [...facts, ...operations.slice(0, operationRoom)]
   return [...top, ...consoleLines(detail, { ...room, height: room.height - top.length })].slice(0, room.height)
@@ -41,7 +41,7 @@ function instanceFacts(world: CloudModel, { id, instance, trouble }: Detail, { w
     `${label('host')}${row.host ?? '-'}   flavor ${row.flavor || '-'}${instance ? sizeOf(instance) : ''}`,
     `${label('addresses')}${addressesOf(instance)}`,
     `${label('id')}${row.id}   project ${row.projectId}`,
-    `${label('image')}${row.image || '-'}   made ${since(now - row.createdAt)} ago`,
+    `${label('image')}${row.image || '-'}   created ${since(now - row.createdAt)} ago`,
   ]
   const fault = instance?.fault
     ? wrap(`${instance.fault.message}${instance.fault.hint ? ` ${instance.fault.hint}` : ''}`, width - 11).map(
@@ -54,7 +54,7 @@ function instanceFacts(world: CloudModel, { id, instance, trouble }: Detail, { w
 
 const sizeOf = ({ size }: Instance): string => ` (${size.vcpus} vCPU, ${size.memoryMb} MiB, ${size.diskGb} GiB)`
 
-/** Instances say so once they have a network. */
+/** Instances have addresses only once they have a network. */
 function addressesOf(instance: Instance | undefined): string {
   const { addresses } = (instance ?? {}) as { addresses?: unknown }
   if (addresses === undefined || addresses === null) return 'none'
@@ -73,7 +73,7 @@ function operationLines(operations: readonly Operation[], { width, paint, now }:
   return [paint('strong', 'OPERATIONS'), ...(lines.length > 0 ? lines : ['none']), '']
 }
 
-/** How long each step took; the one that runs, until now. */
+/** How long each step took; the running one, so far. */
 function timesOf({ steps, finishedAt }: Operation, now: number) {
   return steps.map(({ name, at, attempt, host }, i) => ({
     ...{ name, at, attempt, host },
@@ -84,8 +84,7 @@ function timesOf({ steps, finishedAt }: Operation, now: number) {
 function operationPage({ operations: [row], trouble }: Detail, { width, paint, now }: Room): string[] {
   if (!row) return [trouble ? paint('bad', cell(trouble.text, width).trimEnd()) : 'Asking …']
   const { kind, subject, state, id, attempt, userId, requestId, createdAt, finishedAt, fault, deadline } = row
-  const ended =
-    finishedAt === undefined ? `, runs until ${timeOf(deadline)} at most` : `, took ${took(finishedAt - createdAt)}`
+  const ended = finishedAt === undefined ? `, deadline ${timeOf(deadline)}` : `, took ${took(finishedAt - createdAt)}`
   const steps = timesOf(row, now).map(
     (step) =>
       `  ${timeOf(step.at)} ${cell(step.name, 10)} ${cell(took(step.ms), 8, 'right')}  ${cell(`${step.host ?? ''}${step.attempt > 1 ? ` (attempt ${step.attempt})` : ''}`, Math.max(1, width - 33)).trimEnd()}`,
@@ -95,7 +94,7 @@ function operationPage({ operations: [row], trouble }: Detail, { width, paint, n
     : []
   return [
     `${label('operation')}${kind} of ${cell(subject.name, Math.max(1, Math.min(widthOf(subject.name), width - 30))).trimEnd()}`,
-    `${label('state')}${paint(toneOf(state), state)}${row.cancelRequested && isOpen(state) ? ', to be cancelled' : ''}`,
+    `${label('state')}${paint(toneOf(state), state)}${row.cancelRequested && isOpen(state) ? ', cancel requested' : ''}`,
     `${label('begun')}${timeOf(createdAt)}${ended}`,
     `${label('attempt')}${attempt}   host ${row.host ?? '-'}   by ${userId}`,
     `${label('id')}${id}`,
@@ -116,5 +115,8 @@ function consoleLines({ console, consoleTrouble }: Detail, { width, height, back
   const title = `CONSOLE${back > 0 ? ` (${back} lines back)` : ''}`
   if (consoleTrouble && console.length === 0)
     return [paint('strong', title), cell(consoleTrouble.text, width).trimEnd()]
-  return [paint('strong', title), ...(shown.length === 1 && shown[0] === '' ? ['It has written nothing.'] : shown)]
+  return [
+    paint('strong', title),
+    ...(shown.length === 1 && shown[0] === '' ? ['The guest has written nothing yet.'] : shown),
+  ]
 }

@@ -4,7 +4,7 @@ import { isOpen } from '../core/model/operation.ts'
 import type { Described, Feed } from './feed.ts'
 import { paced } from './paced.ts'
 
-/** What is shown of one thing, beside what the world knows of it. */
+/** What is shown of one instance or operation, beyond its row in the list. */
 export type Detail = {
   readonly kind: 'instance' | 'operation'
   readonly id: string
@@ -13,22 +13,22 @@ export type Detail = {
   operations: readonly Operation[]
   /** The last lines of the console. */
   console: readonly string[]
-  /** Why there is no console. */
+  /** Why the console cannot be read. */
   consoleTrouble: Described | undefined
-  /** Why it cannot be shown. */
+  /** Why the detail cannot be shown. */
   trouble: Described | undefined
   close(): void
 }
 
-/** How many operations of an instance are shown with their steps. */
+/** For how many operations of an instance the steps are shown. */
 const operationsMax = 8
 const consoleLines = 200
-/** There is no event for what a guest writes: the one console that is open is asked for this often. */
+/** No event reports console output: the open console is polled this often. */
 const consoleMs = 1_000
 const askMs = 300
 const patienceMs = 5_000
 
-/** Opens one instance: what it is, its operations, its console; kept up to date until it is closed. */
+/** Opens one instance: its data, operations and console, kept up to date until it is closed. */
 export function openInstance(feed: Feed, id: string, changed: () => void): Detail {
   const { clock, ask, describe } = feed
   const over = new Map<string, Operation>()
@@ -105,7 +105,7 @@ export function openOperation(feed: Feed, id: string, changed: () => void): Deta
   return detail
 }
 
-/** What an event tells shows at once; the rest comes with the answer to a question. */
+/** An event shows at once; the rest comes with the answer to a request. */
 function hearSteps(detail: Detail, { operation: reported, operationId, status, at, host }: Published): void {
   if (detail.instance && status) detail.instance = { ...detail.instance, status }
   detail.operations = detail.operations.map((row) => {

@@ -19,23 +19,23 @@ import {
 import { type Paced, paced } from './paced.ts'
 
 type Cloud = typeof conductor
-/** Asks the conductor one question. */
+/** Sends one request to the conductor. */
 export type Ask = <K extends keyof Cloud['methods']>(
   method: K,
   args: Args<Cloud, K>,
   timeoutMs?: number,
 ) => Promise<Result<Cloud, K>>
 
-/** What went wrong, for a person, and what to do about it. */
+/** An error for a person, and what to do about it. */
 export type Described = { readonly text: string; readonly hint: string | undefined }
 
 export type FeedDeps = {
   readonly ask: Ask
   readonly bus: Pick<Bus, 'subscribe' | 'onLink' | 'queues' | 'up'>
   readonly clock: Clock
-  /** Says a failure in a person's words. */
+  /** Puts an error into words for a person. */
   readonly describe: (e: unknown) => Described
-  /** Whether the caller may see hosts, and everybody's instances. */
+  /** Whether the caller may see hosts and the instances of all projects. */
   readonly isAdmin: boolean
 }
 
@@ -45,32 +45,32 @@ export type Health = {
   /** Why the conductor does not answer; undefined while it does. */
   conductor: Described | undefined
   queues: readonly QueueDepth[]
-  /** When something was last heard or answered. */
+  /** When the last event or answer arrived. */
   lastPongAt: number
-  /** Whether everything was asked for once. */
+  /** Whether the first full load is done. */
   complete: boolean
-  /** Whether the link was away, and what was missed meanwhile is not known yet. */
+  /** Whether the bus connection was lost and the events missed since then have not been loaded yet. */
   missed: boolean
 }
 
-/** A verb that an instance can be given here. */
+/** A verb that the dashboard offers for instances. */
 export type Verb = Beginnable
 
-/** The most instances of one answer; more are asked for page by page. */
+/** Page size for instances; more are loaded page by page. */
 const pageSize = 10_000
 const eventsAtFirst = 500
 const operationsAtFirst = 500
-/** Liveness is not told by events: a host that falls silent says nothing. */
+/** No event reports liveness: a host that falls silent sends nothing. */
 const pulseMs = 2_000
 const machinesMs = 10_000
-/** What hosts have left is asked for at most this often, and after events that change it. */
+/** Free capacity of hosts is requested at most this often, and after events that change it. */
 const hostsMs = 2_000
 const hearsayMs = 250
 const retryMs = 1_000
 const patienceMs = 5_000
-/** Everything may take a while; an answer that was lost with a broker must not be waited for much longer. */
+/** A full load may take a while; an answer that was lost with a broker must not be awaited for much longer. */
 const snapshotMs = 10_000
-/** The most ids of one question. */
+/** Maximum number of ids in one request. */
 const idsMax = 1_000
 
 const listHosts = (ask: Ask, timeoutMs: number | undefined): Promise<Host[]> =>
@@ -79,7 +79,7 @@ const listHosts = (ask: Ask, timeoutMs: number | undefined): Promise<Host[]> =>
     ({ name }) => name,
   )
 
-/** Asks for everything once, and waits so long for each answer; as long as the bus says where nothing is said. */
+/** Loads everything once; each answer may take `timeoutMs`, or the bus's own timeout if omitted. */
 export async function loadSnapshot(
   { ask, isAdmin }: Pick<FeedDeps, 'ask' | 'isAdmin'>,
   timeoutMs?: number,
@@ -118,8 +118,8 @@ export async function loadSnapshot(
 }
 
 /**
- * Keeps a world up to date. It listens first and asks for everything then, so that nothing falls between; after that
- * events tell. Each time the link comes back everything is asked for anew.
+ * Keeps the model up to date. It subscribes first and loads everything afterwards, so that nothing is missed in
+ * between; from then on events report the changes. Each time the connection comes back, everything is loaded again.
  */
 export class Feed {
   readonly world: CloudModel = emptyWorld()
@@ -131,7 +131,7 @@ export class Feed {
   readonly #changed = listeners<void>()
   readonly #heard = listeners<Published>()
   readonly #undo: Array<() => unknown> = []
-  /** For each answer that is being waited for: the events that came meanwhile, which it may or may not know of. */
+  /** For each request that is open: the events that came in the meantime, which the answer may or may not include. */
   readonly #meanwhile = new Set<Published[]>()
   #lastEventAt = 0
   readonly #everything: Paced
@@ -173,12 +173,12 @@ export class Feed {
     return feed
   }
 
-  /** Told after each change of world or health. */
+  /** Called after each change of the model or of the health. */
   onChange(listener: () => void): () => void {
     return this.#changed.add(listener)
   }
 
-  /** Told of each event as it comes. */
+  /** Called with each event as it comes. */
   onEvent(listener: (event: Published) => void): () => void {
     return this.#heard.add(listener)
   }
@@ -202,7 +202,7 @@ export class Feed {
   #link(up: boolean): void {
     this.health.bus = up
     this.health.missed = true
-    // Who listened before has to come back, too.
+    // Every earlier subscription must be back, too.
     this.health.queues = []
     if (up) this.#everything.want()
     this.#changed.call()
@@ -210,21 +210,21 @@ export class Feed {
 
   #well(): true {
     this.health.lastPongAt = this.clock.now()
-    // That all is well still is no news.
+    // If all was well before, this is no change.
     const news = this.health.conductor !== undefined
     this.health.conductor = undefined
     if (news) this.#changed.call()
     return true
   }
 
-  /** Where the bus is away, that is told already, and the conductor is not to blame. */
+  /** If the bus is down, that has already been reported, and the conductor is not at fault. */
   #unwell(e: unknown): false {
     if (this.#deps.bus.up) this.health.conductor = this.describe(e)
     this.#changed.call()
     return false
   }
 
-  /** An answer, and the events that came between question and answer: they are to be heard again on top of it. */
+  /** An answer, with the events that came between request and answer: they are applied again on top of it. */
   async #listening<T>(ask: () => Promise<T>): Promise<[T, readonly Published[]]> {
     const events: Published[] = []
     this.#meanwhile.add(events)
@@ -247,19 +247,19 @@ export class Feed {
       return true
     } catch (e) {
       this.#unwell(e)
-      // Where the link is away, its return asks again.
+      // If the connection is lost, its return starts another load.
       return !this.#deps.bus.up
     }
   }
 
-  /** False: to be felt again. */
+  /** False: to be tried again. */
   async #feelPulse(): Promise<false> {
     if (!this.#deps.bus.up) return false
     const ailing = this.health.conductor !== undefined
     try {
       await this.ask('ping', {}, patienceMs)
       this.#well()
-      // It may have been another one's life that told the last events.
+      // The last events may have come from an earlier process of that daemon.
       if (ailing) this.#everything.want()
     } catch (e) {
       this.#unwell(e)
@@ -267,13 +267,13 @@ export class Feed {
     return false
   }
 
-  /** What no event tells: whether daemons are alive, how long queues are, and whether an event was lost. */
+  /** What no event reports: whether daemons are alive, how long queues are, and whether an event was lost. */
   async #lookAround(): Promise<false> {
     const { bus, isAdmin } = this.#deps
     if (!bus.up || !this.health.complete) return false
     const askedAt = this.clock.now()
     try {
-      // A question about queues that a broker took with it is never answered.
+      // If a broker dies with a request about its queues, the request is never answered.
       const noAnswer = this.clock.sleep(patienceMs).then((): QueueDepth[] => [])
       const depths = Promise.race([bus.queues(sharedTopics), noAnswer])
       const [status, queues] = await Promise.all([this.ask('status', {}, patienceMs), depths])
@@ -286,7 +286,7 @@ export class Feed {
       const known = { up, down: world.hosts.length - up }
       if (isAdmin && (known.up !== status.hosts.up || known.down !== status.hosts.down)) this.#hosts.want()
       const count = Object.values(status.instances).reduce((sum, n) => sum + n, 0)
-      // Nothing has happened for a while, and yet the sum is another.
+      // No event for a while, and yet the count differs.
       if (isAdmin && this.#lastEventAt < askedAt - pulseMs && count !== world.instances.size) this.#everything.want()
       this.#well()
       this.#changed.call()
@@ -318,7 +318,7 @@ export class Feed {
       const asked = { ids, limit: idsMax, ...(isAdmin ? { allProjects: true } : {}) }
       const [{ instances }, events] = await this.#listening(() => this.ask('instanceList', asked, patienceMs))
       const wanted = new Set(ids)
-      // A conductor of before knows no `ids` and tells of any: then all are asked for.
+      // An older conductor does not know `ids` and returns any instances: then all are loaded.
       if (instances.some(({ id }) => !wanted.has(id))) {
         hearsay.clear()
         this.#everything.want()
@@ -335,7 +335,7 @@ export class Feed {
   }
 }
 
-/** Somebody to be told. */
+/** A set of listeners. */
 function listeners<T>() {
   const all = new Set<(news: T) => void>()
   return {

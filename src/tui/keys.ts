@@ -1,4 +1,4 @@
-/** A key as it was pressed: the letter, or the name of what has none. */
+/** A pressed key: the letter, or the name of a key without one. */
 export type Key = string
 
 type Flags = Partial<
@@ -22,7 +22,7 @@ type Flags = Partial<
   >
 >
 
-/** The name of a key, as the terminal library tells it. Text that was pasted comes as it is. */
+/** The name of a key in the terminal library. Pasted text arrives as it is. */
 export function nameOf(input: string, key: Flags): Key {
   if (key.upArrow) return 'up'
   if (key.downArrow) return 'down'
@@ -49,20 +49,20 @@ export const keyHelp: ReadonlyArray<
     [
       ['1 2 3 4 5, Tab', 'overview, instances, hosts, operations, events'],
       [':', 'go to a view by its name; :q ends'],
-      ['up down, j k', 'one row; PgUp PgDn a page; g G the ends'],
-      ['Enter, Esc', 'into it, and back out'],
+      ['up down, j k', 'one row; PgUp PgDn a page; g G first, last'],
+      ['Enter, Esc', 'open, and back'],
       ['/', 'show only rows with these words; !word: without'],
-      ['Space', 'choose several'],
-      ['? q', 'this page; end'],
+      ['Space', 'select several'],
+      ['? q', 'this page; quit'],
     ],
   ],
   [
     'INSTANCES',
     [
-      ['p', 'pause, or let go on'],
-      ['s', 'stop, or start'],
+      ['p', 'pause or unpause'],
+      ['s', 'stop or start'],
       ['r', 'reboot'],
-      ['c', 'console, the whole page'],
+      ['c', 'console, full screen'],
       ['d', 'delete, after a question'],
     ],
   ],
@@ -70,7 +70,7 @@ export const keyHelp: ReadonlyArray<
     'OPERATIONS',
     [
       ['x', 'cancel'],
-      ['r', 'do again what failed or was cancelled'],
+      ['r', 'retry a failed or cancelled operation'],
     ],
   ],
 ]
@@ -80,7 +80,7 @@ export const keyHints: Readonly<Record<string, string>> = {
   overview: '1-5 view  Enter instances  : go to  ? help  q quit',
   instances: 'Enter show  p pause  s stop/start  r reboot  c console  d delete  / filter  ? help',
   hosts: 'Enter its instances  / filter  : go to  ? help  q quit',
-  operations: 'Enter show  x cancel  r retry  Space choose  / filter  ? help  q quit',
+  operations: 'Enter show  x cancel  r retry  Space select  / filter  ? help  q quit',
   events: 'Enter its instance  / filter  : go to  ? help  q quit',
   instance: 'Esc back  p pause  s stop/start  r reboot  c console  d delete  PgUp PgDn scroll',
   operation: 'Esc back  x cancel  r retry  ? help  q quit',

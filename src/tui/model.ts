@@ -3,10 +3,10 @@ import { type Health, healthOf } from '../core/model/health.ts'
 import type { InstanceState } from '../core/model/instance.ts'
 import { isOpen, kindOf } from '../core/model/operation.ts'
 
-/** The newest so many are kept of what has no end: events, and operations that are over. */
+/** How many are kept of what grows without end: events and ended operations. */
 const kept = 1_000
 
-/** What the conductor says of itself and of the whole. */
+/** What the conductor reports about itself and the whole cloud. */
 type Status = {
   readonly version: string
   readonly database: { readonly dialect: string; readonly version: string; readonly migration: string }
@@ -16,31 +16,31 @@ type Status = {
 type DaemonCounts = Readonly<Record<string, Readonly<Record<Health, number>>>>
 
 /**
- * The cloud as it is known here: taken as a whole once, then kept up with events. It is changed in place, because a copy
- * of ten thousand rows for each event would cost more than all else; `revision` counts the changes.
+ * The cloud as the dashboard knows it: loaded once, then updated from events. It is changed in place, because a copy of
+ * ten thousand rows per event would cost more than all else; `revision` counts the changes.
  */
 export type CloudModel = {
   revision: number
   readonly instances: Map<string, InstanceSummary>
-  /** The ids of the instances, newest first. */
+  /** Instance ids, newest first. */
   order: string[]
   readonly operations: Map<string, OperationSummary>
   readonly events: Map<number, Event>
   hosts: Host[]
-  /** The daemons one by one; none for those who may not see hosts. */
+  /** Daemons one by one; empty for callers who may not see hosts. */
   services: Service[]
   /** How many daemons of each binary are up, degraded and down. */
   daemons: DaemonCounts
   status: Status | undefined
-  /** How many operations have failed, as far back as the cloud remembers. */
+  /** How many operations have failed, as far back as the history goes. */
   failed: number
-  /** Instances of which only events have told: whoever keeps this up to date asks for all of them together. */
+  /** Instances known from events only: the feed loads all of them together. */
   readonly hearsay: Set<string>
-  /** Whether something has happened that changes what hosts have left. */
+  /** Whether an event has changed the free capacity of hosts. */
   hostsChanged: boolean
 }
 
-/** What is asked for as a whole. */
+/** What a full load returns. */
 export type Snapshot = {
   readonly instances: readonly InstanceSummary[]
   readonly operations: readonly OperationSummary[]
@@ -67,7 +67,7 @@ export const emptyWorld = (): CloudModel => ({
   hostsChanged: false,
 })
 
-/** Forgets what was known and takes this instead. */
+/** Replaces everything that is known. */
 export function takeSnapshot(world: CloudModel, snapshot: Snapshot): void {
   world.instances.clear()
   for (const row of snapshot.instances) world.instances.set(row.id, row)
@@ -82,7 +82,7 @@ export function takeSnapshot(world: CloudModel, snapshot: Snapshot): void {
   takeMachines(world, snapshot)
 }
 
-/** Takes hosts and services as they are now. */
+/** Replaces hosts and services. */
 export function takeMachines(
   world: CloudModel,
   machines: { hosts?: readonly Host[]; services?: readonly Service[]; daemons?: DaemonCounts },
@@ -96,7 +96,7 @@ export function takeMachines(
   world.revision++
 }
 
-/** What conductors of before leave to be counted here. */
+/** Counts what older conductors do not count. */
 export function countDaemons(services: readonly Service[]): DaemonCounts {
   const counts: Record<string, Record<Health, number>> = {}
   for (const service of services) {
@@ -109,7 +109,7 @@ export function countDaemons(services: readonly Service[]): DaemonCounts {
 const order = new Intl.Collator('en', { numeric: true })
 const byName = (a: string, b: string): number => order.compare(a, b)
 
-/** Takes instances that were asked for by their ids; those that did not come back are no more. */
+/** Replaces the instances that were requested by id; those that are missing in the answer no longer exist. */
 export function takeAsked(world: CloudModel, ids: readonly string[], rows: readonly InstanceSummary[]): void {
   const found = new Map(rows.map((row) => [row.id, row]))
   for (const id of ids) {
@@ -121,7 +121,7 @@ export function takeAsked(world: CloudModel, ids: readonly string[], rows: reado
   world.revision++
 }
 
-/** Applies an event. One that is older than what is known of its operation changes nothing but the list of events. */
+/** Applies an event. An event that is older than the known state of its operation only joins the list of events. */
 export function hear(world: CloudModel, event: Published): void {
   world.revision++
   remember(world, event)
@@ -136,7 +136,7 @@ export function hear(world: CloudModel, event: Published): void {
 }
 
 function remember(world: CloudModel, { operation: _operation, status: _status, ...event }: Published): void {
-  // Steps are only told, never kept: they have no number, and stand with their operation.
+  // Steps are published but not stored: they have no id, and belong to their operation.
   if (event.id === 0) return
   world.events.set(event.id, event)
   const [oldest] = world.events.keys()
@@ -144,7 +144,7 @@ function remember(world: CloudModel, { operation: _operation, status: _status, .
 }
 
 function hearMachines(world: CloudModel, { type, host: name, operation }: Published): void {
-  if (type !== 'operation.step' || operation?.step === 'place') world.hostsChanged = true
+  if (type !== 'operation.step' || (operation && isPlaced(operation))) world.hostsChanged = true
   const change =
     type === 'host.up'
       ? { state: 'up' as const }
@@ -177,7 +177,11 @@ function hearOperation(world: CloudModel, event: Published, before: OperationSum
   if (world.operations.size > 3 * kept) dropOldOperations(world)
 }
 
-/** The subject of an operation that is known by its events alone; undefined if that is no instance. */
+/** Whether a scheduler has just chosen a host. */
+const isPlaced = ({ kind, step }: NonNullable<Published['operation']>): boolean =>
+  kindOf(kind).steps.some(({ name, at }) => name === step && at === 'scheduler')
+
+/** The subject of an operation that is known from events only; undefined if the subject is not an instance. */
 const subjectOf = (id: string | undefined, name: string | undefined): OperationSummary['subject'] | undefined =>
   id === undefined ? undefined : { kind: 'instance', id, name: name ?? id }
 
@@ -192,7 +196,7 @@ export const newestFirst = (a: { createdAt: number; id: string }, b: { createdAt
 function hearInstance(world: CloudModel, event: Published, id: string): void {
   const { type, operation: reported, operationId, instanceName, host, status, at, projectId } = event
   if (type === 'instance.delete.end' || (type === 'instance.create.error' && !reported)) {
-    // A boot that nobody could take was taken back, and its operation with it.
+    // A boot that no host could take was undone, and its operation with it.
     if (!reported && operationId) world.operations.delete(operationId)
     forget(world, id)
     return
@@ -203,7 +207,7 @@ function hearInstance(world: CloudModel, event: Published, id: string): void {
     world.hearsay.add(id)
     world.order.unshift(id)
   }
-  // Where it failed the host may have been left, and only the conductor knows.
+  // After a failure the instance may have left its host; only the conductor knows.
   if (type === 'instance.create.error' || type === 'instance.create.retry') world.hearsay.add(id)
   const { task: _task, ...rest } = before ?? { ...unknown, id, name: instanceName ?? id, projectId, createdAt: at }
   const task = reported ? (isOpen(reported.state) ? kindOf(reported.kind).task : undefined) : before?.task
@@ -225,14 +229,14 @@ function forget(world: CloudModel, id: string): void {
   if (at >= 0) world.order.splice(at, 1)
 }
 
-/** How many instances there are in each state. */
+/** The number of instances in each state. */
 export function countStates({ instances }: CloudModel): Partial<Record<InstanceState, number>> {
   const counts: Partial<Record<InstanceState, number>> = {}
   for (const { status } of instances.values()) counts[status] = (counts[status] ?? 0) + 1
   return counts
 }
 
-/** What is used of all hosts together, and what may be promised. */
+/** Used and allocatable resources of all hosts together. */
 export function sumHosts(hosts: readonly Host[]): Pick<Host, 'used' | 'limit'> {
   const sum = (of: 'used' | 'limit', key: keyof Host['used']): number =>
     hosts.reduce((total, host) => total + host[of][key], 0)
@@ -244,7 +248,7 @@ export function sumHosts(hosts: readonly Host[]): Pick<Host, 'used' | 'limit'> {
   return { used: all('used'), limit: all('limit') }
 }
 
-/** Rows by what they have in common, in the order of the rows. */
+/** Rows grouped by a key, in the order of the rows. */
 export function grouped<T>(rows: readonly T[], key: (row: T) => string): Map<string, T[]> {
   const groups = new Map<string, T[]>()
   for (const row of rows) {

@@ -7,7 +7,7 @@ import { painter, unpainted } from './paint.ts'
 
 const widthOfText = 100
 
-/** The overview as text, of everything as it is now; fails where the cloud does not answer. */
+/** The overview as text, as of now; fails if the cloud does not answer. */
 export async function printOverview(
   deps: FeedDeps,
   { width = widthOfText, color }: Pick<Look, 'width' | 'color'>,

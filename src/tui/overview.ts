@@ -9,12 +9,12 @@ import { outage, problemsOf } from './problems.ts'
 
 type Room = { readonly width: number; readonly height: number; readonly now: number; readonly paint: Paint }
 
-/** The cloud on one page. Every line fits into the width; there are at most `height` of them. */
+/** The cloud on one page. Every line fits into the width; there are at most `height` lines. */
 export function overviewLines(world: CloudModel, health: Health, room: Room): string[] {
   const head = [...healthLines(world, health, room), '', ...countLines(world, room), '']
   const left = room.height - head.length
   const wrong = problemLines(world, health, room)
-  // Both are seen: what is wrong gets what hosts leave, and half of the room at least.
+  // Both lists are shown: problems get what hosts leave, and at least half of the room.
   const hostRoom = Math.max(Math.ceil(left / 2), left - wrong.length - 1)
   const hosts = hostLines(world, { ...room, height: hostRoom })
   const lines = [...head, ...hosts, '', ...wrong]
@@ -34,13 +34,13 @@ function healthLines({ status, daemons, hosts }: CloudModel, health: Health, { p
   const version = cell(status ? `nova ${status.version}, ${database}` : 'nova', Math.max(width - 44, 1)).trimEnd()
   return [
     `${label('health')}bus ${well(health.bus, 'up', 'lost')}, conductor ${well(answers)}; ${paint('faint', version)}`,
-    `${label('services')}${counted.join(', ') || 'none were heard'}`,
+    `${label('services')}${counted.join(', ') || 'none reported'}`,
     `${label('hosts')}${areHidden({ hosts, daemons }) ? hidden : hostCounts(hosts)}${answers ? '' : paint('bad', `   as of ${since(now - health.lastPongAt)} ago`)}`,
   ]
 }
 
-const hidden = 'for administrators to see'
-/** Compute services there are, and no hosts: a conductor shows those to administrators only. */
+const hidden = 'visible to administrators'
+/** Compute services exist but no hosts: a conductor shows hosts to administrators only. */
 const areHidden = ({ hosts, daemons }: Pick<CloudModel, 'hosts' | 'daemons'>): boolean =>
   hosts.length === 0 && daemons.compute !== undefined
 
@@ -59,7 +59,7 @@ function countLines(world: CloudModel, { paint }: Room): string[] {
   const open = [...world.operations.values()].filter(({ state }) => isOpen(state))
   const running = open.filter(({ state }) => state === 'running').length
   return [
-    `${label('instances')}${[`${world.instances.size} in all`, ...states].join(', ')}`,
+    `${label('instances')}${[`${world.instances.size} in total`, ...states].join(', ')}`,
     `${label('operations')}${running} running, ${open.length - running} queued, ${world.failed} failed`,
   ]
 }
@@ -81,7 +81,7 @@ function hostLines({ hosts, daemons }: CloudModel, { width, height, paint }: Roo
     `${cell('all', name)} ${cell('', stateWidth)} ${row(sumHosts(hosts))}`,
   ]
   const room = Math.max(0, height - lines.length)
-  // The busiest hosts are the ones to look at, and those that are gone.
+  // The busiest hosts need a look, and hosts that are down.
   const shown = hosts.length <= room ? hosts : [...hosts].sort(byNeed).slice(0, Math.max(0, room - 1))
   for (const host of shown)
     lines.push(
@@ -99,10 +99,10 @@ const byNeed = (a: Host, b: Host): number => load(b) - load(a)
 function problemLines(world: CloudModel, health: Health, { width, now, paint }: Room): string[] {
   const lost = outage(health)
   const problems = [...(lost ? [lost] : []), ...problemsOf(world, health, now)]
-  if (problems.length === 0) return [paint('good', 'Nothing is wrong.')]
+  if (problems.length === 0) return [paint('good', 'No problems.')]
   const lines = problems.flatMap(({ text, hint }) => [
     ...wrap(text, width - 2).map((line, i) => `${i === 0 ? paint('bad', '!') : ' '} ${line}`),
     ...(hint ? wrap(hint, width - 4).map((line) => `    ${line}`) : []),
   ])
-  return [paint('strong', `WHAT IS WRONG (${problems.length})`), ...lines]
+  return [paint('strong', `PROBLEMS (${problems.length})`), ...lines]
 }

@@ -1,15 +1,15 @@
 import type { Clock } from '../core/base/clock.ts'
 
-/** Work that is wanted often and done seldom. */
+/** Work that is requested often and done rarely. */
 export type Paced = {
-  /** Has it done: at once where the last time is long enough ago, else when it is. */
+  /** Requests the work: it runs at once if the last run is long enough ago, otherwise when it is. */
   want(): void
   stop(): void
 }
 
 /**
- * Does `work` when it is wanted, never twice at a time and never sooner than `gapMs` after it last ended. What is wanted
- * meanwhile is done once, afterwards. Where `work` answers false it has not worked, and is wanted again.
+ * Runs `work` on request, never twice at a time and never sooner than `gapMs` after the last run ended. Requests during
+ * a run lead to one more run. If `work` returns false it has failed, and is requested again.
  */
 export function paced(clock: Clock, gapMs: number, work: () => Promise<boolean> | boolean): Paced {
   let wanted = false

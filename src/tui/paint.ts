@@ -3,8 +3,8 @@ import stringWidth from 'string-width'
 import { visible } from '../cli/cell-text.ts'
 
 /**
- * What a piece of text says by its looks. Never by looks alone: a state always stands there as a word. No colour is
- * a background or its opposite, and none is bright, so that they can be read on dark terminals and on light ones.
+ * The meaning that a style gives a text. Never style alone: a state is always written as a word, too. No colour is used
+ * as a background, and none is bright, so that all can be read on dark and on light terminals.
  */
 export type Tone = 'plain' | 'good' | 'bad' | 'busy' | 'faint' | 'strong' | 'chosen'
 
@@ -18,10 +18,10 @@ const codes: Readonly<Record<Tone, readonly [on: number, off: number, isColour: 
   chosen: [7, 27, false],
 }
 
-/** Gives text its looks. */
+/** Styles a text. */
 export type Paint = (tone: Tone, text: string) => string
 
-/** Where colours are not welcome, bold and reversed text are all the same. */
+/** On a terminal without colours, bold and reversed text still work. */
 export const painter =
   (colours: boolean): Paint =>
   (tone, text) => {
@@ -30,16 +30,16 @@ export const painter =
     return `\u001b[${code[0]}m${text}\u001b[${code[1]}m`
   }
 
-/** Text as it is, for a file or a pipe. */
+/** Plain text, for a file or a pipe. */
 export const unpainted: Paint = (_tone, text) => text
 
 const ascii = /^[\u0020-\u007e]*$/
-/** How many columns of a terminal text takes. */
+/** How many columns of a terminal a text takes. */
 export const widthOf = (text: string): number => (ascii.test(text) ? text.length : stringWidth(text))
 
 const letters = new Intl.Segmenter()
 
-/** Text in exactly `width` columns: with blanks after it, or cut, with `~` where something was. Control characters show. */
+/** Text in exactly `width` columns: padded, or cut with `~` at the end. Control characters are made visible. */
 export function cell(text: string, width: number, side: 'left' | 'right' = 'left'): string {
   const shown = visible(text)
   const has = widthOf(shown)
@@ -57,11 +57,11 @@ export function cell(text: string, width: number, side: 'left' | 'right' = 'left
   return `${cut}~${' '.repeat(room)}`
 }
 
-/** A painted line as it is where it fits, else cut and without its looks. */
+/** A styled line as it is if it fits, otherwise cut and without its style. */
 export const clipped = (line: string, width: number): string =>
   line.length <= width || widthOf(line) <= width ? line : cell(stripVTControlCharacters(line), width)
 
-/** Text in lines of at most `width` columns, broken at blanks where there are some. */
+/** Text in lines of at most `width` columns, broken at blanks if there are any. */
 export function wrap(text: string, width: number): string[] {
   const lines: string[] = []
   let line = ''
@@ -73,7 +73,7 @@ export function wrap(text: string, width: number): string[] {
     line = line === '' ? word : `${line} ${word}`
     while (widthOf(line) > width) {
       const head = cell(line, width).replace(/~ *$/, '')
-      // A letter that is wider than the line would never go.
+      // A letter wider than the line would loop for ever.
       const taken = head === '' ? line.slice(0, 1) : head
       lines.push(taken)
       line = line.slice(taken.length)
@@ -82,7 +82,7 @@ export function wrap(text: string, width: number): string[] {
   return [...lines, line]
 }
 
-/** `[||||||      45%]` in `width` columns; what is above a hundred fills it. */
+/** `[||||||      45%]` in `width` columns; values above a hundred fill the bar. */
 export function bar(used: number, of: number, width: number, paint: Paint): string {
   const share = of > 0 ? used / of : 0
   const inner = Math.max(width - 2, 0)
@@ -109,7 +109,7 @@ const tones: Readonly<Record<string, Tone>> = {
   queued: 'busy',
   disabled: 'busy',
 }
-/** Green is well, magenta under way, red needs somebody. */
+/** Green is good, magenta is in progress, red needs attention. */
 export const toneOf = (state: string): Tone => tones[state] ?? 'plain'
 
 /** How long ago, or how long: `45s`, `12m`, `3h`, `9d`. */
@@ -121,7 +121,7 @@ export function since(ms: number): string {
   return `${Math.floor(seconds / 86_400)}d`
 }
 
-/** A time of day as the clock on the wall has it. */
+/** A time of day in the local time zone. */
 export const timeOf = (ms: number): string => {
   const time = new Date(ms)
   const two = (n: number) => String(n).padStart(2, '0')

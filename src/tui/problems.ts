@@ -4,21 +4,27 @@ import type { Described, Health } from './feed.ts'
 import { type CloudModel, grouped } from './model.ts'
 import { since } from './paint.ts'
 
-/** A failure is news for so long. */
+/** How long a failure counts as recent. */
 const newsMs = 3_600_000
-/** An operation that is open for so long is worth a look. */
+/** How long an operation may be open before it is listed. */
 const longMs = 120_000
 
-/** What is wrong with the cloud, the worst first, each with what to do about it. */
+/** Problems of the cloud, the worst first, each with what to do about it. */
 export function problemsOf(world: CloudModel, health: Health, now: number): Described[] {
   return [...ofServices(world, health, now), ...ofInstances(world), ...ofOperations(world, now)]
 }
 
-/** Why what is shown may be old; undefined while all is well. */
+/** Why the data on the screen may be stale; undefined while all is well. */
 export function outage(health: Health): Described | undefined {
-  if (!health.bus) return { text: 'The bus is lost', hint: 'It is joined again by itself. Is it running? nova doctor' }
+  if (!health.bus)
+    return {
+      text: 'The bus connection is lost',
+      hint: 'The dashboard reconnects by itself. Is the broker running? nova doctor',
+    }
   if (health.conductor) return { text: health.conductor.text.replace(/\.$/, ''), hint: health.conductor.hint }
-  return health.missed ? { text: 'The bus is back', hint: 'What happened meanwhile is being asked for.' } : undefined
+  return health.missed
+    ? { text: 'The bus connection is back', hint: 'Loading what happened in the meantime.' }
+    : undefined
 }
 
 function ofServices({ services, daemons, hosts }: CloudModel, { queues }: Health, now: number): Described[] {
@@ -27,18 +33,18 @@ function ofServices({ services, daemons, hosts }: CloudModel, { queues }: Health
     const names = many.map(({ host }) => host)
     const some = names.length > 3 ? `${names.slice(0, 3).join(', ')} and ${names.length - 3} more` : names.join(', ')
     const last = Math.max(...many.map(({ seenAt }) => seenAt))
-    const text = `${binary} on ${some} ${many.length > 1 ? 'are' : 'is'} down, last heard ${since(now - last)} ago`
+    const text = `${binary} on ${some} ${many.length > 1 ? 'are' : 'is'} down, last heartbeat ${since(now - last)} ago`
     return { text, hint: `On that machine: nova daemon ${binary}, or its systemd unit; here: nova doctor` }
   }
   const byBinary = grouped(down, ({ binary }) => binary)
   const unheard = queues
     .filter(({ name, consumers }) => consumers === 0 && !byBinary.has(name))
     .map(({ name, messages = 0 }) => ({
-      text: `Nobody listens for ${name}${messages > 0 ? `, and ${messages} messages wait` : ''}`,
-      // Conductors listen to what hosts say, too.
-      hint: `Start one: nova daemon ${name === 'agent' ? 'conductor' : name}; all of it on this machine: nova up`,
+      text: `No daemon consumes ${name}${messages > 0 ? `; ${messages} messages are waiting` : ''}`,
+      // Conductors consume `agent` and `compute_agent`, too.
+      hint: `Start one: nova daemon ${/agent$/.test(name) ? 'conductor' : name}; or the whole cloud on this machine: nova up`,
     }))
-  // Who may not see hosts is told how many are down, not which.
+  // Callers who may not see hosts learn how many daemons are down, not which.
   const lost = (services.length > 0 ? [] : Object.entries(daemons))
     .filter(([, { down }]) => down > 0)
     .map(([binary, { down }]) => ({
@@ -48,7 +54,7 @@ function ofServices({ services, daemons, hosts }: CloudModel, { queues }: Health
   const disabled = hosts.filter(({ status }) => status === 'disabled')
   const off =
     hosts.length > 0 && disabled.length === hosts.length
-      ? [{ text: 'All hosts are disabled: nothing can be booted', hint: `nova service enable ${hosts[0]!.name}` }]
+      ? [{ text: 'All hosts are disabled: no instance can be placed', hint: `nova service enable ${hosts[0]!.name}` }]
       : []
   const unhealthy = findProblems(services).map(({ found, fix }) => ({ text: found, hint: fix }))
   return [...[...byBinary].map(([binary, many]) => reported(binary, many)), ...lost, ...unheard, ...unhealthy, ...off]
@@ -71,7 +77,7 @@ function ofOperations({ operations }: CloudModel, now: number): Described[] {
       failed.push({
         at: row.finishedAt ?? row.createdAt,
         text: `${row.kind} of ${row.subject.name} failed ${since(now - (row.finishedAt ?? row.createdAt))} ago: ${row.fault?.message ?? 'no reason was recorded'}`,
-        hint: row.fault?.hint ?? `All about it: nova operation show ${row.id}`,
+        hint: row.fault?.hint ?? `Details: nova operation show ${row.id}`,
       })
     if (isOpen(row.state) && now - row.createdAt > longMs) {
       slow++

@@ -1,19 +1,19 @@
 import { Writable } from 'node:stream'
 import stringWidth from 'string-width'
 
-/** The terminal as the screen needs it. */
+/** What the screen needs of the terminal. */
 export type Terminal = Pick<NodeJS.WriteStream, 'write' | 'columns' | 'rows' | 'on' | 'off'>
 
-// The other page of the terminal, without a cursor; lines that are too long do not go on in the next one.
+// The alternate page of the terminal, without a cursor; long lines do not wrap.
 const enter = '\u001b[?1049h\u001b[?25l\u001b[?7l\u001b[0m\u001b[H\u001b[2J'
 const leave = '\u001b[0m\u001b[?7h\u001b[?25h\u001b[?1049l'
-// Terminals that know it show what stands between as one change (DEC mode 2026).
+// Terminals that support this show everything in between as one change (DEC mode 2026).
 const begin = '\u001b[?2026h'
 const end = '\u001b[?2026l'
 
 /**
- * Takes whole frames and writes to the terminal the lines that differ from the last one, so that nothing flickers. It is
- * the stream that ink renders to: ink by itself draws all lines anew, and wipes the terminal where they fill it.
+ * Takes whole frames and writes only the lines that differ from the last frame, so that nothing flickers. ink renders
+ * to this stream; by itself, ink redraws all lines, and clears the terminal if they fill it.
  */
 export class Screen extends Writable {
   readonly #terminal: Terminal
@@ -25,7 +25,7 @@ export class Screen extends Writable {
     this.#terminal = terminal
   }
 
-  /** Columns of the terminal; some say that they have none. */
+  /** Columns of the terminal; some terminals report none. */
   get columns(): number {
     return this.#terminal.columns || 80
   }
@@ -34,21 +34,21 @@ export class Screen extends Writable {
     return this.#terminal.rows || 24
   }
 
-  /** Takes the terminal. */
+  /** Takes over the terminal. */
   open(): void {
     this.#isOpen = true
     this.#shown = []
     this.#terminal.write(enter)
   }
 
-  /** Gives the terminal back as it was; may be said again. */
+  /** Restores the terminal; may be called again. */
   restore(): void {
     if (!this.#isOpen) return
     this.#isOpen = false
     this.#terminal.write(leave)
   }
 
-  /** Forgets what is shown: the next frame is drawn as a whole. */
+  /** Forgets the last frame: the next one is drawn as a whole. */
   wipe(): void {
     if (!this.#isOpen) return
     this.#shown = []
@@ -65,7 +65,7 @@ export class Screen extends Writable {
     for (let i = 0; i < Math.max(lines.length, this.#shown.length); i++) {
       const line = lines[i] ?? ''
       if (line === this.#shown[i]) continue
-      // Blanks, not an erasing sequence: that would take the last letter of a full line with it.
+      // Blanks, not an erasing sequence: that would erase the last letter of a full line.
       const blanks = ' '.repeat(Math.max(0, this.columns - stringWidth(line)))
       changes += `\u001b[${i + 1};1H${line}\u001b[0m${blanks}`
     }

@@ -9,13 +9,13 @@ import { cell, widthOf } from './paint.ts'
 import { outage } from './problems.ts'
 import { type ListName, lists, type Rows, rowKeeper, type ViewName, viewNames } from './views.ts'
 
-/** What is being typed, or asked. */
+/** The text being typed, or the open question. */
 export type Prompt =
   | { readonly kind: 'filter'; readonly text: string; readonly before: string }
   | { readonly kind: 'goto'; readonly text: string }
   | { readonly kind: 'confirm'; readonly question: string; readonly yes: () => void }
 
-/** Rows that are seen, and which of them is the chosen one. */
+/** The visible rows, and which of them is selected. */
 export type Window<T> = {
   readonly rows: readonly T[]
   readonly at: number
@@ -32,12 +32,12 @@ const words: Readonly<Record<string, ViewName | 'help' | 'quit'>> = {
   quit: 'quit',
 }
 
-/** What somebody looks at and does: keys come in, `changed` is called when there is something new to see. */
+/** What a person looks at and does: keys come in; `changed` is called when the screen must be redrawn. */
 export class Session {
   readonly feed: Feed
   view: ViewName = 'overview'
   detail: Detail | undefined
-  /** The console of the instance that is shown, alone. */
+  /** The console of the open instance, full screen. */
   consoleOnly = false
   /** How many lines the console is scrolled back. */
   back = 0
@@ -51,7 +51,7 @@ export class Session {
   readonly #actions: Actions
   readonly #changed: () => void
   readonly #quit: () => void
-  /** Rows that fit on the screen as it was drawn last. */
+  /** Rows that fit on the screen, as last drawn. */
   #page = 10
 
   constructor(feed: Feed, changed: () => void, quit: () => void) {
@@ -65,19 +65,19 @@ export class Session {
     })
   }
 
-  /** Whether somebody looks at something that takes its time. */
+  /** Whether something on the screen is in progress. */
   get waits(): boolean {
     const { world, health } = this.feed
     return outage(health) !== undefined || [...world.operations.values()].some(({ state }) => isOpen(state))
   }
 
-  /** The part of a list that fits into `height` lines, with the cursor in it. */
+  /** The part of a list that fits into `height` lines and contains the cursor. */
   window<K extends ListName>(name: K, height: number): Window<Rows[K]> {
     const rows = this.#rowsOf(name, this.filters[name])
     this.#page = Math.max(1, height)
     const { idOf } = lists[name]
     const before = this.#cursors[name]
-    // The newest events stay in sight until somebody moves away from them.
+    // The newest events stay visible until the cursor is moved.
     const top = name === 'events' && before.at === 0 ? atTop : before
     const cursor = settle(top, rows, idOf, this.#page)
     this.#cursors[name] = cursor
@@ -89,7 +89,7 @@ export class Session {
     }
   }
 
-  /** Takes a key. */
+  /** Handles a key. */
   press(key: Key): void {
     if (key === 'ctrl-c') this.#quit()
     else if (this.prompt) this.#answer(this.prompt, key)
@@ -151,7 +151,7 @@ export class Session {
     else if (name === 'operations') this.#operationVerb(key, this.#chosen('operations'))
   }
 
-  /** Esc takes back one thing at a time: what was chosen, then the filter, then the view. */
+  /** Esc undoes one thing at a time: the selection, then the filter, then the view. */
   #retreat(name: ListName): void {
     if (this.marked.size > 0) this.marked.clear()
     else if (this.filters[name] !== '') this.filters[name] = ''
@@ -167,7 +167,7 @@ export class Session {
     this.#cursors[name] = move(this.#cursors[name], rows, idOf, 1)
   }
 
-  /** What a verb is meant for: those that were chosen, else the one under the cursor. */
+  /** The rows a verb applies to: the selected ones, or else the one under the cursor. */
   #chosen<K extends 'instances' | 'operations'>(name: K): readonly Rows[K][] {
     const rows = this.#rowsOf(name, this.filters[name])
     if (this.marked.size > 0) return this.#rowsOf(name, this.filters[name]).filter((row) => this.marked.has(row.id))
@@ -175,7 +175,7 @@ export class Session {
     return row ? [row] : []
   }
 
-  /** The row that stood under the cursor on the screen, not one that has come to its place since. */
+  /** The row that was under the cursor when the screen was drawn, not one that has moved there since. */
   #under<K extends ListName>(name: K, rows: readonly Rows[K][]): Rows[K] | undefined {
     const { id, at } = this.#cursors[name]
     const { idOf } = lists[name]
@@ -239,7 +239,7 @@ export class Session {
       this.consoleOnly = !this.consoleOnly
       this.back = 0
     } else if (key === 'd' || key === 'ctrl-d') {
-      // However long the name, the end of the question is seen.
+      // However long the name, the end of the question stays visible.
       const which = rows.length === 1 ? cell(first.name, Math.min(widthOf(first.name), 36)) : `${rows.length} instances`
       const question = `Delete ${which}, with ${rows.length === 1 ? 'its disk' : 'their disks'}? y/n`
       this.prompt = { kind: 'confirm', question, yes: () => begin(() => 'delete') }
@@ -256,7 +256,7 @@ export class Session {
     if (prompt.kind === 'confirm') {
       this.prompt = undefined
       if (key === 'y' || key === 'Y') prompt.yes()
-      else this.line = { text: 'Nothing was done.', tone: 'plain' }
+      else this.line = { text: 'Nothing was changed.', tone: 'plain' }
       return
     }
     if (key === 'esc') {
@@ -295,13 +295,13 @@ const named: ReadonlySet<Key> = new Set(
   'up down left right pageup pagedown home end enter esc tab backtab backspace'.split(' '),
 )
 
-/** The word that begins so, as far as it is known. */
+/** The completion of a word, as far as it is unambiguous. */
 const completed = (typed: string): string => {
   const word = typed.trim().toLowerCase()
   return Object.keys(words).find((known) => word !== '' && known.startsWith(word)) ?? word
 }
 
-/** How many rows a key moves; undefined where it does not. */
+/** How many rows a key moves; undefined if the key does not move. */
 function steps(key: Key, page: number, all: number): number | undefined {
   if (key === 'up' || key === 'k') return -1
   if (key === 'down' || key === 'j') return 1

@@ -3,7 +3,7 @@ import { healthOf } from '../core/model/health.ts'
 import { type Column, eventColumns, hostColumns, instanceColumns, operationColumns } from './columns.ts'
 import { type CloudModel, newestFirst } from './model.ts'
 
-/** A list that can be looked at: where its rows come from and what of them a filter reads. */
+/** A list that can be shown: the source of its rows, and the text that a filter searches. */
 export type List<T> = {
   readonly columns: readonly Column<T>[]
   readonly rows: (world: CloudModel) => readonly T[]
@@ -41,13 +41,11 @@ export const lists: { readonly [K in ListName]: List<Rows[K]> } = {
   },
 }
 
-/** Where one can go, in the order of the keys 1 to 5. */
+/** The views, in the order of the keys 1 to 5. */
 export const viewNames = ['overview', 'instances', 'hosts', 'operations', 'events'] as const
 export type ViewName = (typeof viewNames)[number]
 
-/**
- * The rows in which every word of the filter stands somewhere; with `!` before it, nowhere. Capitals are as small letters.
- */
+/** The rows that contain every word of the filter; `!word` must not occur. Case is ignored. */
 function filtered<T>(list: List<T>, rows: readonly T[], filter: string): readonly T[] {
   const wanted = filter.toLowerCase().split(/\s+/).filter(Boolean)
   if (wanted.length === 0) return rows
@@ -59,7 +57,7 @@ function filtered<T>(list: List<T>, rows: readonly T[], filter: string): readonl
   })
 }
 
-/** Rows as they were taken last, until the world or the filter is another: a frame is drawn more often than that. */
+/** The filtered rows, cached until the model or the filter changes: frames are drawn more often than that. */
 export function rowKeeper(world: CloudModel) {
   const taken = new Map<ListName, { revision: number; filter: string; rows: readonly unknown[] }>()
   return <K extends ListName>(name: K, filter: string): readonly Rows[K][] => {

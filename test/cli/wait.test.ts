@@ -149,7 +149,7 @@ describe('waiting for an operation', () => {
     const asked = answers<Operation>(anOperation({ step: 'disk' }))
     const waiting = awaitOperations({ bus, clock: systemClock, show: asked.show }, [ids.boot], { timeoutMs: 60 })
     await expect(waiting).rejects.toMatchObject({
-      text: 'Not done after 0.06 s: boot of web at step "disk". It goes on.',
+      text: 'Not done after 0.06 s: boot of web at step "disk". It continues.',
       hint: `Follow it: nova operation follow ${ids.boot}`,
       exitCode: 1,
     })
@@ -162,7 +162,7 @@ describe('waiting for an operation', () => {
     const waiting = awaitOperations({ bus, clock: systemClock, show }, [ids.boot], { signal: stop.signal })
     await heard
     stop.abort()
-    await expect(waiting).rejects.toMatchObject({ exitCode: 130, text: expect.stringContaining('goes on') })
+    await expect(waiting).rejects.toMatchObject({ exitCode: 130, text: expect.stringContaining('continues') })
   })
 
   test('follows several and gives them back in their order', async () => {
@@ -185,13 +185,13 @@ describe('waiting for an operation', () => {
 test('an operation that failed becomes an error with its fault and what to do', () => {
   const fault = {
     code: 'NoValidHost',
-    message: 'No host can take it: 2 hosts: 2 full',
+    message: 'No valid host was found: 2 hosts: 2 full',
     hint: 'nova explain web',
     at: 1,
   }
   expect(failureOf(anOperation({ state: 'succeeded' }))).toBeUndefined()
   expect(failureOf(anOperation({ state: 'failed', step: 'place', fault }))).toMatchObject({
-    text: 'The boot of web failed at step "place": No host can take it: 2 hosts: 2 full',
+    text: 'The boot of web failed at step "place": No valid host was found: 2 hosts: 2 full',
     hint: 'nova explain web',
     exitCode: 1,
   })
@@ -228,7 +228,9 @@ describe('waiting for an instance', () => {
   })
   test('fails where it is deleted meanwhile', async () => {
     const gone = new Failure('InstanceNotFound', { id: ids.web })
-    await expect(wait(answers<Instance>(building, gone))).rejects.toMatchObject({ text: 'web was deleted meanwhile.' })
+    await expect(wait(answers<Instance>(building, gone))).rejects.toMatchObject({
+      text: 'web was deleted in the meantime.',
+    })
   })
   test('gives up after its time and says in which state it is', async () => {
     await expect(wait(answers<Instance>(webInstance), 'PAUSED', 50)).rejects.toMatchObject({

@@ -116,7 +116,7 @@ describe('asking', () => {
     expect(await good('host', 'add', 'h1', '-f', 'value', '-c', 'url')).toBe('amqps://compute.h1:pw@bus:5671\n')
     expect(text).not.toContain('this machine alone')
     standIn.answers = { hostAdd: async () => ({ ...login, url: 'amqp://compute.h1:pw@127.0.0.1:5672' }) }
-    expect(await good('host', 'add', 'h1')).toContain('listens for this machine alone')
+    expect(await good('host', 'add', 'h1')).toContain('listens on loopback only')
     standIn.answers = { hostAdd: async () => login }
     expect(await good('host', 'add', 'h1')).toMatch(/set broker.listen[\s\S]*compute.h1:pw@ADDRESS-OF-THE-BROKER/)
   })
@@ -150,7 +150,7 @@ describe('beginning', () => {
     }
     const { code, stdout, stderr } = await standIn.nova(['pause', 'web', 'db1', 'web', 'cache'])
     expect(stdout.split('\n').map((line) => line.split(':')[0])).toEqual(['web', 'cache', ''])
-    expect(stderr).toBe('nova: No instance "db1".\n  See them all: nova list\n')
+    expect(stderr).toBe('nova: No instance "db1".\n  List them: nova list\n')
     expect(code).toBe(1)
     expect(standIn.asked).toHaveLength(3)
   })
@@ -200,7 +200,7 @@ describe('--wait', () => {
     }
     const { code, stderr } = await standIn.nova(['pause', 'web', '--wait', '--timeout', '0.5'])
     expect(stderr).toBe(
-      `nova: Not done after 0.5 s: pause of web. It goes on.\n  Follow it: nova operation follow ${ids.pause}\n`,
+      `nova: Not done after 0.5 s: pause of web. It continues.\n  Follow it: nova operation follow ${ids.pause}\n`,
     )
     expect(code).toBe(1)
   })
@@ -222,7 +222,7 @@ describe('--wait', () => {
     child.kill('SIGINT')
     expect(await once(child, 'exit')).toEqual([130, null])
     expect(await stderr).toBe(
-      `nova: No longer waiting: the operation goes on.\n  Follow it: nova operation follow ${ids.pause}\n`,
+      `nova: The waiting was interrupted: the operation continues.\n  Follow it: nova operation follow ${ids.pause}\n`,
     )
   })
 })
@@ -261,7 +261,7 @@ describe('boot', () => {
       idempotencyKey: expect.stringMatching(/^[0-9a-f-]{36}$/),
     })
     expect(stdout).toContain(`| operation_id    | ${ids.boot} |`)
-    expect(stderr).toBe(`Taken by default: flavor m1.nano, image tiny\nFollow it: nova operation follow ${ids.boot}\n`)
+    expect(stderr).toBe(`Used by default: flavor m1.nano, image tiny\nFollow it: nova operation follow ${ids.boot}\n`)
     expect(code).toBe(0)
   })
   test('says nothing of defaults where none were taken, and nothing beside JSON', async () => {
@@ -328,7 +328,7 @@ describe('boot', () => {
       [
         '',
         'And 998 more: 700 that can, 298 that cannot.',
-        'All that cannot: 200 down, 99 with too little memory.',
+        'All hosts that cannot: 200 down, 99 with too little memory.',
         'Filters, in this order: ram, disk',
         '',
       ].join('\n'),
@@ -344,7 +344,7 @@ describe('boot', () => {
       flavor: 'm1.nano',
       hosts: [{ host: 'host1' }, { host: 'host2' }],
     })
-    expect([code, stderr]).toEqual([1, 'nova: No host would take web: 2 hosts: 2 full\n  Nothing was booted.\n'])
+    expect([code, stderr]).toEqual([1, 'nova: No host can take web: 2 hosts: 2 full\n  Nothing was booted.\n'])
   })
   test('a member reads counts in the place of hosts, of what is tried and of what was decided', async () => {
     const refused = { ...decision, hosts: [], verdicts: { passed: 1, refused: { ram: 1, disk: 3 } } }
@@ -461,7 +461,10 @@ describe('image create', () => {
       throw new Failure('ImageCorrupt', { name: 'd', expected: 'aa', actual: 'bb' })
     }
     const { code, stderr } = await standIn.nova(['image', 'create', 'd', '--disk', join(scratch, 'disk')])
-    expect([code, stderr.split('\n')[0]]).toEqual([1, 'nova: Image "d" is not what was announced: sha256 bb, not aa.'])
+    expect([code, stderr.split('\n')[0]]).toEqual([
+      1,
+      'nova: Image "d" does not have the announced checksum: its sha256 is bb, not aa.',
+    ])
   })
 })
 

@@ -30,13 +30,13 @@ const misuses: Row[] = [
   ['puase web', 'There is no command "puase".', /^Did you mean nova pause/],
   ['xyzzy', 'There is no command "xyzzy".', 'All commands: nova --help'],
   ['flavr list', 'There is no command "flavr".', /^Did you mean nova flavor/],
-  ['flavor', 'flavor needs one more word.', 'One of: create, delete, list, show; more: nova flavor --help'],
-  ['operation', 'operation needs one more word.', /follow, list/],
+  ['flavor', 'flavor needs a command.', 'Commands: create, delete, list, show; more: nova flavor --help'],
+  ['operation', 'operation needs a command.', /follow, list/],
   ['flavor creat x', 'flavor has no command "creat".', /^Did you mean nova flavor create\? Commands: create/],
   ['image upload x', 'image has no command "upload".', 'Commands: create, delete, list, show'],
-  ['--frobnicate list', /^"--frobnicate" stands before the command/, /^First the command, then its flags/],
-  ['--debug', 'A command is missing.', 'All commands: nova --help'],
-  ['-f json', 'A command is missing.'],
+  ['--frobnicate list', /^"--frobnicate" stands before the command/, /^Put the command first, then its flags/],
+  ['--debug', 'No command was given.', 'All commands: nova --help'],
+  ['-f json', 'No command was given.'],
   ['help xyzzy', 'There is no command "xyzzy".'],
   ['xyzzy --help', 'There is no command "xyzzy".'],
   // Flags.
@@ -51,8 +51,8 @@ const misuses: Row[] = [
   ['wait web --status GONE', '--status cannot be "GONE".', /DELETED$/],
   ['operation list --state done', '--state cannot be "done".', /^Allowed: queued, running/],
   ['boot web --image a --image b', '--image was given twice.', 'Give it once.'],
-  ['boot web --dry-run --wait', '--dry-run and --wait exclude one another: give one of them.'],
-  ['operation list --open --state failed', '--open and --state exclude one another: give one of them.'],
+  ['boot web --dry-run --wait', '--dry-run and --wait cannot be combined: give one of them.'],
+  ['operation list --open --state failed', '--open and --state cannot be combined: give one of them.'],
   ['list -f xml', '--format cannot be "xml".', 'Allowed: table, json, yaml, csv, value'],
   ['-f jsn list', '--format cannot be "jsn".', /^Did you mean json\?/],
   ['list', '--format cannot be "xml".', /^Allowed: table/, { env: { NOVA_FORMAT: 'xml' } }],
@@ -71,16 +71,16 @@ const misuses: Row[] = [
   ['boot web --count 0', '--count: "0" is not a whole number from 1 to 1000.'],
   ['boot web --count 1001', '--count: "1001" is not a whole number from 1 to 1000.'],
   ['boot web --count -3', '--count: "-3" is not a whole number from 1 to 1000.'],
-  ['console-log web --lines 0', '--lines: "0" is not a whole number from 1 up.'],
-  ['event list --after -1', '--after: "-1" is not a whole number from 0 up.'],
+  ['console-log web --lines 0', '--lines: "0" is not a whole number of at least 1.'],
+  ['event list --after -1', '--after: "-1" is not a whole number of at least 0.'],
   ['flavor create x --vcpus 0 --memory 1', '--vcpus: "0" is not a whole number from 1 to 1024.'],
   ['flavor create x --vcpus 1 --memory lots', '--memory: "lots" is not a size.', 'Write it as 512, 512M or 2G.'],
   ['flavor create x --vcpus 1 --memory 0', /memoryMb/],
   ['flavor create x --vcpus 1 --memory 1 --disk 1M', '--disk: "1M" is not a size.', 'Write it as 10, 10G or 1T.'],
   // Arguments.
-  ['list web', 'list takes no arguments; too much: "web".', 'Usage: nova list; more: nova list --help'],
+  ['list web', 'list takes no arguments; too many: "web".', 'Usage: nova list; more: nova list --help'],
   ['show', 'show needs INSTANCE.', 'Usage: nova show INSTANCE; more: nova show --help'],
-  ['show web db', 'show takes 1 argument; too much: "db".'],
+  ['show web db', 'show takes 1 argument; too many: "db".'],
   ['rename web', 'rename needs NAME.', 'Usage: nova rename INSTANCE NAME; more: nova rename --help'],
   ['pause', 'pause needs INSTANCE.', 'Usage: nova pause INSTANCE...; more: nova pause --help'],
   ['reboot --hard', 'reboot needs INSTANCE.'],
@@ -89,10 +89,10 @@ const misuses: Row[] = [
   ['flavor create x', 'flavor create needs --vcpus and --memory.', /--vcpus N --memory MIB/],
   ['flavor show', 'flavor show needs FLAVOR.'],
   ['host show', 'host show needs HOST.'],
-  ['dashboard', 'The dashboard needs a terminal to draw on.', /nova dashboard --once/],
+  ['dashboard', 'The dashboard needs a terminal.', /nova dashboard --once/],
   ['top --once now', /^dashboard takes no arguments|^top takes|too much: "now"/],
   ['bus purge', 'bus purge needs QUEUE.'],
-  ['bus purge conductor', 'bus purge throws messages away.', 'Say that you mean it: --yes'],
+  ['bus purge conductor', 'bus purge drops messages.', 'Confirm with --yes.'],
   ['bus status --sort colour', /--sort/],
   ['flavor list --limit 0', /"0" is not a whole number from 1 to 10000/],
   ['image list --limit 10001', /"10001" is not a whole number/],
@@ -103,8 +103,8 @@ const misuses: Row[] = [
   ['host delete', 'host delete needs HOST.'],
   ['service enable', 'service enable needs HOST.'],
   ['operation show', 'operation show needs OPERATION.'],
-  ['operation show 12', '"12" is not the id of an operation.', 'Find it: nova operation list'],
-  ['operation cancel web', '"web" is not the id of an operation.'],
+  ['operation show 12', '"12" is not an operation id.', 'Find the id: nova operation list'],
+  ['operation cancel web', '"web" is not an operation id.'],
   ['completion', 'completion needs SHELL.'],
   ['completion tcsh', '"tcsh" is not allowed here.', 'Allowed: bash, zsh, fish'],
   // What the contract refuses before anything is sent.
@@ -116,17 +116,17 @@ const misuses: Row[] = [
   ['boot web --meta role', '--meta "role" has no value.', 'Write it as --meta KEY=VALUE.'],
   ['boot web --meta =x', '--meta "=x" has no value.'],
   ['boot web --hint same_host', '--hint "same_host" has no value.'],
-  ['boot web --key @/none', '--key: @/none does not exist.', 'Give a public key, or a file with one.'],
+  ['boot web --key @/none', '--key: @/none does not exist.', 'Give a public key, or a file that holds one.'],
   ['boot web --key @/private', /^--key: .* is a private key, which must not leave this machine\.$/, /\.pub$/],
-  ['boot web --key @/text', /^--key: .* holds no SSH public key\.$/, 'Make one: ssh-keygen -t ed25519'],
+  ['boot web --key @/text', /^--key: .* holds no SSH public key\.$/, 'Create one: ssh-keygen -t ed25519'],
   ['boot web --user-data @/none', '--user-data: @/none does not exist.'],
   ['boot web --user-data @/folder', '--user-data: @/folder is a directory.'],
-  ['boot web --user-data @/large', /60000 bytes; at most 49150 fit/],
+  ['boot web --user-data @/large', /60000 bytes; the limit is 49150/],
   ['image create x', 'An image needs --disk or --kernel.', 'nova image create NAME --disk FILE'],
-  ['image create x --disk @/none', '--disk: @/none does not exist.', 'Name a file.'],
+  ['image create x --disk @/none', '--disk: @/none does not exist.', 'Give the path of a file.'],
   ['image create x --disk @/folder', '--disk: @/folder is not a file.'],
   ['image create x --disk @/empty', '--disk: @/empty is empty.'],
-  ['image create x --ramdisk @/text', '--ramdisk goes only together with --kernel.'],
+  ['image create x --ramdisk @/text', '--ramdisk can only be used together with --kernel.'],
   ['image create x --disk @/text --disk-format vhd', '--disk-format cannot be "vhd".', 'Allowed: qcow2, raw'],
   // Configuration.
   ['list --config @/none.toml', /none\.toml.*there is no such file/, undefined],
@@ -165,12 +165,12 @@ const refusals: Array<[typed: string, answers: Answers, says: string | RegExp, h
     'pause nobody',
     { begin: failed('InstanceNotFound', { id: 'nobody' }) },
     'No instance "nobody".',
-    'See them all: nova list',
+    'List them: nova list',
   ],
   [
     'start web',
     { begin: failed('AmbiguousName', { kind: 'instance', name: 'web', ids: [ids.web, ids.db] }) },
-    '2 instances are called "web".',
+    '2 instances are named "web".',
     new RegExp(ids.db),
   ],
   [
@@ -185,13 +185,13 @@ const refusals: Array<[typed: string, answers: Answers, says: string | RegExp, h
       }),
     },
     'Cannot stop web: it is PAUSED. Unpause it first.',
-    'stop works on an instance that is ACTIVE.',
+    'To stop an instance, it must be ACTIVE.',
   ],
   [
     'reboot web',
     { begin: failed('InstanceBusy', { name: 'web', task: 'pausing', operation: ids.pause }) },
-    'web is pausing: one operation at a time.',
-    `Wait for it: nova operation follow ${ids.pause}`,
+    'web is busy (pausing). An instance can have one operation at a time.',
+    `Wait for it to end: nova operation follow ${ids.pause}`,
   ],
   [
     'boot web',
@@ -201,8 +201,8 @@ const refusals: Array<[typed: string, answers: Answers, says: string | RegExp, h
   [
     'boot web --wait',
     { boot: failed('NoValidHost', { reason: '2 hosts: 2 full', instance: 'web' }) },
-    'No host can take it: 2 hosts: 2 full',
-    "Each host's reason: nova explain web",
+    'No valid host was found: 2 hosts: 2 full',
+    'The reason for each host: nova explain web',
   ],
   [
     'boot web --availability-zone nova:host1',
@@ -212,7 +212,7 @@ const refusals: Array<[typed: string, answers: Answers, says: string | RegExp, h
   [
     'console-log web',
     { consoleLog: failed('HostUnreachable', { target: 'compute.host1' }) },
-    /no consumer/,
+    /No daemon consumes/,
     /nova service list/,
   ],
   [
@@ -224,19 +224,19 @@ const refusals: Array<[typed: string, answers: Answers, says: string | RegExp, h
   [
     'flavor create a --vcpus 1 --memory 64',
     { flavorCreate: failed('FlavorExists', { name: 'a' }) },
-    'There is a flavor "a" already.',
+    'A flavor named "a" already exists.',
   ],
   [
     'image delete x',
     { imageDelete: failed('ImageNotFound', { id: 'x' }) },
     'No image "x".',
-    'See them all: nova image list',
+    'List them: nova image list',
   ],
   ['host list', {}, 'conductor has no method "hostList".', /nova status/],
   [
     'explain web',
     { explain: async () => ({ instance: webInstance }) },
-    'web was not placed yet, so there is nothing to explain.',
+    'web has not been placed yet: there is nothing to explain.',
     'See it: nova show web',
   ],
   [
@@ -325,7 +325,7 @@ describe('refused by the cloud', () => {
     expect(stderr).toBe(
       [
         'nova: The bus at amqp://guest:***@127.0.0.1:1 cannot be reached: nothing listens there (ECONNREFUSED).',
-        '  Start a cloud on this machine: nova up; or name another bus: NOVA_BUS_URL=amqp://…',
+        '  Start a cloud on this machine: nova up. Or name another bus: NOVA_BUS_URL=amqp://…',
         '',
       ].join('\n'),
     )
@@ -340,7 +340,7 @@ describe('refused by the cloud', () => {
 
   test('where no cloud was started yet, that is said', async () => {
     const { code, stderr } = await standIn.nova(['list'], { NOVA_BUS_URL: '', NOVA_STATE_DIR: join(scratch, 'none') })
-    expect(stderr).toMatch(/no cloud was started here yet\.\n {2}Start a cloud on this machine: nova up/)
+    expect(stderr).toMatch(/no cloud has been started here yet\.\n {2}Start a cloud on this machine: nova up/)
     expect(code).toBe(1)
   })
 })

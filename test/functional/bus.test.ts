@@ -75,7 +75,7 @@ describe.each(kinds)('an operator looks at the bus: %s', (_name, rabbit) => {
       { timeout: 30_000, interval: 500 },
     )
     const table = await cloud.nova('bus', 'status', '--sort', 'name')
-    expect(table.stdout).toMatch(/^broker {2}(embedded|RabbitMQ) [\d.]+; \d+ connections; .*; takes messages\n/)
+    expect(table.stdout).toMatch(/^broker {2}(embedded|RabbitMQ) [\d.]+; \d+ connections; .*; accepts messages\n/)
     expect(table.stdout).toMatch(/\bcompute\.host\b.*compute on host/)
   })
 
@@ -112,7 +112,7 @@ describe.each(kinds)('an operator looks at the bus: %s', (_name, rabbit) => {
     const unsure = await cloud.nova('bus', 'purge', 'compute.ghost')
     expect(unsure).toMatchObject({ code: 2, stderr: expect.stringContaining('--yes') })
     const purged = await cloud.nova('bus', 'purge', 'compute.ghost', '--yes')
-    expect(purged).toMatchObject({ code: 0, stdout: 'compute.ghost: 7 messages thrown away\n' })
+    expect(purged).toMatchObject({ code: 0, stdout: 'compute.ghost: 7 messages dropped\n' })
     const wrong = await cloud.nova('bus', 'purge', 'compute.gost', '--yes')
     expect(wrong.code).toBe(1)
     expect(wrong.stderr).toMatch(/No queue "compute\.gost"\.\s+Did you mean "compute\.ghost"/)
@@ -204,7 +204,7 @@ test('where RabbitMQ takes no messages, doctor says so and which queue is full, 
       const found = (JSON.parse(stdout) as Array<{ check: string }>).find(({ check }) => check === 'queues')
       expect(found).toMatchObject({
         state: 'failed',
-        found: expect.stringMatching(/takes no messages: memory alarm on nova.*; heap has 500 messages/),
+        found: expect.stringMatching(/accepts no messages: memory alarm on nova.*; heap has 500 messages/),
       })
     }, 60_000)
   } finally {

@@ -25,7 +25,7 @@ describe.each(await backends())('daemons (%s)', (backend) => {
 
   test('db sync does its work once, and again harmlessly while daemons run', async () => {
     cloud = await Cloud.open(backend)
-    expect((await cloud.nova('db', 'sync')).stdout).toMatch(/^Done: 0001-first, 0002-health\b/)
+    expect((await cloud.nova('db', 'sync')).stdout).toMatch(/^Applied: 0001-first\b/)
     await cloud.up('--driver', 'fake')
     const syncs = await Promise.all([cloud.nova('db', 'sync'), cloud.nova('db', 'sync')])
     for (const sync of syncs) expect(sync).toMatchObject({ code: 0, stdout: expect.stringContaining('up to date') })
@@ -55,10 +55,10 @@ describe('one machine', () => {
   test('up and down may be said twice', async () => {
     cloud = await Cloud.open('embedded')
     expect((await cloud.up('--driver', 'fake')).stdout).toContain('The cloud is up.')
-    expect((await cloud.nova('up')).stdout).toContain('The cloud is up already')
+    expect((await cloud.nova('up')).stdout).toContain('The cloud is already up')
     expect((await cloud.nova('up', '--foreground')).code).toBe(1)
     expect(await cloud.nova('down')).toMatchObject({ code: 0 })
-    expect((await cloud.nova('down')).stdout).toContain('No cloud runs')
+    expect((await cloud.nova('down')).stdout).toContain('No cloud is running')
     expect(await cloud.nova('list')).toMatchObject({ code: 1, stderr: expect.stringContaining('nova up') })
   })
 

@@ -340,7 +340,7 @@ describe.each(clouds)('a host with a login of its own (%s)', (_name, open) => {
     const cut = new Promise((resolve) => stolen.on('close', resolve))
     stolen.on('error', () => undefined)
     const renewed = await cloud.nova('host', 'add', 'a', '-f', 'json')
-    expect(renewed.stderr).toContain('the old one counts no more')
+    expect(renewed.stderr).toContain('the old one is no longer accepted')
     logins.a = JSON.parse(renewed.stdout) as Login
     expect(logins.a).toMatchObject({ user: 'compute.a', known: true })
     await cut

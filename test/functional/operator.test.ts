@@ -31,7 +31,7 @@ describe('an impatient operator', () => {
     const left = cloudOf(killed)
     process.kill(killed, 'SIGKILL')
     await persist(async () => expect(supervisor()).toBe(left))
-    expect((await cloud.nova('up')).stdout).toContain(`The cloud is up already (process ${left})`)
+    expect((await cloud.nova('up')).stdout).toContain(`The cloud is already up (process ${left})`)
     expect((await cloud.nova('down')).stdout).toContain('The daemons have stopped')
     expect(supervisor()).toBe(0)
     await cloud.up()
@@ -52,7 +52,7 @@ describe('an impatient operator', () => {
   test('is told that flags do not change a cloud that runs', async () => {
     cloud = await Cloud.open('embedded')
     await cloud.up('--driver', 'fake')
-    expect((await cloud.nova('up', '--hosts', '5')).stderr).toContain('It runs as it was started')
+    expect((await cloud.nova('up', '--hosts', '5')).stderr).toContain('already running with its earlier flags')
   })
 
   test('sees why this start failed, not an earlier one', async () => {
@@ -61,7 +61,7 @@ describe('an impatient operator', () => {
     const squatter = createServer().listen(join(cloud.stateDir, 'run', 'bus.sock'))
     await once(squatter, 'listening')
     const ran = await cloud.nova('up')
-    expect(ran.stderr).toContain('another program does already')
+    expect(ran.stderr).toContain('another program already listens there')
     await new Promise((resolve) => squatter.close(resolve))
     await cloud.up()
     expect(ran.stderr.trim().split('\n')).toHaveLength(3)

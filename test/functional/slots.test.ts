@@ -51,7 +51,7 @@ for (const backend of await backends())
 
       const one = await cloud.nova('boot', 'too-many', '--flavor', 'm1.nano', '--wait')
       expect(one.code).toBe(1)
-      expect(one.stderr).toMatch(/No host can take it: 20 hosts: 20 .*memory/)
+      expect(one.stderr).toMatch(/No valid host was found: 20 hosts: 20 .*memory/)
       const { decision } = await api.explain(admin(), { instance: 'too-many' })
       expect((decision as Decision).hosts).toHaveLength(hosts)
       for (const verdict of (decision as Decision).hosts)

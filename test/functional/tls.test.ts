@@ -72,7 +72,7 @@ describe.each([
     const refused = await refusal(joinBus(running.url, { tls: tls() }))
     expect(refused).toMatchObject({
       code: 'BusUntrusted',
-      message: expect.stringMatching(/^The bus at \S+ is not to be trusted: its certificate .*authority.*\.$/),
+      message: expect.stringMatching(/^The bus at \S+ could not be verified: its certificate .*CA.*\.$/),
     })
     expect(String(refused)).not.toMatch(/secret|guest:guest/)
   })
@@ -89,7 +89,7 @@ test('a certificate for another name is refused', async () => {
   try {
     expect(await refusal(joinBus(running.url, { tls: elsewhere.trust() }))).toMatchObject({
       code: 'BusUntrusted',
-      message: expect.stringContaining('for another name'),
+      message: expect.stringContaining('does not cover the host name'),
     })
   } finally {
     await running.stop()
@@ -140,7 +140,7 @@ test('MariaDB by TLS: with the right authority, not with another, and not withou
     expect(await refusal(open(strange.trust()))).toMatchObject({
       code: 'DatabaseDown',
       message: expect.stringMatching(
-        /^The database cannot be reached: localhost:\d+: its certificate was not accepted/,
+        /^The database cannot be reached: localhost:\d+: its certificate could not be verified/,
       ),
     })
     // That is how MariaDB says that a login is for TLS only.
@@ -168,9 +168,12 @@ describe('paths of certificates are looked at when a process starts', () => {
       'bus.ca_file = /nowhere/ca.pem (NOVA_BUS_CA_FILE): there is no such file',
     ],
     [{ NOVA_BUS_CA_FILE: text }, 'it must be a certificate in PEM'],
-    [{ NOVA_BUS_CERT_FILE: ours.cert }, 'bus.key_file = (nothing) (default): the key to bus.cert_file is needed, too'],
-    [{ NOVA_BUS_KEY_FILE: ours.key }, 'the certificate to bus.key_file is needed, too'],
-    [{ NOVA_BUS_CERT_FILE: ours.cert, NOVA_BUS_KEY_FILE: strange.key }, `it is not the key to ${ours.cert}`],
+    [
+      { NOVA_BUS_CERT_FILE: ours.cert },
+      'bus.key_file = (nothing) (default): set bus.key_file, too: the key that belongs to bus.cert_file',
+    ],
+    [{ NOVA_BUS_KEY_FILE: ours.key }, 'set bus.cert_file, too: the certificate that belongs to bus.key_file'],
+    [{ NOVA_BUS_CERT_FILE: ours.cert, NOVA_BUS_KEY_FILE: strange.key }, `it is not the key of ${ours.cert}`],
     [{ NOVA_BUS_CERT_FILE: ours.cert, NOVA_BUS_KEY_FILE: ours.cert }, 'it must be a private key in PEM'],
   ])('or refused: %o', async (env, says) => {
     expect(await refusal(read(env as Record<string, string>))).toMatchObject({

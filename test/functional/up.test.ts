@@ -50,7 +50,7 @@ describe('nova up, if the bus is not there', { timeout: 60_000 }, () => {
     expect(stderr).toContain(`Waiting for the bus at ${shown}: nothing listens there (ECONNREFUSED) …\n`)
     expect(stderr).toContain(
       `nova: The cloud did not start: no answer within 5 s (waiting for the bus at ${shown}: nothing listens there ` +
-        '(ECONNREFUSED)); what was started is stopped.\n',
+        '(ECONNREFUSED)); everything that was started has been stopped.\n',
     )
     expect(stderr).not.toContain('secret')
     expect(processes()).toEqual([])
@@ -69,7 +69,7 @@ describe('nova up, if the bus is not there', { timeout: 60_000 }, () => {
     })
     child.kill(signal)
     expect(await once(child, 'exit')).toEqual([exitCode, null])
-    expect(said()).toContain('nova: Interrupted; what was started is stopped.\n')
+    expect(said()).toContain('nova: Interrupted; everything that was started has been stopped.\n')
     expect(processes()).toEqual([])
   })
 
@@ -91,7 +91,7 @@ describe('nova up, if the bus is not there', { timeout: 60_000 }, () => {
     Object.assign(cloud.env, { ...env, NOVA_BUS_URL: '' })
     expect(await cloud.nova('up', '--timeout', '1')).toMatchObject({
       code: 1,
-      stderr: expect.stringMatching(/started here already \(process \d+\) and does not answer[\s\S]*nova down/),
+      stderr: expect.stringMatching(/already started here \(process \d+\) but does not answer[\s\S]*nova down/),
     })
     child.kill('SIGINT')
     await once(child, 'exit')
@@ -104,12 +104,14 @@ describe.runIf(bus)('nova up on a RabbitMQ whose exchange "nova" has other flags
     const { connect } = await import('amqplib')
     const model = await connect(bus?.url ?? '')
     const channel = await model.createChannel()
-    await channel.assertExchange('nova', 'topic', { durable: true })
+    await channel.assertExchange('nova', 'topic', { durable: false })
     cloud = await Cloud.open('embedded', { NOVA_BUS_URL: bus?.url ?? '' })
     try {
       const { code, stderr } = await cloud.nova('up', '--driver', 'fake')
       expect(code).toBe(1)
-      expect(stderr).toMatch(/with other flags: .*inequivalent arg 'durable' for exchange 'nova'/)
+      expect(stderr).toMatch(
+        /a different queue or exchange of that name: .*inequivalent arg 'durable' for exchange 'nova'/,
+      )
       expect(processes()).toEqual([])
     } finally {
       await model.close()

@@ -186,7 +186,7 @@ describe.each(await backends())('a cloud of two versions (%s)', (backend: Backen
     const migrate = bus.client(conductor).begin(admin(), { instance, kind: 'migrate' })
     await expect(migrate).rejects.toMatchObject({
       code: 'UnsupportedVersion',
-      message: `conductor speaks version ${before}, the message is of version 2.1.`,
+      message: `conductor speaks version ${before}, but the message has version 2.1.`,
       hint: expect.stringContaining('Update the older side'),
     })
     for (const fn of undo.splice(0).reverse()) await fn()

@@ -171,13 +171,13 @@ if (hasTmux()) {
       await tmux.until(/hosts +1 up/)
 
       await daemons.conductor.kill()
-      await tmux.until(/! .*conductor.*what you see is \d+s old/)
+      await tmux.until(/! .*conductor.*this data is \d+s old/)
       daemons.conductor = await cloud.daemon('conductor')
-      await tmux.until((screen) => !screen.includes('what you see is'))
+      await tmux.until((screen) => !screen.includes('this data is'))
 
       await daemons.broker.kill()
-      await tmux.until(/! The bus is lost; what you see is \d+s old/)
-      await tmux.until(/what you see is [2-9]s old/)
+      await tmux.until(/! The bus connection is lost; this data is \d+s old/)
+      await tmux.until(/this data is [2-9]s old/)
       daemons.broker = await cloud.daemon('broker')
       await tmux.until(/hosts +1 up[\s\S]*Nothing is wrong/, 60_000)
 

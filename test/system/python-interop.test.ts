@@ -273,7 +273,7 @@ if (interpreter) {
         [
           'InstanceInvalidState',
           { attr: 'vm_state', instance_uuid: 'u1', state: 'paused', method: 'stop' },
-          { code: 'InstanceInvalidState', message: 'Cannot stop u1: u1 is paused.' },
+          { code: 'InstanceInvalidState', message: 'Cannot stop u1: it is paused.' },
         ],
         [
           'TooManyInstances',

@@ -86,7 +86,7 @@ describe('the screen', () => {
       }),
       hostList: () => ({ hosts: [] }),
     })
-    expect(frame()).toMatch(/hosts +for administrators to see/)
+    expect(frame()).toMatch(/hosts +visible to administrators/)
     expect(frame()).not.toContain('No host has reported')
   })
 
@@ -120,7 +120,7 @@ describe('the screen', () => {
 
   test('begins with the overview, and 2 shows the instances', async () => {
     const { frame, press } = await open()
-    expect(frame()).toContain('instances   1 in all, 1 ACTIVE')
+    expect(frame()).toContain('instances   1 in total, 1 ACTIVE')
     expect(frame()).toMatch(/host1 +up +\[\|+ +25%\]/)
     expect(await press('2')).toMatch(/> +web +ACTIVE +- +host1 +m1\.nano/)
   })
@@ -139,13 +139,13 @@ describe('the screen', () => {
     expect(await press('2', 'j', 'j', down)).toMatch(/> +vm-3 /)
     expect(await press(pageDown)).toMatch(/> +vm-22 /)
     expect(await press('G')).toMatch(/> +vm-49 /)
-    expect(await press('/', '4', '9', enter)).toContain('instances 1-1 of 1, with "49"')
+    expect(await press('/', '4', '9', enter)).toContain('instances 1-1 of 1, filter "49"')
     expect(await press(esc)).toContain('of 50')
   })
   test('letters that are typed faster than they are read are keys one by one', async () => {
     const { press } = await open({ instanceList: () => ({ instances: manyAre(50) }) })
     expect(await press('2jjj')).toMatch(/> +vm-3 /)
-    expect(await press('/vm-7\r')).toContain('with "vm-7"')
+    expect(await press('/vm-7\r')).toContain('filter "vm-7"')
   })
   test(': goes to a view by the beginning of its name, and tells what it does not know', async () => {
     const { press, ended } = await open()
@@ -183,7 +183,7 @@ describe('the screen', () => {
     const { press, asked } = await open({ instanceList: () => ({ instances: manyAre(5) }), begin })
     const deletes = () => asked.filter(({ method }) => method === 'begin').map(({ args }) => args.kind)
     expect(await press('2', 'd')).toContain('Delete vm-0, with its disk? y/n')
-    expect(await press('n')).toContain('Nothing was done.')
+    expect(await press('n')).toContain('Nothing was changed.')
     expect(deletes()).toEqual([])
     expect(await press(' ', ' ', 'd')).toContain('Delete 2 instances, with their disks? y/n')
     await press('y')
@@ -197,7 +197,7 @@ describe('the screen', () => {
       operationRetry: () => ({ operation: ids.boot, instance: { id: ids.web, name: 'web' } }),
     })
     expect(await press('4', 'x')).toContain('boot of web: cancelled')
-    expect(await press('r')).toContain('boot of web: begun again')
+    expect(await press('r')).toContain('boot of web: started again')
     expect(asked.map(({ method }) => method)).toEqual(expect.arrayContaining(['operationCancel', 'operationRetry']))
   })
   test('Enter shows an instance with its steps and its console, Esc leaves it', async () => {
@@ -226,11 +226,11 @@ describe('the screen', () => {
     const { frame, link, asked } = await open()
     link(false)
     await settled()
-    expect(frame()).toMatch(/! The bus is lost; what you see is 0s old/)
+    expect(frame()).toMatch(/! The bus connection is lost; this data is 0s old/)
     const before = asked.length
     link(true)
     await settled()
-    expect(frame()).toContain('! The bus is back')
+    expect(frame()).toContain('! The bus connection is back')
     const since = () => asked.slice(before).map(({ method }) => method)
     await vi.waitFor(() => expect(since()).toContain('instanceList'), 3_000)
     await vi.waitFor(() => expect(frame()).not.toContain('The bus'))
@@ -282,7 +282,7 @@ describe('the parts of the screen', () => {
     expect(text(<Foot session={session} look={look} />)).toContain('q quit')
   })
   test('help tells every key', () => {
-    expect(text(<Help look={look} />)).toContain('pause, or let go on')
+    expect(text(<Help look={look} />)).toContain('pause or unpause')
   })
   test('a table says its state as a word, with and without colours', () => {
     const colours = { ...look, paint: painter(true) }

@@ -12,26 +12,28 @@ const purgedView = view<Purged, Record<string, (p: Purged) => Cell | undefined>>
 })
 
 export default class BusPurge extends NovaCommand {
-  static override summary = 'Throw away the messages that wait in a queue.'
+  static override summary = 'Drop the messages that wait in a queue.'
   static override description =
-    'Operations are not lost by it: each is a row in the database, and its message is sent again within seconds. Calls that waited in the queue end in timeouts. Messages that are out with a consumer stay.'
+    'No operation is lost: each is a row in the database, and its message is sent again within seconds. Calls whose messages are dropped time out. Messages that a consumer has not acknowledged yet stay.'
   static override examples = [
     '<%= config.bin %> bus purge compute.host1',
     '<%= config.bin %> bus purge notifications.info --yes',
   ]
   static override args = { queue: name('Name of the queue.') }
-  static override flags = { yes: Flags.boolean({ char: 'y', env: 'NOVA_YES', summary: 'Do not ask.' }) }
+  static override flags = {
+    yes: Flags.boolean({ char: 'y', env: 'NOVA_YES', summary: 'Do not ask for confirmation.' }),
+  }
   static override readonly view = purgedView
 
   async run(): Promise<void> {
     const { args, flags } = await this.parse(BusPurge)
     const { queue } = args
     if (!flags.yes) {
-      if (!inputTerminal()) misuse('bus purge throws messages away.', 'Say that you mean it: --yes')
-      if (!(await confirm(`Throw away what waits in ${queue}?`))) return this.note('Nothing was done.')
+      if (!inputTerminal()) misuse('bus purge drops messages.', 'Confirm with --yes.')
+      if (!(await confirm(`Drop the messages in ${queue}?`))) return this.note('Nothing was changed.')
     }
     const { messages } = await this.ask('busPurge', { queue })
     if (!this.forPeople) return this.showOne(purgedView, { queue, messages })
-    this.write(`${queue}: ${messages} message${messages === 1 ? '' : 's'} thrown away\n`)
+    this.write(`${queue}: ${messages} message${messages === 1 ? '' : 's'} dropped\n`)
   }
 }

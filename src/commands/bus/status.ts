@@ -4,16 +4,16 @@ import { cellText } from '../../cli/cell-text.ts'
 import { NovaCommand } from '../../cli/command.ts'
 
 export default class BusStatus extends NovaCommand {
-  static override summary = 'Show the broker and every queue: what waits, who takes it, how fast.'
+  static override summary = 'Show the broker and each queue: messages, consumers and rates.'
   static override description =
-    'In and out are messages a second. A queue with messages and nobody who takes them stands on top, with what to do about it below the table. On RabbitMQ this needs bus.management_url (docs/rabbitmq.md).'
+    'In and out are messages per second. A queue that has messages but no consumer stands first; what to do about it is below the table. With RabbitMQ this needs bus.management_url (docs/rabbitmq.md).'
   static override examples = [
     '<%= config.bin %> bus status',
     '<%= config.bin %> bus status --sort in',
     '<%= config.bin %> bus status -f value -c queue -c messages',
   ]
   static override flags = {
-    sort: Flags.option({ options: orders })({ summary: 'What to sort by: the most first, names from A to Z.' }),
+    sort: Flags.option({ options: orders })({ summary: 'Sort order: largest first, names from A to Z.' }),
   }
   static override readonly view = queueView
 

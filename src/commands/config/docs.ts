@@ -14,7 +14,7 @@ const rows = view<OptionRow, Record<string, (r: OptionRow) => Cell | undefined>>
 )
 
 export default class ConfigDocs extends NovaCommand {
-  static override summary = 'Explain every option: default, unit, what for.'
+  static override summary = 'List every option with its default, unit and purpose.'
   static override examples = ['<%= config.bin %> config docs', '<%= config.bin %> config docs -f csv']
   static override view = rows
 

@@ -9,7 +9,7 @@ const rows = view<Row, Record<string, (r: Row) => Cell | undefined>>({
 })
 
 export default class ConfigShow extends NovaCommand {
-  static override summary = 'Show every option as it holds here, and where it was set.'
+  static override summary = 'Show the effective configuration and where each value comes from.'
   static override description = 'Passwords in URLs are hidden.'
   static override examples = ['<%= config.bin %> config show', '<%= config.bin %> config show -f json']
   static override view = rows

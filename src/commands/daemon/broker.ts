@@ -2,8 +2,8 @@ import { NovaCommand } from '../../cli/command.ts'
 import { pairs, set } from '../../cli/flags.ts'
 
 export default class DaemonBroker extends NovaCommand {
-  static override summary = 'Run the embedded AMQP broker by itself.'
-  static override description = 'For one machine, or for tests; many machines use RabbitMQ.'
+  static override summary = 'Run only the embedded AMQP broker.'
+  static override description = 'For one machine, or for tests. For several machines, use RabbitMQ.'
   static override examples = [
     '<%= config.bin %> daemon broker',
     '<%= config.bin %> daemon broker --config /etc/nova/nova.toml',

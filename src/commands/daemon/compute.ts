@@ -3,7 +3,7 @@ import { pairs, set } from '../../cli/flags.ts'
 
 export default class DaemonCompute extends NovaCommand {
   static override summary = 'Run the compute service of this host.'
-  static override description = 'Needs the bus, and no database: it asks the conductors.'
+  static override description = 'Needs the bus but no database: it asks the conductors.'
   static override examples = [
     '<%= config.bin %> daemon compute',
     '<%= config.bin %> daemon compute --config /etc/nova/nova.toml',

@@ -2,8 +2,8 @@ import { NovaCommand } from '../../cli/command.ts'
 import { pairs, set } from '../../cli/flags.ts'
 
 export default class DaemonConductor extends NovaCommand {
-  static override summary = 'Run a conductor: it keeps the database and sees that each operation ends.'
-  static override description = 'Needs bus and database. As many as wanted may run.'
+  static override summary = 'Run a conductor: it owns the database and carries each operation to its end.'
+  static override description = 'Needs the bus and the database. Several may run.'
   static override examples = [
     '<%= config.bin %> daemon conductor',
     '<%= config.bin %> daemon conductor --config /etc/nova/nova.toml',

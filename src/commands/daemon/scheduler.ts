@@ -2,8 +2,8 @@ import { NovaCommand } from '../../cli/command.ts'
 import { pairs, set } from '../../cli/flags.ts'
 
 export default class DaemonScheduler extends NovaCommand {
-  static override summary = 'Run a scheduler: it finds a host for each new instance.'
-  static override description = 'Needs bus and database. As many as wanted may run.'
+  static override summary = 'Run a scheduler: it chooses the host for a new or moving instance.'
+  static override description = 'Needs the bus and the database. Several may run.'
   static override examples = [
     '<%= config.bin %> daemon scheduler',
     '<%= config.bin %> daemon scheduler --config /etc/nova/nova.toml',

@@ -1,9 +1,9 @@
 import { NovaCommand } from '../../cli/command.ts'
 
 export default class DbSync extends NovaCommand {
-  static override summary = 'Bring the database up to date.'
+  static override summary = 'Migrate the database to the newest version.'
   static override description =
-    'Safe to run twice, from several machines at once, and while daemons run. Conductors do the same when they start.'
+    'Safe to repeat, to run on several machines at once, and to run beside daemons. Conductors do the same when they start.'
   static override examples = [
     '<%= config.bin %> db sync',
     'NOVA_DATABASE_URL=mysql://nova:secret@db/nova <%= config.bin %> db sync',
@@ -16,7 +16,7 @@ export default class DbSync extends NovaCommand {
     this.write(
       applied.length === 0
         ? `The database is up to date: ${version}.\n`
-        : `Done: ${applied.join(', ')}. The database is at ${version}.\n`,
+        : `Applied: ${applied.join(', ')}. The database is at ${version}.\n`,
     )
   }
 }

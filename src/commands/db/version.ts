@@ -8,7 +8,7 @@ const versionView = view<Version, Record<string, (v: Version) => Cell | undefine
 })
 
 export default class DbVersion extends NovaCommand {
-  static override summary = "Show the database's migration, and the newest that this program knows."
+  static override summary = "Show the database's migration and the newest migration that this program knows."
   static override examples = ['<%= config.bin %> db version', '<%= config.bin %> db version -f value -c current']
   static override view = versionView
 

@@ -6,22 +6,22 @@ import { eventView } from '../../cli/views.ts'
 import type { Event } from '../../core/contracts/shapes.ts'
 
 export default class EventList extends NovaCommand {
-  static override summary = 'List what has happened, oldest first, and what happens now.'
+  static override summary = 'List events, oldest first.'
   static override description =
-    'With --follow it goes on until Ctrl-C and misses nothing while the bus is away. With -f json each event is then a line of its own.'
+    'With --follow the command continues until Ctrl-C and misses no event, even if the bus is unreachable for a while. With -f json each event is then one line.'
   static override examples = [
     '<%= config.bin %> event list',
     '<%= config.bin %> event list --instance web --limit 10',
     '<%= config.bin %> event list --follow',
   ]
   static override flags = {
-    follow: Flags.boolean({ env: 'NOVA_FOLLOW', summary: 'Go on with what happens from now on.' }),
-    instance: Flags.string({ helpValue: 'INSTANCE', summary: 'Only those of this instance.' }),
-    after: whole({ min: 0 })({ helpValue: 'ID', summary: 'Only those after this event.' }),
+    follow: Flags.boolean({ env: 'NOVA_FOLLOW', summary: 'Continue with new events as they happen.' }),
+    instance: Flags.string({ helpValue: 'INSTANCE', summary: 'Only events of this instance.' }),
+    after: whole({ min: 0 })({ helpValue: 'ID', summary: 'Only events after this id.' }),
     limit: whole({ min: 1, max: 10_000 })({
       env: 'NOVA_LIMIT',
       helpValue: 'N',
-      summary: 'At most so many to begin with.',
+      summary: 'Maximum number of past events.',
     }),
   }
   static override readonly view = eventView

@@ -3,7 +3,7 @@ import { name } from '../../cli/flags.ts'
 import { goneView } from '../../cli/views.ts'
 
 export default class FlavorDelete extends NovaCommand {
-  static override summary = 'Delete a flavor; instances that have it stay as they are.'
+  static override summary = 'Delete a flavor; instances that use it are not changed.'
   static override examples = ['<%= config.bin %> flavor delete big', '<%= config.bin %> flavor delete big -f json']
   static override hiddenAliases = ['flavor-delete']
   static override args = { flavor: name('Name or id of the flavor.') }

@@ -5,7 +5,7 @@ import { pickDefined } from '../../cli/pick-defined.ts'
 import { flavorView } from '../../cli/views.ts'
 
 export default class FlavorList extends NovaCommand {
-  static override summary = 'List flavors: the sizes that instances can have.'
+  static override summary = 'List flavors: the sizes for instances.'
   static override examples = ['<%= config.bin %> flavor list', '<%= config.bin %> flavor list -f csv']
   static override hiddenAliases = ['flavor-list']
   static override flags = page('flavor')

@@ -3,7 +3,7 @@ import { name } from '../../cli/flags.ts'
 import { hostGoneView } from '../../cli/views.ts'
 
 export default class HostDelete extends NovaCommand {
-  static override summary = "Take a host's login away and forget the host; it must be down and empty."
+  static override summary = 'Delete a host and its bus login; the host must be down and empty.'
   static override examples = ['<%= config.bin %> host delete host1']
   static override hiddenAliases = ['host-delete']
   static override args = { host: name('Name of the host.') }

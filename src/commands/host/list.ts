@@ -5,7 +5,7 @@ import { pickDefined } from '../../cli/pick-defined.ts'
 import { hostRows } from '../../cli/views.ts'
 
 export default class HostList extends NovaCommand {
-  static override summary = 'List hosts, with what is used and what may be promised of each.'
+  static override summary = 'List hosts with their used and allocatable resources.'
   static override examples = ['<%= config.bin %> host list', '<%= config.bin %> host list -f json']
   static override hiddenAliases = ['host-list', 'hypervisor-list', 'hypervisor:list']
   static override flags = page('host')

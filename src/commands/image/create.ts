@@ -8,30 +8,30 @@ import { imageView } from '../../cli/views.ts'
 import { diskFormats, imageParts } from '../../core/contracts/shapes.ts'
 
 export default class ImageCreate extends NovaCommand {
-  static override summary = 'Make an image from files: a disk, or a kernel with its ramdisk.'
+  static override summary = 'Create an image from files: a disk, or a kernel with its ramdisk.'
   static override description =
-    'The files are checked by their SHA-256 on the way. When it was interrupted, the same command again sends only what the service does not have yet.'
+    'Each file is verified by its SHA-256. If an upload was interrupted, run the same command again: only the missing parts are sent.'
   static override examples = [
     '<%= config.bin %> image create debian --disk debian-13.qcow2 --min-memory 512 --min-disk 3',
     '<%= config.bin %> image create tiny --kernel vmlinuz --ramdisk initrd.img',
   ]
   static override hiddenAliases = ['image-create']
-  static override args = { name: name('Its name.') }
+  static override args = { name: name('Image name.') }
   static override flags = {
-    disk: Flags.string({ aliases: ['file'], helpValue: 'FILE', summary: 'A disk.' }),
+    disk: Flags.string({ aliases: ['file'], helpValue: 'FILE', summary: 'A disk image.' }),
     'disk-format': Flags.option({ options: diskFormats })({
       dependsOn: ['disk'],
-      summary: 'What the disk is; found out where nothing is said.',
+      summary: 'Format of the disk; detected if omitted.',
     }),
-    kernel: Flags.string({ helpValue: 'FILE', summary: 'A kernel to start directly.' }),
-    ramdisk: Flags.string({ dependsOn: ['kernel'], helpValue: 'FILE', summary: 'The initial ramdisk of the kernel.' }),
-    'min-memory': memoryMb({ helpValue: 'MIB', summary: 'Memory that it needs at least, as 512 (MiB) or 2G.' }),
-    'min-disk': diskGb({ helpValue: 'GIB', summary: 'Disk that it needs at least, as 10 (GiB).' }),
+    kernel: Flags.string({ helpValue: 'FILE', summary: 'A kernel that QEMU boots directly.' }),
+    ramdisk: Flags.string({ dependsOn: ['kernel'], helpValue: 'FILE', summary: 'The initial ramdisk for the kernel.' }),
+    'min-memory': memoryMb({ helpValue: 'MIB', summary: 'Minimum memory, such as 512 (MiB) or 2G.' }),
+    'min-disk': diskGb({ helpValue: 'GIB', summary: 'Minimum disk, such as 10 (GiB).' }),
     meta: Flags.string({
       multiple: true,
       multipleNonGreedy: true,
       helpValue: 'KEY=VALUE',
-      summary: 'A note on the image; may be given several times.',
+      summary: 'A property of the image; repeatable.',
     }),
   }
   static override readonly view = imageView
@@ -61,7 +61,7 @@ export default class ImageCreate extends NovaCommand {
     await this.showOne(imageView, await this.ask('imageShow', { image: image.id }))
   }
 
-  /** Reads each file through: what it holds is announced before it is sent. */
+  /** Reads each file once for its size and checksum, which are announced before the data is sent. */
   private async measured(flags: { [part in Source['part']]?: string | undefined }): Promise<Source[]> {
     const { measure } = await import('../../cli/upload.ts')
     return this.counted('reading', 0, async (onBytes) => {

@@ -3,7 +3,7 @@ import { name } from '../../cli/flags.ts'
 import { goneView } from '../../cli/views.ts'
 
 export default class ImageDelete extends NovaCommand {
-  static override summary = 'Delete an image; instances that started from it go on.'
+  static override summary = 'Delete an image; instances that were booted from it keep running.'
   static override examples = ['<%= config.bin %> image delete old', '<%= config.bin %> image delete old -f json']
   static override hiddenAliases = ['image-delete']
   static override args = { image: name('Name or id of the image.') }

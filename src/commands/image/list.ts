@@ -5,7 +5,7 @@ import { pickDefined } from '../../cli/pick-defined.ts'
 import { imageRows } from '../../cli/views.ts'
 
 export default class ImageList extends NovaCommand {
-  static override summary = 'List images: what instances start from.'
+  static override summary = 'List images: what instances boot from.'
   static override examples = ['<%= config.bin %> image list', '<%= config.bin %> image list -c name -c status']
   static override hiddenAliases = ['image-list']
   static override flags = page('image')

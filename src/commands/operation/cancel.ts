@@ -3,7 +3,7 @@ import { operation } from '../../cli/flags.ts'
 import { operationRows } from '../../cli/views.ts'
 
 export default class OperationCancel extends NovaCommand {
-  static override summary = 'Stop an operation: at once where nobody works on it yet, else before its next step.'
+  static override summary = 'Cancel an operation: at once if it has not been claimed, otherwise before its next step.'
   static override examples = ['<%= config.bin %> operation cancel 7c1f6a52-0b57-4f8e-9d36-5f0c3d2b8f11']
   static override args = { operation }
   static override readonly view = operationRows

@@ -4,7 +4,7 @@ import { operationRows } from '../../cli/views.ts'
 
 export default class OperationFollow extends NovaCommand {
   static override summary = 'Wait for an operation to end; fail if it fails.'
-  static override description = 'Ctrl-C and --timeout end the waiting, never the operation.'
+  static override description = 'Ctrl-C and --timeout stop the waiting, never the operation.'
   static override examples = [
     '<%= config.bin %> operation follow 7c1f6a52-0b57-4f8e-9d36-5f0c3d2b8f11',
     '<%= config.bin %> operation follow 7c1f6a52-0b57-4f8e-9d36-5f0c3d2b8f11 --timeout 60',

@@ -6,16 +6,16 @@ import { operationRows } from '../../cli/views.ts'
 import { operationStates } from '../../core/model/operation.ts'
 
 export default class OperationList extends NovaCommand {
-  static override summary = 'List operations, newest first: each change is one.'
+  static override summary = 'List operations, newest first. Every change is an operation.'
   static override examples = [
     '<%= config.bin %> operation list --open',
     '<%= config.bin %> operation list --instance web',
     '<%= config.bin %> operation list --state failed --limit 5',
   ]
   static override flags = {
-    instance: Flags.string({ helpValue: 'INSTANCE', summary: 'Only those on this instance.' }),
-    state: Flags.option({ options: operationStates })({ summary: 'Only those in this state.' }),
-    open: Flags.boolean({ exclusive: ['state'], summary: 'Only those that have not ended.' }),
+    instance: Flags.string({ helpValue: 'INSTANCE', summary: 'Only operations on this instance.' }),
+    state: Flags.option({ options: operationStates })({ summary: 'Only operations in this state.' }),
+    open: Flags.boolean({ exclusive: ['state'], summary: 'Only operations that have not ended.' }),
     ...page('operation'),
   }
   static override readonly view = operationRows

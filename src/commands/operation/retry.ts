@@ -3,7 +3,7 @@ import { operation, wait } from '../../cli/flags.ts'
 import { begunView } from '../../cli/views.ts'
 
 export default class OperationRetry extends NovaCommand {
-  static override summary = 'Do again what failed or was cancelled, as a new operation.'
+  static override summary = 'Repeat a failed or cancelled operation as a new one.'
   static override examples = ['<%= config.bin %> operation retry 7c1f6a52-0b57-4f8e-9d36-5f0c3d2b8f11 --wait']
   static override args = { operation }
   static override flags = { wait }
@@ -14,7 +14,7 @@ export default class OperationRetry extends NovaCommand {
     const begun = await this.ask('operationRetry', { operation: args.operation })
     if (!flags.wait) {
       if (!this.forPeople) return this.showOne(begunView, { ...begun, kind: 'retry', state: 'queued' })
-      return this.write(`${begun.instance.name}: begun again (nova operation follow ${begun.operation})\n`)
+      return this.write(`${begun.instance.name}: started again (nova operation follow ${begun.operation})\n`)
     }
     const { failureOf } = await import('../../cli/wait.ts')
     const [ended] = await this.follow([begun.operation])

@@ -5,13 +5,13 @@ import { pickDefined } from '../../cli/pick-defined.ts'
 import { serviceView } from '../../cli/views.ts'
 
 export default class ServiceDisable extends NovaCommand {
-  static override summary = 'Keep new instances away from a host; those on it go on.'
+  static override summary = 'Keep new instances off a host; instances already there keep running.'
   static override examples = ['<%= config.bin %> service disable host1 --reason "new memory on Monday"']
   static override hiddenAliases = ['service-disable']
   static override args = { host: name('Name of the host.') }
   static override flags = {
-    binary: Flags.string({ helpValue: 'NAME', summary: 'Another daemon than compute.' }),
-    reason: Flags.string({ helpValue: 'TEXT', summary: 'Why, for whoever lists services.' }),
+    binary: Flags.string({ helpValue: 'NAME', summary: 'A daemon other than compute.' }),
+    reason: Flags.string({ helpValue: 'TEXT', summary: 'The reason, shown by nova service list.' }),
   }
   static override readonly view = serviceView
 

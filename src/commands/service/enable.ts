@@ -5,12 +5,12 @@ import { pickDefined } from '../../cli/pick-defined.ts'
 import { serviceView } from '../../cli/views.ts'
 
 export default class ServiceEnable extends NovaCommand {
-  static override summary = 'Let a host take new instances again.'
+  static override summary = 'Let the scheduler use a host again.'
   static override examples = ['<%= config.bin %> service enable host1']
   static override hiddenAliases = ['service-enable']
   static override args = { host: name('Name of the host.') }
   static override flags = {
-    binary: Flags.string({ helpValue: 'NAME', summary: 'Another daemon than compute.' }),
+    binary: Flags.string({ helpValue: 'NAME', summary: 'A daemon other than compute.' }),
   }
   static override readonly view = serviceView
 

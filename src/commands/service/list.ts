@@ -5,7 +5,7 @@ import { pickDefined } from '../../cli/pick-defined.ts'
 import { serviceView } from '../../cli/views.ts'
 
 export default class ServiceList extends NovaCommand {
-  static override summary = 'List the daemons of the cloud, and whether they are up.'
+  static override summary = 'List the daemons of the cloud and whether they are up.'
   static override examples = [
     '<%= config.bin %> service list',
     '<%= config.bin %> service list -f value -c binary -c host -c state',

@@ -3,16 +3,16 @@ import type { conductor } from '../contracts/conductor.ts'
 import type { Context } from '../model/context.ts'
 import type { OperationKind } from '../model/operation.ts'
 
-/** What a caller may be, each with all that those before may do. `anyone` has no role at all. */
+/** The roles of a caller, each including the ones before it. `anyone` has no role at all. */
 const roles = ['anyone', 'reader', 'member', 'admin'] as const
 type Role = (typeof roles)[number]
 
 type Check = {
-  /** The least that the caller must be. */
+  /** The role that the caller needs at least. */
   readonly role: Role
-  /** Whether the target must be of the caller's own project; administrators are free of that. */
+  /** Whether the target must belong to the caller's own project; administrators are exempt. */
   readonly owner?: true
-  /** What is done, after "may": it stands in the refusal. */
+  /** The action, as it follows "may" in the refusal. */
   readonly may: string
 }
 
@@ -25,8 +25,8 @@ const administer = (may: string): Check => ({ role: 'admin', may })
 const names = <R extends string>(rules: Readonly<Record<R, Check>>): Readonly<Record<R, Check>> => rules
 
 /**
- * Who may do what: the one table, for all front ends. The names are Nova's and Glance's, as an operator finds them in
- * `policy.yaml`; those that begin with `nova:` are ours, for what Nova does not have.
+ * Who may do what: the one table, for all front ends. The names are those of Nova and Glance, as operators find them in
+ * `policy.yaml`; names that begin with `nova:` are ours, for what Nova does not have.
  */
 const rules = names({
   'os_compute_api:servers:index': look('list instances'),
@@ -44,15 +44,15 @@ const rules = names({
   'os_compute_api:os-pause-server:unpause': changeOwn('unpause instances'),
   'os_compute_api:os-suspend-server:suspend': changeOwn('suspend instances'),
   'os_compute_api:os-suspend-server:resume': changeOwn('resume instances'),
-  // As in Nova: to move an instance is for administrators, and to name the host, too.
+  // As in Nova: only administrators may move an instance or name the host.
   'os_compute_api:os-migrate-server:migrate': administer('migrate instances'),
   'os_compute_api:os-migrate-server:migrate:host': administer('choose the host that an instance moves to'),
-  // As in Nova, for members: what a guest writes to its console may hold a password.
+  // As in Nova, for members: the console output of a guest may contain a password.
   'os_compute_api:os-console-output': changeOwn('read consoles'),
-  // Which host an instance, an operation, an event or a placement is about.
-  'os_compute_api:os-extended-server-attributes': administer('see on which host an instance is'),
+  // The host of an instance, an operation, an event or a placement.
+  'os_compute_api:os-extended-server-attributes': administer('see the host of an instance'),
   'nova:servers:explain': lookAtOwn('see how instances were placed'),
-  'nova:servers:create:dry_run': look('try where an instance would go'),
+  'nova:servers:create:dry_run': look('try out the placement of an instance'),
 
   'nova:flavors:list': look('list flavors'),
   'nova:flavors:show': look('see flavors'),
@@ -105,12 +105,15 @@ const rulesOfKinds: Readonly<Record<OperationKind, Rule>> = {
   'delete-image': 'delete_image',
 }
 
-/** What decides whether an operation of this kind may begin. */
+/** The rule that decides whether an operation of this kind may begin. */
 export const ruleOfKind = (kind: OperationKind): Rule => rulesOfKinds[kind]
 
 type Method = keyof (typeof conductor)['methods']
 
-/** The rule for each message to the conductor; a message without one does not compile. `begin` goes by its kind. */
+/**
+ * The rule for each message to the conductor; a message without one does not compile. `begin` uses the rule of its
+ * kind.
+ */
 const rulesOfMethods: Readonly<Record<Exclude<Method, 'begin'>, Rule>> = {
   boot: 'os_compute_api:servers:create',
   bootDryRun: 'nova:servers:create:dry_run',
@@ -145,16 +148,17 @@ const rulesOfMethods: Readonly<Record<Exclude<Method, 'begin'>, Rule>> = {
   ping: 'nova:ping',
 }
 
-/** What decides whether a message to the conductor is carried out. */
+/** The rule that decides whether a message to the conductor is carried out. */
 export const ruleOfMessage = (method: Method, args: unknown): Rule =>
   method === 'begin' ? ruleOfKind((args as { kind: OperationKind }).kind) : rulesOfMethods[method]
 
-/** What something is done to: the project that it belongs to, and its name for the refusal (`Image "debian"`). */
+/** The target of an action: the project that it belongs to, and its name for the refusal (`Image "debian"`). */
 export type Target = { readonly projectId: string; readonly what: string }
 
 /**
- * Lets the caller do what the rule is about, or fails with `Forbidden`. Without a target the role alone is looked at: so
- * every message is checked before anything is read. With one, whoever has resolved the target checks whose it is.
+ * Returns if the rule allows the action, otherwise fails with `Forbidden`. Without a target only the role is checked:
+ * every message is checked so before anything is read. With a target, ownership is checked, too: code that resolves a
+ * target calls it.
  */
 export function allow(ctx: Context, rule: Rule, target?: Target): void {
   const { role, may } = rules[rule]

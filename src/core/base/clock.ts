@@ -1,8 +1,8 @@
-/** Time as the system sees it. Handed in, so that a test or a simulator owns it. */
+/** The system's time. Handed in, so that a test or a simulator can control it. */
 export type Clock = {
   /** Milliseconds since the epoch. */
   now(): number
-  /** Calls `fn` once after `ms`; the returned function takes it back. Does not keep the process alive. */
+  /** Calls `fn` once after `ms`; the returned function cancels the call. Does not keep the process alive. */
   after(ms: number, fn: () => void): () => void
   /** Resolves after `ms`, or at once when `signal` aborts. */
   sleep(ms: number, signal?: AbortSignal): Promise<void>
@@ -11,7 +11,7 @@ export type Clock = {
 /** Milliseconds that Node can count in one timer: 24.8 days. */
 const timerMax = 2 ** 31 - 1
 
-/** The machine's own time. */
+/** The machine's own clock. */
 export const systemClock: Clock = {
   now: () => Date.now(),
   after(ms, fn) {
@@ -38,8 +38,8 @@ export const systemClock: Clock = {
 }
 
 /**
- * Runs `fn` at once and then `ms` after each run has ended, until stopped; a failing run is handed to `onError` and does
- * not end the series. The returned function stops it and resolves when a run under way is over.
+ * Runs `fn` at once and then `ms` after each run has ended, until stopped; the error of a failed run goes to `onError`
+ * and does not end the series. The returned function stops the series and resolves when the current run has ended.
  */
 export function every(
   clock: Clock,

@@ -1,7 +1,7 @@
-/** Gives back what was acquired. Calling it twice is a mistake of the caller. */
+/** Releases what was acquired. Calling it twice is a mistake of the caller. */
 export type Release = () => void
 
-/** A promise and the function that resolves it, once and for all. */
+/** A promise, and the function that resolves it once. */
 export function deferred(): { readonly promise: Promise<void>; readonly resolve: () => void } {
   let resolve = () => {}
   const promise = new Promise<void>((done) => {
@@ -76,7 +76,7 @@ export class Semaphore {
       return this.#release
     } catch (e) {
       const at = this.#waiting.indexOf(turn.resolve)
-      // No longer waiting: the place came in the same moment, so the next one gets it.
+      // Nobody waits any more: the permit came in the same moment, so the next in line gets it.
       if (at >= 0) this.#waiting.splice(at, 1)
       else this.#release()
       throw e
@@ -91,8 +91,8 @@ export class Semaphore {
 }
 
 /**
- * Runs `work` on every item, at most `limit` at the same time, and returns the results in the order of the items. The
- * first failure rejects the whole; no item is begun after it.
+ * Runs `work` on every item, at most `limit` concurrently, and returns the results in the order of the items. The first
+ * failure rejects the whole; no item is started after it.
  */
 export async function mapConcurrent<T, R>(
   items: readonly T[],

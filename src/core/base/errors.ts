@@ -1,12 +1,13 @@
 /**
- * The one table of failures: what may go wrong for reasons outside our code, how each is said to a person, what they can
- * do about it, and which HTTP status and nova.exception class a peer sees. A wrong parameter for a code does not compile.
+ * The one table of failures: everything that can go wrong for reasons outside our code, how a person reads each
+ * failure, what to do about it, and which HTTP status and nova.exception class a peer sees. A wrong parameter for a
+ * code does not compile.
  */
 
 type Row<P> = {
-  /** HTTP status that the web faces answer with. */
+  /** HTTP status that an HTTP front end answers with. */
   readonly http: number
-  /** The class of Python's nova.exception (or oslo_messaging) with the same meaning; it is what travels as `class`. */
+  /** The class of Python's nova.exception (or oslo_messaging) with the same meaning; this name travels as `class`. */
   readonly python: string
   /** One sentence: what happened, and to what. */
   readonly text: (p: P) => string
@@ -18,76 +19,77 @@ const row = <P>(r: Row<P>): Row<P> => r
 const near = (names: readonly string[] | undefined) =>
   names && names.length > 0 ? `Did you mean ${names.map((n) => `"${n}"`).join(' or ')}?` : undefined
 
+const capital = (word: string): string => word.charAt(0).toUpperCase() + word.slice(1)
+
 type Named = { id: string; near?: string[] }
 
 /** Every failure by its code. */
 export const failures = {
-  // What was asked for is not there.
+  // Something that the request names does not exist.
   InstanceNotFound: row<Named>({
     http: 404,
     python: 'InstanceNotFound',
     text: (p) => `No instance "${p.id}".`,
-    hint: (p) => near(p.near) ?? 'See them all: nova list',
+    hint: (p) => near(p.near) ?? 'List them: nova list',
   }),
   FlavorNotFound: row<Named>({
     http: 404,
     python: 'FlavorNotFound',
     text: (p) => `No flavor "${p.id}".`,
-    hint: (p) => near(p.near) ?? 'See them all: nova flavor list',
+    hint: (p) => near(p.near) ?? 'List them: nova flavor list',
   }),
   ImageNotFound: row<Named>({
     http: 404,
     python: 'ImageNotFound',
     text: (p) => `No image "${p.id}".`,
-    hint: (p) => near(p.near) ?? 'See them all: nova image list',
+    hint: (p) => near(p.near) ?? 'List them: nova image list',
   }),
   HostNotFound: row<Named>({
     http: 404,
     python: 'ComputeHostNotFound',
     text: (p) => `No host "${p.id}".`,
-    hint: (p) => near(p.near) ?? 'See them all: nova host list',
+    hint: (p) => near(p.near) ?? 'List them: nova host list',
   }),
   ServiceNotFound: row<Named>({
     http: 404,
     python: 'ServiceNotFound',
     text: (p) => `No service "${p.id}".`,
-    hint: (p) => near(p.near) ?? 'See them all: nova service list',
+    hint: (p) => near(p.near) ?? 'List them: nova service list',
   }),
   QueueNotFound: row<Named>({
     http: 404,
     python: 'NotFound',
     text: (p) => `No queue "${p.id}".`,
-    hint: (p) => near(p.near) ?? 'See them all: nova bus status',
+    hint: (p) => near(p.near) ?? 'List them: nova bus status',
   }),
   OperationNotFound: row<Named>({
     http: 404,
     python: 'InstanceActionNotFound',
     text: (p) => `No operation "${p.id}".`,
-    hint: () => 'See them all: nova operation list',
+    hint: () => 'List them: nova operation list',
   }),
   AmbiguousName: row<{ kind: string; name: string; ids: string[] }>({
     http: 409,
     python: 'Invalid',
-    text: (p) => `${p.ids.length} ${p.kind}s are called "${p.name}".`,
-    hint: (p) => `Say which by id: ${p.ids.join(', ')}`,
+    text: (p) => `${p.ids.length} ${p.kind}s are named "${p.name}".`,
+    hint: (p) => `Use an id instead: ${p.ids.join(', ')}`,
   }),
 
-  // What was asked for cannot be done now.
+  // The request cannot be carried out now.
   InstanceInvalidState: row<{ name: string; state: string; verb: string; allowed: string[]; first?: string }>({
     http: 409,
     python: 'InstanceInvalidState',
     text: (p) =>
       p.first
-        ? `Cannot ${p.verb} ${p.name}: it is ${p.state}. ${p.first[0]?.toUpperCase()}${p.first.slice(1)} it first.`
+        ? `Cannot ${p.verb} ${p.name}: it is ${p.state}. ${capital(p.first)} it first.`
         : `Cannot ${p.verb} ${p.name}: it is ${p.state}.`,
-    hint: (p) =>
-      p.allowed.length > 0 ? `${p.verb} works on an instance that is ${p.allowed.join(' or ')}.` : undefined,
+    hint: (p) => (p.allowed.length > 0 ? `To ${p.verb} an instance, it must be ${p.allowed.join(' or ')}.` : undefined),
   }),
   InstanceBusy: row<{ name: string; task: string; operation: string }>({
     http: 409,
     python: 'InstanceInvalidState',
-    text: (p) => `${p.name} is ${p.task}: one operation at a time.`,
-    hint: (p) => `Wait for it: nova operation follow ${p.operation}`,
+    text: (p) => `${p.name} is busy (${p.task}). An instance can have one operation at a time.`,
+    hint: (p) => `Wait for it to end: nova operation follow ${p.operation}`,
   }),
   OperationNotOpen: row<{ id: string; state: string; verb: string }>({
     http: 409,
@@ -97,7 +99,7 @@ export const failures = {
   OperationLost: row<{ id: string; why: string }>({
     http: 409,
     python: 'InstanceInvalidState',
-    text: (p) => `Operation ${p.id} is no longer this host's to carry out: ${p.why}.`,
+    text: (p) => `Operation ${p.id} no longer belongs to this host: ${p.why}.`,
   }),
   OperationCancelled: row<{ id: string; step?: string }>({
     http: 409,
@@ -108,56 +110,57 @@ export const failures = {
     http: 504,
     python: 'MessagingTimeout',
     text: (p) =>
-      `The ${p.kind} did not end within ${p.seconds} s; it had reached step "${p.step}"${p.last ? ` (${p.last})` : ''}.`,
-    hint: (p) => `Try it again: nova operation retry ${p.id}`,
+      `The ${p.kind} did not end within ${p.seconds} s. It had reached step "${p.step}"${p.last ? ` (${p.last})` : ''}.`,
+    hint: (p) => `Try again: nova operation retry ${p.id}`,
   }),
   FlavorExists: row<{ name: string }>({
     http: 409,
     python: 'FlavorExists',
-    text: (p) => `There is a flavor "${p.name}" already.`,
+    text: (p) => `A flavor named "${p.name}" already exists.`,
   }),
   ImageExists: row<{ name: string }>({
     http: 409,
     python: 'Invalid',
-    text: (p) => `There is an image "${p.name}" already.`,
-    hint: (p) => `Choose another name, or delete it first: nova image delete ${p.name}`,
+    text: (p) => `An image named "${p.name}" already exists.`,
+    hint: (p) => `Choose another name, or delete that image first: nova image delete ${p.name}`,
   }),
   ImageNotActive: row<{ name: string; status: string }>({
     http: 409,
     python: 'ImageNotActive',
-    text: (p) => `Image "${p.name}" is ${p.status}, so nothing can boot from it.`,
+    text: (p) => `Image "${p.name}" is ${p.status}: it must be active to boot from it.`,
   }),
   ImageCorrupt: row<{ name: string; expected: string; actual: string }>({
     http: 409,
     python: 'ImageUnacceptable',
-    text: (p) => `Image "${p.name}" is not what was announced: sha256 ${p.actual}, not ${p.expected}.`,
+    text: (p) =>
+      `Image "${p.name}" does not have the announced checksum: its sha256 is ${p.actual}, not ${p.expected}.`,
     hint: () => 'Upload it again: nova image create',
   }),
   FlavorTooSmall: row<{ flavor: string; image: string; what: string; needs: number; has: number; unit: string }>({
     http: 400,
     python: 'FlavorMemoryTooSmall',
     text: (p) =>
-      `Flavor ${p.flavor} is too small for image ${p.image}: ${p.needs} ${p.unit} of ${p.what} needed, ${p.has} ${p.unit} in the flavor.`,
-    hint: () => 'Choose a larger one: nova flavor list',
+      `Flavor ${p.flavor} is too small for image ${p.image}: the image needs ${p.needs} ${p.unit} of ${p.what}, the flavor has ${p.has} ${p.unit}.`,
+    hint: () => 'Choose a larger flavor: nova flavor list',
   }),
   QuotaExceeded: row<{ resource: string; limit: number; used: number; wanted: number; project?: string }>({
     http: 403,
     python: 'TooManyInstances',
     text: (p) =>
       `Quota${p.project ? ` of project ${p.project}` : ''} exceeded: ${p.resource} ${p.used} used + ${p.wanted} wanted > ${p.limit} allowed.`,
-    hint: () => 'Delete what is not needed, or ask an administrator for more.',
+    hint: () => 'Delete what you do not need, or ask an administrator to raise the quota.',
   }),
   NoValidHost: row<{ reason: string; instance?: string }>({
     http: 500,
     python: 'NoValidHost',
-    text: (p) => `No host can take it: ${p.reason}`,
-    hint: (p) => (p.instance ? `Each host's reason: nova explain ${p.instance}` : undefined),
+    text: (p) => `No valid host was found: ${p.reason}`,
+    hint: (p) => (p.instance ? `The reason for each host: nova explain ${p.instance}` : undefined),
   }),
   HostMismatch: row<{ host: string; known: string; presented: string }>({
     http: 409,
     python: 'Invalid',
     text: (p) => `Host name ${p.host} belongs to another machine (host id ${p.known}, this one is ${p.presented}).`,
-    hint: () => 'Give this host another name (compute.host), or bring back its state directory.',
+    hint: () => 'Give this host another name (compute.host), or restore its state directory.',
   }),
   HostInUse: row<{ host: string; why: string; hint: string }>({
     http: 409,
@@ -174,13 +177,13 @@ export const failures = {
     http: 500,
     python: 'MigrationError',
     text: (p) => `The instance could not be copied to its new host: ${p.why.replace(/\.$/, '')}.`,
-    hint: () => 'It is unchanged on the host that it was on.',
+    hint: () => 'The instance is unchanged on its host.',
   }),
   GuestCrashed: row<{ name: string; words?: string }>({
     http: 500,
     python: 'InstancePowerOnFailure',
     text: (p) => `The guest of ${p.name} has crashed${p.words ? `: ${p.words.replace(/\.$/, '')}` : ''}.`,
-    hint: (p) => `See its last words: nova console-log ${p.name}; start it anew: nova reboot --hard ${p.name}`,
+    hint: (p) => `Read its console: nova console-log ${p.name}; start it again: nova reboot --hard ${p.name}`,
   }),
 
   // The request itself.
@@ -192,65 +195,66 @@ export const failures = {
   }),
   Forbidden: row<{ what: string }>({ http: 403, python: 'Forbidden', text: (p) => p.what }),
 
-  // The bus, the database, and what stands behind them.
+  // The bus, the database, and other services that we depend on.
   HostUnreachable: row<{ target: string }>({
     http: 503,
     python: 'ComputeServiceUnavailable',
-    text: (p) => `Nobody answers for ${p.target} on the bus: no consumer.`,
-    hint: () => 'Is its daemon running? nova service list; start one: nova up',
+    text: (p) => `No daemon consumes the queue of ${p.target}.`,
+    hint: () => 'Is the daemon running? nova service list. Start one: nova up',
   }),
   CallTimeout: row<{ target: string; method: string; seconds: number }>({
     http: 504,
     python: 'MessagingTimeout',
     text: (p) => `No answer from ${p.target} to "${p.method}" within ${p.seconds} s.`,
-    hint: () => 'It may still have been done: look before you repeat. nova operation list',
+    hint: () => 'The request may have been carried out all the same: check before you repeat it. nova operation list',
   }),
   BusDown: row<{ url: string; why: string }>({
     http: 503,
     python: 'MessageDeliveryFailure',
     text: (p) => `The bus at ${p.url} cannot be reached: ${p.why}.`,
-    hint: () => 'Start a cloud on this machine: nova up; or name another bus: NOVA_BUS_URL=amqp://…',
+    hint: () => 'Start a cloud on this machine: nova up. Or name another bus: NOVA_BUS_URL=amqp://…',
   }),
   BusBlocked: row<{ url: string; why: string; seconds: number }>({
     http: 503,
     python: 'MessageDeliveryFailure',
-    text: (p) => `The bus at ${p.url} takes no messages (waited ${p.seconds} s): ${p.why}.`,
+    text: (p) => `The bus at ${p.url} accepts no messages (waited ${p.seconds} s): ${p.why}.`,
     hint: () =>
-      'Operations go on when it takes them again. Where bus.management_url is set, nova doctor tells which queue is full; else on the broker: rabbitmqctl list_queues name messages memory',
+      'Operations continue when the broker accepts messages again. If bus.management_url is set, nova doctor shows which queue is full; otherwise, on the broker: rabbitmqctl list_queues name messages memory',
   }),
   BusRefused: row<{ url: string; why: string }>({
     http: 403,
     python: 'MessageDeliveryFailure',
     text: (p) => `The bus at ${p.url} refused the login: ${p.why.replace(/\.$/, '')}.`,
-    hint: () => 'Check user and password in NOVA_BUS_URL or the configuration: nova config show',
+    hint: () => 'Check the user and password in NOVA_BUS_URL or the configuration: nova config show',
   }),
   BusConflict: row<{ url: string; why: string }>({
     http: 409,
     python: 'MessageDeliveryFailure',
-    text: (p) => `The bus at ${p.url} has a queue or an exchange that is in the way: ${p.why.replace(/\.$/, '')}.`,
+    text: (p) =>
+      `The bus at ${p.url} already has a different queue or exchange of that name: ${p.why.replace(/\.$/, '')}.`,
     hint: (p) =>
       /RESOURCE.LOCKED/.test(p.why)
-        ? 'Another daemon of the same name is connected: stop it, or give this one another name (compute.host).'
-        : 'All daemons and commands need the same bus.queues; what an earlier setting left on the broker must be deleted there (docs/rabbitmq.md).',
+        ? 'Another daemon with the same name is connected: stop it, or give this one another name (compute.host).'
+        : 'All daemons and commands must have the same bus.queues. Delete on the broker what an earlier setting left there (docs/rabbitmq.md).',
   }),
   BusUntrusted: row<{ url: string; why: string }>({
     http: 503,
     python: 'MessageDeliveryFailure',
-    text: (p) => `The bus at ${p.url} is not to be trusted: ${p.why}.`,
+    text: (p) => `The bus at ${p.url} could not be verified: ${p.why}.`,
     hint: () =>
-      'Name the authority that it has its certificate from in bus.ca_file, and the name in the certificate in bus.url.',
+      'Set bus.ca_file to the CA that signed its certificate, and use a host name in bus.url that the certificate covers.',
   }),
   ManagementFailed: row<{ url: string; why: string; hint: string; status?: number }>({
     http: 503,
     python: 'ServiceUnavailable',
-    text: (p) => `The broker's management (${p.url}) did not do it: ${p.why}.`,
+    text: (p) => `The request to the broker's management API (${p.url}) failed: ${p.why}.`,
     hint: (p) => p.hint,
   }),
   ListenFailed: row<{ address: string; why: string }>({
     http: 500,
     python: 'Invalid',
     text: (p) => `Cannot listen on ${p.address}: ${p.why}.`,
-    hint: () => 'Is a cloud running on this machine already? nova status',
+    hint: () => 'Is a cloud already running on this machine? nova status',
   }),
   StartFailed: row<{ why: string; log: string }>({
     http: 500,
@@ -262,27 +266,27 @@ export const failures = {
     http: 503,
     python: 'ServiceUnavailable',
     text: (p) => `The database cannot be reached: ${p.why}.`,
-    hint: () => 'The change may not have been saved: check before you repeat it. What is wrong: nova doctor',
+    hint: () => 'The change may not have been saved: check before you repeat it. Find the problem: nova doctor',
   }),
   UnknownMethod: row<{ topic: string; method: string }>({
     http: 400,
     python: 'NoSuchMethod',
     text: (p) => `${p.topic} has no method "${p.method}".`,
-    hint: () => 'Are both sides of the same version? nova status',
+    hint: () => 'Do both sides have the same version? nova status',
   }),
   UnsupportedVersion: row<{ topic: string; version: string; supported: string; what?: string }>({
     http: 400,
     python: 'UnsupportedVersion',
     text: (p) =>
       p.what === undefined
-        ? `${p.topic} speaks version ${p.supported}, the message is of version ${p.version}.`
+        ? `${p.topic} speaks version ${p.supported}, but the message has version ${p.version}.`
         : `${p.topic} does not know ${p.what}: it speaks version ${p.supported}, and ${p.version} is needed.`,
     hint: (p) => `Update ${p.what === undefined ? 'the older side' : p.topic}. Versions: nova service list`,
   }),
   ConfigInvalid: row<{ key: string; value: string; allowed: string; source: string }>({
     http: 500,
     python: 'InvalidConfiguration',
-    text: (p) => `Configuration: ${p.key} = ${p.value} (${p.source}): ${p.allowed}.`,
+    text: (p) => `Invalid configuration: ${p.key} = ${p.value} (${p.source}): ${p.allowed}.`,
     hint: () => 'All options: nova config docs',
   }),
 } as const
@@ -290,7 +294,7 @@ export const failures = {
 export type Code = keyof typeof failures
 export type Params<C extends Code> = (typeof failures)[C] extends Row<infer P> ? P : never
 
-/** A failure that may cross the wire: what happened (`code`), and to what (`params`). Never extended. */
+/** A failure that may cross the wire: what happened (`code`), and to what (`params`). Never extend this class. */
 export class Failure<C extends Code = Code> extends Error {
   readonly code: C
   readonly params: Params<C>
@@ -302,7 +306,7 @@ export class Failure<C extends Code = Code> extends Error {
     this.params = params
   }
 
-  /** What to do about it; undefined where there is nothing to say. */
+  /** What to do about the failure; undefined if there is nothing to say. */
   get hint(): string | undefined {
     return (failures[this.code] as unknown as Row<Params<C>>).hint?.(this.params)
   }
@@ -312,18 +316,18 @@ export class Failure<C extends Code = Code> extends Error {
   }
 }
 
-/** Ends the request with a failure of the world (see {@link failures}); for our own mistakes use {@link assert}. */
+/** Fails the request for a reason outside our code (see {@link failures}); for our own mistakes use {@link assert}. */
 export function fail<C extends Code>(code: C, params: Params<C>, cause?: unknown): never {
   throw new Failure(code, params, cause)
 }
 
-/** Whether `e` is a failure, and of that code where one is given. */
+/** Whether `e` is a failure and, if `code` is given, has that code. */
 export function isFailure<C extends Code = Code>(e: unknown, code?: C): e is Failure<C> {
   return e instanceof Failure && (code === undefined || e.code === code)
 }
 
 /**
- * A failure from the other side that has no row in {@link failures}: a bug there, or a peer of another make.
+ * A failure from the other side that has no row in {@link failures}: a bug there, or a peer that is not nova.
  * `remoteStack` is for `--debug` only.
  */
 export class RemoteError extends Error {
@@ -342,10 +346,10 @@ export class RemoteError extends Error {
   }
 }
 
-/** For our own mistakes: a false assertion is a bug, ends the request and is logged with its stack. */
+/** For our own mistakes: if the condition is false, that is a bug; the request fails and the stack is logged. */
 export function assert(truth: unknown, why: string): asserts truth {
   if (!truth) throw new Error(`bug: ${why}`)
 }
 
-/** The text of anything thrown, for logs and `why` parameters. */
+/** The message of anything thrown, for logs and `why` parameters. */
 export const reason = (e: unknown): string => (e instanceof Error ? e.message : String(e))

@@ -6,12 +6,13 @@ const run = promisify(execFile)
 
 export type { ChildProcess }
 
-/** What came of a program that ended: its exit code and all that it printed. */
+/** The result of a program that ended: its exit code and its output. */
 export type Outcome = { code: number; stdout: string; stderr: string }
 
 /**
- * Runs a program to its end. Never through a shell. Resolves with its exit code, 127 where there is no such program,
- * 124 where it outlived `timeoutMs`, or `stopAt` said enough of what it had printed on standard error, and it was killed. `signal` kills it as well.
+ * Runs a program to its end. Never through a shell. Resolves with its exit code, 127 if there is no such program, 124
+ * if it was killed because it ran longer than `timeoutMs` or because `stopAt` returned true for its standard error so
+ * far. `signal` kills it as well.
  */
 export async function exec(
   file: string,
@@ -43,7 +44,7 @@ export async function exec(
   }
 }
 
-/** Starts a program and leaves it to the caller. Resolves when it runs; rejects where it cannot be started. */
+/** Starts a program and leaves it to the caller. Resolves when it runs; rejects if it cannot be started. */
 export async function launch(file: string, args: readonly string[], options: SpawnOptions): Promise<ChildProcess> {
   const child = spawn(file, args, options)
   await once(child, 'spawn')

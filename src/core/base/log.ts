@@ -5,7 +5,7 @@ export type Log = Logger
 
 export type LogLevel = 'debug' | 'info' | 'warn' | 'error' | 'silent'
 
-/** Keys whose values are never written, wherever they stand up to three levels deep. */
+/** Keys whose values are never written, down to three levels. */
 const secrets = ['password', 'token', 'auth_token', 'userData', 'user_data', 'secret']
 
 /** Opens the log of a process: JSON lines on stderr, or on `to`. */
@@ -14,10 +14,10 @@ export function openLog(level: LogLevel, to?: DestinationStream): Log {
   return pino({ level, base: null, redact: { paths, censor: '[hidden]' } }, to ?? standardError())
 }
 
-/** What waits to be written where nothing can be, in bytes; beyond that lines are dropped. */
+/** How many bytes may wait if the log cannot be written; beyond that, lines are dropped. */
 const unwrittenMax = 1 << 20
 
-/** A full disk or a reader that has gone costs lines, and not the process that wanted to log them. */
+/** A full disk or a reader that has gone costs lines of the log, not the process. */
 function standardError(): DestinationStream {
   const destination = pino.destination({ fd: 2, sync: true, maxLength: unwrittenMax })
   destination.on('error', () => undefined)

@@ -1,4 +1,7 @@
-/** The words that a mistyped one may have meant, best first: it begins with it, or is a few letters away, or ends with it. */
+/**
+ * Words that a mistyped word may have meant, best first: it is a prefix of them, differs in a few letters, or is a
+ * suffix.
+ */
 export function nearest(word: string, words: Iterable<string>, most = 3): string[] {
   const limit = Math.max(1, Math.floor(word.length / 3))
   const typed = word.toLowerCase()
@@ -13,11 +16,13 @@ export function nearest(word: string, words: Iterable<string>, most = 3): string
 function away(typed: string, known: string, limit: number): number {
   if (typed.length > 1 && known.startsWith(typed)) return typed === known ? 0 : 0.5
   if (typed.length > 2 && known.endsWith(typed)) return limit
-  // So long a detour need not be measured: there may be thousands of names.
+  // Such a large distance need not be measured: there may be thousands of names.
   return Math.abs(typed.length - known.length) > limit ? limit + 1 : distance(typed, known)
 }
 
-/** How many letters to insert, remove, replace or swap with a neighbour lead from one word to the other (optimal string alignment). */
+/**
+ * The number of letters to insert, remove, replace or swap to turn one word into the other (optimal string alignment).
+ */
 export function distance(a: string, b: string): number {
   let before: number[] = []
   let above = Array.from({ length: b.length + 1 }, (_, i) => i)

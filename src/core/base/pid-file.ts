@@ -1,8 +1,8 @@
 import { linkSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 
 /**
- * The process that a pid file names, if it still lives. A number alone would lie after a reboot, so the file also keeps
- * when that process began (`/proc/PID/stat`, field 22 of proc(5)).
+ * The process that a pid file names, if it is still alive. A number alone would be wrong after a reboot, so the file
+ * also records when that process started (`/proc/PID/stat`, field 22 of proc(5)).
  */
 export function livingPid(path: string): number | undefined {
   let text: string
@@ -16,8 +16,9 @@ export function livingPid(path: string): number | undefined {
 }
 
 /**
- * Makes this process the one that `path` names and returns how to let go of it; where another one lives, its pid. The
- * file appears whole or not at all (a hard link to a finished one), so two processes cannot both win.
+ * Makes this process the owner of `path` and returns the function that releases it; if another live process is the
+ * owner, returns its pid. The file appears whole or not at all (a hard link to a finished one), so two processes cannot
+ * both win.
  */
 export function holdPidFile(path: string): { held: true; release: () => void } | { held: false; pid: number } {
   const mine = `${path}.${process.pid}`
@@ -39,10 +40,13 @@ export function holdPidFile(path: string): { held: true; release: () => void } |
   }
 }
 
-/** When a process began, in ticks since the machine's start; undefined where there is none (a zombie does not count). */
+/**
+ * When a process started, in ticks since the machine's boot; undefined if there is no such process (a zombie does not
+ * count).
+ */
 function startOf(pid: number): string | undefined {
   try {
-    // The name in parentheses may hold blanks and parentheses: count from the last one.
+    // The name in parentheses may contain blanks and parentheses: count from the last one.
     const stat = readFileSync(`/proc/${pid}/stat`, 'utf8')
     const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ')
     return fields[0] === 'Z' ? undefined : fields[19]

@@ -1,9 +1,9 @@
-/** Several URLs in one text, separated by commas; a comma inside of one (a password, say) does not split it. */
+/** Several URLs in one text, separated by commas; a comma inside a URL (in a password, say) does not split it. */
 export const splitUrls = (urls: string): string[] => urls.split(/,(?=\s*[a-z+]+:\/\/)/).map((url) => url.trim())
 
 /**
- * A URL, or several, with every password blanked out. A password that was not encoded may itself have slashes, commas and at
- * signs. Safe for texts that are not URLs at all.
+ * A URL, or several, with every password replaced. A password that was not encoded may itself contain slashes, commas
+ * and at signs. Safe for texts that are not URLs at all.
  */
 export const redact = (urls: string): string =>
   splitUrls(urls)

@@ -6,19 +6,19 @@ import type { Ids } from './ids.ts'
 const unavailableCodes: readonly Code[] = ['HostUnreachable', 'BusDown', 'BusBlocked', 'CallTimeout', 'DatabaseDown']
 
 /**
- * Whether the other side did not answer, as opposed to refusing: a daemon or a broker that restarts comes back by itself.
- * The request may have been carried out all the same.
+ * Whether the other side did not answer, as opposed to refusing: a daemon or a broker that restarts comes back by
+ * itself. The request may still have been carried out.
  */
 export const isUnavailable = (e: unknown): boolean => isFailure(e) && unavailableCodes.includes(e.code)
 
 /**
- * Milliseconds to wait after the `n`-th failed attempt (from 0): 0.1 s, doubled up to 5 s, less up to a half by chance, so
- * that not all retry at the same moment. `random` is in [0, 1).
+ * Milliseconds to wait after the `n`-th failed attempt (from 0): 0.1 s, doubled up to 5 s, minus up to half at random,
+ * so that not all clients retry at the same moment. `random` is in [0, 1).
  */
 export const backoffMs = (n: number, random: number): number =>
   Math.min(5_000, 100 * 2 ** Math.min(n, 10)) * (1 - random / 2)
 
-/** Repeats `ask` while the other side is unavailable, until it answers, refuses, or `signal` aborts. */
+/** Repeats `ask` while the other side is unavailable, until it answers or refuses, or `signal` aborts. */
 export async function retryWhileUnavailable<T>(
   { clock, ids }: { clock: Clock; ids: Ids },
   signal: AbortSignal,

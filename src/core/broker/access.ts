@@ -1,8 +1,8 @@
 import { refuse } from './amqp-error.ts'
 
 /**
- * What a user may do, as RabbitMQ has it: regular expressions over the names of queues and exchanges alike, and, for topic
- * exchanges that are named, over routing keys. An exchange that is not named there takes any key.
+ * What a user may do, as in RabbitMQ: regular expressions over the names of queues and exchanges and, for the topic
+ * exchanges that are listed, over routing keys. An exchange that is not listed takes any key.
  * @see https://www.rabbitmq.com/docs/access-control
  */
 export type Permissions = {
@@ -14,7 +14,7 @@ export type Permissions = {
 
 type Action = 'configure' | 'write' | 'read'
 
-/** The permissions of one user, ready to be asked. Each question ends with 403 where the answer is no. */
+/** The permissions of one user, compiled. Each check fails with 403 if the answer is no. */
 export class Access {
   readonly #user: string
   readonly #may: Readonly<Record<Action, RegExp>>
@@ -28,14 +28,14 @@ export class Access {
     )
   }
 
-  /** Whether the action may be done to a queue or an exchange; the default exchange goes by the name `amq.default`. */
+  /** Whether the user may do this to a queue or an exchange; the default exchange has the name `amq.default`. */
   check(action: Action, kind: 'queue' | 'exchange', name: string, vhost: string): void {
     const known = kind === 'exchange' && name === '' ? 'amq.default' : name
     if (this.#may[action].test(known)) return
     refuse('ACCESS_REFUSED', `access to ${kind} '${known}' in vhost '${vhost}' refused for user '${this.#user}'`)
   }
 
-  /** Whether a key may be published with on a topic exchange, or bound to it. */
+  /** Whether the user may publish, or bind, this key on a topic exchange. */
   checkTopic(action: 'write' | 'read', exchange: string, key: string, vhost: string): void {
     if (this.#topics.get(exchange)?.[action].test(key) ?? true) return
     refuse(

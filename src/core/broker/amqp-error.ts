@@ -1,4 +1,4 @@
-/** The reply codes of AMQP 0-9-1 (specification §1.2) under the names that RabbitMQ writes in front of its texts. */
+/** The reply codes of AMQP 0-9-1 (specification §1.2) under the names that RabbitMQ puts in front of its texts. */
 const replyCodes = {
   CONTENT_TOO_LARGE: 311,
   NO_ROUTE: 312,
@@ -21,13 +21,13 @@ const replyCodes = {
 
 export type ReplyName = keyof typeof replyCodes
 
-/** Codes that end a channel only; every other one ends its connection. */
+/** Codes that close only the channel; every other code closes the connection. */
 const soft: ReadonlySet<number> = new Set([311, 312, 403, 404, 405, 406])
 
-/** A peer's mistake, on its way to becoming the `close` that tells the peer. */
+/** A peer's mistake, which becomes the `close` sent to the peer. */
 export class AmqpError extends Error {
   readonly code: number
-  /** Whether the whole connection has to end: true for the specification's hard errors. */
+  /** Whether the whole connection must be closed: true for the specification's hard errors. */
   readonly hard: boolean
 
   constructor(name: ReplyName, text: string, hard?: boolean) {

@@ -14,7 +14,7 @@ export function qos(channel: Channel, args: Args<'basic.qos'>): void {
   channel.reply('basic.qos-ok', {})
 }
 
-/** Reads `x-priority`; 406 where it is not an integer. */
+/** Reads `x-priority`; 406 if it is not an integer. */
 function consumerPriority(args: Args<'basic.consume'>): number {
   const field = args.arguments.get('x-priority')
   if (field === undefined) return 0
@@ -55,7 +55,7 @@ function newTag(channel: Channel, wanted: string): string {
 }
 
 /**
- * Direct reply-to: replies go from the answering channel to this one without a queue between.
+ * Direct reply-to: replies go from the answering channel to this one without a queue in between.
  * @see https://www.rabbitmq.com/docs/direct-reply-to
  */
 function consumeReplies(channel: Channel, args: Args<'basic.consume'>): void {

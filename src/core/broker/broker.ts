@@ -14,32 +14,35 @@ import { Meter, type Rates } from './rates.ts'
 import { Users } from './users.ts'
 import { Vhost } from './vhost.ts'
 
-/** Where a broker listens, whom it lets in, and what it bears. */
+/** Where a broker listens, its users, and its limits. */
 export type BrokerOptions = {
   /** Where to listen; a TCP address without a host means loopback. */
   listen: readonly ListenAddress[]
-  /** What addresses with TLS show; with an authority, their clients must show a certificate from it. */
+  /** The certificate for addresses with TLS; with a CA, their clients must show a certificate signed by it. */
   tls?: Tls | undefined
-  /** Passwords by user name. Each of these may do everything in every virtual host. */
+  /** Passwords by user name. Each of these users may do everything in every virtual host. */
   users: Readonly<Record<string, string>>
-  /** The file that keeps the users who may do less, see {@link Broker.putUser}; without it they go with the broker. */
+  /**
+   * The file of the users with fewer permissions, see {@link Broker.putUser}; without it these users are lost when the
+   * broker stops.
+   */
   usersFile?: string
-  /** Virtual hosts by name; `/` alone unless told otherwise. */
+  /** The names of the virtual hosts; only `/` if unset. */
   vhosts?: readonly string[]
-  /** Bounds for queues by their names; the first that fits a queue is its own. */
+  /** Limits for queues by their names; the first policy that matches a queue applies. */
   policies?: readonly Policy[]
   /** The heartbeat interval offered to clients, in seconds; 0 for none. */
   heartbeatSeconds?: number
   /** The largest frame offered to clients, in bytes. */
   frameMax?: number
-  /** Bytes of messages over which publishers are held back. */
+  /** When messages take more bytes than this, publishers are blocked. */
   memoryBytes?: number
   log: Log
   clock?: Clock
   ids?: Ids
 }
 
-/** A queue as people want to see it. */
+/** A queue as people see it. */
 type QueueStats = Rates & {
   name: string
   vhost: string
@@ -57,30 +60,30 @@ type BrokerStats = {
   queues: QueueStats[]
 }
 
-/** A broker that runs, until it is closed. */
+/** A running broker. */
 export type Broker = {
-  /** Where it listens, with the real port where port 0 was asked for. */
+  /** The address, with the real port if port 0 was requested. */
   addresses(): ReadonlyArray<Listener['address']>
   stats(): BrokerStats
   /**
-   * Lets a user in who may do what the permissions say in every virtual host; one that is there gets this password instead
-   * of its own, and its connections are closed. True where it was there.
+   * Adds a user with these permissions in every virtual host; an existing user gets the new password, and its
+   * connections are closed. True if the user existed.
    */
   putUser(name: string, password: string, permissions: Permissions): Promise<boolean>
-  /** Lets a user in no more, and closes its connections; false where there is none. */
+  /** Removes a user and closes its connections; false if there is no such user. */
   deleteUser(name: string): boolean
-  /** Drops what waits in a queue and returns how many messages that were; undefined where there is no such queue. */
+  /** Drops the ready messages of a queue and returns their number; undefined if there is no such queue. */
   purge(vhost: string, queue: string): number | undefined
-  /** Closes every connection with 320 and stops listening; resolves when nothing is left. */
+  /** Closes every connection with 320 and stops listening; resolves when everything is closed. */
   close(): Promise<void>
 }
 
-/** How long clients get to answer the close of a broker that stops. */
+/** How long clients have to answer the close of a broker that stops. */
 const farewellMs = 1_000
 
 /**
- * Starts an AMQP 0-9-1 server in this process that clients take for RabbitMQ. It keeps everything in memory: what is in
- * its queues is gone when it stops. Fails with `ListenFailed` where an address is taken.
+ * Starts an AMQP 0-9-1 server in this process that clients take for RabbitMQ. Everything is kept in memory: messages
+ * are lost when the broker stops. Fails with `ListenFailed` if an address is in use.
  * @see https://www.rabbitmq.com/amqp-0-9-1-reference.html
  */
 export async function startBroker(options: BrokerOptions): Promise<Broker> {
@@ -88,7 +91,10 @@ export async function startBroker(options: BrokerOptions): Promise<Broker> {
   const connections = new Set<Connection>()
   const users = new Users(options.users, options.usersFile)
   const memory = new Memory(options.memoryBytes ?? 256 << 20, (alarmed) => {
-    options.log.warn({ messageBytes: memory.held }, alarmed ? 'full: publishers are held back' : 'room again')
+    options.log.warn(
+      { messageBytes: memory.held },
+      alarmed ? 'memory alarm: publishers are blocked' : 'memory alarm cleared',
+    )
     if (!alarmed) for (const connection of connections) connection.unblock()
   })
   const vhosts = new Map(

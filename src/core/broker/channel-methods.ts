@@ -8,7 +8,7 @@ import { bindQueue, declareQueue, deleteQueue, purgeQueue, unbindQueue } from '.
 
 type Handlers = { [N in MethodName]?: (channel: Channel, args: Args<N>) => void }
 
-/** What a client may ask on an open channel. */
+/** The methods that a client may send on an open channel. */
 const handlers: Handlers = {
   'channel.flow': (channel, { active }) => {
     if (!active) refuse('NOT_IMPLEMENTED', 'active=false')
@@ -57,7 +57,10 @@ const handlers: Handlers = {
 
 const publishKey = methodKey('basic.publish')
 
-/** Carries out a method frame on an open channel. 505 in the middle of a message, 503 for what only a server may send. */
+/**
+ * Carries out a method frame on an open channel. 505 in the middle of a message, 503 for methods that only a server may
+ * send.
+ */
 export function handleMethod(channel: Channel, payload: Buffer): void {
   if (channel.incoming) {
     refuse('UNEXPECTED_FRAME', 'expected content header or body, got a method frame instead')

@@ -14,25 +14,25 @@ import type { Queue } from './queue.ts'
 import type { Entry } from './ready-list.ts'
 import { replyToName, type Vhost } from './vhost.ts'
 
-/** What a channel needs of its connection. It also stands for the owner of exclusive queues. */
+/** What a channel needs of its connection. The connection is also the owner of exclusive queues. */
 export type Peer = {
   readonly outbox: Outbox
   readonly vhost: Vhost
   readonly user: string
-  /** What its user may do; undefined for everything. */
+  /** The permissions of its user; undefined if it may do everything. */
   readonly access: Access | undefined
   readonly clock: Clock
   readonly ids: Ids
   readonly memory: Memory
-  /** Whether the client wants to hear that a queue it consumes from is gone. */
+  /** Whether the client wants to be told if a queue that it consumes is deleted. */
   readonly wantsCancel: boolean
-  /** A message of so many bytes came in: flow control counts them while the broker is full. */
+  /** A message of this many bytes came in: flow control counts them while the broker is full. */
   published(bytes: number): void
   /** Asks for {@link Channel.flushConfirms} at the end of this turn. */
   confirmLater(channel: Channel): void
 }
 
-/** A message whose frames are still coming in. */
+/** A message whose frames are still arriving. */
 export type Incoming = {
   exchange: string
   routingKey: string
@@ -60,20 +60,20 @@ type Transaction = {
   settlements: Array<{ tags: Map<number, Delivery>; finish: (deliveries: Delivery[]) => void }>
 }
 
-/** A channel: deliveries that are out, consumers, and the modes that a client has put it into. */
+/** A channel: its unacknowledged deliveries, its consumers, and its modes. */
 export class Channel implements ConsumerChannel {
   readonly number: number
   readonly peer: Peer
   readonly consumers = new Map<string, Consumer>()
   readonly #unacked = new Map<number, Delivery>()
-  /** Deliveries to consumers that want an acknowledgement: what the channel-wide prefetch counts. */
+  /** Deliveries to consumers with acknowledgements: what the channel-wide prefetch counts. */
   #outstanding = 0
   #lastTag = 0
   #dead = false
   #replies: { name: string; tag: string } | undefined
   /** We have sent channel.close and wait for its answer: everything else is ignored. */
   closing = false
-  /** Prefetch of consumers to come (`global` false). */
+  /** Prefetch of later consumers (`global` false). */
   prefetch = 0
   #channelPrefetch = 0
   /** The queue declared last: what an empty queue name stands for. */
@@ -101,7 +101,10 @@ export class Channel implements ConsumerChannel {
 
   // Queues and exchanges by name
 
-  /** The queue of that name, the last declared one for an empty name. 404 where there is none, 405 where it is another's. */
+  /**
+   * The queue of that name; the last declared one for an empty name. 404 if there is none, 405 if it is exclusive to
+   * another connection.
+   */
   queue(name: string): Queue {
     const wanted = this.queueName(name)
     const queue = this.vhost.queues.get(wanted)
@@ -115,12 +118,12 @@ export class Channel implements ConsumerChannel {
     return this.lastQueue ?? refuse('NOT_FOUND', 'no previously declared queue')
   }
 
-  /** 403 where the user may not do that to a queue or an exchange. */
+  /** 403 if the user may not do that to a queue or an exchange. */
   check(action: 'configure' | 'write' | 'read', kind: 'queue' | 'exchange', name: string): void {
     this.peer.access?.check(action, kind, name, this.vhost.name)
   }
 
-  /** 403 where the user may not publish with, or bind, these keys on an exchange that goes by topics. */
+  /** 403 if the user may not publish, or bind, these keys on a topic exchange. */
   checkTopics(action: 'write' | 'read', { name, declared }: Exchange, keys: readonly string[]): void {
     if (declared.type !== 'topic') return
     for (const key of keys) this.peer.access?.checkTopic(action, name, key, this.vhost.name)
@@ -156,10 +159,10 @@ export class Channel implements ConsumerChannel {
     return tag
   }
 
-  /** Ends deliveries by tag with `finish`, at once or, in a transaction, on commit. 406 for a tag that is not out. */
+  /** Settles deliveries by tag with `finish`, at once or, in a transaction, on commit. 406 for an unknown tag. */
   settle(tag: number, multiple: boolean, finish: (deliveries: Delivery[]) => void): void {
     if (!multiple && !this.transaction) {
-      // Nearly all of them are so: nothing to gather.
+      // Nearly always a single delivery: nothing to collect.
       this.#finish([this.#takeOne(tag)], finish)
       return
     }
@@ -203,7 +206,7 @@ export class Channel implements ConsumerChannel {
     else for (const { consumer } of deliveries) if (consumer?.parked) consumer.queue.wake(consumer)
   }
 
-  /** Takes all deliveries back from the client, and puts them where they were. */
+  /** Takes all unacknowledged deliveries back from the client and requeues them at their positions. */
   recover(): void {
     const all = [...this.#unacked.values()]
     this.#unacked.clear()
@@ -215,7 +218,7 @@ export class Channel implements ConsumerChannel {
     this.wake()
   }
 
-  /** Lets the channel's consumers have more where there is room again, those who waited longest first. */
+  /** Delivers more to the channel's consumers if they have room again, those that waited longest first. */
   wake(): void {
     const parked = [...this.consumers.values()].filter((each) => each.parked)
     if (parked.length > 1) parked.sort((a, b) => a.lastTag - b.lastTag)
@@ -231,7 +234,7 @@ export class Channel implements ConsumerChannel {
     }
   }
 
-  /** This channel's own reply queue, for direct reply-to; undefined before it consumes from it. */
+  /** This channel's own reply queue, for direct reply-to; undefined until it is consumed. */
   get replyTo(): string | undefined {
     return this.#replies?.name
   }
@@ -240,7 +243,9 @@ export class Channel implements ConsumerChannel {
     return this.#replies?.tag
   }
 
-  /** From now on replies to this channel arrive under that consumer tag; those that it does not read in time are lost. */
+  /**
+   * From now on replies to this channel arrive under that consumer tag; replies that it does not read in time are lost.
+   */
   openReplyTo(tag: string): void {
     const name = `${replyToName}.${this.peer.ids.hex()}`
     this.#replies = { name, tag }
@@ -272,9 +277,9 @@ export class Channel implements ConsumerChannel {
     if (!this.#dead && !this.closing) this.confirms?.flush()
   }
 
-  // The end, in two steps, so that no channel of a lost connection gets what another one gives back
+  // The close, in two steps, so that no channel of a lost connection receives what another one requeues
 
-  /** Takes its consumers away. */
+  /** Cancels its consumers. */
   silence(): void {
     this.#dead = true
     if (this.incoming) this.peer.memory.shrink(this.incoming.received)
@@ -285,7 +290,7 @@ export class Channel implements ConsumerChannel {
     for (const consumer of consumers) consumer.queue.unsubscribe(consumer)
   }
 
-  /** Gives back what was out. */
+  /** Requeues its unacknowledged deliveries. */
   giveBack(): void {
     if (this.transaction) this.rollback()
     this.transaction = undefined
@@ -309,7 +314,7 @@ export class Channel implements ConsumerChannel {
     for (const { message } of publishes) this.peer.memory.shrink(message.body.length)
   }
 
-  /** Forgets what the transaction held back: its acknowledgements have not happened. */
+  /** Drops what the transaction held back: its acknowledgements have not happened. */
   rollback(): void {
     const { publishes, settlements } = this.#transaction()
     this.transaction = { publishes: [], settlements: [] }

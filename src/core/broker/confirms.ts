@@ -1,6 +1,6 @@
 import { writeMethod } from './methods.ts'
 
-/** Publisher confirms of a channel: numbers publishes, and tells what became of them, many at a time. */
+/** Publisher confirms of a channel: numbers publishes, and reports their outcome, many at a time. */
 export class Confirms {
   readonly #send: (payload: Buffer) => void
   #last = 0
@@ -10,7 +10,7 @@ export class Confirms {
     this.#send = send
   }
 
-  /** One more publish has been dealt with. A refused one is told at once, accepted ones with {@link flush}. */
+  /** One more publish has been handled. A refused one is reported at once, accepted ones with {@link flush}. */
   settle(refused: boolean): void {
     if (!refused) {
       this.#last++

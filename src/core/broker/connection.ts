@@ -31,12 +31,12 @@ export type ConnectionDeps = {
   offer: Tuning
 }
 
-/** How long a peer may take for the handshake, and for its answer to a close. */
+/** How long a peer may take for the handshake, and to answer a close. */
 const patienceMs = 10_000
 
 type Phase = 'header' | 'start' | 'login' | 'tune' | 'open' | 'running' | 'closing' | 'closed'
 
-/** One peer: handshake, channels, heartbeat, flow, and the end of all that. */
+/** One peer: handshake, channels, heartbeat, flow control, and the close. */
 export class Connection implements Peer {
   readonly outbox: Outbox
   readonly channels = new Map<number, Channel>()
@@ -56,7 +56,7 @@ export class Connection implements Peer {
   readonly #toConfirm = new Set<Channel>()
   #stopTimer: () => void
   #stopHeartbeat = () => {}
-  /** Class and number of the method that is being carried out: a close names them. */
+  /** Class and number of the current method: a close names them. */
   #current = [0, 0] as [number, number]
 
   constructor(socket: Socket, deps: ConnectionDeps, onClosed: (connection: Connection) => void) {
@@ -102,7 +102,7 @@ export class Connection implements Peer {
     return this.#wantsCancel
   }
 
-  // Bytes in
+  // Incoming bytes
 
   #onData(chunk: Buffer): void {
     this.#received = true
@@ -120,7 +120,7 @@ export class Connection implements Peer {
     this.#header = Buffer.concat([this.#header, chunk])
     const given = this.#header.subarray(0, protocolHeader.length)
     if (!given.equals(protocolHeader.subarray(0, given.length))) {
-      // A peer of another protocol version is told which one is spoken here (specification §4.2.2).
+      // A peer with another protocol version is told which one is spoken here (specification §4.2.2).
       this.#socket.end(protocolHeader)
       this.#end()
       return
@@ -205,7 +205,7 @@ export class Connection implements Peer {
   #onLogin(user: User | undefined, mechanism: string, clientProperties: Table): void {
     if (user === undefined) {
       this.#deps.log.warn({ mechanism, from: this.#socket.remoteAddress }, 'login refused')
-      // Older clients know a refused login by the socket that closes without a word.
+      // Older clients expect a refused login to close the socket without a word.
       if (!capable(clientProperties, 'authentication_failure_close')) {
         this.#drop('login refused')
         return
@@ -278,7 +278,7 @@ export class Connection implements Peer {
     }
   }
 
-  /** Closes a channel for its client's mistake; the other channels live on. */
+  /** Closes a channel for its client's mistake; the other channels stay open. */
   #failChannel(channel: Channel, e: AmqpError): void {
     this.#deps.log.debug({ user: this.user, channel: channel.number, why: e.message }, 'channel closed')
     channel.flushConfirms()
@@ -306,7 +306,7 @@ export class Connection implements Peer {
     }
   }
 
-  // Bytes out
+  // Outgoing bytes
 
   #send<N extends MethodName>(name: N, args: Args<N>): void {
     this.outbox.method(0, writeMethod(name, args))
@@ -348,13 +348,13 @@ export class Connection implements Peer {
 
   #fail(e: unknown): void {
     const known = e instanceof AmqpError
-    const error = known ? e : new AmqpError('INTERNAL_ERROR', 'internal error')
+    const error = known ? e : new AmqpError('INTERNAL_ERROR', '// The close')
     if (known) this.#deps.log.warn({ user: this.user, why: e.message }, 'connection closed for a protocol error')
     else this.#deps.log.error({ err: e, user: this.user }, 'bug: connection closed')
     this.close(error)
   }
 
-  /** Closes with a reply code; hangs up when the peer has answered, or after a while. */
+  /** Closes with a reply code; disconnects when the peer has answered, or after a timeout. */
   close(error: AmqpError): void {
     if (this.#phase === 'closed' || this.#phase === 'closing' || this.#phase === 'header') {
       this.#drop(error.message)
@@ -368,7 +368,7 @@ export class Connection implements Peer {
     this.#stopTimer = this.#deps.clock.after(patienceMs, () => this.#drop('no answer to close'))
   }
 
-  /** Sends what there is and ends the socket. */
+  /** Sends what is buffered and ends the socket. */
   #hangUp(): void {
     this.outbox.flush()
     this.#socket.end()
@@ -383,7 +383,7 @@ export class Connection implements Peer {
     this.#end()
   }
 
-  /** Ends the connection at once, as if it had been lost. */
+  /** Destroys the connection at once, as if it had been lost. */
   destroy(): void {
     this.#socket.destroy()
     this.#end()

@@ -3,18 +3,18 @@ import type { Outbox } from './outbox.ts'
 import type { Queue, Subscriber } from './queue.ts'
 import type { Entry } from './ready-list.ts'
 
-/** A message that is out with a client, until it is acknowledged or comes back. */
+/** An unacknowledged message. */
 export type Delivery = { readonly queue: Queue; readonly entry: Entry; readonly consumer: Consumer | undefined }
 
 /** What a consumer needs of its channel. */
 export type ConsumerChannel = {
   readonly number: number
   readonly outbox: Outbox
-  /** Whether the channel's own limit leaves room for one more delivery that wants an acknowledgement. */
+  /** Whether the channel's own limit leaves room for one more delivery with acknowledgement. */
   hasRoom(): boolean
-  /** Gives the next delivery tag and keeps the delivery under it, where it wants an acknowledgement. */
+  /** Returns the next delivery tag and keeps the delivery under it, if it needs an acknowledgement. */
   track(delivery: Delivery, noAck: boolean): number
-  /** Forgets a consumer whose queue is gone, and tells the client where it wants to know. */
+  /** Removes a consumer whose queue was deleted, and tells the client if it wants to know. */
   cancelled(consumer: Consumer): void
 }
 
@@ -23,7 +23,7 @@ export type ConsumerDeclaration = {
   noAck: boolean
   exclusive: boolean
   priority: number
-  /** How many unacknowledged messages it may hold; 0 for any number. */
+  /** Maximum number of unacknowledged messages; 0 for any number. */
   prefetch: number
 }
 
@@ -45,7 +45,7 @@ export function deliverFields(consumerTag: string, deliveryTag: number, redelive
   return fields
 }
 
-/** A subscription of a channel to a queue. */
+/** The subscription of a channel to a queue. */
 export class Consumer implements Subscriber {
   readonly queue: Queue
   readonly tag: string
@@ -54,11 +54,14 @@ export class Consumer implements Subscriber {
   readonly priority: number
   readonly #prefetch: number
   readonly #channel: ConsumerChannel
-  /** The first fields of its basic.deliver; tag and flag of each delivery are put in before it is copied out. */
+  /**
+   * The first fields of its basic.deliver; the tag and flag of each delivery are written into them before they are
+   * copied out.
+   */
   readonly #fields: Buffer
   parked = false
   unacked = 0
-  /** The delivery tag that it got last: who waited longest has the lowest. */
+  /** The delivery tag that it got last: the consumer that waited longest has the lowest. */
   lastTag = 0
 
   constructor(channel: ConsumerChannel, queue: Queue, declared: ConsumerDeclaration) {

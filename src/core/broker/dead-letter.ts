@@ -22,7 +22,7 @@ function deathsOf(headers: Table): Table[] {
   return field.value.flatMap((each) => (each.tag === 'F' ? [each.value] : []))
 }
 
-/** The `x-death` of a message after one more death: one record a queue and reason, the latest first, with a count. */
+/** The `x-death` of a message after one more death: one record per queue and reason, the latest first, with a count. */
 function afterDeath(headers: Table, queue: Queue, message: Message, reason: DeathReason, nowMs: number): Table[] {
   const deaths = deathsOf(headers)
   const same = (death: Table) => textOf(death.get('queue')) === queue.name && textOf(death.get('reason')) === reason
@@ -41,8 +41,8 @@ function afterDeath(headers: Table, queue: Queue, message: Message, reason: Deat
 }
 
 /**
- * Publishes a message that died in a queue to that queue's dead-letter exchange, with its story in `x-death`; where there
- * is none, nothing happens. A message that came round to the same queue without ever being rejected is dropped.
+ * Publishes a message that died in a queue to that queue's dead-letter exchange, with its history in `x-death`; without
+ * such an exchange nothing happens. A message that came back to the same queue without ever being rejected is dropped.
  * @see https://www.rabbitmq.com/docs/dlx
  */
 export function deadLetter(vhost: Publisher, queue: Queue, message: Message, reason: DeathReason, nowMs: number): void {
@@ -76,7 +76,7 @@ export function deadLetter(vhost: Publisher, queue: Queue, message: Message, rea
   vhost.publish(again, exchange, headers, [routingKey], (to) => !goesRound(deaths, to))
 }
 
-/** Whether a message that went these ways has been in the queue before, and nobody rejected it since. */
+/** Whether a message with this history has been in the queue before and has not been rejected since. */
 function goesRound(deaths: readonly Table[], to: Queue): boolean {
   const before = deaths.findIndex((death) => textOf(death.get('queue')) === to.name)
   return before >= 0 && deaths.slice(0, before + 1).every((death) => textOf(death.get('reason')) !== 'rejected')

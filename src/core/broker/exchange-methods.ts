@@ -11,7 +11,7 @@ function refuseDefault(name: string): void {
   if (name === '') refuse('ACCESS_REFUSED', 'operation not permitted on the default exchange')
 }
 
-/** The text of the first difference between a declaration and what is there; undefined where they agree. */
+/** The text of the first difference between a declaration and the existing exchange; undefined if they agree. */
 function difference(exchange: Exchange, args: Declare, where: string): string | undefined {
   const { declared } = exchange
   const pairs: Array<[string, string | boolean, string | boolean]> = [

@@ -7,7 +7,7 @@ import { TopicTrie } from './topic-trie.ts'
 export const exchangeTypes = ['direct', 'fanout', 'topic', 'headers'] as const
 export type ExchangeType = (typeof exchangeTypes)[number]
 
-/** What makes messages of an exchange go to a queue, or on to another exchange. */
+/** A binding of an exchange to a queue or to another exchange. */
 export type Binding = {
   readonly source: Exchange
   readonly destination: Queue | Exchange
@@ -20,14 +20,14 @@ export type ExchangeDeclaration = {
   type: ExchangeType
   durable: boolean
   autoDelete: boolean
-  /** Closed to publishers: only other exchanges feed it. */
+  /** Closed to publishers: only other exchanges publish to it. */
   internal: boolean
   table: Table
-  /** Takes what finds no destination here. */
+  /** Receives messages that match no binding here. */
   alternate: string | undefined
 }
 
-/** What an exchange's type decides: where to look for the bindings that a message matches. */
+/** What the type of an exchange decides: how to find the bindings that match a message. */
 type Index = {
   add(binding: Binding): void
   remove(binding: Binding): void
@@ -63,7 +63,7 @@ function listIndex(matches: (binding: Binding, headers: Table) => boolean): Inde
   }
 }
 
-/** Patterns without a wildcard are keys, and looked up as such: calls and casts have no others. */
+/** Patterns without a wildcard are looked up as keys: calls and casts use no others. */
 function topicIndex(): Index {
   const keys = directIndex()
   const trie = new TopicTrie<Binding>()
@@ -97,7 +97,7 @@ const indexes: Record<ExchangeType, () => Index> = {
   headers: () => listIndex((binding, headers) => headersMatch(binding.args, headers)),
 }
 
-/** One exchange and the bindings that lead out of it. */
+/** One exchange and its bindings. */
 export class Exchange {
   readonly kind = 'exchange'
   readonly declared: ExchangeDeclaration
@@ -126,7 +126,7 @@ export class Exchange {
     if (this.#bindings.delete(binding)) this.#index.remove(binding)
   }
 
-  /** The bindings that a message matches; valid until the next change of bindings. */
+  /** The bindings that match a message; valid until the next change of bindings. */
   match(routingKey: string, headers: Table | undefined): readonly Binding[] {
     return this.#index.match(routingKey, headers ?? emptyTable)
   }

@@ -2,8 +2,8 @@ import { refuse } from './amqp-error.ts'
 import { Reader, Writer } from './wire.ts'
 
 /**
- * One value of a field table with the tag that it has on the wire, so that decoding and encoding again changes nothing.
- * The tags are those that RabbitMQ and its clients use, which differ from the specification's.
+ * One value of a field table with its tag on the wire, so that decoding and encoding again changes nothing. The tags
+ * are those of RabbitMQ and its clients, which differ from the specification's.
  * @see https://www.rabbitmq.com/amqp-0-9-1-errata.html §3
  */
 export type Field =
@@ -16,12 +16,12 @@ export type Field =
   | { tag: 'F'; value: Table }
   | { tag: 'V'; value: null }
 
-/** A field table of AMQP 0-9-1 (4.2.5.5): names to values that bear their type. */
+/** A field table of AMQP 0-9-1 (4.2.5.5): names to typed values. */
 export type Table = ReadonlyMap<string, Field>
 
 export const emptyTable: Table = new Map()
 
-/** Nesting that no honest client reaches, and that does not exhaust the stack. */
+/** A depth that no honest client reaches, and that does not exhaust the stack. */
 const deepest = 100
 
 export const longstr = (text: string): Field => ({ tag: 'S', value: Buffer.from(text) })

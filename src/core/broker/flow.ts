@@ -2,10 +2,10 @@ import type { Socket } from 'node:net'
 import type { Memory } from './memory.ts'
 import type { Outbox } from './outbox.ts'
 
-/** What a peer may still publish after it was told that the broker is full, before it is not read from any more. */
+/** How much a peer may still publish after it was told that the broker is full; after that we stop reading from it. */
 const graceBytes = 1 << 20
 
-/** Holds back one peer: while it does not read what it is sent, and while it fills a broker that is full. */
+/** Flow control of one peer: while it does not read what we send, and while it fills a broker that is full. */
 export class Flow {
   readonly #socket: Socket
   readonly #outbox: Outbox
@@ -24,12 +24,12 @@ export class Flow {
     this.#tell = tell
   }
 
-  /** Whether the peer is not read from because the broker is full: its silence is none of its making. */
+  /** Whether we do not read from the peer because the broker is full: then its silence is not its fault. */
   get heldBack(): boolean {
     return this.#held.has('full')
   }
 
-  /** To be called after each chunk from the peer: one that lets its answers pile up is not read from any more. */
+  /** To be called after each chunk from the peer: if its answers pile up, we stop reading from it. */
   took(): void {
     if (this.#outbox.overflowing) this.#hold('slow')
   }
@@ -42,11 +42,11 @@ export class Flow {
       this.#told = true
       this.#tell(true)
     }
-    // A peer that heeds the warning goes on being read: its acknowledgements are what empties the broker.
+    // A peer that heeds the warning is still read: its acknowledgements empty the broker.
     if (this.#publishedWhileFull > graceBytes) this.#hold('full')
   }
 
-  /** The peer has read what it was sent. */
+  /** The peer has read its data. */
   drained(): void {
     this.#resume('slow')
   }

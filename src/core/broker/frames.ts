@@ -8,13 +8,13 @@ export const frame = { method: 1, header: 2, body: 3, heartbeat: 8, end: 0xce } 
 
 /** Bytes of a frame around its payload. */
 export const frameOverhead = 8
-/** The smallest frame-max that a peer may ask for. */
+/** The smallest frame-max that a peer may request. */
 export const frameMinSize = 4096
 
-/** Takes each whole frame; false stops the reading for good. The bytes are valid during the call only. */
+/** Receives each whole frame; false stops the reading for good. The bytes are valid only during the call. */
 export type FrameSink = (type: number, channel: number, payload: Buffer) => boolean
 
-/** Cuts a stream of chunks into frames. Broken ones are a frame error (501), which ends the connection. */
+/** Cuts a stream of chunks into frames. Malformed ones are a frame error (501), which closes the connection. */
 export class FrameReader {
   readonly #sink: FrameSink
   #parts: Buffer[] = []
@@ -33,7 +33,7 @@ export class FrameReader {
     if (this.#held > 0) {
       this.#parts.push(chunk)
       this.#held += chunk.length
-      // Wait until the frame is whole before joining its parts, so that a large one is copied once.
+      // Wait for the whole frame before its parts are joined, so that a large one is copied once.
       if (this.#held < this.#wanted) return
       bytes = Buffer.concat(this.#parts, this.#held)
       this.#parts = []
@@ -45,7 +45,7 @@ export class FrameReader {
     this.#held = bytes.length - position
   }
 
-  /** Hands out the whole frames in `bytes`; returns where the rest starts, undefined where the sink had enough. */
+  /** Passes on the whole frames in `bytes`; returns where the rest starts, undefined if the sink stopped. */
   #cut(bytes: Buffer): number | undefined {
     let position = 0
     this.#wanted = 7

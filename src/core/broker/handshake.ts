@@ -4,14 +4,14 @@ import { frameMinSize } from './frames.ts'
 import { mechanisms } from './login.ts'
 import type { Args } from './methods.ts'
 
-/** What a connection is run with; both sides agree on it before connection.open. */
+/** The parameters of a connection; both sides agree on them before connection.open. */
 export type Tuning = { channelMax: number; frameMax: number; heartbeat: number }
 
-/** "AMQP", 0, and the version: what a client says first, and what it is told where it spoke of another version. */
+/** "AMQP", 0, and the version: the first bytes of a client, and our answer if it spoke another version. */
 export const protocolHeader = Buffer.from([0x41, 0x4d, 0x51, 0x50, 0, 0, 9, 1])
 
 /**
- * The server's side of what RabbitMQ's clients look for: `product` makes them use RabbitMQ's extensions.
+ * The server properties that RabbitMQ's clients check: `product` makes them use RabbitMQ's extensions.
  * @see https://www.rabbitmq.com/docs/connections#capabilities
  */
 const serverProperties: Table = new Map<string, Field>([
@@ -43,7 +43,7 @@ export const startArgs: Args<'connection.start'> = {
   locales: Buffer.from('en_US'),
 }
 
-/** Whether a client says in its properties that it understands one of the extensions. */
+/** Whether a client's properties say that it understands an extension. */
 export function capable(clientProperties: Table, capability: string): boolean {
   const capabilities = clientProperties.get('capabilities')
   const field = capabilities?.tag === 'F' ? capabilities.value.get(capability) : undefined
@@ -58,7 +58,7 @@ function negotiated(name: string, theirs: number, ours: number): number {
   return theirs
 }
 
-/** What connection.tune-ok makes of the server's offer. 530 where the client asks for more than was offered. */
+/** The result of connection.tune-ok and the server's offer. 530 if the client wants more than was offered. */
 export function tune(offered: Tuning, answer: Args<'connection.tune-ok'>): Tuning {
   const frameMax = negotiated('frame_max', answer.frameMax, offered.frameMax)
   if (frameMax < frameMinSize) {

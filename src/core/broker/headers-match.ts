@@ -1,12 +1,12 @@
 import { type Field, sameField, type Table, textOf } from './field-table.ts'
 
-/** Whether a field that a message carries satisfies the one that a binding asks for; void asks for presence only. */
+/** Whether a field of a message satisfies the field of a binding; void only requires presence. */
 const satisfies = (wanted: Field, carried: Field | undefined): boolean =>
   carried !== undefined && (wanted.tag === 'V' || sameField(wanted, carried))
 
 /**
  * Whether the headers of a message satisfy the arguments of a binding to a headers exchange. `x-match` is `all` (the
- * default) or `any`; both leave out arguments named `x-…`, their forms `all-with-x` and `any-with-x` do not.
+ * default) or `any`; both ignore arguments named `x-…`, their forms `all-with-x` and `any-with-x` do not.
  * @see AMQP 0-9-1 specification §3.1.3.4
  */
 export function headersMatch(wanted: Table, carried: Table): boolean {

@@ -11,9 +11,9 @@ type Sides = {
 }
 
 /**
- * Keeps up both halves of a heartbeat: sends one every half interval in which nothing else went out, and reports a peer
- * that was silent for two intervals. Counts turns of its own timer instead of reading the time, so that a process that
- * was stopped for a while does not blame its peers. The returned function ends it.
+ * The two halves of heartbeats: sends one every half interval in which nothing else was sent, and reports a peer that
+ * was silent for two intervals. Counts ticks of its own timer instead of reading the time, so that a process that was
+ * stopped for a while does not blame its peers. The returned function ends it.
  * @see https://www.rabbitmq.com/docs/heartbeats
  */
 export function startHeartbeat(clock: Clock, intervalSeconds: number, sides: Sides): () => void {

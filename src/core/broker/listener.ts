@@ -4,37 +4,40 @@ import { createServer as createSecureServer } from 'node:tls'
 import { fail } from '../base/errors.ts'
 import type { Tls } from '../base/tls.ts'
 
-/** Where a broker listens: a TCP port (0 for any free one; loopback without a host), with TLS or without, or a unix socket. */
+/**
+ * An address to listen on: a TCP port (0 for any free one; loopback without a host), with or without TLS, or a unix
+ * socket.
+ */
 export type ListenAddress = { host?: string; port: number; tls?: boolean } | { path: string }
 
 export type Listener = {
-  /** Where it really listens. */
+  /** The real address. */
   address: { host: string; port: number } | { path: string }
-  /** Takes no more connections; those that there are live on. */
+  /** Accepts no more connections; open ones stay. */
   close(): Promise<void>
 }
 
-/** What `sun_path` of unix(7) holds, less its end; Node.js would cut a longer one without a word. */
+/** The size of `sun_path` in unix(7), less its end; Node.js would cut a longer path without a word. */
 const socketPathBytes = 107
 
-/** How long a peer may take to agree on TLS. */
+/** How long a peer may take for the TLS handshake. */
 const handshakeMs = 10_000
 
 const shown = (at: ListenAddress): string => ('path' in at ? at.path : `${at.host ?? '127.0.0.1'}:${at.port}`)
 
-/** Listens on an address; a unix socket is for its owner only. Fails with `ListenFailed` where something else does. */
+/** Listens on an address; a unix socket is private to its owner. Fails with `ListenFailed` if the address is in use. */
 export async function listen(at: ListenAddress, onSocket: (socket: Socket) => void, tls?: Tls): Promise<Listener> {
   if ('path' in at && Buffer.byteLength(at.path) > socketPathBytes)
     fail('ListenFailed', {
       address: at.path,
-      why: `a socket's path has ${socketPathBytes} bytes at most, and this one ${Buffer.byteLength(at.path)}; choose a shorter directory (NOVA_STATE_DIR)`,
+      why: `the path of a socket may have ${socketPathBytes} bytes, but this one has ${Buffer.byteLength(at.path)}; choose a shorter directory (NOVA_STATE_DIR)`,
     })
   const server = 'tls' in at && at.tls ? secureServer(tls, onSocket) : createServer({ noDelay: true }, onSocket)
   try {
     await bind(server, at)
   } catch (e) {
     if (!('path' in at) || !isCode(e, 'EADDRINUSE') || (await answers(at.path))) failed(at, e)
-    // Left behind by a broker that was killed.
+    // Left over from a broker that was killed.
     unlinkSync(at.path)
     await bind(server, at).catch((again) => failed(at, again))
   }
@@ -45,7 +48,7 @@ export async function listen(at: ListenAddress, onSocket: (socket: Socket) => vo
   }
 }
 
-/** A server that shows its certificate and, where it knows an authority, asks for one from there. */
+/** A server with a certificate; with a CA, it requires client certificates signed by it. */
 function secureServer(tls: Tls | undefined, onSocket: (socket: Socket) => void): Server {
   const asks = tls?.ca !== undefined
   const options = { ...tls, noDelay: true, requestCert: asks, rejectUnauthorized: asks, handshakeTimeout: handshakeMs }
@@ -56,7 +59,7 @@ function failed(at: ListenAddress, e: unknown): never {
   const code = (e as NodeJS.ErrnoException).code
   fail('ListenFailed', {
     address: shown(at),
-    why: code === 'EADDRINUSE' ? 'another program does already' : String(code),
+    why: code === 'EADDRINUSE' ? 'another program already listens there' : String(code),
   })
 }
 
@@ -71,7 +74,7 @@ function bind(server: Server, at: ListenAddress): Promise<void> {
     })
     if (!('path' in at)) return void server.listen({ host: at.host ?? '127.0.0.1', port: at.port })
     server.listen({ path: at.path })
-    // The socket is there when listen returns, and nobody is let in before the next turn.
+    // The socket exists when listen returns, and no connection is accepted before the next turn.
     try {
       if (server.listening) chmodSync(at.path, 0o600)
     } catch (e) {

@@ -19,7 +19,7 @@ function credentials(mechanism: string, response: Buffer): { user: string; passw
   return user === undefined || password === undefined ? undefined : { user, password }
 }
 
-/** The user that a SASL response proves; undefined where it proves none. */
+/** The user that a SASL response proves; undefined if it proves none. */
 export async function authenticate(users: Users, mechanism: string, response: Buffer): Promise<User | undefined> {
   const given = credentials(mechanism, response)
   return given && users.login(given.user, given.password)

@@ -1,11 +1,11 @@
-/** Bytes of messages in the whole broker, and the alarm over a bound of them. */
+/** Bytes of messages in the whole broker, and the alarm above a limit. */
 export class Memory {
   readonly bound: number
   readonly #onChange: (alarmed: boolean) => void
   #held = 0
   #alarmed = false
 
-  /** The alarm goes off over `bound` bytes, and ends under nine tenths of it. */
+  /** The alarm is raised above `bound` bytes and cleared below nine tenths of it. */
   constructor(bound: number, onChange: (alarmed: boolean) => void) {
     this.bound = bound
     this.#onChange = onChange

@@ -1,4 +1,4 @@
-/** A message as the broker keeps it: the publisher's bytes, copied once and never decoded on the way through. */
+/** A message as the broker keeps it: the publisher's bytes, copied once and never decoded on the way. */
 export type Message = {
   readonly exchange: string
   readonly routingKey: string
@@ -8,13 +8,13 @@ export type Message = {
   readonly header: Buffer
   readonly body: Buffer
   readonly priority: number
-  /** How long it may wait in a queue, in milliseconds; undefined for as long as it takes. */
+  /** How long it may wait in a queue, in milliseconds; undefined for no limit. */
   readonly ttlMs: number | undefined
   /** How many queues hold it. */
   holders: number
 }
 
-/** What a held message is reckoned to cost beside its bytes: objects, list entries, map slots. */
+/** The estimated memory of a message besides its bytes: objects, list entries, map slots. */
 const bookkeepingBytes = 400
 
 /** Bytes that a message occupies while a queue holds it. */

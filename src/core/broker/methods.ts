@@ -2,7 +2,7 @@ import { refuse } from './amqp-error.ts'
 import { readTable, type Table, writeTable } from './field-table.ts'
 import { Reader, Writer } from './wire.ts'
 
-/** What a field of a method is on the wire, and in our hands. */
+/** The types of a method's fields, on the wire and in TypeScript. */
 type FieldTypes = {
   octet: number
   short: number
@@ -18,8 +18,9 @@ type Fields = Readonly<Record<string, keyof FieldTypes>>
 const method = <const F extends Fields>(classId: number, methodId: number, fields: F) => ({ classId, methodId, fields })
 
 /**
- * Every method of AMQP 0-9-1 with its class, number and fields in wire order; RabbitMQ's extensions included (basic.nack,
- * confirm, exchange.bind, connection.blocked, connection.update-secret). Reading, writing and types come from this table.
+ * Every method of AMQP 0-9-1 with its class, number and fields in wire order, including RabbitMQ's extensions
+ * (basic.nack, confirm, exchange.bind, connection.blocked, connection.update-secret). Parser, writer and types are
+ * derived from this table.
  * @see https://www.rabbitmq.com/amqp-0-9-1-reference.html
  */
 export const methods = {
@@ -219,7 +220,7 @@ export type Method = { [N in MethodName]: { name: N; args: Args<N> } }[MethodNam
 
 type Shape = { name: MethodName; fields: ReadonlyArray<readonly [string, keyof FieldTypes]> }
 
-/** A method's class and number in one 32-bit value, as the first four bytes of its frame hold them. */
+/** The class and number of a method in one 32-bit value, like the first four bytes of its frame. */
 export const methodKey = (name: MethodName): number => methods[name].classId * 0x1_0000 + methods[name].methodId
 
 const shapes: ReadonlyMap<number, Shape> = new Map(
@@ -229,7 +230,7 @@ const shapes: ReadonlyMap<number, Shape> = new Map(
   ]),
 )
 
-/** Reads a method frame's payload. 540 for a method that does not exist, 502 for arguments that cannot be read. */
+/** Reads a method frame's payload. 540 for an unknown method, 502 for malformed arguments. */
 export function readMethod(payload: Buffer): Method {
   const reader = new Reader(payload)
   const key = reader.long()

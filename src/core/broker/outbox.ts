@@ -2,21 +2,24 @@ import type { Socket } from 'node:net'
 import { frame, frameOverhead } from './frames.ts'
 import type { Message } from './message.ts'
 
-/** Bytes that may wait for a peer to read before consumers behind it get no more: bounds the cost of a slow reader. */
+/**
+ * How many bytes may wait for a peer to read before its consumers get no more messages: limits the cost of a slow
+ * reader.
+ */
 const congestedBytes = 1 << 20
-/** The same for answers that nobody can hold back; a peer that lets so many wait is not read from any more. */
+/** The same for answers, which cannot be held back; if a peer lets so many wait, we stop reading from it. */
 const overflowingBytes = 4 << 20
 
 const slabBytes = 16 << 10
-/** Bodies from this size on are handed to the socket as they are instead of being copied. */
+/** Bodies from this size on are passed to the socket as they are instead of being copied. */
 const largeBody = 16 << 10
 const heartbeatFrame = Buffer.from([frame.heartbeat, 0, 0, 0, 0, 0, 0, frame.end])
 
-/** Gathers the outboxes that were written to, and flushes each once at the end of the event loop's turn. */
+/** Collects the outboxes that were written to, and flushes each once at the end of the event loop's turn. */
 export class Flusher {
   #waiting: Array<() => void> = []
 
-  /** Calls `flush` once at the end of this turn; the caller sees to it that it does not ask twice. */
+  /** Calls `flush` once at the end of this turn; the caller makes sure not to request it twice. */
   add(flush: () => void): void {
     if (this.#waiting.push(flush) === 1) setImmediate(() => this.#run())
   }
@@ -31,11 +34,11 @@ export class Flusher {
 type Hooks = {
   /** Asks for {@link Outbox.flush} at the end of this turn. */
   schedule: () => void
-  /** The peer has read enough that consumers behind it may have more. */
+  /** The peer has read enough: its consumers may have more. */
   onRoom: () => void
 }
 
-/** What goes to one peer: frames are put together in slabs and written once a turn. */
+/** The output to one peer: frames are assembled in slabs and written once per turn. */
 export class Outbox {
   readonly #socket: Socket
   readonly #hooks: Hooks
@@ -47,7 +50,7 @@ export class Outbox {
   #scheduled = false
   #starved = false
   #written = false
-  /** The largest frame that the peer takes, in bytes with its overhead. */
+  /** The largest frame that the peer accepts, in bytes with its overhead. */
   frameMax: number
 
   constructor(socket: Socket, frameMax: number, hooks: Hooks) {
@@ -57,14 +60,14 @@ export class Outbox {
     socket.on('drain', () => this.#drained())
   }
 
-  /** Whether consumers behind this peer have to wait; {@link Hooks.onRoom} is called when they need not any more. */
+  /** Whether consumers of this peer must wait; {@link Hooks.onRoom} is called when they need not any more. */
   get congested(): boolean {
     const congested = this.#unflushed + this.#socket.writableLength > congestedBytes
     if (congested) this.#starved = true
     return congested
   }
 
-  /** Whether the peer reads so little that nothing more should be asked of it. */
+  /** Whether the peer reads so little that we should stop reading from it. */
   get overflowing(): boolean {
     return this.#unflushed + this.#socket.writableLength > overflowingBytes
   }
@@ -89,7 +92,7 @@ export class Outbox {
     this.#smallFrame(frame.method, channel, payload)
   }
 
-  /** A method that carries a message: its own fields, the route, the rest of its fields; then header and body. */
+  /** A method with a message: its own fields, the route, the rest of its fields; then header and body. */
   content(channel: number, fields: Buffer, message: Message, rest?: Buffer): void {
     const { route, header, body } = message
     const size = fields.length + route.length + (rest?.length ?? 0)
@@ -134,12 +137,12 @@ export class Outbox {
     this.#seal()
     this.#ready.push(payload)
     this.#unflushed += payload.length
-    // Reserved first: it may bring another slab.
+    // Reserved first: this may start another slab.
     const end = this.#reserve(1)
     this.#slab[end] = frame.end
   }
 
-  /** Makes room for `size` bytes in one piece and returns where they start in the slab. */
+  /** Reserves `size` contiguous bytes and returns their position in the slab. */
   #reserve(size: number): number {
     if (!this.#scheduled) {
       this.#scheduled = true
@@ -157,14 +160,14 @@ export class Outbox {
     return at
   }
 
-  /** Ends the piece that is being put together. The rest of its slab serves for the next: no byte is written twice. */
+  /** Ends the current piece. The rest of its slab serves for the next: no byte is written twice. */
   #seal(): void {
     if (this.#position === this.#start) return
     this.#ready.push(this.#slab.subarray(this.#start, this.#position))
     this.#start = this.#position
   }
 
-  /** Hands all of it to the socket. */
+  /** Passes everything to the socket. */
   flush(): void {
     this.#scheduled = false
     this.#seal()

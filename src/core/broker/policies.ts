@@ -1,14 +1,14 @@
 import type { QueueDeclaration } from './queue.ts'
 
 /**
- * Bounds for all queues of a name, whoever declares them and with whatever arguments.
+ * Limits for all queues whose names match, whoever declares them and with whatever arguments.
  * @see https://www.rabbitmq.com/docs/parameters#policies
  */
 export type Policy = {
   readonly name: string
-  /** Regular expression over the queue's name. */
+  /** Regular expression for the queue's name. */
   readonly pattern: string
-  /** Beyond it the oldest messages go, unless the queue was declared to refuse new ones instead. */
+  /** Beyond this the oldest messages are dropped, unless the queue was declared to refuse new ones instead. */
   readonly maxLength?: number
   readonly messageTtlMs?: number
 }
@@ -16,7 +16,9 @@ export type Policy = {
 const least = (a: number | undefined, b: number | undefined): number | undefined =>
   a === undefined || b === undefined ? (a ?? b) : Math.min(a, b)
 
-/** A queue's declaration under the first policy that is for it: of each two bounds the tighter one holds, as in RabbitMQ. */
+/**
+ * A queue's declaration under the first policy that matches it: of two limits the tighter one applies, as in RabbitMQ.
+ */
 export function underPolicy(declared: QueueDeclaration, policies: readonly Policy[]): QueueDeclaration {
   const policy = policies.find(({ pattern }) => new RegExp(pattern).test(declared.name))
   if (policy === undefined) return declared

@@ -42,7 +42,7 @@ const flagsAt = 12
 /** Where the first property starts. */
 const propertiesAt = 14
 
-/** The size of the body that a content header announces. 502 for a header that is too short or has unknown flags. */
+/** The size of the body according to a content header. 502 for a header that is too short or has unknown flags. */
 export function bodySize(header: Buffer): number {
   const reader = new Reader(header, 4)
   const size = reader.longlong()
@@ -56,7 +56,7 @@ function skip(reader: Reader, kind: Kind): void {
   else reader.bytes(kind === 'octet' ? 1 : 8)
 }
 
-/** What the broker itself needs to know of a message's properties. */
+/** The properties of a message that the broker itself uses. */
 export type Scan = {
   headers: Table | undefined
   priority: number
@@ -65,7 +65,10 @@ export type Scan = {
   userId: string | undefined
 }
 
-/** Walks a content header once: checks that it can be read to its last byte (502 otherwise) and keeps what a broker needs. */
+/**
+ * Parses a content header once: checks that it is well formed to its last byte (502 otherwise) and keeps what a broker
+ * uses.
+ */
 export function scan(header: Buffer): Scan {
   const found: Scan = { headers: undefined, priority: 0, replyTo: undefined, expiration: undefined, userId: undefined }
   const flags = header.readUInt16BE(flagsAt)
@@ -82,7 +85,7 @@ export function scan(header: Buffer): Scan {
   return found
 }
 
-/** The same content header with another reply-to; all other bytes are as they were. */
+/** The same content header with another reply-to; all other bytes are unchanged. */
 export function withReplyTo(header: Buffer, replyTo: string): Buffer {
   const flags = header.readUInt16BE(flagsAt)
   const reader = new Reader(header, propertiesAt)
@@ -99,7 +102,7 @@ export function withReplyTo(header: Buffer, replyTo: string): Buffer {
   return writer.done()
 }
 
-/** Reads all properties of a content header. 502 for what cannot be read. */
+/** Reads all properties of a content header. 502 if it is malformed. */
 export function readProperties(header: Buffer): Properties {
   const flags = header.readUInt16BE(flagsAt)
   const reader = new Reader(header, propertiesAt)

@@ -7,10 +7,10 @@ import { bodySize, readProperties, scan, withReplyTo, writeHeader } from './prop
 import { replyToName } from './vhost.ts'
 import { Reader, Writer } from './wire.ts'
 
-/** The largest body taken, in bytes: RabbitMQ's own bound. */
+/** The largest body accepted, in bytes: RabbitMQ's own limit. */
 const maxMessageBytes = 128 << 20
 
-/** Starts a message: reads basic.publish by hand, since half of all traffic is this method. */
+/** Starts a message: parses basic.publish by hand, because half of all traffic is this method. */
 export function beginPublish(channel: Channel, payload: Buffer): void {
   const reader = new Reader(payload, 6)
   const exchange = reader.shortstr()
@@ -30,7 +30,7 @@ export function beginPublish(channel: Channel, payload: Buffer): void {
   }
 }
 
-/** Takes a content header. 505 where none is due. */
+/** Accepts a content header. 505 if none is expected. */
 export function takeHeader(channel: Channel, payload: Buffer): void {
   const { incoming } = channel
   if (!incoming || incoming.header) refuse('UNEXPECTED_FRAME', 'expected method frame, got content header')
@@ -47,7 +47,7 @@ export function takeHeader(channel: Channel, payload: Buffer): void {
   if (size === 0) complete(channel, incoming)
 }
 
-/** Takes a piece of a body. 505 where none is due, 501 where it is more than announced. */
+/** Accepts a piece of a body. 505 if none is expected, 501 if it is longer than announced. */
 export function takeBody(channel: Channel, payload: Buffer): void {
   const { incoming } = channel
   if (!incoming?.header) refuse('UNEXPECTED_FRAME', 'expected method frame, got content body')
@@ -58,7 +58,7 @@ export function takeBody(channel: Channel, payload: Buffer): void {
   if (incoming.received === incoming.size) complete(channel, incoming)
 }
 
-/** Copies a message out of the socket's chunks, so that a short one does not keep a long chunk alive. */
+/** Copies a message out of the socket's chunks, so that a short message does not keep a long chunk alive. */
 function gather(incoming: Incoming, header: Buffer): { route: Buffer; header: Buffer; body: Buffer } {
   const { route, parts, size } = incoming
   const block = Buffer.allocUnsafe(route.length + header.length + size)
@@ -73,7 +73,7 @@ function complete(channel: Channel, incoming: Incoming): void {
   channel.incoming = undefined
   const outgoing = prepare(channel, incoming)
   channel.peer.published(footprint(outgoing.message))
-  // What a transaction holds back goes on counting as incoming until it is committed.
+  // What a transaction holds back counts as incoming until it is committed.
   if (channel.transaction) channel.transaction.publishes.push(outgoing)
   else {
     route(channel, outgoing)
@@ -81,7 +81,7 @@ function complete(channel: Channel, incoming: Incoming): void {
   }
 }
 
-/** Checks a publish, and reads from its properties what routing and queues want to know. */
+/** Checks a publish, and reads the properties that routing and queues use. */
 function prepare(channel: Channel, incoming: Incoming): Outgoing {
   try {
     return checked(channel, incoming)
@@ -129,7 +129,10 @@ function checked(channel: Channel, incoming: Incoming): Outgoing {
   return { message, exchange, headers, routingKeys, mandatory: incoming.mandatory }
 }
 
-/** Further routing keys of a message. @see https://www.rabbitmq.com/docs/sender-selected */
+/**
+ * Further routing keys of a message.
+ * @see https://www.rabbitmq.com/docs/sender-selected
+ */
 function keysIn(headers: Table, name: 'CC' | 'BCC'): string[] {
   const field = headers.get(name)
   if (field === undefined) return []

@@ -1,9 +1,9 @@
 import { AmqpError } from './amqp-error.ts'
 import { type Field, integerOf, sameField, type Table, textOf } from './field-table.ts'
 
-/** What a queue was declared to do, from its `x-` arguments. */
+/** The behaviour of a queue, from its `x-` arguments. */
 export type QueueArguments = {
-  /** Unused for so long, the queue goes away. */
+  /** A queue that is unused for this long is deleted. */
   expiresMs: number | undefined
   /** How long a message may wait in it. */
   messageTtlMs: number | undefined
@@ -15,7 +15,7 @@ export type QueueArguments = {
   maxPriority: number
 }
 
-/** Arguments that a second declaration has to repeat; others are not compared, as in RabbitMQ. */
+/** Arguments that a second declaration must repeat; others are not compared, as in RabbitMQ. */
 const compared = [
   'x-expires',
   'x-message-ttl',
@@ -30,7 +30,7 @@ const compared = [
 
 const overflows = ['drop-head', 'reject-publish', 'reject-publish-dlx'] as const
 
-/** Reads a queue's arguments; 406 for a value that makes no sense. `where` names the queue in the text. */
+/** Reads a queue's arguments; 406 for an invalid value. `where` names the queue in the text. */
 export function readQueueArguments(args: Table, where: string): QueueArguments {
   const refused = (name: string, why: string) =>
     new AmqpError('PRECONDITION_FAILED', `invalid arg '${name}' for ${where}: ${why}`)
@@ -76,7 +76,7 @@ function shown(field: Field): string {
   return textOf(field) ?? String(integerOf(field) ?? field.value)
 }
 
-/** The text of the first difference between the arguments of two declarations; undefined where they agree. */
+/** The text of the first difference between the arguments of two declarations; undefined if they agree. */
 export function differentArgument(
   received: Table,
   current: Table,

@@ -5,10 +5,10 @@ import { footprint, type Message } from './message.ts'
 import type { QueueArguments } from './queue-arguments.ts'
 import { type Entry, ReadyList } from './ready-list.ts'
 
-/** Why a message left a queue without having been consumed; the words stand in `x-death`. */
+/** Why a message left a queue without being consumed; `x-death` has the same words. */
 export type DeathReason = 'rejected' | 'expired' | 'maxlen'
 
-/** Somebody who takes messages from a queue. */
+/** A consumer of a queue. */
 export type Subscriber = {
   readonly noAck: boolean
   readonly exclusive: boolean
@@ -18,7 +18,7 @@ export type Subscriber = {
   parked: boolean
   hasRoom(): boolean
   take(entry: Entry): void
-  /** The queue is gone. */
+  /** The queue was deleted. */
   cancel(): void
 }
 
@@ -27,7 +27,7 @@ export type QueueDeps = {
   memory: Memory
   /** A message leaves unconsumed; the queue does not hold it any more. */
   onDead: (queue: Queue, message: Message, reason: DeathReason) => void
-  /** Nobody uses the queue any more and it was declared to go away then. */
+  /** Nobody uses the queue any more, and it was declared to be deleted then. */
   onUnused: (queue: Queue) => void
 }
 
@@ -35,26 +35,26 @@ export type QueueDeclaration = {
   name: string
   durable: boolean
   autoDelete: boolean
-  /** The connection that alone may use it; undefined for a shared queue. */
+  /** The connection that owns it exclusively; undefined for a shared queue. */
   owner: object | undefined
   table: Table
   args: QueueArguments
-  /** The policy that it is under, whose bounds are among its `args`. */
+  /** The policy that applies to it; its limits are among its `args`. */
   policy?: string
 }
 
-/** One queue: messages that wait, messages that are out, and consumers that take turns. */
+/** One queue: ready messages, unacknowledged messages, and consumers that take turns. */
 export class Queue {
   readonly kind = 'queue'
   readonly declared: QueueDeclaration
   readonly #deps: QueueDeps
   readonly #ready: ReadyList
   readonly #subscribers = new Set<Subscriber>()
-  /** Those that may have room, in the order in which they take turns. */
+  /** Consumers that may have room, in the order of their turns. */
   #active: Subscriber[] = []
   #lastPosition = 0
   #unacked = 0
-  /** How many messages have come in, gone out to somebody, and been settled: what rates are made of. */
+  /** How many messages have come in, been delivered, and been settled: the source of rates. */
   published = 0
   delivered = 0
   acked = 0
@@ -80,7 +80,7 @@ export class Queue {
     return this.#ready.length
   }
 
-  /** Bytes of the bodies that wait. */
+  /** Bytes of the ready bodies. */
   get bytes(): number {
     return this.#ready.bytes
   }
@@ -97,7 +97,7 @@ export class Queue {
     return this.#deleted
   }
 
-  /** Whether one of its consumers wants to be the only one. */
+  /** Whether one of its consumers is exclusive. */
   get exclusivelyConsumed(): boolean {
     for (const each of this.#subscribers) if (each.exclusive) return true
     return false
@@ -117,9 +117,9 @@ export class Queue {
     })
   }
 
-  // Messages in
+  // Incoming messages
 
-  /** Takes a message in; false where the queue is full and was declared to refuse then. */
+  /** Accepts a message; false if the queue is full and was declared to refuse new ones. */
   enqueue(message: Message): boolean {
     this.published++
     const { args } = this.declared
@@ -170,14 +170,14 @@ export class Queue {
   }
 
   #bury(entry: Entry, reason: DeathReason): void {
-    // Published again before it is let go, so that memory counts it once.
+    // Published again before it is released, so that memory counts it once.
     this.#deps.onDead(this, entry.message, reason)
     this.#release(entry.message)
   }
 
-  // Messages out
+  // Outgoing messages
 
-  /** The next one that may go and has room; others are parked on the way. */
+  /** The next consumer that may receive and has room; others are parked on the way. */
   #nextSubscriber(): Subscriber | undefined {
     while (this.#active.length > 0) {
       const next = this.#active.shift()!
@@ -215,7 +215,7 @@ export class Queue {
     }
   }
 
-  /** A parked subscriber may have room again. */
+  /** A parked consumer may have room again. */
   wake(subscriber: Subscriber): void {
     if (!subscriber.parked || !this.#subscribers.has(subscriber) || !subscriber.hasRoom()) return
     subscriber.parked = false
@@ -223,7 +223,7 @@ export class Queue {
     this.#deliver()
   }
 
-  /** Takes the next message out for basic.get; with `noAck` for good. */
+  /** Takes the next message for basic.get; with `noAck` it is settled at once. */
   get(noAck: boolean): Entry | undefined {
     this.touch()
     this.#dropExpired()
@@ -235,7 +235,7 @@ export class Queue {
     return entry
   }
 
-  // Messages that were out
+  // Unacknowledged messages
 
   settle(entry: Entry): void {
     this.acked++
@@ -243,14 +243,14 @@ export class Queue {
     this.#release(entry.message)
   }
 
-  /** Refused without requeue. */
+  /** Rejected without requeue. */
   reject(entry: Entry): void {
     this.#unacked--
     if (this.#deleted) this.#release(entry.message)
     else this.#bury(entry, 'rejected')
   }
 
-  /** Puts messages back where they were, marked as redelivered. */
+  /** Requeues messages at their positions, marked as redelivered. */
   requeue(entries: readonly Entry[]): void {
     this.#unacked -= entries.length
     if (this.#deleted) {
@@ -265,7 +265,7 @@ export class Queue {
 
   // Expiry
 
-  /** Drops what has expired at the head, and waits for the next that will; true where something was dropped. */
+  /** Drops expired messages at the head and schedules the next check; true if something was dropped. */
   #dropExpired(): boolean {
     let dropped = false
     for (let head = this.#ready.peek(); head && head.expiresAt !== 0; head = this.#ready.peek()) {
@@ -299,7 +299,7 @@ export class Queue {
     this.#deliver()
   }
 
-  /** Takes a consumer away; the last one takes an auto-delete queue with it. */
+  /** Removes a consumer; the last one takes an auto-delete queue with it. */
   unsubscribe(subscriber: Subscriber): void {
     if (!this.#subscribers.delete(subscriber)) return
     this.#active = this.#active.filter((each) => each !== subscriber)
@@ -307,7 +307,7 @@ export class Queue {
     if (this.#subscribers.size === 0 && this.declared.autoDelete) this.#deps.onUnused(this)
   }
 
-  /** Drops what waits; returns how many that were. */
+  /** Drops ready messages; returns their number. */
   purge(): number {
     let purged = 0
     for (let entry = this.#ready.shift(); entry; entry = this.#ready.shift()) {
@@ -317,7 +317,7 @@ export class Queue {
     return purged
   }
 
-  /** Ends the queue: drops what waits, tells its consumers, and returns how many messages waited. */
+  /** Deletes the queue: drops ready messages, tells its consumers, and returns how many messages were ready. */
   delete(): number {
     this.#deleted = true
     this.#stopUnusedTimer?.()

@@ -1,7 +1,7 @@
 import type { Clock } from '../base/clock.ts'
 import type { Queue } from './queue.ts'
 
-/** Messages a second: into a queue, out to somebody, and acknowledged. */
+/** Messages per second: into a queue, delivered, and acknowledged. */
 export type Rates = { publishRate: number; deliverRate: number; ackRate: number }
 
 type Sample = { readonly at: number; readonly published: number; readonly delivered: number; readonly acked: number }
@@ -9,7 +9,9 @@ type Sample = { readonly at: number; readonly published: number; readonly delive
 const everyMs = 5_000
 const none: Sample = { at: 0, published: 0, delivered: 0, acked: 0 }
 
-/** The rates of queues over their last five to ten seconds: from two samples of counters that the queues keep anyway. */
+/**
+ * The rates of queues over their last five to ten seconds: from two samples of counters that the queues keep anyway.
+ */
 export class Meter {
   readonly #clock: Clock
   readonly #queues: () => Iterable<Queue>
@@ -31,7 +33,7 @@ export class Meter {
 
   ratesOf(queue: Queue): Rates {
     const now = this.#clock.now()
-    // One that was made since the last sample had nothing then.
+    // A queue that was created after the last sample had zeros then.
     const since = this.#samples.get(queue)?.before ?? { ...none, at: this.#sampledAt }
     const seconds = Math.max((now - since.at) / 1000, 1)
     const rate = (total: number, then: number) => Math.round(((total - then) / seconds) * 10) / 10

@@ -3,18 +3,18 @@ import type { Message } from './message.ts'
 /** A message in one queue. */
 export type Entry = {
   readonly message: Message
-  /** Its place in the queue: what comes back goes where it was. */
+  /** Its position in the queue: a requeued message returns to it. */
   readonly position: number
-  /** When it has waited long enough, in milliseconds since the epoch; 0 for never. */
+  /** When it expires, in milliseconds since the epoch; 0 for never. */
   readonly expiresAt: number
   redelivered: boolean
   next: Entry | undefined
 }
 
-/** The entries of one priority: new ones in a linked list, those that came back in an ordered list in front of it. */
+/** The entries of one priority: new ones in a linked list, requeued ones in an ordered list in front of it. */
 type Level = { first: Entry | undefined; last: Entry | undefined; returned: Entry[] }
 
-/** The messages of a queue that wait for a consumer, oldest first within a priority, the highest priority first. */
+/** The ready messages of a queue, oldest first within a priority, the highest priority first. */
 export class ReadyList {
   readonly #levels: Level[]
   length = 0
@@ -38,12 +38,12 @@ export class ReadyList {
     this.bytes += entry.message.body.length
   }
 
-  /** Puts entries back to the places that they had. */
+  /** Requeues entries at their positions. */
   giveBack(entries: readonly Entry[]): void {
     const touched = new Set<Level>()
     for (const entry of entries) {
       const level = this.#level(entry)
-      // The next one to go stands last, where taking it is cheap.
+      // The next one to go is the last element: removing that is cheap.
       if (entries.length === 1) level.returned.splice(placeIn(level.returned, entry), 0, entry)
       else {
         level.returned.push(entry)
@@ -84,7 +84,7 @@ export class ReadyList {
   }
 }
 
-/** Where an entry belongs in a list that runs from the last position to the first. */
+/** The index of an entry in a list that runs from the last position to the first. */
 function placeIn(returned: readonly Entry[], entry: Entry): number {
   let low = 0
   let high = returned.length

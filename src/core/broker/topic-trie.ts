@@ -1,6 +1,8 @@
 type Node<T> = { children: Map<string, Node<T>>; values: T[] }
 
-/** The words of a pattern or a key. An empty text has none, as in RabbitMQ, where `split` would see an empty one. */
+/**
+ * The words of a pattern or a key. An empty text has none, as in RabbitMQ, although `split` would return an empty one.
+ */
 const wordsOf = (text: string): string[] => (text === '' ? [] : text.split('.'))
 
 const newNode = <T>(): Node<T> => ({ children: new Map(), values: [] })
@@ -29,7 +31,7 @@ export class TopicTrie<T> {
     this.#prune(this.#root, wordsOf(pattern), 0, value)
   }
 
-  /** Removes a value and every node that holds nothing any more; true where the node itself is empty now. */
+  /** Removes a value and every node that has become empty; true if the node itself is empty now. */
   #prune(node: Node<T>, words: readonly string[], depth: number, value: T): boolean {
     if (depth === words.length) node.values = node.values.filter((each) => each !== value)
     else {
@@ -40,7 +42,10 @@ export class TopicTrie<T> {
     return node.values.length === 0 && node.children.size === 0
   }
 
-  /** Calls `found` with every value whose pattern matches; with one value more than once only if it was added so. */
+  /**
+   * Calls `found` with every value whose pattern matches; a value comes more than once only if it was added more than
+   * once.
+   */
   match(routingKey: string, found: (value: T) => void): void {
     // A node behind `#` is entered from each of several words at most once, which keeps `#.#.#` from exploding.
     const covered = new Map<Node<T>, number>()
@@ -54,7 +59,7 @@ export class TopicTrie<T> {
         }
       } else {
         const exact = node.children.get(words[at]!)
-        // The words of a key are plain text: a key may well hold a "#" that is no wildcard.
+        // The words of a key are plain text: a key may contain a "#" that is not a wildcard.
         if (exact && words[at] !== '*' && words[at] !== '#') visit(exact, at + 1)
         const one = node.children.get('*')
         if (one) visit(one, at + 1)

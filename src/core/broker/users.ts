@@ -3,16 +3,16 @@ import { readFileSync, renameSync, writeFileSync } from 'node:fs'
 import { promisify } from 'node:util'
 import { Access, type Permissions } from './access.ts'
 
-/** Somebody who has logged in; without `access` they may do everything. */
+/** A logged-in user; without `access` it may do everything. */
 export type User = { readonly name: string; readonly access: Access | undefined }
 
-/** A user as the file keeps it: what scrypt (RFC 7914) makes of the password, never the password. Base64. */
+/** A user as stored in the file: the scrypt hash (RFC 7914) of the password, never the password. Base64. */
 type Account = { readonly salt: string; readonly hash: string; readonly permissions: Permissions }
 
 const derive = promisify(scrypt) as (password: string, salt: Buffer, length: number) => Promise<Buffer>
 const hashBytes = 32
 
-/** Stands for the account of a user that there is not, so that a login takes as long for any name. */
+/** Stands in for the record of an unknown user, so that a login takes as long for any name. */
 const nobody: Account = {
   salt: '',
   hash: Buffer.alloc(hashBytes).toString('base64'),
@@ -21,20 +21,20 @@ const nobody: Account = {
 
 const digest = (text: string): Buffer => createHash('sha256').update(text).digest()
 
-/** Who may log in: those that the broker was started with, who may do everything, and those in a file, who may do less. */
+/** The users: those the broker was started with, who may do everything, and those in a file, who have permissions. */
 export class Users {
   readonly #fixed: Readonly<Record<string, string>>
   readonly #file: string | undefined
   readonly #accounts: Map<string, Account>
 
-  /** Reads the file, where there is one. */
+  /** Reads the file if it exists. */
   constructor(fixed: Readonly<Record<string, string>>, file: string | undefined) {
     this.#fixed = fixed
     this.#file = file
     this.#accounts = new Map(file === undefined ? [] : Object.entries(readAccounts(file)))
   }
 
-  /** The user that a password proves; undefined where it proves none. */
+  /** The user that a password proves; undefined if the password is wrong. */
   async login(name: string, password: string): Promise<User | undefined> {
     const fixed = Object.hasOwn(this.#fixed, name) ? this.#fixed[name] : undefined
     if (fixed !== undefined)
@@ -43,15 +43,15 @@ export class Users {
     const { salt, hash } = account ?? nobody
     const given = await derive(password, Buffer.from(salt, 'base64'), hashBytes)
     if (!timingSafeEqual(given, Buffer.from(hash, 'base64'))) return undefined
-    // It may have been taken away, or have another password, since this login began.
+    // The user may have been removed, or have another password, since this login began.
     return account !== undefined && this.#accounts.get(name) === account
       ? { name, access: new Access(name, account.permissions) }
       : undefined
   }
 
-  /** Adds a user, or gives it another password and other permissions; true where it was there. */
+  /** Adds a user, or gives an existing one a new password and new permissions; true if the user existed. */
   async put(name: string, password: string, permissions: Permissions): Promise<boolean> {
-    // Fails here, not at the next login, where an expression is none.
+    // An invalid expression fails here, not at the next login.
     new Access(name, permissions)
     const salt = randomBytes(16)
     const hash = await derive(password, salt, hashBytes)
@@ -61,7 +61,7 @@ export class Users {
     return known
   }
 
-  /** Removes a user; false where it was not there. */
+  /** Removes a user; false if there was none. */
   remove(name: string): boolean {
     if (!this.#accounts.delete(name)) return false
     this.#save()

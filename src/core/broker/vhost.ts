@@ -7,13 +7,13 @@ import type { Message } from './message.ts'
 import { type Policy, underPolicy } from './policies.ts'
 import { Queue, type QueueDeclaration, type QueueDeps } from './queue.ts'
 
-/** Every reply queue of direct reply-to is called so, followed by a token of its channel. */
+/** The prefix of every direct reply-to queue; a token of its channel follows. */
 export const replyToName = 'amq.rabbitmq.reply-to'
 
-/** Takes a reply that was sent to a channel's direct reply-to; false where it cannot. */
+/** Accepts a reply that was sent to a channel's direct reply-to; false if it cannot. */
 export type ReplyTaker = (message: Message) => boolean
 
-/** What became of a published message: whether anybody got it, and whether a full queue refused it. */
+/** The outcome of a publish: whether any queue got the message, and whether a full queue refused it. */
 export type Published = { routed: boolean; refused: boolean }
 
 const predeclared: ReadonlyArray<readonly [string, ExchangeType]> = [
@@ -25,17 +25,17 @@ const predeclared: ReadonlyArray<readonly [string, ExchangeType]> = [
   ['amq.match', 'headers'],
 ]
 
-/** A virtual host: exchanges, queues and bindings under names of their own. */
+/** A virtual host: a namespace of exchanges, queues and bindings. */
 export class Vhost {
   readonly name: string
   readonly queues = new Map<string, Queue>()
   readonly exchanges = new Map<string, Exchange>()
-  /** Direct reply-to: who takes a reply, by the whole name that stands in reply_to. */
+  /** Direct reply-to: receivers of replies by the full name in reply_to. */
   readonly replyTakers = new Map<string, ReplyTaker>()
   readonly #clock: Clock
   readonly #queueDeps: QueueDeps
   readonly #policies: readonly Policy[]
-  /** The bindings that lead to a queue or an exchange. */
+  /** The bindings to a queue or an exchange. */
   readonly #inbound = new Map<Queue | Exchange, Set<Binding>>()
 
   constructor(name: string, deps: { clock: Clock; memory: Memory; policies: readonly Policy[] }) {
@@ -60,7 +60,7 @@ export class Vhost {
     return queue
   }
 
-  /** Ends a queue and every binding to it; returns how many messages waited in it. */
+  /** Deletes a queue and every binding to it; returns how many messages were ready. */
   deleteQueue(queue: Queue): number {
     if (queue.deleted) return 0
     this.queues.delete(queue.name)
@@ -104,7 +104,7 @@ export class Vhost {
     return undefined
   }
 
-  /** Adds a binding; one that is there already stays as it is. */
+  /** Adds a binding; an existing one stays as it is. */
   bind(binding: Binding): void {
     if (this.#find(binding)) return
     const inbound = this.#inbound.get(binding.destination)
@@ -113,7 +113,7 @@ export class Vhost {
     binding.source.add(binding)
   }
 
-  /** Removes a binding; the last one that leads out of an auto-delete exchange takes it with it. */
+  /** Removes a binding; the last binding of an auto-delete exchange takes the exchange with it. */
   unbind(wanted: Binding): void {
     const binding = this.#find(wanted)
     if (!binding) return
@@ -122,8 +122,8 @@ export class Vhost {
   }
 
   /**
-   * Puts a message into every queue that its exchange leads to for the given routing keys, each queue once. `allow` may
-   * hold queues back: dead-lettering does so to end circles.
+   * Puts a message into every queue that its exchange routes the keys to, once per queue. `allow` may exclude queues:
+   * dead-lettering does so to end cycles.
    */
   publish(
     message: Message,
@@ -134,7 +134,7 @@ export class Vhost {
   ): Published {
     const only = routingKeys.length === 1 ? this.#onlyQueue(exchange, routingKeys[0]!, headers) : undefined
     if (only) {
-      // By far the most frequent way: every call, cast and answer takes it.
+      // By far the most frequent case: every call, cast and answer.
       if (allow && !allow(only)) return { routed: false, refused: false }
       return { routed: true, refused: !only.enqueue(message) }
     }
@@ -153,7 +153,7 @@ export class Vhost {
     return { routed, refused }
   }
 
-  /** Where a key leads if that is one queue and nothing else. */
+  /** The queue that a key leads to, if it is one queue and nothing else. */
   #onlyQueue(exchange: Exchange, routingKey: string, headers: Table | undefined): Queue | undefined {
     if (exchange.name === '') return this.queues.get(routingKey)
     const found = exchange.match(routingKey, headers)

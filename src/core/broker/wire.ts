@@ -1,6 +1,6 @@
 import { refuse } from './amqp-error.ts'
 
-/** Reads the primitive types of AMQP 0-9-1 (specification §4.2) from a slice; 502 where the slice is too short. */
+/** Reads the primitive types of AMQP 0-9-1 (specification §4.2) from a slice; 502 if the slice is too short. */
 export class Reader {
   readonly #bytes: Buffer
   readonly #end: number
@@ -16,7 +16,7 @@ export class Reader {
     return this.#end - this.position
   }
 
-  /** Claims `length` bytes and returns where they start. */
+  /** Claims `length` bytes and returns their position. */
   #take(length: number): number {
     const start = this.position
     if (length > this.#end - start) refuse('SYNTAX_ERROR', 'the frame ends inside a field')
@@ -71,7 +71,7 @@ export class Writer {
     return this.#length
   }
 
-  /** Makes room for `length` more bytes and returns where they start. */
+  /** Reserves `length` more bytes and returns their position. */
   #grow(length: number): number {
     const start = this.#length
     const wanted = start + length
@@ -109,7 +109,7 @@ export class Writer {
     value.copy(this.#bytes, at)
   }
 
-  /** A string of at most 255 bytes; longer ones are cut, which only texts for people can be. */
+  /** A string of at most 255 bytes; longer ones are cut, which happens only to texts for people. */
   shortstr(value: string): void {
     let encoded = Buffer.from(value)
     if (encoded.length > 255) encoded = encoded.subarray(0, 255)
@@ -122,14 +122,14 @@ export class Writer {
     this.bytes(value)
   }
 
-  /** Runs `body` and puts in front of what it wrote the number of bytes that this was. */
+  /** Runs `body` and puts the number of bytes that it wrote in front of them. */
   sized(body: () => void): void {
     const at = this.#grow(4)
     body()
     this.#bytes.writeUInt32BE(this.#length - at - 4, at)
   }
 
-  /** What was written so far; valid until the next write. */
+  /** The bytes written so far; valid until the next write. */
   done(): Buffer {
     return this.#bytes.subarray(0, this.#length)
   }

@@ -7,7 +7,10 @@ import type { Config } from './load.ts'
 type Section = 'bus' | 'database' | 'broker'
 type Part = 'ca' | 'cert' | 'key'
 
-/** The certificates that a section names, read; undefined where it names none. `ConfigInvalid` for what cannot be used. */
+/**
+ * The certificates that a section names, read from their files; undefined if it names none. `ConfigInvalid` for files
+ * that cannot be used.
+ */
 export function certificatesOf(config: Config, section: Section): Tls | undefined {
   const { caFile, certFile, keyFile } = config[section]
   if (!caFile && !certFile && !keyFile) return undefined
@@ -16,8 +19,9 @@ export function certificatesOf(config: Config, section: Section): Tls | undefine
     const value = config[section][`${part}File`] || '(nothing)'
     return fail('ConfigInvalid', { key, value, allowed, source: config.sources[key] ?? 'default' })
   }
-  if (certFile && !keyFile) refuse('key', `the key to ${section}.cert_file is needed, too`)
-  if (keyFile && !certFile) refuse('cert', `the certificate to ${section}.key_file is needed, too`)
+  if (certFile && !keyFile) refuse('key', `set ${section}.key_file, too: the key that belongs to ${section}.cert_file`)
+  if (keyFile && !certFile)
+    refuse('cert', `set ${section}.cert_file, too: the certificate that belongs to ${section}.key_file`)
   const read = (part: Part, path: string): Buffer => {
     try {
       return readFileSync(path)
@@ -43,6 +47,6 @@ export function certificatesOf(config: Config, section: Section): Tls | undefine
   } catch {
     refuse('key', 'it must be a private key in PEM, without a passphrase')
   }
-  if (!fits) refuse('key', `it is not the key to ${certFile}`)
+  if (!fits) refuse('key', `it is not the key of ${certFile}`)
   return { ...ca, cert, key }
 }

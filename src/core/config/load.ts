@@ -5,16 +5,16 @@ import type { z } from 'zod'
 import { fail, reason } from '../base/errors.ts'
 import { camel, type Options, optionRows, schema, snake } from './schema.ts'
 
-/** The options as they hold in this process, and where its state is. */
+/** The effective options of this process, and its state directory. */
 export type Config = Options & {
   readonly stateDir: string
   /** The file that was read, if any. */
   readonly file: string | undefined
-  /** Where each option that is not at its default came from: key → file, variable or flag. */
+  /** The source of each option that is not at its default: key → file, variable or flag. */
   readonly sources: Readonly<Record<string, string>>
 }
 
-/** Where options are read from; without anything the environment of the process and the file of the system. */
+/** Where options are read from; by default the environment of the process and the system's file. */
 export type LoadOptions = {
   file?: string | undefined
   env?: Readonly<Record<string, string | undefined>>
@@ -24,7 +24,7 @@ export type LoadOptions = {
 
 const systemFile = '/etc/nova/nova.toml'
 
-/** Who types: the operating system's user name, or the number where it has none for it (a container). */
+/** The caller: the operating system's user name, or the number if it has no name (in a container). */
 export function userName(): string {
   try {
     return userInfo().username
@@ -33,10 +33,10 @@ export function userName(): string {
   }
 }
 
-/** Whether systemd started us and waits to hear that we are ready (Type=notify). */
+/** Whether systemd started this process and waits for its readiness (Type=notify). */
 export const systemdWaits = (): boolean => Boolean(process.env.NOTIFY_SOCKET)
 
-/** Where everything of this machine's cloud is kept, unless NOVA_STATE_DIR says otherwise. */
+/** The directory of everything that belongs to this machine's cloud, unless NOVA_STATE_DIR names another. */
 function stateDirectory(env: Readonly<Record<string, string | undefined>> = process.env): string {
   if (env.NOVA_STATE_DIR) return resolve(env.NOVA_STATE_DIR)
   if (process.getuid?.() === 0) return '/var/lib/nova'
@@ -44,8 +44,8 @@ function stateDirectory(env: Readonly<Record<string, string | undefined>> = proc
 }
 
 /**
- * Reads the options: defaults, then the file, then the environment, then flags. `ConfigInvalid` names the key, the value,
- * where it came from and what is allowed.
+ * Reads the options: defaults, then the file, then the environment, then flags. `ConfigInvalid` names the key, the
+ * value, its source and what is allowed.
  */
 export async function loadConfig({ file, env = process.env, overrides = {} }: LoadOptions = {}): Promise<Config> {
   const sources: Record<string, string> = {}
@@ -53,7 +53,7 @@ export async function loadConfig({ file, env = process.env, overrides = {} }: Lo
   const set = (key: string, value: unknown, source: string) => {
     const [section = '', ...rest] = key.split('.')
     sources[key] = source
-    // No section at all: kept as it is, for the schema to refuse.
+    // Not a section at all: kept as it is, for the schema to refuse.
     if (rest.length === 0) values[section] = value as Record<string, unknown>
     else values[section] = { ...values[section], [camel(rest.join('.'))]: value }
   }
@@ -92,7 +92,7 @@ export async function loadConfig({ file, env = process.env, overrides = {} }: Lo
   return { ...options, stateDir: stateDirectory(env), file: text === undefined ? undefined : path, sources }
 }
 
-/** The name of this host: the option, else the machine's own. */
+/** The name of this host: the option, or else the machine's own name. */
 export const hostName = (config: Options): string => config.compute.host || hostname()
 
 function check(values: Record<string, Record<string, unknown>>, sources: Readonly<Record<string, string>>): Options {
@@ -128,7 +128,7 @@ function explain(issue: z.core.$ZodIssue): string {
   return issue.message.replace(/^Invalid input: /, '')
 }
 
-/** The environment has only text: read it as what the default is. */
+/** The environment has only text: it is parsed according to the type of the default. */
 function fromText(text: string, like: unknown): unknown {
   if (typeof like === 'number') return text.trim() === '' || Number.isNaN(Number(text)) ? text : Number(text)
   if (typeof like === 'boolean')
@@ -149,7 +149,7 @@ function readIfThere(path: string, mustBe: boolean): string | undefined {
   } catch (e) {
     const { code } = e as NodeJS.ErrnoException
     if (code === 'ENOENT' && !mustBe) return undefined
-    if (code === 'EACCES') return fail('Forbidden', { what: `${path} may not be read by ${userName()}.` }, e)
+    if (code === 'EACCES') return fail('Forbidden', { what: `${path} cannot be read by ${userName()}.` }, e)
     return fail(
       'ConfigInvalid',
       { key: 'config', value: path, allowed: code === 'ENOENT' ? 'there is no such file' : reason(e), source: 'flag' },
@@ -158,7 +158,7 @@ function readIfThere(path: string, mustBe: boolean): string | undefined {
   }
 }
 
-/** This process's environment for a child that is to have the same configuration, flags included: `overrides` as above. */
+/** The environment for a child process that must have the same configuration, flags included: `overrides` as above. */
 export function environmentOf(config: Config, overrides: Readonly<Record<string, unknown>>): NodeJS.ProcessEnv {
   const env: NodeJS.ProcessEnv = { ...process.env, ...(config.file === undefined ? {} : { NOVA_CONFIG: config.file }) }
   for (const { key, env: name } of optionRows()) {
@@ -168,7 +168,7 @@ export function environmentOf(config: Config, overrides: Readonly<Record<string,
   return env
 }
 
-/** What {@link fromText} reads back. */
+/** The text that {@link fromText} parses back. */
 function toText(value: unknown): string {
   if (Array.isArray(value)) return value.join(',')
   if (typeof value !== 'object' || value === null) return String(value)

@@ -3,39 +3,39 @@ import { join } from 'node:path'
 import { fail } from '../base/errors.ts'
 import { type Config, userName } from './load.ts'
 
-/** Where things are under the state directory. Sockets stay short: a socket's path has 107 bytes at most. */
+/** Paths under the state directory. Paths of sockets stay short: 107 bytes at most. */
 export const places = (stateDir: string) => ({
   run: join(stateDir, 'run'),
   busSocket: join(stateDir, 'run', 'bus.sock'),
   busPassword: join(stateDir, 'run', 'bus.password'),
-  /** The users of the embedded broker that hosts were given. */
+  /** The users of the embedded broker that were created for hosts. */
   busUsers: join(stateDir, 'bus-users.json'),
   pid: join(stateDir, 'run', 'nova.pid'),
   database: join(stateDir, 'nova.sqlite'),
   images: join(stateDir, 'images'),
   log: join(stateDir, 'log', 'nova.log'),
-  /** The built-in guest's files, where they were built. */
+  /** The built-in guest's files, if they were built. */
   guest: join(stateDir, 'guest'),
-  /** The driver that this machine's compute hosts had last, and how many pretended ones there were. */
+  /** The driver that this machine's compute hosts had last, and how many simulated hosts there were. */
   driver: join(stateDir, 'driver'),
-  /** Whether KVM can run guests on this machine, as it was found: for its compute host and for `nova doctor`. */
+  /** Whether KVM can run guests on this machine, as the probe found: for its compute host and for `nova doctor`. */
   accelerator: join(stateDir, 'accelerator.json'),
-  /** All that one compute host keeps: its identity, image cache and machines. */
+  /** Everything that one compute host keeps: its identity, image cache and machines. */
   compute: (host: string) => join(stateDir, 'compute', host),
 })
 
-/** The URL of the database; an SQLite file in the state directory where none is configured. */
+/** The URL of the database; if none is configured, an SQLite file in the state directory. */
 export const databaseUrl = (config: Config): string =>
   config.database.url || `sqlite:${places(config.stateDir).database}`
 /** Where the conductor keeps image files. */
 export const imageDirectory = (config: Config): string => config.conductor.imageDir || places(config.stateDir).images
 
-/** Whether this machine's own broker is meant. */
+/** Whether the bus is this machine's own broker. */
 export const busIsEmbedded = (config: Config): boolean => config.bus.url === ''
 
 /**
- * The URL of the bus. That of the embedded broker has the password that its first start has made: `BusDown` where there
- * was none yet, `Forbidden` where it is another user's.
+ * The URL of the bus. For the embedded broker it contains the password that its first start created: `BusDown` if there
+ * was no start yet, `Forbidden` if the password belongs to another user.
  */
 export function busUrl(config: Config): string {
   if (!busIsEmbedded(config)) return config.bus.url
@@ -48,11 +48,11 @@ export function busUrl(config: Config): string {
       return fail(
         'Forbidden',
         {
-          what: `The cloud in ${config.stateDir} is another user's: ${userName()} may not read its bus password. Use its owner, or set NOVA_BUS_URL.`,
+          what: `The cloud in ${config.stateDir} belongs to another user: ${userName()} may not read its bus password. Run the command as that user, or set NOVA_BUS_URL.`,
         },
         e,
       )
-    return fail('BusDown', { url: busSocket, why: 'no cloud was started here yet' }, e)
+    return fail('BusDown', { url: busSocket, why: 'no cloud has been started here yet' }, e)
   }
 }
 

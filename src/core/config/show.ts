@@ -2,7 +2,7 @@ import { redact } from '../base/redact.ts'
 import type { Config } from './load.ts'
 import { camel, optionRows } from './schema.ts'
 
-/** Every option with its value here and where it was set; passwords in URLs are hidden. */
+/** Every option with its effective value and its source; passwords in URLs are hidden. */
 export function shownOptions(config: Config): Array<{ key: string; value: unknown; source: string }> {
   const state = { key: 'state_dir', value: config.stateDir, source: 'NOVA_STATE_DIR' }
   return [

@@ -10,16 +10,21 @@ import {
 import type { Db } from './handle.ts'
 
 /**
- * Everything in which the two dialects differ, beyond how one connects: what a migration becomes, how rows are locked,
- * how errors are told apart. Nowhere else may a query ask which dialect it runs on.
+ * Every difference between the two dialects except how to connect: what a migration becomes, how rows are locked, how
+ * errors are recognised. No query elsewhere may ask which dialect it runs on.
  */
 
-/** Appended to a query that reads what its transaction is about to change. SQLite's transactions exclude each other anyway. */
+/**
+ * Appended to a query that reads what its transaction is about to change. SQLite's transactions exclude each other
+ * anyway.
+ */
 export function locked<Q extends { forUpdate(): Q }>(db: Db, query: Q): Q {
   return db.dialect === 'mysql' ? query.forUpdate() : query
 }
 
-/** The generated id of the first of `count` rows that one statement inserted: MySQL tells the first, SQLite the last. */
+/**
+ * The generated id of the first of `count` rows that one statement inserted: MySQL returns the first, SQLite the last.
+ */
 export function firstInsertId(db: Db, result: InsertResult, count: number): number {
   const told = Number(result.insertId ?? 0)
   return db.dialect === 'mysql' ? told : told - count + 1
@@ -32,7 +37,7 @@ export async function serverVersion(db: Db): Promise<string> {
   return String((rows[0] as { v: string }).v)
 }
 
-/** Where SQLite's file is wholly locked, migrations run in one transaction, which also keeps out other processes. */
+/** SQLite locks its whole file, so migrations run in one transaction there, which also keeps out other processes. */
 export class SqliteTransactionalAdapter extends SqliteAdapter {
   override get supportsTransactionalDdl(): boolean {
     return true
@@ -40,8 +45,8 @@ export class SqliteTransactionalAdapter extends SqliteAdapter {
 }
 
 /**
- * Migrations say what SQLite understands; here MySQL gets what it needs beyond: names that differ in case differ (its
- * default collations would make "Web" and "web" one), and generated ids that do not end at two thousand millions.
+ * Migrations are written for SQLite; this adds what MySQL needs: names that differ in case are different (its default
+ * collations would make "Web" and "web" equal), and generated ids that do not end at 2^31.
  */
 export class MysqlTablesCompiler extends MysqlQueryCompiler {
   protected override visitCreateTable(node: CreateTableNode): void {
@@ -54,29 +59,29 @@ export class MysqlTablesCompiler extends MysqlQueryCompiler {
   }
 }
 
-/** What drivers attach to the errors they throw: `errno` mysql2, `errcode` node:sqlite. */
+/** What drivers attach to the errors they throw: `errno` of mysql2, `errcode` of node:sqlite. */
 type DriverError = { errno?: unknown; errcode?: unknown; code?: unknown; fatal?: unknown }
 const known = (e: unknown): DriverError => (typeof e === 'object' && e !== null ? (e as DriverError) : {})
 
-/** A row with this key is there already. SQLite: SQLITE_CONSTRAINT_UNIQUE, _PRIMARYKEY; MySQL: ER_DUP_ENTRY. */
+/** A row with this key exists already. SQLite: SQLITE_CONSTRAINT_UNIQUE, _PRIMARYKEY; MySQL: ER_DUP_ENTRY. */
 export function isUniqueViolation(e: unknown): boolean {
   const { errno, errcode } = known(e)
   return errcode === 2067 || errcode === 1555 || errno === 1062
 }
 
-/** Another transaction was in the way; the same one may be tried again. MySQL: ER_LOCK_DEADLOCK, ER_LOCK_WAIT_TIMEOUT. */
+/** Another transaction conflicted; this one may be tried again. MySQL: ER_LOCK_DEADLOCK, ER_LOCK_WAIT_TIMEOUT. */
 export function isConflict(e: unknown): boolean {
   const { errno } = known(e)
   return errno === 1213 || errno === 1205 || isBusy(e)
 }
 
-/** SQLITE_BUSY and SQLITE_LOCKED with all their extended codes: another process holds the file for the moment. */
+/** SQLITE_BUSY and SQLITE_LOCKED with all their extended codes: another process holds the file at the moment. */
 export function isBusy(e: unknown): boolean {
   const { errcode } = known(e)
   return typeof errcode === 'number' && ((errcode & 0xff) === 5 || (errcode & 0xff) === 6)
 }
 
-/** There is no transaction to roll back: SQLite did it itself. It has no code of its own for that. */
+/** There is no transaction to roll back: SQLite has already done it. This error has no code of its own. */
 export const isRolledBack = (e: unknown): boolean =>
   typeof known(e).errcode === 'number' && e instanceof Error && e.message.includes('no transaction is active')
 
@@ -103,10 +108,13 @@ const lostCodes: ReadonlySet<unknown> = new Set([
   'POOL_CLOSED',
 ])
 
-/** The database cannot be spoken to: gone, not yet there, or it does not let us in. SQLite: IOERR, CORRUPT, FULL, CANTOPEN, NOTADB. */
+/**
+ * The database is unavailable: gone, not started yet, or it refuses the login. SQLite: IOERR, CORRUPT, FULL, CANTOPEN,
+ * NOTADB.
+ */
 export function isConnectionLoss(e: unknown): boolean {
   const { code, errcode, fatal } = known(e)
   if (typeof errcode === 'number') return [10, 11, 13, 14, 26].includes(errcode & 0xff)
-  // mysql2 gives a link that is closed already no code, only the mark that nothing more can come of it.
+  // For a closed connection mysql2 has no code, only the mark that the connection cannot be used any more.
   return fatal === true || lostCodes.has(code) || (e instanceof Error && e.message === 'Pool is closed.')
 }

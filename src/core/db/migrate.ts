@@ -2,16 +2,16 @@ import { DEFAULT_MIGRATION_TABLE, type MigrationResultSet, Migrator, NO_MIGRATIO
 import { migrations } from '../../../migrations/index.ts'
 import type { Db } from './handle.ts'
 
-/** The name of no migration at all. */
+/** The name for "no migration". */
 const none = 'none'
 
 const migratorOf = (db: Db) =>
   new Migrator({ db, provider: { getMigrations: async () => ({ ...migrations }) }, allowUnorderedMigrations: false })
 
 /**
- * Brings the tables to the newest form. Safe to run twice, in several processes at once, and while daemons run: the
- * second waits for the first and finds nothing to do. A database that a newer program has brought further is left as it is:
- * migrations only add, so this one can work with it. Answers with the migrations that were applied.
+ * Migrates the tables to the newest version. Safe to run twice, in several processes at once, and while daemons run:
+ * the second waits for the first and finds nothing to do. A database that a newer program has migrated is left as it
+ * is: migrations only add, so this program can work with it. Returns the applied migrations.
  */
 export async function syncDatabase(db: Db): Promise<{ applied: string[]; version: string }> {
   const newer = (await appliedMigrations(db)).filter((name) => !(name in migrations)).at(-1)
@@ -20,17 +20,17 @@ export async function syncDatabase(db: Db): Promise<{ applied: string[]; version
   return { applied, version: await databaseVersion(db) }
 }
 
-/** Takes all tables away again, with everything in them: for tests. */
+/** Drops all tables with everything in them: for tests. */
 export async function unsyncDatabase(db: Db): Promise<string[]> {
   return outcome(await migratorOf(db).migrateTo(NO_MIGRATIONS))
 }
 
-/** The name of the newest migration that was applied, by whatever program; `none` on an empty database. */
+/** The name of the newest applied migration, whichever program applied it; `none` for an empty database. */
 export async function databaseVersion(db: Db): Promise<string> {
   return (await appliedMigrations(db)).at(-1) ?? none
 }
 
-/** All that were applied, in their order; Kysely's own list has only those that this program knows. */
+/** All applied migrations, in order; Kysely's own list has only those that this program knows. */
 async function appliedMigrations(db: Db): Promise<string[]> {
   const tables = await db.introspection.getTables({ withInternalKyselyTables: true })
   if (!tables.some(({ name }) => name === DEFAULT_MIGRATION_TABLE)) return []

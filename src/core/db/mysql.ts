@@ -22,11 +22,11 @@ export async function mysqlDialect(url: string, poolSize: number, tls: Tls | und
     password: decodeURIComponent(password),
     database: decodeURIComponent(pathname.slice(1)),
     charset: 'utf8mb4_bin',
-    // An address without a name has nothing that could stand in a certificate; then the authority alone must do.
+    // An IP address cannot be checked against the names in a certificate; then the CA alone must do.
     ...(tls && { ssl: { ...tls, rejectUnauthorized: true, verifyIdentity: isIP(hostname) === 0 } }),
     connectionLimit: poolSize,
     connectTimeout: 5000,
-    // Sums are DECIMAL to MySQL; all of ours are far below 2^53.
+    // MySQL returns sums as DECIMAL; all of ours are far below 2^53.
     decimalNumbers: true,
   })
   const where = socketPath ?? `${hostname}:${port || 3306}`
@@ -37,7 +37,9 @@ export async function mysqlDialect(url: string, poolSize: number, tls: Tls | und
   })(config)
 }
 
-/** What each new connection is told: compare-and-set needs the newest rows, not a snapshot; and bad data is refused. */
+/**
+ * The settings of each new connection: compare-and-set needs the newest rows, not a snapshot; and bad data is refused.
+ */
 async function prepare(connection: DatabaseConnection): Promise<void> {
   for (const setting of [
     'set session transaction isolation level read committed',
@@ -46,7 +48,7 @@ async function prepare(connection: DatabaseConnection): Promise<void> {
     await connection.executeQuery(CompiledQuery.raw(setting))
 }
 
-/** Kysely's driver, with lost connections told as `DatabaseDown`. */
+/** Kysely's driver, with lost connections reported as `DatabaseDown`. */
 class GuardedDriver extends MysqlDriver {
   readonly #where: string
   readonly #guarded = new WeakSet<DatabaseConnection>()
@@ -67,9 +69,9 @@ class GuardedDriver extends MysqlDriver {
   }
 
   #tell(e: unknown): never {
-    // mysql2 keeps the words of OpenSSL, not its code.
+    // mysql2 keeps OpenSSL's text, not its code.
     if ((e as { code?: unknown }).code === 'HANDSHAKE_SSL_ERROR') {
-      const why = `${this.#where}: its certificate was not accepted (${reason(e)}; database.ca_file names the authority)`
+      const why = `${this.#where}: its certificate could not be verified (${reason(e)}). Set database.ca_file to the CA that signed it`
       throw new Failure('DatabaseDown', { why }, e)
     }
     if (isConnectionLoss(e)) throw new Failure('DatabaseDown', { why: `${this.#where}: ${reason(e)}` }, e)

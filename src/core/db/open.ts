@@ -11,9 +11,9 @@ import type { Database } from './schema.ts'
 export type { Db } from './handle.ts'
 
 /**
- * Opens the database that a URL names: `sqlite:/path/to/file`, `sqlite::memory:`, `mysql://user:password@host:port/name`
- * (with `?socketPath=…` for a local socket), the last by TLS and no other way where `tls` is given. It has been spoken to when this returns. Fails with `DatabaseDown`, or
- * `ConfigInvalid` where the URL is of no kind we know. Only the library that is needed is loaded.
+ * Opens the database of a URL: `sqlite:/path/to/file`, `sqlite::memory:`, `mysql://user:password@host:port/name` (with
+ * `?socketPath=…` for a local socket), the last one only over TLS if `tls` is given. The database has answered when
+ * this returns. `DatabaseDown`, or `ConfigInvalid` if the URL is of an unknown kind. Only the needed library is loaded.
  */
 export async function openDatabase(
   url: string,
@@ -25,7 +25,7 @@ export async function openDatabase(
     await serverVersion(db)
   } catch (e) {
     await db.destroy().catch(() => undefined)
-    throw isFailure(e) ? e : new Error(`the database refused the first question: ${String(e)}`, { cause: e })
+    throw isFailure(e) ? e : new Error(`the first query failed: ${String(e)}`, { cause: e })
   }
   return db
 }

@@ -1,7 +1,7 @@
 import type { Generated } from 'kysely'
 
 /**
- * The tables as they are today; a test compares them with what the migrations make, on both dialects. Times are
+ * The tables as they are now; a test compares them with the result of the migrations, on both dialects. Times are
  * milliseconds since the epoch, JSON is text, flags are 0 and 1.
  */
 export type Database = {

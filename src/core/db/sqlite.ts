@@ -21,7 +21,7 @@ type Statement = {
 type Library = { prepare(sql: string): Statement; exec(sql: string): void; close(): void }
 type LibraryModule = { DatabaseSync: new (path: string, options?: { timeout?: number }) => Library }
 
-/** Node's own module where it is (22.13 and later), else a package with the same API, prebuilt for Node 20. */
+/** Node's own module if it exists (22.13 and later), otherwise a package with the same API, prebuilt for Node 20. */
 async function load(): Promise<LibraryModule> {
   const own = process.getBuiltinModule?.('node:sqlite')
   return (own ?? (await import('@photostructure/sqlite'))) as unknown as LibraryModule
@@ -34,10 +34,11 @@ export async function sqliteDialect(path: string, clock: Clock): Promise<Dialect
   try {
     if (path !== ':memory:') {
       mkdirSync(dirname(path), { recursive: true, mode: 0o700 })
-      // For its owner's eyes only: user data may hold passwords. SQLite's files beside it get the same mode.
+      // Private to its owner: user data may contain passwords. SQLite gives the files beside it the same mode.
       closeSync(openSync(path, 'a', 0o600))
     }
-    // The switch to WAL may find the file locked by another process that opens it; afterwards we wait without blocking.
+    // The switch to WAL may find the file locked by another process that opens it; later waits do not block the
+    // process.
     library = new DatabaseSync(path, { timeout: 5000 })
     library.exec('pragma journal_mode = wal; pragma synchronous = normal; pragma foreign_keys = on')
     library.exec('pragma busy_timeout = 0')
@@ -52,7 +53,7 @@ export async function sqliteDialect(path: string, clock: Clock): Promise<Dialect
   }
 }
 
-/** One connection, given out in the order of asking; a statement runs to its end before anything else happens. */
+/** One connection, handed out in the order of requests; a statement runs to its end before anything else happens. */
 function sqliteDriver(library: Library, path: string, clock: Clock): Driver {
   const connection = sqliteConnection(library, path, clock)
   const waiting: Array<() => void> = []
@@ -69,7 +70,8 @@ function sqliteDriver(library: Library, path: string, clock: Clock): Driver {
       if (next) next()
       else taken = false
     },
-    // Plain `begin` takes the write lock at the first write, where nothing but starting over helps against another writer.
+    // Plain `begin` takes the write lock only at the first write; if another writer holds it then, the whole
+    // transaction must start over.
     async beginTransaction(c) {
       await c.executeQuery(CompiledQuery.raw('begin immediate'))
     },
@@ -80,7 +82,7 @@ function sqliteDriver(library: Library, path: string, clock: Clock): Driver {
       try {
         await c.executeQuery(CompiledQuery.raw('rollback'))
       } catch (e) {
-        // Where its disk is full SQLite has rolled back by itself; that it is full is what the caller must hear.
+        // If its disk is full, SQLite has already rolled back; the caller must see the full disk as the cause.
         if (!isRolledBack(e)) throw e
       }
     },
@@ -92,7 +94,7 @@ function sqliteDriver(library: Library, path: string, clock: Clock): Driver {
 
 const reads = /^\s*(select|with|pragma|explain|values)\b|\breturning\b/i
 const statementsMax = 500
-/** Longer ones are lists of rows, whose text hardly ever comes back. */
+/** Longer statements are lists of rows, whose text hardly ever repeats. */
 const cachedCharsMax = 8_000
 const busyMsMax = 10_000
 
@@ -126,7 +128,7 @@ function sqliteConnection(library: Library, path: string, clock: Clock): Databas
           if (clock.now() - start > busyMsMax)
             throw new Failure('DatabaseDown', { why: `${path} has been locked for ${busyMsMax / 1000} s` }, e)
         }
-        // Another process writes. A busy timeout of SQLite's would stop this whole process meanwhile.
+        // Another process writes. A busy timeout of SQLite itself would block this whole process in the meantime.
         await clock.sleep(waitMs)
       }
     },
@@ -137,7 +139,7 @@ function sqliteConnection(library: Library, path: string, clock: Clock): Databas
   }
 }
 
-/** Values as the library takes them; it knows no booleans, dates or undefined. */
+/** Values as the library accepts them; it has no booleans, dates or undefined. */
 function bindable(value: unknown): unknown {
   if (value === undefined) return null
   if (typeof value === 'boolean') return value ? 1 : 0

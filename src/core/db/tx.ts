@@ -5,9 +5,9 @@ import { type Db, withSetting } from './handle.ts'
 const attemptsMax = 20
 
 /**
- * Runs `fn` in one transaction; within one already, as a part of it. `fn` may run several times: it is repeated where
- * another transaction was in the way (deadlock, lock wait), so it must change nothing but rows. `DatabaseDown` where the
- * connection is lost; nothing was committed then, unless it was lost during the commit.
+ * Runs `fn` in one transaction or, inside a transaction, as a part of it. `fn` may run several times: it is repeated if
+ * another transaction conflicted (deadlock, lock wait), so it must change nothing but rows. `DatabaseDown` if the
+ * connection is lost; then nothing was committed, unless it was lost during the commit.
  */
 export async function tx<T>(db: Db, fn: (db: Db) => Promise<T>): Promise<T> {
   if (db.isTransaction) return fn(db)
@@ -19,10 +19,10 @@ export async function tx<T>(db: Db, fn: (db: Db) => Promise<T>): Promise<T> {
         return fn(withSetting(bare, db))
       })
     } catch (e) {
-      // A pooled connection may have died while it was idle: nothing was done yet, so a fresh one is tried once.
+      // A pooled connection may have died while it was idle: nothing has been done yet, so a fresh one is tried once.
       const stale = !begun && attempt === 1 && db.dialect === 'mysql' && isFailure(e, 'DatabaseDown')
       if (!stale && !(isConflict(e) && attempt < attemptsMax)) throw e
-      db.log.debug({ attempt, err: e }, 'transaction is repeated')
+      db.log.debug({ attempt, err: e }, 'transaction conflict: retrying')
     }
     await db.clock.sleep(Math.min(2 ** attempt, 50))
   }

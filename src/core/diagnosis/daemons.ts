@@ -1,6 +1,6 @@
 import { healthOf } from '../model/health.ts'
 
-/** What is looked at of a daemon. */
+/** The fields of a daemon that are checked. */
 type Daemon = Parameters<typeof healthOf>[0] & {
   readonly id: string
   readonly version: string
@@ -9,19 +9,19 @@ type Daemon = Parameters<typeof healthOf>[0] & {
   readonly contracts?: Readonly<Record<string, string>> | undefined
 }
 
-/** What is wrong with the daemons that are up, and what to do about it. */
+/** Problems of the daemons that are up, and what to do about each. */
 export function findProblems(daemons: readonly Daemon[]): Array<{ found: string; fix: string }> {
   const alive = daemons.filter(({ state }) => state === 'up')
   const unresponsive = alive.filter((daemon) => healthOf(daemon) === 'degraded')
   const found = unresponsive.map(({ id, seenAt, lastPongAt = 0 }) => ({
-    found: `${id} is degraded: it speaks, but has not heard itself on the bus for ${Math.round((seenAt - lastPongAt) / 1000)} s`,
-    fix: 'It reconnects by itself. If that does not help: is the broker short of memory or disk (rabbitmqctl status)? What does its log say?',
+    found: `${id} is degraded: its heartbeats arrive, but it has received no ping of its own on the bus for ${Math.round((seenAt - lastPongAt) / 1000)} s`,
+    fix: 'It reconnects by itself. If that does not help: is the broker short of memory or disk (rabbitmqctl status)? What does the log of the daemon say?',
   }))
   const versions = groups(alive, ({ version }) => version)
   if (versions.size > 1)
     found.push({
-      found: `daemons of several versions: ${listed(versions)}`,
-      fix: 'They work together; what only the newer ones know waits until the older ones are updated: nova service list -c id -c version -c contracts',
+      found: `daemons of different versions: ${listed(versions)}`,
+      fix: 'They work together, but features of the newer ones wait until the older ones are updated: nova service list -c id -c version -c contracts',
     })
   return found
 }

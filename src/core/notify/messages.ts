@@ -9,12 +9,12 @@ import { flavorPayload, instancePayload, servicePayload } from './versioned.ts'
 /** The two formats of Nova's notifications. */
 export type Format = 'versioned' | 'unversioned'
 
-/** A daemon that tells. */
+/** The daemon that publishes. */
 export type Teller = { readonly binary: string; readonly host: string }
 
 /**
- * What listeners are told of an event: a message in each format that Nova has for it. An event of an instance needs the
- * instance; none is told where that is not known any more.
+ * The notifications of an event: one message in each format that Nova has for it. An event of an instance needs the
+ * instance; if that is not known any more, there is no notification.
  */
 export function notificationsOf(
   event: Published,
@@ -22,7 +22,8 @@ export function notificationsOf(
 ): Notification[] {
   const row = table.get(event.type)
   if (!row) return []
-  // Nova's hosts tell of their instances themselves. What happens before there is a host is the teller's own word.
+  // Nova's hosts publish the notifications of their instances. Before an instance has a host, the publisher is this
+  // daemon.
   const { binary, host } = event.host === undefined ? publisher : { binary: 'compute', host: event.host }
   const shared = {
     priority: event.type.endsWith('.error') ? 'error' : 'info',

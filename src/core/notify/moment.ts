@@ -6,13 +6,13 @@ import { powerIn, powerWords, stateWords } from './words.ts'
 /** The class and the status of a failure, for Python. */
 export type Raised = { exception: string; message: string; http: number; where: string }
 
-/** An instance as it was when something happened to it; the row may be further by now. */
+/** An instance as it was at the time of an event; its row may have changed since. */
 export type Moment = {
   readonly instance: Instance
   readonly event: Published
   readonly host: string | undefined
   readonly state: string
-  /** The state before, where the event has changed it and nothing else. */
+  /** The earlier status, if the event changed the status and nothing else. */
   readonly stateBefore: string
   readonly power: string
   readonly task: string | null
@@ -21,11 +21,11 @@ export type Moment = {
   readonly raised: Raised | undefined
 }
 
-/** What was so at the time of an event: the event itself knows what changes, the instance all the rest. */
+/** The state at the time of an event: the event itself has what changed, the instance everything else. */
 export function momentOf(event: Published, instance: Instance): Moment {
   const { at, operation } = event
   const open = operation?.state === 'queued' || operation?.state === 'running'
-  const gone = operation?.kind === 'delete' && operation.state === 'succeeded'
+  const gone = operation?.state === 'succeeded' && kindOf(operation.kind).to === undefined
   const status = event.status ?? instance.status
   const state = gone ? 'deleted' : stateWords[status]
   const before = event.before?.status

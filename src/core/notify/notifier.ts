@@ -6,34 +6,34 @@ import type { Notification } from '../rpc/notifications.ts'
 import { type Format, notificationsOf, type Teller } from './messages.ts'
 import { table } from './table.ts'
 
-/** What a notifier leans on. */
+/** What a notifier depends on. */
 export type NotifierDeps = {
   readonly clock: Clock
   readonly log: Log
   readonly publisher: Teller
   readonly formats: readonly Format[]
-  /** The instances of these ids, the deleted ones too, as they are now. */
+  /** The instances of these ids, deleted ones too, as they are now. */
   readonly instances: (ids: readonly string[]) => Promise<ReadonlyMap<string, Instance>>
   readonly notify: (notification: Notification) => void
 }
 
-/** Turns events into notifications, off the path of whoever made them. */
+/** Turns events into notifications, in the background. */
 export type Notifier = {
-  /** Takes an event note; never waits. */
+  /** Accepts an event; never waits. */
   hear(event: Published): void
-  /** Sends what waits. */
+  /** Sends the waiting notifications. */
   close(): Promise<void>
 }
 
-/** Events wait this long for others: one question to the database serves them all. */
+/** Events wait this long for others: one query to the database serves them all. */
 const gatherMs = 100
-/** Events that one question serves at most. */
+/** Maximum number of events that one query serves. */
 const batch = 500
-/** The most events that wait while the database does not answer. */
+/** Maximum number of events that wait while the database does not answer. */
 const bufferLimit = 10_000
 const againMs = 2_000
 
-/** Opens a notifier. Where it has no formats, it does nothing. */
+/** Opens a notifier. Without formats it does nothing. */
 export function openNotifier({ clock, log, publisher, formats, instances, notify }: NotifierDeps): Notifier {
   const waiting: Published[] = []
   let dropped = 0
@@ -62,7 +62,7 @@ export function openNotifier({ clock, log, publisher, formats, instances, notify
   }
 
   const work = async (): Promise<void> => {
-    if (dropped > 0) log.warn({ dropped }, 'notifications were dropped while the database did not answer')
+    if (dropped > 0) log.warn({ dropped }, 'notifications dropped: database unavailable')
     dropped = 0
     while (waiting.length > 0) {
       const events = waiting.slice(0, batch)
@@ -72,7 +72,7 @@ export function openNotifier({ clock, log, publisher, formats, instances, notify
         log.warn({ err: e, waiting: waiting.length }, `notifications wait for the database: ${reason(e)}`)
         return soon(againMs)
       }
-      // Those that were dropped meanwhile are the oldest, and were among the ones just sent.
+      // Events that were dropped in the meantime are the oldest, and were among those just sent.
       const last = events.at(-1)
       waiting.splice(0, waiting.indexOf(last as Published) + 1)
     }

@@ -1,8 +1,8 @@
 import { kindNames, kindOf } from '../model/operation.ts'
 
-/** How an event of ours goes out: what listeners hear of, and as what. */
+/** How an event is published as a notification: to which listeners, under which name. */
 export type Row = {
-  /** Whose data it carries. */
+  /** The subject whose data it carries. */
   readonly about: 'instance' | 'service' | 'flavor'
   /** Nova's event type in the versioned format, and the class of the payload. */
   readonly versioned: string
@@ -12,7 +12,7 @@ export type Row = {
     | 'InstanceUpdatePayload'
     | 'ServiceStatusPayload'
     | 'FlavorPayload'
-  /** Nova's event type in the unversioned format, where it has one. */
+  /** Nova's event type in the unversioned format, if it has one. */
   readonly unversioned?: string
 }
 
@@ -36,8 +36,8 @@ const update: Row = {
 }
 
 /**
- * Which events become notifications, by our type. What begins and ends is called alike here and in Nova; what is not in
- * this table (steps, retries, hosts that come and go) is told on our own exchange alone.
+ * The events that become notifications, by our type. Starts and ends have the same names here and in Nova; events that
+ * are not in this table (steps, retries, hosts that come and go) are published on our own exchange only.
  */
 export const table: ReadonlyMap<string, Row> = new Map<string, Row>([
   ...kindNames.flatMap((kind) => phases.map((phase) => ofAction(kindOf(kind).event, phase))),

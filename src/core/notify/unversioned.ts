@@ -2,7 +2,7 @@ import type { Moment } from './moment.ts'
 import type { Row } from './table.ts'
 import { dayOf, plainTime, printedTime } from './words.ts'
 
-/** The payload of the format without versions, as nova/notifications/base.py has it, `info_from_instance`. */
+/** The payload of the unversioned format, as in nova/notifications/base.py, `info_from_instance`. */
 export function plainPayload(payload: Row['payload'], moment: Moment): Record<string, unknown> {
   const { instance, event, host, state, task, launchedAt, deletedAt, raised } = moment
   const { vcpus, memoryMb, diskGb } = instance.size
@@ -14,7 +14,7 @@ export function plainPayload(payload: Row['payload'], moment: Moment): Record<st
     reservation_id: null,
     hostname: event.instanceName ?? instance.name,
     instance_type: instance.flavor,
-    // Nova's is the number of a row; a name is what we have.
+    // Nova's is the number of a row; we have a name.
     instance_type_id: instance.flavor,
     instance_flavor_id: instance.flavor,
     architecture: null,

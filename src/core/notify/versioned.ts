@@ -12,7 +12,7 @@ const object = (name: string, version: string, data: Record<string, unknown>) =>
   'nova_object.data': data,
 })
 
-/** What an instance's payload of a class has beyond what all have. The versions are those of Nova 26. */
+/** The fields of an instance payload class beyond the common ones. The versions are those of Nova 26. */
 export function instancePayload(payload: Row['payload'], moment: Moment): unknown {
   const { event, instance, raised } = moment
   const common = instanceData(moment)
@@ -93,7 +93,7 @@ const exceptionPayload = ({ exception, message, where }: Raised) =>
     traceback: '',
   })
 
-/** A flavor; of an instance's, the name is all that is kept besides its size. */
+/** A flavor; for an instance's flavor, only the name and the size are stored. */
 export const flavorPayload = ({ id, name, vcpus, memoryMb, diskGb }: Omit<Flavor, 'createdAt'>) =>
   object('FlavorPayload', '1.4', {
     flavorid: id,
@@ -112,7 +112,7 @@ export const flavorPayload = ({ id, name, vcpus, memoryMb, diskGb }: Omit<Flavor
     description: null,
   })
 
-/** A service. What Nova keeps of one and we do not has the value of a service that is well. */
+/** A service. Fields that Nova has and we do not get the value of a healthy service. */
 export const servicePayload = ({ id, binary, host, status, disabledReason, seenAt }: Service) =>
   object('ServiceStatusPayload', '1.1', {
     host,
@@ -128,7 +128,7 @@ export const servicePayload = ({ id, binary, host, status, disabledReason, seenA
     uuid: uuidOf(id),
   })
 
-/** Services have names here; a reader that goes by UUIDs gets one that is always the same (RFC 9562, version 8). */
+/** Services have names here; a reader that needs UUIDs gets one that is always the same (RFC 9562, version 8). */
 function uuidOf(name: string): string {
   const hex = createHash('sha256').update(name).digest('hex')
   return `${hex.slice(0, 8)}-${hex.slice(8, 12)}-8${hex.slice(13, 16)}-a${hex.slice(17, 20)}-${hex.slice(20, 32)}`

@@ -1,6 +1,6 @@
 import type { InstanceState, PowerState } from '../model/instance.ts'
 
-/** Nova's words for what is called otherwise here: nova/objects/fields.py, InstanceState and InstancePowerState. */
+/** Nova's names for what has another name here: nova/objects/fields.py, InstanceState and InstancePowerState. */
 export const stateWords: Readonly<Record<InstanceState, string>> = {
   BUILD: 'building',
   ACTIVE: 'active',
@@ -24,7 +24,7 @@ export const powerWords: Readonly<Record<PowerState, string>> = {
   CRASHED: 'crashed',
 }
 
-/** What the hypervisor says of an instance that rests in a state; of one in ERROR that tells nothing. */
+/** The power state that Nova reports for an instance at rest in a state; ERROR says nothing about the power. */
 export const powerIn: Readonly<Partial<Record<InstanceState, PowerState>>> = {
   BUILD: 'NOSTATE',
   ACTIVE: 'RUNNING',
@@ -37,7 +37,7 @@ export const powerIn: Readonly<Partial<Record<InstanceState, PowerState>>> = {
 export const versionedTime = (at: number | undefined): string | null =>
   at === undefined ? null : `${new Date(at).toISOString().slice(0, 19)}Z`
 
-/** A time as unversioned payloads write it: microseconds, no zone; nothing where there is none. */
+/** A time as unversioned payloads write it: microseconds, no zone; empty if there is none. */
 export const plainTime = (at: number | undefined): string =>
   at === undefined ? '' : `${new Date(at).toISOString().slice(0, -1)}000`
 

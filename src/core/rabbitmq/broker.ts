@@ -11,7 +11,7 @@ type Deps = {
   readonly vhost: string
   /** The bus's URL with another login. */
   readonly urlOf: (user: string, password: string) => string
-  /** What AMQP tells of queues: exact at this moment, where the management's counts are some seconds old. */
+  /** The numbers of queues from AMQP: exact now, while those of the management API are some seconds old. */
   readonly depths: (names: readonly string[]) => Promise<QueueDepth[]>
 }
 
@@ -42,7 +42,7 @@ const Node = z.object({
 
 /** RabbitMQ's management API as the broker's keeper, for one virtual host. */
 export function rabbitmqBroker({ management, vhost, urlOf, depths }: Deps): Api<typeof broker> {
-  /** Only users with the tag `monitoring` may see nodes; the rest is told without. */
+  /** Only users with the tag `monitoring` may see nodes; everything else is reported without. */
   const nodes = async () => {
     const list = await management('GET', ['nodes']).catch(orRefused)
     return list === undefined ? undefined : z.array(Node).parse(list)
@@ -70,7 +70,10 @@ export function rabbitmqBroker({ management, vhost, urlOf, depths }: Deps): Api<
           ...(connections === undefined ? {} : { connections }),
           ...(inForce === undefined ? {} : { policies: inForce.map(({ name }) => name) }),
           ...(members === undefined
-            ? { partial: 'Memory and alarms are for management users with the tag "monitoring" (docs/rabbitmq.md).' }
+            ? {
+                partial:
+                  'Memory and alarms are visible only to management users with the tag "monitoring" (docs/rabbitmq.md).',
+              }
             : health(members)),
         },
         queues: queues.map(shown),
@@ -105,16 +108,16 @@ export function rabbitmqBroker({ management, vhost, urlOf, depths }: Deps): Api<
   }
 }
 
-/** The management API is one more connection to RabbitMQ, and a queue of one connection alone is closed to it. */
+/** The management API connects to RabbitMQ like any client, and an exclusive queue is closed to it. */
 const isLocked = (e: unknown): boolean =>
   isFailure(e, 'ManagementFailed') && e.params.why.includes('exclusive access to locked queue')
 
 const lockedQueue = (vhost: string, queue: string) => ({
-  what: `${queue} belongs to the connection of its daemon alone; RabbitMQ lets nobody else empty it.`,
-  hint: `On a node of RabbitMQ: rabbitmqctl purge_queue -p ${vhost} ${queue}; or stop the daemon, and the queue goes with it.`,
+  what: `${queue} is exclusive to the connection of its daemon; RabbitMQ does not let the management API purge it.`,
+  hint: `On a node of RabbitMQ: rabbitmqctl purge_queue -p ${vhost} ${queue}. Or stop the daemon: the queue is deleted with its connection.`,
 })
 
-/** Whether what a request is about was there. */
+/** Whether the object of a request existed. */
 async function found(request: Promise<unknown>): Promise<boolean> {
   try {
     await request
@@ -125,7 +128,7 @@ async function found(request: Promise<unknown>): Promise<boolean> {
   }
 }
 
-/** Nothing, where the management's user may not see it. */
+/** Undefined if the management user may not see it. */
 function orRefused(e: unknown): undefined {
   if (isFailure(e, 'ManagementFailed') && (e.params.status === 401 || e.params.status === 403)) return undefined
   throw e
@@ -144,7 +147,7 @@ function health(members: ReadonlyArray<z.infer<typeof Node>>) {
   }
 }
 
-/** A queue that was made a moment ago has no counts yet. */
+/** A queue that was just created has no counts yet. */
 function shown(queue: z.infer<typeof Queue>): BusQueue {
   const { publish_details, deliver_get_details, ack_details } = queue.message_stats ?? {}
   const known = {

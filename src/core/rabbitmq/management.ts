@@ -3,8 +3,8 @@ import { Failure, fail, isFailure, reason } from '../base/errors.ts'
 import { redact } from '../base/redact.ts'
 
 /**
- * One request to RabbitMQ's management API; `path` is what follows `/api/`, piece by piece and not encoded. Gives the
- * answer's JSON, undefined where it has none. `ManagementFailed`, with status 404 for what is not there.
+ * One request to RabbitMQ's management API; `path` is the part after `/api/`, in pieces and not encoded. Returns the
+ * answer's JSON, undefined if it has none. `ManagementFailed`, with status 404 for a missing object.
  * @see https://rawcdn.githack.com/rabbitmq/rabbitmq-server/v3.10.8/deps/rabbitmq_management/priv/www/api/index.html
  */
 export type Management = (method: 'GET' | 'PUT' | 'DELETE', path: readonly string[], body?: unknown) => Promise<unknown>
@@ -34,7 +34,7 @@ export function openManagement(text: string, clock: Clock): Management {
       const said = await answer.text()
       const { status } = answer
       if (status === 401 || status === 403) {
-        const hint = 'Which tags and permissions the user of bus.management_url needs: docs/rabbitmq.md'
+        const hint = 'The tags and permissions that the user of bus.management_url needs: docs/rabbitmq.md'
         return refuse(`it refused the user (${status} ${explain(said)})`, hint, status)
       }
       if (!answer.ok) return refuse(`${method} ${path.join('/')}: ${status} ${explain(said)}`, enable, status)
@@ -49,7 +49,7 @@ export function openManagement(text: string, clock: Clock): Management {
   }
 }
 
-/** Whether what was asked for is not there. */
+/** Whether the object of the request does not exist. */
 export const isMissing = (e: unknown): boolean => isFailure(e, 'ManagementFailed') && e.params.status === 404
 
 function parse(text: string): { shown: string; base: string; authorization: string } {
@@ -70,11 +70,11 @@ function readJson(text: string, refuse: (why: string, hint: string) => never): u
   try {
     return JSON.parse(text)
   } catch {
-    return refuse('it answered with something else than JSON', enable)
+    return refuse('the answer is not JSON', enable)
   }
 }
 
-/** `{"error": …, "reason": …}` in few words. */
+/** `{"error": …, "reason": …}` in a few words. */
 function explain(body: string): string {
   try {
     const { error, reason: why } = JSON.parse(body) as { error?: unknown; reason?: unknown }
@@ -87,6 +87,6 @@ function explain(body: string): string {
 function inWords(e: unknown): string {
   const cause = (e as { cause?: { code?: string } }).cause
   if (cause?.code === 'ECONNREFUSED') return 'nothing listens there (ECONNREFUSED)'
-  if (cause?.code === 'ENOTFOUND' || cause?.code === 'EAI_AGAIN') return `no such host (${cause.code})`
+  if (cause?.code === 'ENOTFOUND' || cause?.code === 'EAI_AGAIN') return `unknown host name (${cause.code})`
   return reason(cause ?? e) || String(cause?.code ?? 'unknown')
 }

@@ -3,7 +3,7 @@ import * as z from 'zod'
 import { notificationsPolicy } from '../contracts/broker.ts'
 import { isMissing, type Management } from './management.ts'
 
-/** The bounds of a queue that only people read. */
+/** The limits of a queue that only people read. */
 export type Bounds = { readonly maxLength: number; readonly ttlSeconds: number }
 
 const Policy = z.object({
@@ -12,7 +12,9 @@ const Policy = z.object({
   'apply-to': z.string(),
 })
 
-/** Sees that the policy for notifications is in force as wanted; true where it had to be set. `ManagementFailed`. */
+/**
+ * Makes sure that the policy for notifications is in force as configured; true if it had to be set. `ManagementFailed`.
+ */
 export async function keepNotificationsPolicy(
   management: Management,
   vhost: string,
@@ -25,7 +27,7 @@ export async function keepNotificationsPolicy(
     'apply-to': 'queues',
   }
   const there = await management('GET', path).catch((e) => (isMissing(e) ? undefined : Promise.reject(e)))
-  // Its priority is the operator's: one policy only holds for a queue, the one of the highest priority.
+  // Its priority is up to the operator: only one policy applies to a queue, the one with the highest priority.
   if (isDeepStrictEqual(Policy.safeParse(there).data, wanted)) return false
   await management('PUT', path, wanted)
   return true

@@ -6,15 +6,15 @@ import type { Api } from '../rpc/contract.ts'
 const option = 'Set bus.management_url to http://user:password@host:15672 (docs/rabbitmq.md)'
 
 const unknown = (): never =>
-  fail('ManagementFailed', { url: 'RabbitMQ', why: 'its address is not configured', hint: option })
+  fail('ManagementFailed', { url: 'RabbitMQ', why: 'bus.management_url is not set', hint: option })
 
 type Deps = {
   readonly depths: (names: readonly string[]) => Promise<QueueDepth[]>
-  /** The queues that the cloud's services listen on. */
+  /** The queues that the cloud's services consume. */
   readonly names: () => Promise<string[]>
 }
 
-/** A RabbitMQ whose management nobody named: what AMQP itself tells of the queues that are known, and no more. */
+/** A RabbitMQ without a configured management API: what AMQP itself reports of the known queues, and no more. */
 export function unmanagedBroker({ depths, names }: Deps): Api<typeof broker> {
   return {
     async queueList() {
@@ -22,7 +22,7 @@ export function unmanagedBroker({ depths, names }: Deps): Api<typeof broker> {
       return {
         broker: {
           product: 'RabbitMQ',
-          partial: `Only the services' queues, without rates and without what waits for one daemon alone: RabbitMQ's management is not configured. ${option}`,
+          partial: `Only the services' queues, without rates, and without the number of messages in queues of single daemons: RabbitMQ's management API is not configured. ${option}`,
         },
         queues: queues.map(({ name, messages = 0, consumers }) => ({ name, messages, ready: messages, consumers })),
       }
@@ -33,7 +33,7 @@ export function unmanagedBroker({ depths, names }: Deps): Api<typeof broker> {
     async userPut() {
       return unknown()
     },
-    // None was made for this cloud in this way.
+    // No login was created for this cloud in this way.
     userDelete: async () => ({ known: false }),
   }
 }

@@ -2,19 +2,22 @@ import type { Options, SocketOptions } from 'amqplib'
 import { fail } from '../base/errors.ts'
 import { redact, splitUrls } from '../base/redact.ts'
 
-/** Where a broker listens and as whom we log in. `shown` is the URL without its password: the only form for people. */
+/** The address of a broker and the login for it. `shown` is the URL without its password: the only form for people. */
 export type Address = {
   readonly shown: string
   readonly connect: Options.Connect & { readonly username: string }
   readonly socket: SocketOptions
 }
 
-/** The form that `bus.url` may take, for messages to people. */
+/** The allowed form of `bus.url`, for error texts. */
 const addressForm =
   'it must be amqp://user:password@host:port/vhost (or amqps://), or amqp+unix://user:password@/path/to/socket?vhost=name, ' +
   'several of them separated by commas'
 
-/** Seconds between heartbeats; a silent broker is given up after two to three of them. `?heartbeat=` overrides it. */
+/**
+ * Seconds between heartbeats; a silent broker is given up after two to three of them. `?heartbeat=` overrides the
+ * value.
+ */
 export const heartbeatS = 10
 
 /** A bus URL, or several, with another user and password in each. */
@@ -23,7 +26,7 @@ export const withLogin = (urls: string, user: string, password: string): string 
     .map((url) => url.replace(/:\/\/(.*@)?/s, `://${encodeURIComponent(user)}:${encodeURIComponent(password)}@`))
     .join(',')
 
-/** Reads a bus URL, or several separated by commas. `ConfigInvalid` where one cannot be understood. */
+/** Reads a bus URL, or several separated by commas. `ConfigInvalid` if one cannot be parsed. */
 export function parseAddresses(urls: string): [Address, ...Address[]] {
   const [first, ...rest] = splitUrls(urls).map(parseAddress)
   return [first!, ...rest]
@@ -34,7 +37,7 @@ function parseAddress(text: string): Address {
   const refuse = (): never =>
     fail('ConfigInvalid', { key: 'bus.url', value: shown, allowed: addressForm, source: 'as given' })
   const unix = text.startsWith('amqp+unix://')
-  // A URL with a user must have a host, so a socket's URL is given one to be read with.
+  // A URL with a user must have a host, so a socket's URL gets one for parsing.
   const readable = unix ? text.replace(/^amqp\+unix:\/\/([^/]*@)?\//, 'amqp+unix://$1localhost/') : text
   if (!URL.canParse(readable)) return refuse()
   const url = new URL(readable)
@@ -52,11 +55,12 @@ function parseAddress(text: string): Address {
       ...(url.port === '' ? {} : { port: Number(url.port) }),
       username: decode(url.username) || 'guest',
       password: decode(url.password) || (url.username === '' ? 'guest' : ''),
-      // amqplib decodes it once more.
+      // amqplib decodes the virtual host once more.
       vhost: encodeURIComponent(vhost),
       heartbeat,
     },
-    // net.connect takes `path` before `host` and `port`; amqplib's types know only those of TLS, which have it as well.
+    // net.connect prefers `path` to `host` and `port`; amqplib's types know only the options of TLS, which have `path`
+    // as well.
     socket: unix ? { path } : {},
   }
 }

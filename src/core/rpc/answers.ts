@@ -4,13 +4,13 @@ import type { Link } from './link.ts'
 import type { Senders } from './senders.ts'
 
 /**
- * The way back for a server's answers: the channel that its questions come by. For the broker an answer and the
- * acknowledgement of its question are then one thing after the other, in one place.
+ * How a server sends its answers: on the channel that its requests arrive on. The broker then handles an answer and the
+ * acknowledgement of its request in order, in one place.
  */
 export class Answers {
   readonly #link: Link
   readonly #senders: Senders
-  /** How long an answer waits for a broker that takes no messages. */
+  /** How long an answer waits for a broker that accepts no messages. */
   readonly #patienceMs: number
 
   constructor(link: Link, senders: Senders, patienceMs: number) {
@@ -20,24 +20,24 @@ export class Answers {
   }
 
   /**
-   * Sends an answer to a peer's reply queue, and waits while the broker takes no messages. Nobody is told where it is lost:
-   * the caller has given up, or will.
+   * Sends an answer to a peer's reply queue, and waits while the broker accepts no messages. A lost answer is not
+   * reported: the caller has given up, or will.
    */
   async send(queue: string, body: Buffer): Promise<void> {
     try {
       await this.#senders.send(body.length, this.#patienceMs, (channel) => this.#publish(channel, queue, body))
     } catch (e) {
-      this.#link.log.warn({ queue, why: reason(e) }, 'an answer could not be sent')
+      this.#link.log.warn({ queue, why: reason(e) }, 'answer not sent')
     }
   }
 
-  /** Sends a sign of life to a peer's reply queue, or none where it could not leave now. */
+  /** Sends a sign of life to a peer's reply queue, or drops it if it cannot leave now. */
   beat(queue: string, body: Buffer): void {
     const senders = this.#senders
     if (senders.clear) void senders.send(body.length, 0, (channel) => this.#publish(channel, queue, body))
   }
 
-  /** False where the channel has no room for another; an answer that its channel loses is lost. */
+  /** False if the channel has no room; an answer is lost if its channel is lost. */
   #publish(channel: Channel, queue: string, body: Buffer): boolean {
     const { reach, mandatory } = this.#link
     try {

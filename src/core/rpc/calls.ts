@@ -8,23 +8,26 @@ import type { Link } from './link.ts'
 import type { QueueKind, QueuePlan } from './topology.ts'
 import { type Asked, Waiters } from './waiters.ts'
 
-/** `InvalidRequest` for a message that no broker would take. */
+/** `InvalidRequest` for a message that no broker accepts. */
 export function fits(body: Buffer, what: string): Buffer {
   if (body.length <= bodyLimitBytes) return body
   throw new Failure('InvalidRequest', {
-    what: `${what}: the message has ${body.length} bytes, more than the ${bodyLimitBytes} that the bus carries`,
+    what: `${what}: the message has ${body.length} bytes; the limit of the bus is ${bodyLimitBytes}`,
   })
 }
 
-/** Answers are acknowledged this many at a time, or after this long. */
+/** Answers are acknowledged after this many, or after this long. */
 const ackEvery = 64
 const ackMs = 100
 
-/** A process's questions under way: one channel, and one reply queue a connection. */
+/** The open calls of a process: one channel, and one reply queue per connection. */
 export class Calls {
   readonly #link: Link
   readonly #queues: QueueKind
-  /** A new one for each connection: the broker may not know yet that the last connection, which has the old one to itself, is gone. */
+  /**
+   * A new queue for each connection: the broker may not know yet that the last connection, which owns the old queue, is
+   * gone.
+   */
   #queue: QueuePlan
   #connection: Connection | undefined
   readonly #waiters: Waiters
@@ -52,8 +55,8 @@ export class Calls {
   }
 
   /**
-   * Sends a question, `message` being its JSON without ids and closing brace, and waits for the answer. `HostUnreachable`,
-   * `CallTimeout`, `BusDown`, `BusBlocked`, or what the other side failed with.
+   * Sends a request, `message` being its JSON without ids and closing brace, and waits for the answer.
+   * `HostUnreachable`, `CallTimeout`, `BusDown`, `BusBlocked`, or the failure of the other side.
    */
   async ask(message: string, asked: Asked): Promise<unknown> {
     const { ids } = this.#link
@@ -65,7 +68,7 @@ export class Calls {
     const written = write(queue)
     let answer: Promise<unknown> | undefined
     const turn = this.#kept.senders.send(written.length, asked.timeoutMs, (channel, waitedMs) => {
-      // What had to wait for another connection is answered to another queue.
+      // A request that waited for another connection is answered to that connection's queue.
       const body = this.#queue.name === queue ? written : write(this.#queue.name)
       const left = waitedMs === 0 ? asked : { ...asked, timeoutMs: Math.max(asked.timeoutMs - waitedMs, 1) }
       answer = this.#waiters.wait(id, left)
@@ -85,10 +88,10 @@ export class Calls {
     return answer
   }
 
-  /** Fails what is still under way. */
+  /** Fails the open calls. */
   async close(): Promise<void> {
     const { url } = this.#link.down().params
-    this.#waiters.failAll(new Failure('BusDown', { url, why: 'this side has hung up' }))
+    this.#waiters.failAll(new Failure('BusDown', { url, why: 'this side has disconnected' }))
     this.#unacked?.cancel()
     this.#consumer?.letGo()
     await this.#link.drop(this.#kept)
@@ -107,15 +110,15 @@ export class Calls {
     })
   }
 
-  /** The reply queue went with the last connection, and with it the answers to what was asked before. */
+  /** The reply queue went with the last connection, and with it the answers to earlier requests. */
   #startOver(): void {
     this.#queue = this.#link.reach.replyQueue(this.#link.ids.hex())
     this.#waiters.failAll(this.#link.down())
   }
 
   /**
-   * Acknowledges this answer and all before it, but only now and then: each acknowledgement costs the broker as much as a
-   * message. Those that were not acknowledged come again after a lost connection, even if they were on their way then.
+   * Acknowledges this answer and all before it, but only now and then: each acknowledgement costs the broker as much as
+   * a message. Unacknowledged answers are delivered again after a lost connection.
    */
   #ackSoon(channel: Channel, message: ConsumeMessage): void {
     const unacked = this.#unacked
@@ -137,11 +140,11 @@ export class Calls {
     try {
       unacked.channel.ack(unacked.last, true)
     } catch {
-      // The channel is gone; what comes again is not waited for any more.
+      // The channel is gone; nobody waits for the redelivered answer any more.
     }
   }
 
-  /** The options of the last call are kept: nearly all have the same. */
+  /** The options of the last call are cached: nearly all calls have the same. */
   #optionsFor(timeoutMs: number): Options.Publish {
     const { mandatory } = this.#link
     if (timeoutMs !== this.#askTimeoutMs || mandatory.userId !== this.#askOptions.userId) {
@@ -151,11 +154,11 @@ export class Calls {
     return this.#askOptions
   }
 
-  /** What was sent just before the broker told that it takes no messages lies there half read. */
+  /** Messages that were sent just before the broker blocked lie there half read. */
   #blocked({ target, method, timeoutMs }: Asked): Failure | undefined {
     const { blocked } = this.#link
     if (blocked === undefined) return undefined
-    const why = `${blocked}; "${method}" for ${target} may still be done when it takes them again`
+    const why = `${blocked}; "${method}" for ${target} may still be carried out when the broker accepts messages again`
     return new Failure('BusBlocked', { url: this.#link.down().params.url, why, seconds: Math.round(timeoutMs / 1000) })
   }
 
@@ -165,13 +168,13 @@ export class Calls {
     try {
       reply = unwrapRecord(message.content)
     } catch (e) {
-      log.warn({ queue: this.#queue.name, why: reason(e) }, 'a reply that cannot be read')
+      log.warn({ queue: this.#queue.name, why: reason(e) }, 'reply cannot be read')
       return
     }
     const id = reply._msg_id
     const asked = this.#waiters.find(id)
     if (typeof id !== 'string' || asked === undefined) {
-      log.debug({ id }, 'a reply that nobody waits for')
+      log.debug({ id }, 'unexpected reply')
       return
     }
     const { failure = null, result = null } = reply

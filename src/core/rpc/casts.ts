@@ -8,18 +8,24 @@ import type { QueueKind } from './topology.ts'
 
 type Outcome = 'confirmed' | 'returned' | 'lost' | 'silent'
 
-/** A message that was not confirmed when the channel went is sent again under the same id: its receiver ignores the second. */
+/**
+ * A message that was not confirmed before its channel was lost is sent again under the same id: its receiver ignores
+ * the duplicate.
+ */
 const attempts = 3
 
-/** Sends what has no answer, and knows that the broker has it. Messages are JSON without id and closing brace. */
+/**
+ * Sends messages that have no answer, and waits for the broker's confirmation. Messages are JSON without id and closing
+ * brace.
+ */
 export class Casts {
   readonly #link: Link
   readonly #queues: QueueKind
   readonly #confirmMs: number
-  /** What is published and neither confirmed nor returned. */
+  /** Messages that are published and neither confirmed nor returned. */
   readonly #open = new Map<string, (outcome: Outcome) => void>()
   readonly #pending = new Set<Promise<unknown>>()
-  // Opened when first needed: most commands only call.
+  // Opened at first use: most commands only call.
   #kept: KeptChannel | undefined
 
   constructor(link: Link, queues: QueueKind, confirmMs: number) {
@@ -28,7 +34,7 @@ export class Casts {
     this.#confirmMs = confirmMs
   }
 
-  /** Resolves when the message is in a queue. `HostUnreachable` where there is none, `BusDown`, `BusBlocked`. */
+  /** Resolves when the message is in a queue. `HostUnreachable` if no queue takes it, `BusDown`, `BusBlocked`. */
   send(target: string, method: string, message: string): Promise<void> {
     this.#kept ??= this.#link.keepSoon({
       name: 'casts',
@@ -44,7 +50,7 @@ export class Casts {
     return done
   }
 
-  /** Waits for what is not confirmed yet. */
+  /** Waits for the confirmations that are still missing. */
   async close(): Promise<void> {
     const confirmed = Promise.allSettled([...this.#pending])
     await (this.#link.blocked === undefined ? confirmed : Promise.race([confirmed, this.#link.patienceOver()]))
@@ -69,7 +75,7 @@ export class Casts {
       const { url } = this.#link.down().params
       return new Failure('BusBlocked', { url, why: blocked, seconds: this.#confirmMs / 1000 })
     }
-    const why = `it did not confirm the message within ${this.#confirmMs / 1000} s`
+    const why = `the broker did not confirm the message within ${this.#confirmMs / 1000} s`
     return new Failure('BusDown', { url: this.#link.down().params.url, why })
   }
 
@@ -81,11 +87,11 @@ export class Casts {
         cancel()
         ended(outcome)
       }
-      // A broker that is short of memory reads nothing, and confirms nothing.
+      // A broker that is short of memory reads nothing and confirms nothing.
       const cancel = this.#link.clock.after(this.#confirmMs, () => end('silent'))
       this.#open.set(id, end)
       try {
-        // What had no queue is returned before it is confirmed.
+        // An unroutable message is returned before it is confirmed.
         const confirming = channel as ConfirmChannel
         return confirming.publish(exchange, target, body, this.#link.mandatory, (e) => end(e ? 'lost' : 'confirmed'))
       } catch {

@@ -3,7 +3,10 @@ import { fail } from '../base/errors.ts'
 
 type Issue = z.core.$ZodIssue
 
-/** The value as the schema has it; `InvalidRequest` with one line, `<what>: <field>: <what is allowed>`, where it is not. */
+/**
+ * The value as the schema parses it; if it does not fit, `InvalidRequest` with one line, `<what>: <field>: <what is
+ * allowed>`.
+ */
 export function check<T>(schema: z.ZodType<T>, value: unknown, what: string, hint?: string): T {
   const parsed = schema.safeParse(value)
   if (parsed.success) return parsed.data
@@ -16,7 +19,7 @@ export function check<T>(schema: z.ZodType<T>, value: unknown, what: string, hin
 /** The first issue in words, and how many more there are. */
 function describeIssues(issues: readonly Issue[]): string {
   const first = issues[0]
-  if (first === undefined) return 'not as agreed'
+  if (first === undefined) return 'does not fit the schema'
   const { path, message } = deepest(first, [])
   const more = issues.length > 1 ? ` (and ${issues.length - 1} more)` : ''
   return `${path.length === 0 ? '' : `${path.map(String).join('.')}: `}${message}${more}`
@@ -24,7 +27,7 @@ function describeIssues(issues: readonly Issue[]): string {
 
 type Told = { path: readonly PropertyKey[]; message: string }
 
-/** A union only says that nothing fitted; the alternative that went furthest says what is wrong. */
+/** A union only reports that nothing fitted; the alternative that got furthest says what is wrong. */
 function deepest(issue: Issue, above: readonly PropertyKey[]): Told {
   const path = [...above, ...issue.path]
   const own: Told = { path, message: issue.message }

@@ -6,7 +6,7 @@ import type { Api, CallOptions, Contract, Methods } from './contract.ts'
 import { type Heading, headingOf } from './heading.ts'
 import type { Cap } from './versions.ts'
 
-/** What the functions of a contract send with. */
+/** What the functions of a contract use to send. */
 export type ClientDeps = {
   readonly calls: Calls
   readonly casts: Casts
@@ -14,7 +14,7 @@ export type ClientDeps = {
   readonly callTimeoutMs: number
 }
 
-/** A method as far as it is the same for every message. */
+/** The parts of a method that are the same for every message. */
 type Prepared = {
   readonly name: string
   readonly definition: Methods[string]
@@ -41,18 +41,18 @@ function answerReader(
   name: string,
   schema: Parameters<typeof check>[0],
 ): (topic: string) => (result: unknown) => unknown {
-  // JSON has no undefined: where the contract has, a null that it does not know stands for it.
+  // JSON has no undefined: if the contract has one, the answer is a null that the contract does not know.
   const nothing = schema.safeParse(null).success ? null : undefined
   return (topic) => (result) =>
     check(
       schema,
       result === null ? nothing : result,
       `the answer of ${topic} to "${name}"`,
-      'Are both sides of the same version? nova status',
+      'Do both sides have the same version? nova status',
     )
 }
 
-/** The functions of a contract, sending to a routing key; what is newer than `cap` says is not sent. */
+/** The functions of a contract, sending to a routing key; whatever is newer than `cap` is not sent. */
 export function makeClient<C extends Contract>(deps: ClientDeps, contract: C, target: string, cap?: Cap): Api<C> {
   const api: Record<string, (context: Context, args: unknown, options?: CallOptions) => Promise<unknown>> = {}
   for (const { name, definition, heading, accept } of prepare(contract)) {

@@ -13,8 +13,8 @@ const defaultTimeoutMs = 60_000
 const defaultNotificationTtlMs = 3_600_000
 
 /**
- * Connects a process to the bus. `ConfigInvalid` for a URL that cannot be read, `BusDown` or `BusRefused` where the first
- * connection fails; no text ever shows the password.
+ * Connects a process to the bus. `ConfigInvalid` for a URL that cannot be parsed, `BusDown` or `BusRefused` if the
+ * first connection fails; no text ever shows the password.
  */
 export async function connectBus(options: BusOptions): Promise<Bus> {
   const link = await Link.open(options)
@@ -30,7 +30,7 @@ export async function connectBus(options: BusOptions): Promise<Bus> {
   const writeContext = contextWriter(options.clock)
   const writeNotification = notificationWriter(options.ids, writeContext)
   const deps: ClientDeps = { calls, casts, writeContext, callTimeoutMs }
-  /** What ends serving or hearing, for those who close the bus without having done so. */
+  /** Functions that end serving and subscriptions, for callers who close the bus without ending them first. */
   const running = new Set<() => Promise<void>>()
   const once = (stop: () => Promise<void>): (() => Promise<void>) => {
     let stopping: Promise<void> | undefined

@@ -5,14 +5,14 @@ import type { QueuePlan } from './topology.ts'
 
 /** A consumer on a channel, until it is cancelled. */
 export type Consumer = {
-  /** From now on the queue may be taken away. */
+  /** From now on the queue may be deleted. */
   letGo(): void
   cancel(): Promise<void>
 }
 
 /**
- * Declares a queue and consumes it. When the broker takes the queue away (it was deleted, or expired), it is declared anew on
- * the same channel; where that fails the channel is closed, and its keeper begins again.
+ * Declares a queue and consumes it. If the broker cancels the consumer (the queue was deleted, or expired), the queue
+ * is declared again on the same channel; if that fails, the channel is closed, and its keeper opens a new one.
  */
 export async function consumeQueue(
   holder: Holder,
@@ -31,12 +31,12 @@ export async function consumeQueue(
 
   const again = async (): Promise<void> => {
     if (over) return
-    holder.log.warn({ queue: plan.name }, 'the queue was taken away: declaring it anew')
+    holder.log.warn({ queue: plan.name }, 'consumer cancelled by the broker: declaring the queue again')
     try {
       await begin()
       holder.changed(true)
     } catch (e) {
-      holder.log.warn({ queue: plan.name, why: reason(e) }, 'the queue cannot be declared')
+      holder.log.warn({ queue: plan.name, why: reason(e) }, 'queue not declared')
       await channel.close().catch(() => undefined)
     }
   }

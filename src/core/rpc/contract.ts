@@ -1,7 +1,7 @@
 import type { z } from 'zod'
 import type { Context } from '../model/context.ts'
 
-/** A question with an answer. `since`: the version of the contract that it came with; the first of the major where nothing is said. */
+/** A request with an answer. `since`: the version of the contract that added it; the first of the major if unset. */
 export type Call<A, R> = { kind: 'call'; args: z.ZodType<A>; result: z.ZodType<R>; since?: string }
 /** A message without an answer. */
 export type Cast<A> = { kind: 'cast'; args: z.ZodType<A>; since?: string }
@@ -10,8 +10,9 @@ export type Cast<A> = { kind: 'cast'; args: z.ZodType<A>; since?: string }
 export type Methods = Record<string, Call<any, any> | Cast<any>>
 
 /**
- * Everything that one may ask of a service: the topic it listens on, the version of the messages (`major.minor`, as
- * oslo.messaging compares them; raised with every method or field that is added) and the methods. `namespace` sets apart what hosts may say from what faces may ask.
+ * Everything that can be asked of a service: the topic it consumes, the version of the messages (`major.minor`, as
+ * oslo.messaging compares them; raised with every method or field that is added) and the methods. `namespace` separates
+ * what hosts may ask from what front ends may ask.
  */
 export type Contract<M extends Methods = Methods> = {
   readonly topic: string
@@ -20,7 +21,7 @@ export type Contract<M extends Methods = Methods> = {
   readonly methods: M
 }
 
-/** Declares a question: what it takes, what its answer is, and the version that it came with where that was not the first. */
+/** Declares a request: its arguments, its answer, and the version that added it if that is not the first. */
 export const call = <A, R>(args: z.ZodType<A>, result: z.ZodType<R>, since?: string): Call<A, R> => ({
   kind: 'call',
   args,
@@ -33,10 +34,10 @@ export const cast = <A>(args: z.ZodType<A>, since?: string): Cast<A> => ({
   args,
   ...(since === undefined ? {} : { since }),
 })
-/** Declares an argument that came with a later version than its method: it is never required, and left out for who does not know it. */
+/** Declares an argument that is newer than its method: it is optional, and left out for servers that do not know it. */
 export const since = <T extends z.ZodType>(version: string, field: T): z.ZodOptional<T> =>
   field.optional().meta({ since: version })
-/** Declares all that may be asked of a service; see {@link Contract}. */
+/** Declares everything that can be asked of a service; see {@link Contract}. */
 export const contract = <M extends Methods>(
   topic: string,
   version: string,
@@ -49,7 +50,7 @@ export const contract = <M extends Methods>(
   methods,
 })
 
-/** How long a caller waits for the answer; 60 s where nothing is said, as oslo.messaging. */
+/** How long a caller waits for the answer; 60 s if unset, as in oslo.messaging. */
 export type CallOptions = { timeoutMs?: number }
 
 type Fn<D> =
@@ -59,7 +60,7 @@ type Fn<D> =
       ? (ctx: Context, args: A) => Promise<void>
       : never
 
-/** What a caller sees and, the same type, what a server must supply. */
+/** The interface that a caller sees and that a server must implement: one type for both. */
 export type Api<C extends Contract> = { [K in keyof C['methods']]: Fn<C['methods'][K]> }
 /** What a method takes. */
 export type Args<C extends Contract, K extends keyof C['methods']> = Parameters<Api<C>[K]>[1]

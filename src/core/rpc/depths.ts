@@ -2,13 +2,13 @@ import type { QueueDepth } from './bus.ts'
 import type { Link } from './link.ts'
 import { codeOf, replyCodes } from './reply-codes.ts'
 
-/** How much waits in queues and how many consume them; a queue that is not there has nothing and nobody. `BusDown`. */
+/** The number of messages and consumers of queues; a queue that does not exist has none of either. `BusDown`. */
 export async function queueDepths(link: Link, names: readonly string[]): Promise<QueueDepth[]> {
   const depths: QueueDepth[] = []
   for (let at = 0; at < names.length; ) {
     const { model } = link
     if (model === undefined) throw link.down()
-    // Asking for a queue that is not there costs the channel.
+    // A passive declaration of a missing queue costs the channel.
     const channel = await model.createChannel().catch(() => Promise.reject(link.down()))
     channel.on('error', () => undefined)
     try {
@@ -28,5 +28,5 @@ export async function queueDepths(link: Link, names: readonly string[]): Promise
 }
 
 const nobodys = (name: string): QueueDepth => ({ name, messages: 0, consumers: 0 })
-/** Whoever has it to himself reads it. */
+/** An exclusive queue of another connection: its owner consumes it. */
 const taken = (name: string): QueueDepth => ({ name, messages: undefined, consumers: 1 })

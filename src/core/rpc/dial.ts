@@ -4,12 +4,13 @@ import { Failure, isFailure, reason } from '../base/errors.ts'
 import { certificateTrouble, type Tls } from '../base/tls.ts'
 import type { Address } from './address.ts'
 
-/** A connection that was made, and where to. */
+/** An open connection, and its address. */
 export type Dialled = { readonly address: Address; readonly model: ChannelModel }
 
 /**
- * Connects and logs in at the first of the addresses that takes us. `name` is what the broker's lists call the connection.
- * `BusRefused` where a broker is there and does not let us in, `BusUntrusted` where it cannot show who it is, else `BusDown`.
+ * Connects and logs in at the first address that accepts us. `name` is the name of the connection in the broker's
+ * lists. `BusRefused` if a broker refuses the login, `BusUntrusted` if its certificate cannot be verified, otherwise
+ * `BusDown`.
  */
 export async function dial(
   addresses: readonly Address[],
@@ -39,16 +40,16 @@ export async function dial(
   throw new Failure('BusDown', { url: addresses.map((a) => a.shown).join(','), why: [...new Set(whys)].join('; ') })
 }
 
-/** A login that is refused (403), and one that we have no way to make. */
+/** A login that is refused (403), or that needs a mechanism that we do not have. */
 const refused = /ACCESS[-_]REFUSED|SASL mechanism/
-/** A broker that refuses the virtual host (530) says why; amqplib does not tell us. */
+/** A broker that refuses the virtual host (530) says why; amqplib does not pass it on. */
 const vhostRefused = /Expected ConnectionOpenOk; got <ConnectionClose/
 
 function explain(address: Address, e: unknown, timeoutMs: number): Failure {
   const text = brokerText(reason(e))
   if (vhostRefused.test(text)) {
     const { vhost = '', username = '' } = address.connect
-    const why = `virtual host "${decodeURIComponent(vhost)}" is not there, or user "${username}" may not use it`
+    const why = `virtual host "${decodeURIComponent(vhost)}" does not exist, or user "${username}" may not use it`
     return new Failure('BusRefused', { url: address.shown, why }, e)
   }
   const trouble = certificateTrouble(e)
@@ -57,57 +58,63 @@ function explain(address: Address, e: unknown, timeoutMs: number): Failure {
   return new Failure('BusDown', { url: address.shown, why: inWords(e, text, timeoutMs) }, e)
 }
 
-/** Why a broker that took us does not let us declare or read what we need. */
+/** Why a broker that accepted the login does not let us declare or read what we need. */
 export function setupFailure(url: string, e: unknown): Failure {
   const why = brokerText(reason(e))
   const code = (e as { code?: unknown }).code
-  // Something of that name is there with other flags, or belongs to another connection.
+  // A queue or exchange of that name exists with other flags, or belongs to another connection.
   if (code === 406 || code === 405) return new Failure('BusConflict', { url, why }, e)
   if (code === 403) return new Failure('BusRefused', { url, why }, e)
   return new Failure('BusDown', { url, why: reason(e) }, e)
 }
 
-/** What the broker itself said, out of amqplib's wrapping. */
+/** The text of the broker itself, without amqplib's wrapping. */
 const brokerText = (text: string): string =>
   /with message "([^"]*)"|replyText: ?['"]([^'"]*)/.exec(text)?.slice(1).find(Boolean) ?? text
 
 function inWords(e: unknown, text: string, timeoutMs: number): string {
   const code = (e as { code?: unknown }).code
   if (code === 'ERR_SSL_WRONG_VERSION_NUMBER' || code === 'ERR_SSL_PACKET_LENGTH_TOO_LONG')
-    return 'it does not speak TLS there'
+    return 'it does not speak TLS on that port'
   if (code === 'ECONNREFUSED') return 'nothing listens there (ECONNREFUSED)'
-  if (code === 'ENOENT') return 'there is no such socket (ENOENT)'
+  if (code === 'ENOENT') return 'the socket does not exist (ENOENT)'
   if (code === 'EACCES') return 'this user may not use that socket (EACCES)'
-  if (code === 'ENOTFOUND' || code === 'EAI_AGAIN') return `no such host (${code})`
+  if (code === 'ENOTFOUND' || code === 'EAI_AGAIN') return `unknown host name (${code})`
   if (text === 'connect ETIMEDOUT') return `no answer within ${timeoutMs / 1000} s`
   return text || String(code ?? 'unknown')
 }
 
-/** Closes a connection, and cuts the line where the broker does not answer to that. */
+/** Closes a connection, or cuts it if the broker does not answer. */
 export async function hangUp(model: ChannelModel, limit: Promise<unknown>): Promise<void> {
   await Promise.race([model.close().catch(() => undefined), limit])
   cut(model)
 }
 
-/** Ends the socket at once; a peer that is frozen would keep it, and our process, for long. With a reason, the connection fails of it. */
+/**
+ * Destroys the socket at once; a frozen peer would keep the socket, and our process, for long. With a reason, the
+ * connection fails with that reason.
+ */
 export function cut(model: ChannelModel, why?: Error): void {
   socketOf(model)?.destroy(why)
 }
 
-/** amqplib's connection as far as we reach into it: where each channel's frames go, and what carries them on from there. */
+/** amqplib's connection, as far as we reach into it: where each channel's frames go, and what sends them. */
 type Inside = {
   readonly muxer: { unpipeFrom(buffer: unknown): void }
   readonly channels: Array<{ readonly channel: { onBufferDrain?(): void }; buffer: unknown } | null>
   freshChannel(channel: unknown, options: unknown): number
 }
 
-/** So many bytes may wait for the broker to read before a channel says that it is full; it says so when they have gone. */
+/**
+ * How many bytes may wait for the broker to read before a channel reports that it is full; it reports again when they
+ * are gone.
+ */
 const mostWaiting = 1 << 20
 
 /**
- * Lets what is sent in one turn of the event loop leave in one go: one system call, one packet, one wake-up at the broker.
- * amqplib by itself takes every frame through two streams first, which is a tenth of what a call costs, and then makes a
- * system call of each piece.
+ * Sends the frames of one turn of the event loop together: one system call, one packet, one wake-up at the broker.
+ * amqplib by itself passes every frame through two streams first, which is a tenth of the cost of a call, and then
+ * makes a system call for each piece.
  */
 function gatherWrites(model: ChannelModel): void {
   const socket = socketOf(model)
@@ -145,7 +152,7 @@ function gatherWrites(model: ChannelModel): void {
   }
 }
 
-/** The socket below a connection, which amqplib does not give away by its types. */
+/** The socket below a connection, which amqplib's types do not expose. */
 const socketOf = (model: ChannelModel): Socket | undefined => {
   const { stream } = model.connection as unknown as { stream?: unknown }
   return stream instanceof Socket ? stream : undefined

@@ -17,14 +17,15 @@ type Endpoint = {
   readonly handlers: ReadonlyMap<string, Handler>
 }
 
-/** Carries out a request: `UnknownMethod`, `UnsupportedVersion`, `InvalidRequest`, or what the method fails with. */
+/** Carries out a request: `UnknownMethod`, `UnsupportedVersion`, `InvalidRequest`, or the failure of the method. */
 export type Dispatch = (request: Request) => Promise<unknown>
 
-/** The contracts of one topic as one table, as oslo.messaging's dispatcher has its endpoints. */
+/** The contracts of one topic as one table, like the endpoints of oslo.messaging's dispatcher. */
 export function makeDispatch(services: readonly Served[]): { topic: string; dispatch: Dispatch } {
   const topic = services[0]?.contract.topic
   assert(topic !== undefined, 'a server serves at least one contract')
-  for (const { contract } of services) assert(contract.topic === topic, `${contract.topic} and ${topic} are two topics`)
+  for (const { contract } of services)
+    assert(contract.topic === topic, `${contract.topic} and ${topic} are different topics`)
   const endpoints = services.map(endpoint)
 
   const dispatch: Dispatch = async ({ method, namespace, version, args, context }) => {
@@ -47,7 +48,7 @@ function endpoint({ contract, api }: Served): Endpoint {
   const handlers = new Map<string, Handler>()
   for (const [name, definition] of Object.entries(contract.methods)) {
     const run = (api as Record<string, unknown>)[name]
-    assert(typeof run === 'function', `nothing carries out ${contract.topic}.${name}`)
+    assert(typeof run === 'function', `${contract.topic}.${name} has no implementation`)
     handlers.set(name, { definition, run: async (context, args) => run.call(api, context, args) })
   }
   return { namespace: contract.namespace, version: contract.version, handlers }

@@ -1,12 +1,13 @@
-/** The ids of messages that were dealt with: at least the last `limit` of them, and fewer than twice as many. */
+/** The ids of handled messages: at least the last `limit` of them, and fewer than twice as many. */
 export type Duplicates = {
   has(id: string): boolean
   add(id: string): void
 }
 
-/** Remembers in memory: a process that restarts knows none, and the operations themselves must bear a duplicate. */
+/** In memory only: a process that restarts knows none, so operations themselves must tolerate a duplicate. */
 export function rememberLast(limit: number): Duplicates {
-  // Whole sets are forgotten: to take out the oldest id one at a time cost more than all else that a server does with a message.
+  // Whole sets are dropped: removing the oldest id one at a time cost more than all else that a server does with a
+  // message.
   let older = new Set<string>()
   let newer = new Set<string>()
   return {

@@ -8,39 +8,41 @@ import type { KeptChannel } from './kept-channel.ts'
 import type { Link } from './link.ts'
 import { declareEvents, declareExchange, eventsExchange, eventsQueue, properties, type QueueKind } from './topology.ts'
 
-/** Tells what has happened; never waits, and drops the oldest beyond a limit while the bus is down or slow. */
+/**
+ * Publishes what has happened; never waits, and drops the oldest messages beyond a limit while the bus is down or slow.
+ */
 export type Outlet = {
-  /** Under a routing key, a message as JSON text. */
+  /** Publishes a message, as JSON text, under its routing key. */
   publish(key: string, json: string): void
-  /** Sends what is waiting, where the bus stands. */
+  /** Sends the waiting messages if the connection is up. */
   close(): Promise<void>
 }
 
-/** Whither an outlet tells, and as what. */
+/** Where an outlet publishes, and with which properties. */
 export type Audience = {
-  /** What is told there, for the log. */
+  /** What is published, for the log. */
   readonly name: string
   readonly exchange: string
   readonly properties: Options.Publish
   declare(channel: Channel): Promise<unknown>
 }
 
-/** Our own events, for whoever waits or looks on. */
+/** Our own events, for commands that wait and dashboards. */
 export const readers: Audience = { name: 'events', exchange: eventsExchange, properties, declare: declareEvents }
 
 /**
- * Who listens to notifications declares the queues himself: one that nobody declared does not fill up. What lies in a queue
- * whose listener has gone is dropped after `ttlMs`.
+ * Listeners to notifications declare their own queues: a queue that nobody declared cannot fill up. Messages in a queue
+ * whose listener is gone are dropped after `ttlMs`.
  */
 export const listeners = (kind: QueueKind, ttlMs: number): Audience => ({
   name: 'notifications',
   exchange: mainExchange,
-  // Kept on the broker's disk where the listener's queue is: his listening may be for the record.
+  // Persistent, if the listener's queue is: the listener may keep a record.
   properties: { ...properties, deliveryMode: 2, expiration: String(Math.ceil(ttlMs)) },
   declare: (channel) => declareExchange(channel, kind),
 })
 
-/** The most messages that wait for a bus that is down or slow. */
+/** The maximum number of messages that wait for a bus that is down or slow. */
 const bufferLimit = 1_000
 
 /** Opens an outlet of a link; its channel is opened with the first message. */
@@ -53,7 +55,7 @@ export function openOutlet(link: Link, audience: Audience): Outlet {
     const senders = kept?.senders
     if (!senders?.clear) return
     if (dropped > 0) {
-      link.log.warn({ dropped }, `${audience.name} were dropped while the bus was down or slow`)
+      link.log.warn({ dropped }, `${audience.name} dropped: bus down or slow`)
       dropped = 0
     }
     while (senders.clear) {
@@ -63,7 +65,7 @@ export function openOutlet(link: Link, audience: Audience): Outlet {
     }
   }
 
-  /** A channel that is just closing has no room, and the message waits for the next one. */
+  /** A channel that is just closing has no room, and the message waits for the next channel. */
   const publishOn = (channel: Channel, message: { key: string; body: Buffer }): boolean => {
     try {
       return channel.publish(audience.exchange, message.key, message.body, {
@@ -96,7 +98,7 @@ export function openOutlet(link: Link, audience: Audience): Outlet {
     },
     async close() {
       if (kept === undefined) return
-      // One that was published just before still waits for its channel.
+      // A message that was published just before still waits for its channel.
       if (buffer.length > 0 && link.model !== undefined) await kept.ready().catch(() => undefined)
       flush()
       await link.drop(kept)
@@ -107,7 +109,7 @@ export function openOutlet(link: Link, audience: Audience): Outlet {
 /** How many events a reader gets ahead; the others wait in its queue, which is bounded. */
 const readAhead = 200
 
-/** Hears what is published under the patterns from now on, until the returned function is called. */
+/** Receives what is published under the patterns from now on, until the returned function is called. */
 export async function startHearing(
   link: Link,
   patterns: readonly string[],
@@ -117,7 +119,7 @@ export async function startHearing(
     try {
       hear({ key: message.fields.routingKey, body: unwrap(message.content) })
     } catch (e) {
-      link.log.warn({ key: message.fields.routingKey, why: reason(e) }, 'an event was not heard')
+      link.log.warn({ key: message.fields.routingKey, why: reason(e) }, 'event not delivered to its reader')
     }
     try {
       channel.ack(message)
@@ -130,7 +132,7 @@ export async function startHearing(
     name: 'hearing',
     async setup(channel) {
       await channel.prefetch(readAhead)
-      // A new name each time: the broker may not know yet that the connection is gone which the old queue belongs to.
+      // A new name each time: the broker may not know yet that the connection that owns the old queue is gone.
       const plan = eventsQueue(link.ids.hex(), patterns)
       consumer = await consumeQueue(link, channel, plan, (message) => take(channel, message))
     },

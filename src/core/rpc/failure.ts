@@ -1,7 +1,7 @@
 import { type Code, Failure, failures, isFailure, type Params, RemoteError } from '../base/errors.ts'
 import { brief, isRecord } from './envelope.ts'
 
-/** Classes of Python that are not in nova.exception. oslo.messaging rebuilds those of nova.exception alone. */
+/** Python classes that are not in nova.exception. oslo.messaging rebuilds only those of nova.exception. */
 const modules: Readonly<Record<string, string>> = {
   UnsupportedVersion: 'oslo_messaging.rpc.dispatcher',
   NoSuchMethod: 'oslo_messaging.rpc.dispatcher',
@@ -10,8 +10,8 @@ const modules: Readonly<Record<string, string>> = {
 }
 
 /**
- * Anything thrown, as the JSON text that oslo.messaging carries in `failure`. Python reads class, module, message, tb, args
- * and kwargs and nothing else, so the keys `nova_*` are ours: with them the caller rebuilds the very same {@link Failure}.
+ * Anything thrown, as the JSON text that oslo.messaging carries in `failure`. Python reads class, module, message, tb,
+ * args and kwargs and nothing else; the keys `nova_*` are ours: with them the caller rebuilds the same {@link Failure}.
  */
 export function writeFailure(thrown: unknown, requestId: string): string {
   if (isFailure(thrown)) {
@@ -23,7 +23,7 @@ export function writeFailure(thrown: unknown, requestId: string): string {
       message: thrown.message,
       tb: [],
       args: [thrown.message],
-      // NovaException takes any keyword; `code` is what its HTTP face answers with.
+      // NovaException accepts any keyword; `code` is the HTTP status that its API answers with.
       kwargs: module === 'nova.exception' ? { code: http } : {},
       nova_code: thrown.code,
       nova_params: thrown.params,
@@ -43,7 +43,7 @@ export function writeFailure(thrown: unknown, requestId: string): string {
 }
 
 function describe(thrown: unknown): { class: string; message: string; stack: string } {
-  // What came from a third side stays what it was there.
+  // A failure of a third side keeps its class.
   if (thrown instanceof RemoteError) {
     return { class: thrown.remoteClass, message: thrown.remoteMessage, stack: thrown.remoteStack }
   }
@@ -54,13 +54,13 @@ function describe(thrown: unknown): { class: string; message: string; stack: str
 }
 
 /**
- * What a reply's `failure` says, to be thrown: the same {@link Failure} as on the other side where it is one of ours or means
- * the same as one, {@link RemoteError} for everything else. `requestId` is the caller's, for peers that do not name theirs.
+ * The error in a reply's `failure`, to be thrown: the same {@link Failure} as on the other side if it is one of ours or
+ * means the same as one, otherwise a {@link RemoteError}. `requestId` is the caller's, for peers that do not send
+ * theirs.
  */
 export function readFailure(text: unknown, requestId: string): Failure | RemoteError {
   const wire = parse(text)
-  if (wire === undefined)
-    return new RemoteError('unknown', `an answer that cannot be read: ${brief(text)}`, requestId, '')
+  if (wire === undefined) return new RemoteError('unknown', `the answer cannot be read: ${brief(text)}`, requestId, '')
   const message = typeof wire.message === 'string' ? wire.message : ''
   const remoteId = typeof wire.nova_request_id === 'string' ? wire.nova_request_id : requestId
   const stack = Array.isArray(wire.tb) ? wire.tb.filter((line) => typeof line === 'string').join('') : ''
@@ -87,7 +87,7 @@ function rebuilt(wire: Record<string, unknown>): Failure | undefined {
   try {
     return new Failure(code as Code, wire.nova_params as Params<Code>)
   } catch {
-    // A peer of another version, whose parameters do not make a sentence here.
+    // A peer of another version, whose parameters do not fit our sentence.
     return undefined
   }
 }
@@ -107,8 +107,8 @@ const named =
 type Translations = { readonly [C in Code]?: (keywords: Keywords, message: string) => Params<C> | undefined }
 
 /**
- * What exceptions of Python's Nova mean here, and what their keywords are: the class is that of the row. No two of these rows may
- * have the same class.
+ * The meaning of exceptions of Python's Nova here, and their keywords: the class is that of the row. No two of these
+ * rows may have the same class.
  */
 export const translations: Translations = {
   InstanceNotFound: named('instance_id', 'instance_uuid', 'uuid'),

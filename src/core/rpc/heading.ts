@@ -2,21 +2,22 @@ import { assert, fail } from '../base/errors.ts'
 import type { Contract, Methods } from './contract.ts'
 import { firstOf, isNewer } from './versions.ts'
 
-/** A message's arguments as they may be sent, and its JSON up to them. */
+/** Arguments reduced to what the receiver knows, and the JSON of the message up to them. */
 type Fitted = { readonly head: string; readonly args: unknown }
 
-/** How the messages of one method begin; made once a contract. */
+/** How the messages of one method begin; computed once per contract. */
 export type Heading = {
-  /** JSON of the message up to its arguments, where nothing of it is newer than the method. */
+  /** The JSON of a message up to its arguments if the message uses nothing newer than its method. */
   readonly plain: string
   /**
-   * Makes a message no newer than it has to be, and no newer than `cap`: fields that the other side does not know are left
-   * out; `UnsupportedVersion` where it does not know the method. Undefined where every message is plain and for everybody.
+   * Stamps a message with the lowest version that has everything in it, and removes what is newer than `cap`, the
+   * version that the receiver speaks: unknown fields are left out, an unknown method fails with `UnsupportedVersion`.
+   * Undefined if the method has nothing newer than the first version: then every receiver takes `plain`.
    */
   readonly suit: ((args: unknown, cap: string | undefined) => Fitted) | undefined
 }
 
-/** Prepares what the messages of a method begin with, for every version that they may need. */
+/** Prepares how the messages of a method begin, for every version that they may need. */
 export function headingOf(
   { topic, namespace, version }: Contract,
   method: string,
@@ -28,7 +29,7 @@ export function headingOf(
   const kinds = kindsSince(definition)
   const later = [...newer.map((field) => field.since), ...kinds.values()].filter((at) => isNewer(at, since))
   for (const at of [since, ...later])
-    assert(!isNewer(at, version), `${topic}.${method} is of version ${at}, and its contract only of ${version}`)
+    assert(!isNewer(at, version), `${topic}.${method} has version ${at}, but its contract only ${version}`)
   const head = (at: string) =>
     `${JSON.stringify({ method, ...(namespace === undefined ? {} : { namespace }), version: at }).slice(0, -1)},"args":`
   const heads = new Map([since, ...later].map((at) => [at, head(at)]))
@@ -52,7 +53,7 @@ export function headingOf(
   return { plain, suit }
 }
 
-/** The fields of a message that say since which version they are there. */
+/** The fields of a message that are newer than the method, with the version that added them. */
 function fieldsSince({ args }: Methods[string]): Array<{ name: string; since: string }> {
   const { shape } = args as { shape?: Readonly<Record<string, { meta(): { since?: unknown } | undefined }>> }
   return Object.entries(shape ?? {}).flatMap(([name, field]) => {
@@ -61,7 +62,7 @@ function fieldsSince({ args }: Methods[string]): Array<{ name: string; since: st
   })
 }
 
-/** The kinds of a message that is one of several (a union over `kind`), and since which version each is there. */
+/** The kinds of a message that is a union over `kind`, with the version that added each. */
 function kindsSince({ args }: Methods[string]): Map<string, string> {
   type Kind = { meta(): { since?: unknown } | undefined; shape?: { kind?: { value?: unknown } } }
   const { options = [] } = args as { options?: readonly Kind[] }

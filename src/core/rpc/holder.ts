@@ -12,16 +12,19 @@ export type Holder = {
   readonly graceMs: number
   /** Aborted when the link is closed. */
   readonly stopped: AbortSignal
-  /** The connection of now. */
+  /** The current connection. */
   readonly model: ChannelModel | undefined
-  /** Why the broker takes no messages now; undefined while it does. */
+  /** Why the broker accepts no messages now; undefined while it does. */
   readonly blocked: string | undefined
-  /** How long to wait for a broker that takes no messages: what was asked for, less where this side is about to hang up. */
+  /**
+   * How long to wait for a broker that accepts no messages: the requested time, or less if this side is about to
+   * disconnect.
+   */
   patience(ms: number): number
-  /** Resolves after the grace, and does not keep the process alive. */
+  /** Resolves after the grace period; does not keep the process alive. */
   limit(): Promise<void>
   /** Why nothing can be sent. */
   down(): Failure<'BusDown'>
-  /** Tells the listeners that something came or went. */
+  /** Tells the listeners that the connection or a channel came or went. */
   changed(renewed: boolean): void
 }

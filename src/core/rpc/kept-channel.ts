@@ -4,17 +4,19 @@ import { backoffMs } from '../base/retry.ts'
 import type { Holder } from './holder.ts'
 import { Senders } from './senders.ts'
 
-/** What a channel is for: how to make it ready, and what to do when it is gone. */
+/** The purpose of a channel: how to set it up, and what to do when it is lost. */
 export type Station = {
   /** For the log. */
   readonly name: string
-  /** Whether the broker confirms what is published on it. */
+  /** Whether the channel is in confirm mode. */
   readonly confirm?: boolean
-  /** Declares and consumes, on a channel that was just opened; every time anew. What is sent by `senders` leaves after that. */
+  /**
+   * Declares and consumes on a newly opened channel, each time again. Messages that wait in `senders` leave after that.
+   */
   setup(channel: Channel, senders: Senders): Promise<void>
-  /** The broker takes messages, after a time in which it did not. */
+  /** The broker accepts messages again. */
   room?(): void
-  /** The channel is gone, and with it what was under way on it. */
+  /** The channel is lost, with everything in flight on it. */
   lost?(): void
 }
 
@@ -23,11 +25,11 @@ const closeQuietly = async (channel: Channel): Promise<void> => {
   await channel.close().catch(() => undefined)
 }
 
-/** A channel that is opened anew whenever it is lost, for as long as its link lives. */
+/** A channel that is reopened whenever it is lost, for as long as its link lives. */
 export class KeptChannel {
   /** Undefined while there is none. */
   channel: Channel | undefined
-  /** By which messages are published on it. */
+  /** Publishes messages on the channel. */
   readonly senders: Senders
   readonly #station: Station
   readonly #holder: Holder
@@ -40,7 +42,7 @@ export class KeptChannel {
     this.senders = new Senders(holder)
   }
 
-  /** The channel, as soon as there is one; `BusDown` where there is none for the link's grace. */
+  /** The channel, as soon as there is one; `BusDown` if there is none within the link's grace period. */
   ready(): Promise<Channel> {
     if (this.channel !== undefined) return Promise.resolve(this.channel)
     const { clock, graceMs } = this.#holder
@@ -59,7 +61,7 @@ export class KeptChannel {
     })
   }
 
-  /** Opens it on a connection; rejects where that fails. For the link only. */
+  /** Opens the channel on a connection; rejects if that fails. For the link only. */
   async open(model: ChannelModel): Promise<void> {
     const channel = await (this.#station.confirm ? model.createConfirmChannel() : model.createChannel())
     let why = 'closed'
@@ -90,31 +92,31 @@ export class KeptChannel {
     this.room()
   }
 
-  /** The broker takes messages again. */
+  /** The broker accepts messages again. */
   room(): void {
     this.senders.go()
     if (this.senders.clear) this.#station.room?.()
   }
 
-  /** Tries again and again while the connection stands. For the link only. */
+  /** Retries while the connection is up. For the link only. */
   async reopen(model: ChannelModel): Promise<void> {
     const { clock, ids, log, stopped } = this.#holder
     const { name } = this.#station
     for (let attempt = 0; ; attempt++) {
       await clock.sleep(backoffMs(attempt, ids.random()), stopped)
-      // Where the connection is gone too, the link opens us on the next one.
+      // If the connection is lost too, the link opens this channel on the next one.
       if (this.#left || this.#holder.model !== model) return
       try {
         await this.open(model)
-        log.info({ channel: name }, 'channel opened anew')
+        log.info({ channel: name }, 'channel reopened')
         return this.#holder.changed(true)
       } catch (e) {
-        if (this.#holder.model === model) log.warn({ channel: name, why: reason(e) }, 'channel cannot be opened')
+        if (this.#holder.model === model) log.warn({ channel: name, why: reason(e) }, 'channel not opened: retrying')
       }
     }
   }
 
-  /** Sends what is buffered, closes the channel and lets it go. For the link only. */
+  /** Sends buffered messages, then closes the channel for good. For the link only. */
   async leave(): Promise<void> {
     this.#left = true
     this.senders.leave()

@@ -15,15 +15,15 @@ import { codeOf, replyCodes } from './reply-codes.ts'
 import { properties } from './topology.ts'
 
 /**
- * How long a new process waits for a queue that another connection has to itself: a broker gives up a silent peer after two
+ * How long a new process waits for an exclusive queue of another connection: a broker gives up a silent peer after two
  * to three heartbeats.
  */
 const lockedMs = 4 * heartbeatS * 1_000
 
-/** How long a goodbye may take where the broker is blocked. */
+/** How long a clean disconnect may take if the broker is blocked. */
 const blockedLimitMs = 250
 
-/** A process's connection to the broker, with the channels that live on it; it comes back by itself. */
+/** A process's connection to the broker, with the channels on it; it reconnects by itself. */
 export class Link implements Holder {
   readonly clock: Clock
   readonly ids: Ids
@@ -31,9 +31,9 @@ export class Link implements Holder {
   readonly graceMs: number
   readonly stopped: AbortSignal
   readonly reach: Reach
-  /** What every message carries: the login too, which the broker lets nobody forge. */
+  /** The properties of every message: also the login, which the broker verifies. */
   properties: typeof properties & { readonly userId: string }
-  /** The same for what is to come back where no queue takes it. */
+  /** The same for messages that must come back if no queue takes them. */
   mandatory: Link['properties'] & { readonly mandatory: true }
   model: ChannelModel | undefined
   blocked: string | undefined
@@ -44,7 +44,7 @@ export class Link implements Holder {
   readonly #channels = new Set<KeptChannel>()
   readonly #listeners = new Set<(up: boolean) => void>()
   readonly #stop = new AbortController()
-  /** Why the link is down, or went down last. */
+  /** Why the connection is down, or was lost last. */
   #why = 'the connection was lost'
   #shown = ''
   #told = true
@@ -67,20 +67,23 @@ export class Link implements Holder {
     this.#connectTimeoutMs = options.connectTimeoutMs ?? 5_000
   }
 
-  /** Connects; later losses are mended in the background. `ConfigInvalid`, `BusDown`, `BusRefused` or `BusUntrusted` where the first attempt fails. */
+  /**
+   * Connects; later losses are repaired in the background. `ConfigInvalid`, `BusDown`, `BusRefused` or `BusUntrusted`
+   * if the first attempt fails.
+   */
   static async open(options: BusOptions): Promise<Link> {
     const link = new Link(options)
     await link.#rise(await link.#dial())
     return link
   }
 
-  /** Whether the connection and every channel on it stand. */
+  /** Whether the connection and every channel on it are up. */
   get up(): boolean {
     return this.model !== undefined && [...this.#channels].every((kept) => kept.channel !== undefined)
   }
 
   limit(): Promise<void> {
-    // A broker that is blocked answers nothing that it is asked.
+    // A blocked broker answers no request.
     const ms = this.blocked === undefined ? this.graceMs : Math.min(this.graceMs, blockedLimitMs)
     return new Promise((resolve) => void this.clock.after(ms, resolve))
   }
@@ -94,7 +97,10 @@ export class Link implements Holder {
     return new Promise((resolve) => void this.clock.after(this.patience(this.graceMs), resolve))
   }
 
-  /** This side is about to hang up: from now on nobody waits longer than the grace for a broker that takes no messages. */
+  /**
+   * This side is about to disconnect: from now on nobody waits longer than the grace period for a broker that accepts
+   * no messages.
+   */
   hasten(): void {
     if (this.#leaving !== Number.POSITIVE_INFINITY) return
     this.#leaving = this.clock.now() + this.graceMs
@@ -102,7 +108,7 @@ export class Link implements Holder {
   }
 
   down(): Failure<'BusDown'> {
-    const why = this.stopped.aborted ? 'this side has hung up' : this.#why
+    const why = this.stopped.aborted ? 'this side has disconnected' : this.#why
     return new Failure('BusDown', { url: this.#addresses.map((address) => address.shown).join(','), why })
   }
 
@@ -125,15 +131,15 @@ export class Link implements Holder {
   }
 
   /**
-   * Opens a channel and keeps it; nothing is kept if its first set-up fails: with `BusConflict` or `BusRefused` if the broker
-   * says no and will say it again, else with `BusDown`.
+   * Opens a channel and keeps it. If its first set-up fails, nothing is kept: `BusConflict` or `BusRefused` if the
+   * broker would refuse again, otherwise `BusDown`.
    */
   async keep(station: Station): Promise<KeptChannel> {
     const kept = new KeptChannel(station, this)
     this.#channels.add(kept)
     const on = this.model
     try {
-      // While the link is down there is nothing to be refused by; the next connection opens it.
+      // While the connection is down, nothing can be refused; the next connection opens the channel.
       if (on === undefined) await kept.ready()
       else await this.#openInTurn(kept, on, station.name)
     } catch (e) {
@@ -149,8 +155,8 @@ export class Link implements Holder {
   }
 
   /**
-   * Opens a channel for the first time. A queue of its own may still belong to the connection of an earlier life, until the
-   * broker has noticed that nobody is there any more: it is asked again for {@link lockedMs}.
+   * Opens a channel for the first time. Its exclusive queue may still belong to the connection of an earlier process
+   * until the broker notices that this process is gone: retries for {@link lockedMs}.
    */
   async #openInTurn(kept: KeptChannel, on: ChannelModel, channel: string): Promise<void> {
     const until = this.clock.now() + lockedMs
@@ -166,7 +172,7 @@ export class Link implements Holder {
     }
   }
 
-  /** As {@link keep}, without waiting: what is sent on it waits until the channel stands. */
+  /** As {@link keep}, without waiting: messages wait until the channel is up. */
   keepSoon(station: Station): KeptChannel {
     const kept = new KeptChannel(station, this)
     this.#channels.add(kept)
@@ -178,18 +184,18 @@ export class Link implements Holder {
     return kept
   }
 
-  /** Cuts the connection of now, where there is one: the next one declares everything anew. `why` is for the log. */
+  /** Cuts the current connection if there is one: the next one declares everything again. `why` is for the log. */
   renew(why: string): void {
     if (this.model !== undefined) cut(this.model, new Error(why))
   }
 
-  /** Lets a channel go. */
+  /** Closes a channel for good. */
   async drop(kept: KeptChannel): Promise<void> {
     this.#channels.delete(kept)
     await kept.leave()
   }
 
-  /** Hangs up; a broker that is frozen holds it up for the grace at most. */
+  /** Disconnects; a frozen broker delays this for the grace period at most. */
   async close(): Promise<void> {
     this.#stop.abort()
     await Promise.all([...this.#channels].map((kept) => kept.leave()))
@@ -218,12 +224,12 @@ export class Link implements Holder {
     model.on('blocked', (why) => {
       if (this.model !== model) return
       this.blocked = `the broker is ${why}`
-      this.log.warn({ bus, why }, 'the broker takes no more messages')
+      this.log.warn({ bus, why }, 'broker blocked: it accepts no messages')
     })
     model.on('unblocked', () => {
       if (this.model !== model) return
       this.blocked = undefined
-      this.log.info({ bus }, 'the broker takes messages again')
+      this.log.info({ bus }, 'broker unblocked: it accepts messages again')
       for (const kept of this.#channels) kept.room()
     })
     await Promise.all([...this.#channels].map((kept) => kept.open(model).catch(() => void kept.reopen(model))))
@@ -236,7 +242,7 @@ export class Link implements Holder {
     this.#why = why
     // After a moment for the goodbye to go out.
     this.clock.after(1_000, () => cut(model))
-    this.log.warn({ bus: this.#shown, why }, 'bus lost')
+    this.log.warn({ bus: this.#shown, why }, 'bus connection lost')
     this.changed(false)
     void this.#fix()
   }
@@ -249,13 +255,13 @@ export class Link implements Holder {
         const next = await this.#dial()
         if (this.stopped.aborted) return cut(next.model)
         await this.#rise(next)
-        // Lost again already: another round of mending has begun.
+        // Lost again already: another round of reconnecting has begun.
         if (this.model !== next.model) return
-        this.log.info({ bus: this.#shown, attempts: attempt + 1 }, 'bus is back')
+        this.log.info({ bus: this.#shown, attempts: attempt + 1 }, 'bus connection restored')
         return this.changed(true)
       } catch (e) {
         this.#why = isFailure(e, 'BusDown') || isFailure(e, 'BusRefused') ? e.params.why : reason(e)
-        this.log.debug({ bus: this.#shown, why: this.#why, attempt }, 'bus not back yet')
+        this.log.debug({ bus: this.#shown, why: this.#why, attempt }, 'bus not reachable yet: retrying')
       }
     }
   }

@@ -2,19 +2,19 @@ import type { Channel } from 'amqplib'
 import { busUserOf, hostOfBusUser, hostsExchange, mainExchange } from '../model/bus-user.ts'
 import { type BoundQueue, declareExchange, declareHostsExchange, type QueueKind, replyQueue } from './topology.ts'
 
-/** What a login may reach on the bus, and so by which exchanges it sends. */
+/** What a login may reach on the bus, and so which exchanges it sends to. */
 export type Reach = {
-  /** The compute host whose login it is; undefined for one that may do everything. */
+  /** The compute host that owns the login; undefined for a login with all permissions. */
   readonly host: string | undefined
-  /** What this process's own queue of a server is bound to, besides the main exchange. */
+  /** The exchanges besides the main one that this process's own queue is bound to. */
   readonly ownExchanges: readonly string[]
-  /** Where questions and casts to a target are published. */
+  /** The exchange for calls and casts to a target. */
   exchangeTo(target: string): string
-  /** Where answers are published that are for a reply queue. */
+  /** The exchange for answers to a reply queue. */
   exchangeBack(queue: string): string
-  /** Sees that the exchanges of questions and answers are there. */
+  /** Makes sure that the exchanges for requests and answers exist. */
   declare(channel: Channel, kind: QueueKind): Promise<unknown>
-  /** The queue for this process's own answers. */
+  /** The queue for answers to this process. */
   replyQueue(hex: string): BoundQueue
 }
 
@@ -22,7 +22,7 @@ const everywhere: Reach = {
   host: undefined,
   ownExchanges: [],
   exchangeTo: () => mainExchange,
-  // The default exchange, as oslo.messaging has it.
+  // The default exchange, as in oslo.messaging.
   exchangeBack: () => '',
   async declare(channel, kind) {
     await declareExchange(channel, kind)
@@ -32,8 +32,8 @@ const everywhere: Reach = {
 }
 
 /**
- * A host's login may only look whether the hosts' exchange is there; a conductor that was not there yet will have made it.
- * What the host says to itself goes by an exchange of its own, of the same name as its queue.
+ * A host's login may only check whether the hosts' exchange exists; if no conductor has declared it yet, one will.
+ * Self-pings of the host go through an exchange of its own, which has the name of its queue.
  */
 function hostOnly(host: string): Reach {
   const own = busUserOf(host)
@@ -52,7 +52,7 @@ function hostOnly(host: string): Reach {
   }
 }
 
-/** What the broker lets this user do. */
+/** The permissions of this user on the broker. */
 export function reachOf(user: string): Reach {
   const host = hostOfBusUser(user)
   return host === undefined ? everywhere : hostOnly(host)

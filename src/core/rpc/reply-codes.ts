@@ -1,10 +1,10 @@
-/** AMQP's reply codes that we look at. */
+/** The AMQP reply codes that we check. */
 export const replyCodes = {
-  /** There is no such queue or exchange. */
+  /** The queue or exchange does not exist. */
   missing: 404,
-  /** The queue is another connection's alone. */
+  /** The queue is exclusive to another connection. */
   locked: 405,
-  /** It is there with other flags. */
+  /** It exists with other flags. */
   inequivalent: 406,
 } as const
 

@@ -3,8 +3,8 @@ import type { Ids } from '../base/ids.ts'
 import type { Context } from '../model/context.ts'
 
 /**
- * The context as keys `_context_*` of a message, with a comma before each, ready to stand before the closing brace. Python's
- * RequestContext.from_dict reads these. There is no auth token among them: the bus is no place for one.
+ * The context as keys `_context_*` of a message, with a comma before each, ready to stand before the closing brace.
+ * Python's RequestContext.from_dict reads these. No auth token is among them: the bus is no place for one.
  */
 export function contextWriter(clock: Clock): (context: Context) => string {
   const written = new WeakMap<Context, string>()
@@ -36,7 +36,7 @@ function write(context: Context, now: number): string {
   return `,${JSON.stringify(keys).slice(1, -1)}`
 }
 
-/** The context of a message that arrived. What is missing or of the wrong type is nobody and nothing. */
+/** The context of a received message. A missing or malformed value becomes an empty one. */
 export function readContext(message: Readonly<Record<string, unknown>>, ids: Ids): Context {
   const roles = message._context_roles
   return {

@@ -4,10 +4,10 @@ import type { Context } from '../model/context.ts'
 import { brief, isRecord } from './envelope.ts'
 import { readContext } from './request-context.ts'
 
-/** Where an answer goes. */
+/** The target of an answer. */
 export type ReturnPath = { readonly queue: string; readonly id: string }
 
-/** A message to a server, read but not yet understood. */
+/** A message to a server, parsed but not checked against a contract. */
 export type Request = {
   readonly method: string
   readonly namespace: string | undefined
@@ -19,34 +19,34 @@ export type Request = {
 /** Names longer than this do not fit into AMQP's short strings. */
 const shortString = 255
 
-/** Where to answer to; undefined for a cast, or where it is not said in full. */
+/** Where to send the answer; undefined for a cast, or if the target is incomplete. */
 export function returnPath(message: Readonly<Record<string, unknown>>): ReturnPath | undefined {
   const { _msg_id: id, _reply_q: queue } = message
   if (typeof id !== 'string' || typeof queue !== 'string' || id === '' || queue === '') return undefined
   return Buffer.byteLength(queue) > shortString ? undefined : { queue, id }
 }
 
-/** The id that tells a message from its duplicate. */
+/** The id that identifies duplicates of a message. */
 export const uniqueId = (message: Readonly<Record<string, unknown>>): string | undefined =>
   typeof message._unique_id === 'string' && message._unique_id !== '' ? message._unique_id : undefined
 
-/** How often the caller wants a sign of life, in milliseconds: twice in the seconds that `_timeout` names. */
+/** The interval at which the caller wants a sign of life, in milliseconds: half of the seconds in `_timeout`. */
 export function beatMs(message: Readonly<Record<string, unknown>>): number | undefined {
   const seconds = message._timeout
   return typeof seconds === 'number' && Number.isFinite(seconds) && seconds > 0 ? seconds * 500 : undefined
 }
 
-/** Reads the rest; `InvalidRequest` where it is not what a peer may send. */
+/** Parses the rest of the message; `InvalidRequest` if a peer may not send this. */
 export function readRequest(message: Readonly<Record<string, unknown>>, ids: Ids): Request {
   const { method, namespace, version, args } = message
   if (typeof method !== 'string' || method === '') {
     fail('InvalidRequest', { what: `the message names no method: ${brief(method)}` })
   }
   if (namespace !== undefined && namespace !== null && typeof namespace !== 'string') {
-    fail('InvalidRequest', { what: `${method}: the namespace is no text: ${brief(namespace)}` })
+    fail('InvalidRequest', { what: `${method}: the namespace is not a text: ${brief(namespace)}` })
   }
   if (args !== undefined && args !== null && !isRecord(args)) {
-    fail('InvalidRequest', { what: `${method}: the arguments are no object: ${brief(args)}` })
+    fail('InvalidRequest', { what: `${method}: the arguments are not an object: ${brief(args)}` })
   }
   return {
     method,

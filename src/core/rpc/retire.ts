@@ -3,14 +3,14 @@ import type { Link } from './link.ts'
 import { codeOf, replyCodes } from './reply-codes.ts'
 import type { BoundQueue } from './topology.ts'
 
-/** How often a queue is looked at that is not empty yet. */
+/** How often a queue that is not empty yet is checked. */
 const lookMs = 20
 
 /**
- * Takes a queue of ours away while we still consume it: no more is routed to it, so that what is sent now goes back to its
- * sender; what was routed before is worked off; then it is deleted. An auto-delete queue that just loses its last consumer
- * takes with it what waits there and what is on its way, and its callers wait in vain. A queue that others consume as well is
- * left alone. Gives up after the link's grace.
+ * Deletes a queue of ours while we still consume it: it is unbound, so that new messages go back to their senders; the
+ * messages in it are worked off; then it is deleted. An auto-delete queue that just loses its last consumer takes its
+ * messages with it, and their callers wait in vain. A queue with other consumers is left alone. Gives up after the
+ * link's grace period.
  */
 export async function retireQueue(link: Link, { name, exchanges }: BoundQueue): Promise<void> {
   const until = link.clock.now() + link.graceMs
@@ -25,14 +25,14 @@ export async function retireQueue(link: Link, { name, exchanges }: BoundQueue): 
       if (expired()) return
       await link.clock.sleep(lookMs, link.stopped)
     }
-    // Whoever has begun to consume it meanwhile is told by the broker, and declares it anew.
+    // A process that has begun to consume it is told by the broker, and declares it again.
     await channel.deleteQueue(name, { ifEmpty: true })
     unbound = false
   }
 
   while (!expired() && link.model !== undefined) {
     try {
-      // A refusal closes the channel, so it is one for this alone.
+      // A refusal closes the channel, so this has one of its own.
       const channel = await link.model.createChannel()
       channel.on('error', () => undefined)
       await retire(channel)
@@ -40,7 +40,7 @@ export async function retireQueue(link: Link, { name, exchanges }: BoundQueue): 
       return await channel.close()
     } catch (e) {
       if (codeOf(e) === replyCodes.missing) return
-      // Something came between the look and the deletion, or the link is gone; the next look tells.
+      // A message came between the check and the deletion, or the connection is lost; the next check tells.
     }
     await link.clock.sleep(lookMs, link.stopped)
   }

@@ -4,38 +4,41 @@ import type { Calls } from './calls.ts'
 import type { Link } from './link.ts'
 import { contextWriter } from './request-context.ts'
 
-/** What oslo.messaging's operators ping a server with; the dispatcher answers it. */
+/** The method with which operators of oslo.messaging ping a server; the dispatcher answers it. */
 export const pingMethod = 'oslo_rpc_server_ping'
 
-/** Misses in a row after which the connection counts as deaf; twice as many each time that a new one was deaf as well, up to a bound. */
+/**
+ * After this many misses in a row the connection is replaced; the number doubles, up to a limit, each time the new
+ * connection fails as well.
+ */
 const firstPatience = 2
 const lastPatience = 16
 
-/** A server that is to hear itself. */
+/** A server that pings itself. */
 type Ears = {
-  /** `<topic>.<server>`: its own queue, as others reach it. */
+  /** `<topic>.<server>`: its own queue, the one that others send to. */
   readonly target: string
   readonly everyMs: number
-  /** How many messages have come to that queue. */
+  /** How many messages have arrived from that queue. */
   deliveries(): number
-  /** Whether all of its slots are taken. */
+  /** Whether all of its slots are in use. */
   full(): boolean
-  /** The request id of the last ping that came. */
+  /** The request id of the last ping that arrived. */
   lastPing(): string | undefined
 }
 
-/** When a server last heard itself, and the end of its asking. */
+/** When the last self-ping of a server was answered, and how to stop the pings. */
 export type SelfPing = {
-  /** Milliseconds since the epoch; before the first answer, when it began to ask. */
+  /** Milliseconds since the epoch; before the first answer, when the pings began. */
   readonly lastPongAt: number
   stop(): void
 }
 
 /**
- * Has a server call itself through the broker: to the queue that others reach it on, and back over the queue that answers
- * come by. A process may be alive, connected, and deaf all the same: its queue unbound, its consumer gone, its replies lost.
- * After two misses in a row the connection is cut, and the next one declares everything anew. It is no miss where the ping
- * stands behind other work, or where the broker takes no messages for want of memory: a new connection would not help.
+ * Lets a server call itself through the broker: to the queue that others send to, and back over its reply queue. A
+ * process may be alive and connected but unreachable: its queue unbound, its consumer gone, its replies lost. After two
+ * misses in a row the connection is cut, and the next one declares everything again. A ping that waits behind other
+ * work is no miss; nor is one that waits because the broker is short of memory: a new connection would not help.
  */
 export function startSelfPing(link: Link, calls: Calls, serving: Ears): SelfPing {
   const { clock, ids, log } = link
@@ -56,19 +59,19 @@ export function startSelfPing(link: Link, calls: Calls, serving: Ears): SelfPing
   }
 
   const missed = (e: unknown): void => {
-    // A connection that was made since has all its chances before it.
+    // A newer connection starts with no misses.
     if (link.model !== on) misses = 0
     on = link.model
     misses++
-    // Of a link that is down all has been said.
+    // A lost connection has been reported already.
     log[on === undefined ? 'debug' : 'warn'](
       { queue: target, misses, why: reason(e) },
-      'this server does not hear itself',
+      'self-ping failed: reconnecting',
     )
     if (misses < patience || on === undefined) return
     misses = 0
     patience = Math.min(2 * patience, lastPatience)
-    link.renew(`${target} has not heard itself for ${Math.round((clock.now() - lastPongAt) / 1000)} s`)
+    link.renew(`${target} has had no answer to its self-pings for ${Math.round((clock.now() - lastPongAt) / 1000)} s`)
   }
 
   const round = async (): Promise<void> => {
@@ -77,7 +80,7 @@ export function startSelfPing(link: Link, calls: Calls, serving: Ears): SelfPing
     const id = ids.requestId()
     try {
       await ask(id)
-      if (misses > 0) log.info({ queue: target }, 'this server hears itself again')
+      if (misses > 0) log.info({ queue: target }, 'self-ping answered again')
       misses = 0
       patience = firstPatience
       lastPongAt = clock.now()

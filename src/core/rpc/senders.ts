@@ -2,13 +2,13 @@ import type { Channel } from 'amqplib'
 import { Failure } from '../base/errors.ts'
 import type { Holder } from './holder.ts'
 
-/** The most messages that wait on one channel for the broker to take them, and the most bytes of them. */
+/** The maximum number of messages, and of their bytes, that wait on one channel for the broker. */
 const mostWaiting = 10_000
 const mostBytes = 64 << 20
 
 /**
- * Publishes one message on the channel that it is given; false where the channel has no room for another. `waitedMs` is how
- * long it had to wait for its turn. Must not throw.
+ * Publishes one message on the given channel; false if the channel has no room. `waitedMs` is how long the message has
+ * waited. Must not throw.
  */
 type Publish = (channel: Channel, waitedMs: number) => boolean
 
@@ -22,9 +22,9 @@ type Sender = {
 }
 
 /**
- * The turnstile before a channel: messages go through in the order in which they came, at once while the broker takes them.
- * While it does not (the link is down, the broker is blocked by an alarm, or it does not read what it is sent) they wait,
- * each for its own patience, and so many of them and no more.
+ * The queue before a channel: messages leave in the order in which they came, at once while the broker accepts them.
+ * While it does not (the connection is down, an alarm blocks the broker, or it does not read), they wait, each up to
+ * its own timeout, and only up to a limit.
  */
 export class Senders {
   readonly #holder: Holder
@@ -38,7 +38,7 @@ export class Senders {
     this.#holder = holder
   }
 
-  /** Whether a message would go out at once. */
+  /** Whether a message would leave at once. */
   get clear(): boolean {
     return (
       this.#channel !== undefined && !this.#stalled && this.#holder.blocked === undefined && this.#waiting.size === 0
@@ -46,8 +46,8 @@ export class Senders {
   }
 
   /**
-   * Publishes now (undefined) or when its turn comes (a promise). `BusDown` where the link stays down for its grace,
-   * `BusBlocked` where the broker takes nothing for `patienceMs`, or too many wait already.
+   * Publishes now (undefined) or when its turn comes (a promise). `BusDown` if the connection stays down for its grace
+   * period, `BusBlocked` if the broker accepts nothing for `patienceMs` or too many messages wait already.
    */
   send(bytes: number, patienceMs: number, publish: Publish): Promise<void> | undefined {
     if (this.clear) {
@@ -85,19 +85,19 @@ export class Senders {
     this.go()
   }
 
-  /** What the channel held has been written. For its keeper only. */
+  /** The channel's buffer has been written. For its keeper only. */
   drained(): void {
     this.#stalled = false
     this.go()
   }
 
-  /** The channel is gone: nobody waits longer for the next one than the link's grace. For its keeper only. */
+  /** The channel is lost: nobody waits longer for the next one than the link's grace period. For its keeper only. */
   lost(): void {
     this.#channel = undefined
     this.hurry(this.#holder.graceMs)
   }
 
-  /** Lets through those that wait, as long as the broker takes them. */
+  /** Sends waiting messages as long as the broker accepts them. */
   go(): void {
     for (const sender of this.#waiting) {
       const channel = this.#channel
@@ -107,12 +107,12 @@ export class Senders {
     }
   }
 
-  /** From now on nobody who waits does so for longer than this. */
+  /** From now on no message waits longer than this. */
   hurry(ms: number): void {
     for (const sender of this.#waiting) this.#limit(sender, ms)
   }
 
-  /** Turns away all that wait and all that come. */
+  /** Rejects all waiting messages and all later ones. */
   leave(): void {
     this.#left = true
     this.#channel = undefined

@@ -15,7 +15,7 @@ import { retireQueue } from './retire.ts'
 import { pingMethod, startSelfPing } from './self-ping.ts'
 import { fanoutQueue, goesWithConsumers, type QueueKind, serverQueue, sharedQueue } from './topology.ts'
 
-/** How many finished messages a server remembers, to know their duplicates. */
+/** How many handled messages a server remembers, to recognise duplicates. */
 const remembered = 10_000
 
 type Deps = {
@@ -25,10 +25,13 @@ type Deps = {
   readonly forHosts: boolean
 }
 
-/** Where an answer goes, and by what. */
+/** The target of an answer, and how to send it. */
 type Way = ReturnPath & { readonly answers: Answers }
 
-/** Serves contracts of one topic until it is stopped. `patienceMs`: how long an answer waits for a broker that takes no messages. */
+/**
+ * Serves contracts of one topic until it is stopped. `patienceMs`: how long an answer waits for a broker that accepts
+ * no messages.
+ */
 export async function startServer(
   link: Link,
   calls: Calls,
@@ -49,7 +52,7 @@ export async function startServer(
   const own = serverQueue(topic, options.server, [mainExchange, ...link.reach.ownExchanges])
   const anyOne = sharedQueue(topic, queues, options.forHosts ? [mainExchange, hostsExchange] : [mainExchange])
   const addressed = options.shared === false ? [own] : [anyOne, own]
-  // A host's login may not have one.
+  // A host's login may not have a fanout queue.
   const plans = link.reach.host === undefined ? [...addressed, fanout] : addressed
   let consumers: Consumer[] = []
   let deliveries = 0
@@ -59,7 +62,7 @@ export async function startServer(
     async setup(channel, senders) {
       const answers = new Answers(link, senders, patienceMs)
       channel.on('return', ({ fields }) =>
-        link.log.debug({ queue: fields.routingKey }, 'an answer that nobody waits for'),
+        link.log.debug({ queue: fields.routingKey }, 'answer not sent: nobody waits for it'),
       )
       await link.reach.declare(channel, queues)
       await channel.prefetch(options.slots)
@@ -95,7 +98,7 @@ export async function startServer(
 
 type Slots = { take(work: () => Promise<void>): void; full(): boolean; idle(): Promise<void> }
 
-/** Lets at most `count` pieces of work run at once: prefetch counts for each queue alone. `work` must not fail. */
+/** Runs at most `count` pieces of work at once: prefetch counts for each queue alone. `work` must not fail. */
 function makeSlots(count: number): Slots {
   const waiting: Array<() => Promise<void>> = []
   const idlers: Array<() => void> = []
@@ -119,7 +122,7 @@ function makeSlots(count: number): Slots {
   }
 }
 
-/** What is done with each message: read, carry out, answer, and only then acknowledge. */
+/** The handling of each message: parse, carry out, answer, and only then acknowledge. */
 function makeWork({
   link,
   dispatch,
@@ -143,11 +146,11 @@ function makeWork({
     if (to !== undefined) await answer(to, what, 'null', JSON.stringify(failureText(e, requestId)))
   }
 
-  /** The broker has seen to it that nobody else than `busUser` has sent it. */
+  /** The broker guarantees that `busUser` sent it. */
   const admit = (busUser: string | undefined): void => {
     const host = busUser === undefined ? undefined : hostOfBusUser(busUser)
     if (forHosts || host === undefined || host === link.reach.host) return
-    fail('Forbidden', { what: `The bus user ${busUser} may not ask anything of ${topic}.` })
+    fail('Forbidden', { what: `The bus user ${busUser} may not send requests to ${topic}.` })
   }
 
   const carryOut = async (
@@ -175,11 +178,11 @@ function makeWork({
     }
   }
 
-  /** Runs a message once, however often it comes; its duplicate waits for the one that is under way. */
+  /** Carries out a message once, however often it is delivered; a duplicate waits for the one that is running. */
   const once = async (raw: Record<string, unknown>, answers: Answers, busUser: string | undefined): Promise<void> => {
     const id = uniqueId(raw)
     if (id === undefined) return carryOut(raw, answers, busUser)
-    if (done.has(id)) return log.debug({ topic, id }, 'a duplicate is ignored')
+    if (done.has(id)) return log.debug({ topic, id }, 'duplicate ignored')
     const other = underWay.get(id)
     if (other !== undefined) return other
     const run = carryOut(raw, answers, busUser)
@@ -196,17 +199,17 @@ function makeWork({
     try {
       await once(unwrapRecord(message.content), answers, message.properties.userId)
     } catch (e) {
-      log.warn({ topic, why: reason(e) }, 'a message that cannot be read is dropped')
+      log.warn({ topic, why: reason(e) }, 'message cannot be read: dropped')
     }
     try {
       channel.ack(message)
     } catch {
-      // The channel is gone; the message comes again, and is known as a duplicate then.
+      // The channel is lost; the message is delivered again, and is then recognised as a duplicate.
     }
   }
 }
 
-/** Tells the caller again and again that we are at it; the returned function ends that. */
+/** Sends the caller signs of life while the request runs; the returned function stops that. */
 function startBeats(link: Link, to: Way, everyMs: number | undefined): () => void {
   if (everyMs === undefined) return () => undefined
   const beat = () => {
@@ -218,11 +221,11 @@ function startBeats(link: Link, to: Way, everyMs: number | undefined): () => voi
   return () => cancel()
 }
 
-/** A failure as text even where it carries what JSON cannot. */
+/** A failure as text, even if it contains what JSON cannot express. */
 function failureText(e: unknown, requestId: string): string {
   try {
     return writeFailure(e, requestId)
   } catch (unwritable) {
-    return writeFailure(new Error(`${reason(e)} (and that could not be written: ${reason(unwritable)})`), requestId)
+    return writeFailure(new Error(`${reason(e)} (not serialisable: ${reason(unwritable)})`), requestId)
   }
 }

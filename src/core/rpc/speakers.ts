@@ -3,7 +3,9 @@ import { type Cap, firstOf, lowestOf } from './versions.ts'
 
 type Named = Pick<Contract, 'topic' | 'version'>
 
-/** Which versions of the contracts a service says that it speaks, by topic; nothing if it is older than the question. */
+/**
+ * The versions of the contracts that a service reports, by topic; undefined if the service is too old to report them.
+ */
 type Spoken = {
   readonly binary: string
   readonly host: string
@@ -11,23 +13,23 @@ type Spoken = {
 }
 
 /**
- * What all services that are up speak, as they said last; kept in memory, so that no message waits for a query. A report
- * and a question cost the same however many services there are.
+ * The reported versions of all services that are up; kept in memory, so that no message waits for a query. The cost of
+ * a report and of a question does not depend on the number of services.
  */
 export class Speakers {
   /** By binary, then by host. */
   #services = new Map<string, Map<string, Spoken>>()
-  /** How many hosts' services of a binary speak which version of a topic; made when somebody first asks. */
+  /** How many hosts' services of a binary speak which version of a topic; computed at the first question. */
   #tallies = new Map<string, Tally>()
 
-  /** Takes in what all of them have said; any other service is forgotten. */
+  /** Replaces all reports; other services are forgotten. */
   learn(services: readonly Spoken[]): void {
     this.#services = new Map()
     this.#tallies = new Map()
     for (const spoken of services) this.#hostsOf(spoken.binary).set(spoken.host, spoken)
   }
 
-  /** Takes in what one of them has just said. */
+  /** Records the report of one service. */
   note(spoken: Spoken): void {
     const hosts = this.#hostsOf(spoken.binary)
     const before = hosts.get(spoken.host)
@@ -35,7 +37,10 @@ export class Speakers {
     for (const tally of this.#tallies.values()) if (tally.binary === spoken.binary) tally.replace(before, spoken)
   }
 
-  /** What the service on one host speaks. Who has said nothing speaks the first version of the major. */
+  /**
+   * The versions of the service on one host. A service that reports no version is assumed to speak the first one of the
+   * major.
+   */
   on(contract: Named, binary: string, host: string): Cap {
     return () => {
       const spoken = this.#services.get(binary)?.get(host)
@@ -43,7 +48,7 @@ export class Speakers {
     }
   }
 
-  /** What every service of this name understands. */
+  /** The versions that every service of this binary understands. */
   everywhere(contract: Named, binary: string): Cap {
     const key = `${binary} ${contract.topic} ${contract.version}`
     return () => {

@@ -1,26 +1,29 @@
 import type { Channel, Options } from 'amqplib'
 import { hostsExchange, mainExchange } from '../model/bus-user.ts'
 
-/** Names and flags of exchanges and queues, as oslo.messaging and Nova have them. */
+/** Names and flags of exchanges and queues, as in oslo.messaging and Nova. */
 
-/** The topic exchange on which events are told. */
+/** The topic exchange for events. */
 export const eventsExchange = 'nova_events'
 /** The exchange of casts to every server of a topic. */
 const fanoutExchange = (topic: string): string => `${topic}_fanout`
 
 /**
- * How the topic exchanges and the queues that several servers share are declared; all peers must agree.
+ * How the topic exchanges and shared queues are declared; all peers must agree.
  *
- * - `durable`: classic queues that go with their last consumer, so that a message to nobody comes back at once.
- * - `quorum`: replicated over the nodes of a cluster, as oslo.messaging declares them with `rabbit_quorum_queue`. RabbitMQ
- *   has no auto-delete for them: what is asked of nobody waits until its time is up.
- * - `transient`: as oslo.messaging declares them unless told otherwise. RabbitMQ refuses these from 4.3 on.
+ * - `durable`: classic queues that are deleted with their last consumer: a message to nobody comes back at once.
+ * - `quorum`: replicated over the nodes of a cluster, as oslo.messaging declares them with `rabbit_quorum_queue`.
+ *   RabbitMQ has no auto-delete for them: a request to nobody waits until it expires.
+ * - `transient`: as oslo.messaging declares them by default. RabbitMQ refuses these from 4.3 on.
  *
- * A queue that one process alone reads is exclusive in any case, and goes with its connection.
+ * A queue that only one process reads is always exclusive, and is deleted with its connection.
  */
 export type QueueKind = 'durable' | 'quorum' | 'transient'
 
-/** A durable queue outlives its broker, and its servers may not come back with it: then the broker drops it after so long. */
+/**
+ * A durable queue survives a restart of the broker, but its servers may not come back: then the broker deletes it after
+ * this time.
+ */
 const unusedMs = 60_000
 
 const sharedFlags: Readonly<Record<QueueKind, Options.AssertQueue>> = {
@@ -29,13 +32,13 @@ const sharedFlags: Readonly<Record<QueueKind, Options.AssertQueue>> = {
   transient: { durable: false, autoDelete: false },
 }
 
-/** Whether a shared queue goes with its last consumer. */
+/** Whether a shared queue is deleted with its last consumer. */
 export const goesWithConsumers = (kind: QueueKind): boolean => sharedFlags[kind].autoDelete === true
 
-/** For one connection alone: RabbitMQ 4.3 takes no other queues that are not durable. */
+/** For one connection alone: RabbitMQ 4.3 accepts no other queues that are not durable. */
 const exclusive = { durable: false, exclusive: true } as const
 
-/** A queue to consume from, and how to declare it. */
+/** A queue to consume, and how to declare it. */
 export type QueuePlan = { readonly name: string; declare(channel: Channel): Promise<unknown> }
 /** A queue that is bound under its own name to these exchanges. */
 export type BoundQueue = QueuePlan & { readonly exchanges: readonly string[] }
@@ -64,11 +67,14 @@ const boundQueue = (name: string, flags: Options.AssertQueue, exchanges: readonl
   },
 })
 
-/** `<topic>`: all servers of the topic take turns at it. */
+/** `<topic>`: all servers of the topic share it. */
 export const sharedQueue = (topic: string, kind: QueueKind, exchanges: readonly string[]): BoundQueue =>
   boundQueue(topic, sharedFlags[kind], exchanges)
 
-/** `<topic>.<server>`: one server's own. Without that server there is no queue, and a message to it comes back at once. */
+/**
+ * `<topic>.<server>`: one server's own queue. Without that server there is no queue, and a message to it comes back at
+ * once.
+ */
 export const serverQueue = (topic: string, server: string, exchanges: readonly string[]): BoundQueue =>
   boundQueue(`${topic}.${server}`, { ...exclusive, autoDelete: true }, exchanges)
 
@@ -86,13 +92,13 @@ export const fanoutQueue = (topic: string, hex: string): QueuePlan => {
 }
 
 /**
- * A connection's queue for answers, reached through the default exchange, and by those who may not use it through others.
- * It outlives the channel that reads it.
+ * A connection's queue for answers, reached through the default exchange or, by logins that may not use that one,
+ * through others. It outlives the channel that reads it.
  */
 export const replyQueue = (id: string, exchanges: readonly string[]): BoundQueue =>
   boundQueue(`reply_${id}`, exclusive, exchanges)
 
-/** What a reader has not heard yet; it holds 10,000 events at most and forgets the oldest first. */
+/** Events that a reader has not read yet; the queue holds 10,000 at most and drops the oldest first. */
 export const eventsQueue = (hex: string, patterns: readonly string[]): QueuePlan => {
   const name = `nova_events_${hex}`
   return {
@@ -106,8 +112,9 @@ export const eventsQueue = (hex: string, patterns: readonly string[]): QueuePlan
 }
 
 /**
- * AMQP properties of every message, as kombu sets them, but for the delivery mode: a durable queue would write each message
- * to the broker's disk, and none of ours needs that. Who asks waits for an answer, and what a cast begins is in the database.
+ * AMQP properties of every message, as kombu sets them, except the delivery mode: a durable queue would write each
+ * message to the broker's disk, and none of ours needs that. A caller waits for its answer, and what a cast starts is
+ * in the database.
  */
 export const properties = {
   contentType: 'application/json',

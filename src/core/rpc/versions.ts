@@ -1,6 +1,6 @@
 import type { Contract } from './contract.ts'
 
-/** What the other side speaks, where that is known. */
+/** The versions that the other side speaks, if known. */
 export type Cap = () => string | undefined
 
 /** Same major version, and a minor version that is not newer than ours: as oslo.messaging compares them. */
@@ -10,19 +10,19 @@ export function understands(own: string, asked: string): boolean {
   return ours !== undefined && theirs !== undefined && ours[0] === theirs[0] && theirs[1] <= ours[1]
 }
 
-/** Whether `one` came after `other`; what is no version came after nothing. */
+/** Whether `one` is newer than `other`; a text that is not a version is older than all. */
 export function isNewer(one: string, other: string): boolean {
   const [a, b] = [parts(one), parts(other)]
   return a !== undefined && b !== undefined && (a[0] === b[0] ? a[1] > b[1] : a[0] > b[0])
 }
 
-/** The first version that is understood by those who speak `version`: the `.0` of its major. */
+/** The first version of the same major, which every peer that speaks `version` understands: its `.0`. */
 export function firstOf(version: string): string {
   const major = parts(version)?.[0]
   return major === undefined ? version : `${major}.0`
 }
 
-/** What all of these understand. */
+/** The highest version that all of these understand. */
 export const lowestOf = (versions: readonly string[]): string | undefined =>
   versions.reduce<string | undefined>((low, next) => (low === undefined || isNewer(low, next) ? next : low), undefined)
 
@@ -32,8 +32,8 @@ function parts(version: string): [number, number] | undefined {
 }
 
 /**
- * What the other side of each topic said last that it speaks. Who says nothing, or was not heard yet, is taken to speak the
- * first version of the major: whatever it is, it understands that.
+ * The versions that the other side of each topic reported last. A peer that reports nothing, or was not heard yet, is
+ * assumed to speak the first version of the major, which every peer understands.
  */
 export class SpokenBy {
   #versions: Readonly<Record<string, string>> = {}

@@ -1,13 +1,13 @@
 import type { Clock } from '../base/clock.ts'
 import { Failure } from '../base/errors.ts'
 
-/** A question that was sent: what for, and what to make of its answer. */
+/** A sent request: its target, and how to read its answer. */
 export type Asked = {
   readonly target: string
   readonly method: string
   readonly requestId: string
   readonly timeoutMs: number
-  /** Makes the answer of what arrived; may throw. */
+  /** Turns the reply into the answer; may throw. */
   accept(result: unknown): unknown
 }
 
@@ -20,19 +20,19 @@ type Waiter = {
   cancel: () => void
 }
 
-/** The questions of a process that have no answer yet, by message id. */
+/** The open calls of a process, by message id. */
 export class Waiters {
   readonly #clock: Clock
   readonly #blocked: (asked: Asked) => Failure | undefined
   readonly #waiters = new Map<string, Waiter>()
 
-  /** `blocked` tells why the broker takes no messages, where it does not: then that is why there is no answer. */
+  /** `blocked` returns why the broker accepts no messages, if so: then that is why there is no answer. */
   constructor(clock: Clock, blocked: (asked: Asked) => Failure | undefined) {
     this.#clock = clock
     this.#blocked = blocked
   }
 
-  /** Waits for the answer; `CallTimeout` or `BusBlocked` where there is none in time. */
+  /** Waits for the answer; `CallTimeout` or `BusBlocked` if there is none in time. */
   wait(id: string, asked: Asked): Promise<unknown> {
     const { target, method, timeoutMs } = asked
     return new Promise((resolve, reject) => {
@@ -74,8 +74,8 @@ export class Waiters {
   }
 
   /**
-   * The link is gone: what was asked may be lost, or its answer may still come to the same queue. Waits for it `graceMs` and no
-   * longer, then fails with `why`.
+   * The connection is lost: requests may be lost, or their answers may still come to the same queue. Waits for
+   * `graceMs` and no longer, then fails with `why`.
    */
   hurry(graceMs: number, why: () => Failure): void {
     const latest = this.#clock.now() + graceMs

@@ -99,7 +99,7 @@ export async function placementFor(db: Db, operationId: string): Promise<Placeme
     .selectFrom('operation_hosts as l')
     .innerJoin('operations as o', 'o.id', 'l.operation_id')
     .innerJoin('instances as i', 'i.id', 'o.subject_id')
-    .select(['o.kind', 'o.placing', 'o.request_id', 'i.id', 'i.name', 'i.project_id', 'i.host'])
+    .select(['o.kind', 'o.placing', 'o.request_id', 'i.id', 'i.name', 'i.project_id'])
     .select(['i.vcpus', 'i.memory_mb', 'i.disk_gb', 'i.hints', 'i.availability_zone'])
     .where('l.operation_id', '=', operationId)
     .where('l.service', '=', 'scheduler')
@@ -107,6 +107,7 @@ export async function placementFor(db: Db, operationId: string): Promise<Placeme
     .where('o.undoing', '=', 0)
     .executeTakeFirst()
   if (!row) return undefined
+  const held = await allocationsOf(db, row.id)
   const placing = JSON.parse(row.placing ?? '{"excluded":[],"faults":[]}') as Placing
   return {
     operationId,
@@ -122,12 +123,9 @@ export async function placementFor(db: Db, operationId: string): Promise<Placeme
       hints: JSON.parse(row.hints) as Record<string, string>,
       ...(row.availability_zone === null ? {} : { availabilityZone: row.availability_zone }),
       ...(placing.forced === undefined ? {} : { forcedHost: placing.forced }),
-      // An instance that moves goes to another host than its own, and than one that has yet to clean up after it.
-      excluded: row.host === null ? placing.excluded : [...placing.excluded, ...(await holdersOf(db, row.id))],
+      // An instance that moves goes to another host than its own, and to none that has yet to clean up what it had of it.
+      excluded: [...new Set([...placing.excluded, ...held.map(({ host }) => host)])],
       needs: kindOf(row.kind as OperationKind).since,
     },
   }
 }
-
-const holdersOf = async (db: Db, instanceId: string): Promise<string[]> =>
-  (await allocationsOf(db, instanceId)).map(({ host }) => host)

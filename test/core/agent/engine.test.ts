@@ -438,7 +438,7 @@ describe('while the conductor is away', () => {
     const id = rig.conductor.begin('boot', rig.conductor.newInstance(), { deadline: 20_000 })
     rig.conductor.trouble = (method) => (method === 'step' && !rig.conductor.row(id).undoing ? away() : undefined)
     await engine.run(ctx, id).ended
-    expect(rig.conductor.row(id).fault?.message).toContain('Nobody answers for conductor')
+    expect(rig.conductor.row(id).fault?.message).toContain('No daemon consumes the queue of conductor')
     expect(await rig.fake.list()).toEqual([])
   })
 

@@ -105,7 +105,7 @@ test('an address that is taken is named, and nothing is left listening', async (
   await started({ listen: [{ path }] })
   await expect(startTestBroker({ listen: [{ port: 0 }, { port }] })).rejects.toMatchObject({
     code: 'ListenFailed',
-    params: { address: `127.0.0.1:${port}`, why: 'another program does already' },
+    params: { address: `127.0.0.1:${port}`, why: 'another program already listens there' },
   })
   await expect(startTestBroker({ listen: [{ path }] })).rejects.toMatchObject({ code: 'ListenFailed' })
 })

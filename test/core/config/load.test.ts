@@ -82,7 +82,7 @@ test('a file that was asked for must be there; the usual one need not', async ()
 test('without a word about them, bus and database are those of the state directory', async () => {
   const config = await loadConfig({ env: { ...nowhere, NOVA_STATE_DIR: folder } })
   expect(databaseUrl(config)).toBe(`sqlite:${folder}/nova.sqlite`)
-  expect(() => busUrl(config)).toThrow(/no cloud was started here yet/)
+  expect(() => busUrl(config)).toThrow(/no cloud has been started here yet/)
   const { run, busPassword } = places(folder)
   const { mkdirSync } = await import('node:fs')
   mkdirSync(run)

@@ -47,7 +47,7 @@ test.each<[string, () => Promise<string>, RegExp, RegExp]>([
     /refused the user \(401 Not_Authorized\)/,
     /docs\/rabbitmq/,
   ],
-  ['is something else', () => answering(200, '<html>'), /something else than JSON/, /rabbitmq-plugins/],
+  ['is something else', () => answering(200, '<html>'), /the answer is not JSON/, /rabbitmq-plugins/],
   [
     'has no such thing',
     () => answering(404, '{"reason":"Not Found"}'),

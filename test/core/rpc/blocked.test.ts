@@ -98,7 +98,7 @@ describe.each(brokers)('a broker that takes no messages: %s', (_name, open) => {
     /** Brokers tell nobody but those who publish. */
     const blocked = async () => {
       await made.publish('trip', 'this one is on its way when the broker tells us')
-      await vi.waitFor(() => expect(text()).toContain('takes no more messages'), 10_000)
+      await vi.waitFor(() => expect(text()).toContain('accepts no messages'), 10_000)
     }
     return [made, blocked]
   }
@@ -160,7 +160,7 @@ describe.each(brokers)('a broker that takes no messages: %s', (_name, open) => {
     const client = caller.client(Toys)
     expect(await refusal(client.add(context(), { a: 1, b: 1 }, { timeoutMs: 300 }))).toMatchObject({
       code: 'BusBlocked',
-      message: expect.stringMatching(/takes no messages \(waited 0 s\): the broker is low on memory\.$/),
+      message: expect.stringMatching(/accepts no messages \(waited 0 s\): the broker is low on memory\.$/),
       hint: expect.stringContaining('nova doctor'),
     })
     const large = 'x'.repeat(1 << 20)

@@ -80,7 +80,7 @@ describe.each(brokers)('events on %s', (_name, open) => {
     expect((await rest.heard).map((event) => event.body)).toEqual([1, null, { bare: true }])
     expect(log.lines.filter((line) => line.level === 40).map((line) => line.why)).toEqual([
       'ears hurt',
-      'the body is no JSON',
+      'the body is not JSON',
     ])
     await own.close()
     await peer.close()

@@ -387,7 +387,7 @@ test('a bus that is not there is BusDown in words, and one that does not answer 
     message: 'The bus at amqp://nova:***@127.0.0.1:1/ cannot be reached: nothing listens there (ECONNREFUSED).',
   })
   expect(await refusal(join('amqp+unix://nova:secret@/nowhere/bus.sock'))).toMatchObject({
-    message: expect.stringMatching(/amqp\+unix:\/\/nova:\*\*\*@\/nowhere.*no such socket/),
+    message: expect.stringMatching(/amqp\+unix:\/\/nova:\*\*\*@\/nowhere.*the socket does not exist/),
   })
   const mute = createServer()
   await new Promise<void>((resolve) => mute.listen(0, '127.0.0.1', resolve))

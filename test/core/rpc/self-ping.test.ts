@@ -59,7 +59,7 @@ async function home(url: string, at: { port: number }, slots = 4) {
     stranger: stranger.channel,
     hold,
     /** Why its link was cut, as its log says. */
-    cuts: () => lines.filter(({ msg }) => msg === 'bus lost').map(({ why }) => why),
+    cuts: () => lines.filter(({ msg }) => msg === 'bus connection lost').map(({ why }) => why),
     said: (text: string) => lines.some(({ msg }) => msg === text),
     /** How long it has not heard itself at the worst since the last question. */
     worst() {
@@ -129,15 +129,15 @@ describe.each(brokers)('a server that calls itself, on %s', (_name, open) => {
     // The channels that publish find out, and make it again; the bindings of the servers are gone.
     await isWell(it)
     expect(worst()).toBeGreaterThan(silentMs)
-    expect(cuts()).toEqual([expect.stringMatching(/^toys\.h has not heard itself for \d+ s$/)])
-    expect(it.said('this server hears itself again') || it.said('bus is back')).toBe(true)
+    expect(cuts()).toEqual([expect.stringMatching(/^toys\.h has had no answer to its self-pings for \d+ s$/)])
+    expect(it.said('self-ping answered again') || it.said('bus connection restored')).toBe(true)
   })
 
   test('a line that swallows everything: it connects anew', async () => {
     const { wire, cuts } = await begin()
     wire.freeze()
     while (cuts().length === 0) await systemClock.sleep(10)
-    expect(cuts()).toEqual([expect.stringContaining('toys.h has not heard itself')])
+    expect(cuts()).toEqual([expect.stringContaining('toys.h has had no answer to its self-pings')])
     // The broker learns that the old connection is gone; until then it would give it half of the messages.
     wire.down()
     wire.up()
@@ -193,7 +193,7 @@ describe.each(operatedBrokers)('a server whose own queues an operator deletes, o
     await at.deleteQueue(name)
     await isWell(it)
     expect(it.worst()).toBeGreaterThan(silentMs)
-    expect(it.cuts()).toEqual([expect.stringContaining('toys.h has not heard itself')])
+    expect(it.cuts()).toEqual([expect.stringContaining('toys.h has had no answer to its self-pings')])
   })
 })
 

@@ -76,7 +76,10 @@ describe.each(brokers)('versions of a contract, on %s', (_name, open) => {
     await server.serve([served(Then, then)], { server: 'h', slots: 1 })
     const client = caller.client(Now)
     expect(await client.open(context(), { key: 'k' })).toBe('{"key":"k"}')
-    const refused = { code: 'UnsupportedVersion', message: 'doors speaks version 1.0, the message is of version 1.1.' }
+    const refused = {
+      code: 'UnsupportedVersion',
+      message: 'doors speaks version 1.0, but the message has version 1.1.',
+    }
     expect(await refusal(client.open(context(), { key: 'k', softly: true }))).toMatchObject(refused)
     expect(await refusal(client.lock(context(), {}))).toMatchObject(refused)
   })
@@ -105,7 +108,7 @@ test('a method or field that is newer than its contract is a bug', async () => {
   const at = await found?.[1]()
   const bus = await join(at?.url ?? '')
   const Odd = contract('odd', '1.0', { ask: call(z.object({ why: since('1.1', z.string()) }), z.string()) })
-  expect(() => bus.client(Odd)).toThrow('odd.ask is of version 1.1, and its contract only of 1.0')
+  expect(() => bus.client(Odd)).toThrow('odd.ask has version 1.1, but its contract only 1.0')
   await bus.close()
   await at?.drop()
 })

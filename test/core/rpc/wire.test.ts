@@ -198,7 +198,7 @@ describe('failures on the wire', () => {
     expect(python('Forbidden', {})).toMatchObject({ code: 'Forbidden', message: 'said in Python' })
     const paused = { attr: 'vm_state', instance_uuid: 'u1', state: 'paused', method: 'stop' }
     expect(python('InstanceInvalidState', paused)).toMatchObject({
-      message: 'Cannot stop u1: u1 is paused.',
+      message: 'Cannot stop u1: it is paused.',
       hint: undefined,
     })
     expect(python('TooManyInstances', { overs: 'cores', req: 1, used: '4', allowed: 4 })).toMatchObject({

@@ -15,14 +15,14 @@ const refusal = (but: Parameters<typeof options>[0]): string => {
 
 test('an unknown filter is refused with the known ones', () => {
   expect(refusal({ filters: ['ram', 'rom'] })).toBe(
-    'Configuration: scheduler.filters = rom (configuration): must be one of availability-zone, compute-up, knows-kind, ' +
+    'Invalid configuration: scheduler.filters = rom (configuration): must be one of availability-zone, compute-up, knows-kind, ' +
       'ram, cores, disk, same-host, different-host, forced-host, excluded-host.',
   )
 })
 
 test('an unknown weigher is refused with the known ones', () => {
   expect(refusal({ weighers: { mass: 1 } })).toBe(
-    'Configuration: scheduler.weighers = mass (configuration): must be one of free-ram, spread, failed-recently.',
+    'Invalid configuration: scheduler.weighers = mass (configuration): must be one of free-ram, spread, failed-recently.',
   )
 })
 

@@ -257,13 +257,13 @@ describe.each(found)('placing on $name', ({ open }) => {
     const { deps, published } = rig(db)
     const boot = await one({ zone: 'east' })
     await schedulerManager(deps).place(context, { operation: boot.operation })
-    const message = 'No host can take it: 3 hosts: 1 disabled, 1 down, 1 in another zone than east'
+    const message = 'No valid host was found: 3 hosts: 1 disabled, 1 down, 1 in another zone than east'
     const { state, fault } = await instance(boot)
     expect(state).toBe('ERROR')
     expect(JSON.parse(fault as string)).toMatchObject({
       code: 'NoValidHost',
       message,
-      hint: "Each host's reason: nova explain web-0",
+      hint: 'The reason for each host: nova explain web-0',
     })
     expect(published).toMatchObject([
       {

@@ -235,11 +235,7 @@ async function preempt(t: Transaction, open: OperationRecord): Promise<Instance>
 }
 
 /** Nobody heard of the operation: it fails. False if somebody has claimed it all the same. */
-export async function failUnheard(
-  deps: ConductorDeps,
-  id: string,
-  unheard: Failure<'HostUnreachable'>,
-): Promise<boolean> {
+async function failUnheard(deps: ConductorDeps, id: string, unheard: Failure<'HostUnreachable'>): Promise<boolean> {
   const { maxAttempts } = deps.options
   return changeOperations(deps, async (t) => {
     const operation = await lockOpen(t.db, id)
