@@ -11,7 +11,7 @@ export function heardBy({ isAdmin, projectId }: Pick<Context, 'isAdmin' | 'proje
   const subscribe: Bus['subscribe'] = (patterns, hear) =>
     bus.subscribe(patterns, ({ key, body }) => {
       const { host, ...event } = body as Published
-      const isOfHost = host !== undefined && event.instanceId === undefined
+      const isOfHost = host !== undefined && event.instanceId === undefined && event.operationId === undefined
       if (event.projectId === projectId && !isOfHost) hear({ key, body: event })
     })
   return Object.assign(Object.create(bus) as Bus, { subscribe })
