@@ -1,6 +1,7 @@
 import { isUnavailable } from '../core/base/retry.ts'
 import type { Event, Published } from '../core/contracts/shapes.ts'
 import type { Bus } from '../core/rpc/bus.ts'
+import { progressText } from './progress.ts'
 
 type RequestSpec = { instance?: string; after?: number; limit?: number }
 
@@ -78,11 +79,15 @@ export async function followEvents(
   }
 }
 
-/** A step as an event that names the step. */
-const described = (event: Published): Event =>
-  event.type === 'operation.step' && event.operation?.step
-    ? { ...event, message: `${event.operation.kind}: ${event.operation.step}` }
-    : event
+/** A step, or progress in one, as an event that says so in its message. */
+function described(event: Published): Event {
+  const { kind, step, undoing, progress } = event.operation ?? {}
+  if (event.type === 'operation.step' && step)
+    return { ...event, message: `${kind}: ${undoing ? 'undoing ' : ''}${step}` }
+  if (event.type === 'operation.progress' && progress)
+    return { ...event, message: `${kind}: ${progressText(progress)}` }
+  return event
+}
 
 function promiseOf<T>() {
   let resolve: (value: T) => void = () => undefined

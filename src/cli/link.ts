@@ -53,7 +53,7 @@ export function visibleTo({ isAdmin, projectId }: Pick<Context, 'isAdmin' | 'pro
   const subscribe: Bus['subscribe'] = (patterns, onEvent) =>
     bus.subscribe(patterns, ({ key, body }) => {
       const { host, ...event } = body as Published
-      const isOfHost = host !== undefined && event.instanceId === undefined
+      const isOfHost = host !== undefined && event.instanceId === undefined && event.operationId === undefined
       if (event.projectId === projectId && !isOfHost) onEvent({ key, body: event })
     })
   return Object.assign(Object.create(bus) as Bus, { subscribe })

@@ -4,6 +4,7 @@ import type { OperationSummary, Published } from '../core/contracts/shapes.ts'
 import { isOpen } from '../core/model/operation.ts'
 import type { Bus, Received } from '../core/rpc/bus.ts'
 import { CommandError } from './command-error.ts'
+import { operationAfter } from './operation-after.ts'
 import { aborted, openWakeup } from './wakeup.ts'
 
 /** What waiting depends on. */
@@ -30,6 +31,9 @@ export const askAnywayMs = 10_000
 const askAgainMs = 200
 /** How long the conductor or the bus may be unavailable before the waiting fails. */
 export const patienceMs = 60_000
+
+/** Whether an event of this type is about a step, and not stored: it changes nothing but the operation. */
+export const isPublishedOnly = (type: string): boolean => type === 'operation.step' || type === 'operation.progress'
 
 const ended = ({ state }: Pick<OperationSummary, 'state'>): boolean => !isOpen(state)
 /**
@@ -102,15 +106,11 @@ function openWatch({ clock, show, onProgress }: WaitDeps, ids: readonly string[]
     onEvent({ key, body }: Received): void {
       const id = key.slice(key.lastIndexOf('.') + 1)
       if (!open.has(id)) return
-      const { type, at, operation: told, host } = body as Published
+      const event = body as Published
+      const { type, operation: told } = event
       const operation = known.get(id)
-      const said = told && {
-        ...told,
-        ...(host === undefined ? {} : { host }),
-        ...(ended(told) ? { finishedAt: at } : {}),
-      }
-      if (operation && said && (ended(told) || type === 'operation.step')) {
-        learn({ ...operation, ...said })
+      if (operation && told && (ended(told) || isPublishedOnly(type))) {
+        learn(operationAfter(operation, event))
         if (ended(told)) notify()
         return
       }

@@ -33,7 +33,10 @@ export function announce({ publish }: Pick<ChangeDeps, 'publish'>, event: Publis
   publish(eventKey(event), event)
 }
 
-type About = Pick<Note, 'at' | 'instanceId' | 'instanceName' | 'operationId' | 'requestId' | 'projectId' | 'userId'>
+type About = Pick<
+  Note,
+  'at' | 'instanceId' | 'instanceName' | 'subject' | 'operationId' | 'requestId' | 'projectId' | 'userId'
+>
 
 /** What any event of an operation says. */
 export const about = (
@@ -43,7 +46,7 @@ export const about = (
   at,
   ...(operation.subject.kind === 'instance'
     ? { instanceId: operation.subject.id, instanceName: operation.subject.name }
-    : {}),
+    : { subject: operation.subject }),
   operationId: operation.id,
   requestId: operation.requestId,
   projectId: operation.projectId,
