@@ -189,6 +189,7 @@ const operationFields = {
   instance_id: (o: OperationSummary) => o.subject.id,
   instance_name: (o: OperationSummary) => o.subject.name,
   step: (o: OperationSummary) => o.step,
+  progress: (o: OperationSummary) => (o.progress === undefined ? undefined : progressText(o.progress)),
   host: (o: OperationSummary) => o.host,
   attempt: (o: OperationSummary) => o.attempt,
   request_id: (o: OperationSummary) => o.requestId,
@@ -202,6 +203,7 @@ export const operationRows = view<OperationSummary, typeof operationFields>(oper
   'instance_name',
   'state',
   'step',
+  'progress',
   'host',
   'created_at',
 ])
@@ -223,7 +225,6 @@ export const operationView = view<Operation, Record<string, (o: Operation) => Ce
       lease_until: h.leaseUntil === undefined ? null : iso(h.leaseUntil),
     })),
   undoing: (o) => o.undoing ?? false,
-  progress: (o) => (o.progress === undefined ? undefined : progressText(o.progress)),
   deadline: (o) => iso(o.deadline),
   cancel_requested: (o) => o.cancelRequested,
   user_id: (o) => o.userId,
