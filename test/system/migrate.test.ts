@@ -249,14 +249,6 @@ if (guest)
       await qemuIo('b', `write ${large}`)
       const operation = await migrateTo('send')
       const seen = new Set<string>()
-      const times: unknown[] = []
-      const poll = setInterval(
-        () =>
-          void api
-            .operationShow(admin(), { operation })
-            .then((o) => times.push([Date.now() - o.createdAt, o.progress?.doneBytes, o.step])),
-        1000,
-      )
       let listed = ''
       while ((await shown()).task !== undefined) {
         const { progress } = await hosts.cloud.json<{ progress: string | null }>('operation', 'show', operation)
@@ -266,12 +258,6 @@ if (guest)
       }
       const ended = await endOf(api, operation)
       expect(ended).toMatchObject({ state: 'succeeded' })
-      console.log(
-        [...seen],
-        listed,
-        ended.steps.map((s) => `${s.name}@${s.host} ${s.at - ended.createdAt}`),
-        (ended.finishedAt ?? 0) - ended.createdAt,
-      )
       expect([...seen].join()).toMatch(/disk/)
       expect(listed).not.toBe('')
       expect(await shown()).toMatchObject({ status: 'SHUTOFF', host: 'a', power: 'SHUTDOWN' })
