@@ -33,7 +33,7 @@ export async function renderDecision(decision: Decision, look: Look, extra: Row 
 /** Whether a host was chosen; not everybody may see which one. */
 export const found = ({ chosen, placed }: Decision): boolean => chosen !== undefined || placed === true
 
-/** Hosts that are counted but not listed: "And 980 more: 700 that can, 280 that cannot." */
+/** Hosts that are counted but not listed: "And 980 more: 700 that can, 280 that cannot."; a member sees counts alone. */
 function others({ hosts, counts }: Decision): string {
   if (counts === undefined || counts.hosts <= hosts.length) return ''
   const shown = hosts.filter(({ passed }) => passed).length
@@ -42,7 +42,7 @@ function others({ hosts, counts }: Decision): string {
   const parts = [can > 0 ? `${can} that can` : '', cannot > 0 ? `${cannot} that cannot` : ''].filter(Boolean)
   const why = counts.refused.map(({ hosts, group }) => `${hosts} ${group}`).join(', ')
   return [
-    `And ${can + cannot} more: ${parts.join(', ')}.\n`,
+    `${hosts.length === 0 ? `Of ${counts.hosts} hosts` : `And ${can + cannot} more`}: ${parts.join(', ')}.\n`,
     why === '' ? '' : `${cellText(`All hosts that cannot: ${why}.`)}\n`,
   ].join('')
 }

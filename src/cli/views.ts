@@ -208,6 +208,7 @@ export const operationRows = view<OperationSummary, typeof operationFields>(oper
   'subject_name',
   'state',
   'step',
+  'progress',
   'host',
   'created_at',
 ])

@@ -37,7 +37,10 @@ const inPython = (ctx: Context) => ({
   request_id: ctx.requestId,
   auth_token: 'secret-token',
 })
-const asked = { action: 'call', timeout: 20, context: inPython(context({ projectId: 'default', isAdmin: true })) }
+const asked = {
+  ...{ action: 'call', timeout: 20, version: '2.0' },
+  context: inPython(context({ projectId: 'default', isAdmin: true })),
+}
 const to = {
   conductor: { ...asked, topic: 'conductor', server: undefined },
   toys: { ...asked, topic: 'toys', server: 'ours', version: '1.0' },
@@ -110,7 +113,7 @@ if (interpreter) {
         expect(await call('imageWrite', { ...piece, data: data.toString('base64') })).toMatchObject({
           result: { status: 'active' },
         })
-        const request = { ...to.conductor, topic: 'agent', method: 'imageRead' }
+        const request = { ...to.conductor, topic: 'compute_agent', method: 'imageRead' }
         const part = await client.ask({ ...request, args: { ...piece, offset: 2, length: 6 } })
         // oslo.messaging sets no user_id.
         expect(part).toMatchObject({
@@ -150,8 +153,8 @@ if (interpreter) {
       test('is told of methods, versions and namespaces that a daemon does not know', async () => {
         expect(await call('levitate')).toEqual(remote('NoSuchMethod'))
         const ping = { ...to.conductor, method: 'ping' }
-        expect(await client.ask({ ...ping, version: '1.99' })).toEqual(remote('UnsupportedVersion'))
-        expect(await client.ask({ ...ping, version: '2.0' })).toEqual(remote('UnsupportedVersion'))
+        expect(await client.ask({ ...ping, version: '2.99' })).toEqual(remote('UnsupportedVersion'))
+        expect(await client.ask({ ...ping, version: '3.0' })).toEqual(remote('UnsupportedVersion'))
         expect(await client.ask({ ...ping, namespace: 'nowhere' })).toEqual(remote('NoSuchMethod'))
       })
 

@@ -383,6 +383,34 @@ describe.each(await databases())('on $name', (database) => {
       await back.carryOut(operation)
       await expect(rig.show('web')).rejects.toMatchObject({ code: 'InstanceNotFound' })
     })
+
+    test('that an instance is on its way to is not waited for, unless the host that it leaves is silent too', async () => {
+      const rig = await start()
+      const h1 = await rig.host('h1')
+      await rig.running(h1)
+      const h2 = await rig.host('h2')
+      const { operation } = await rig.conductor.begin(admin, { instance: 'web', kind: 'migrate' })
+      expect(await h2.carryOut(operation)).toMatchObject({ operation: { steps: ['prepare'] } })
+      await h2.claim(operation)
+      await h1.claim(operation)
+      const beat = () => rig.agent.heartbeat(admin, { ...h1.self, operations: [{ id: operation }] })
+
+      rig.clock.advance(40)
+      await sweep(rig.deps)
+      expect(await beat()).toMatchObject({ cancelled: [] })
+      rig.clock.advance(6)
+      await sweep(rig.deps)
+      expect(await beat()).toMatchObject({ cancelled: [operation] })
+      expect(await h1.finish(operation, { power: 'SHUTDOWN', cancelled: true })).toMatchObject({ undo: ['stop'] })
+      await h1.step(operation, 'stop', { undo: true })
+      await h1.finish(operation, { undone: true })
+
+      const ended = await rig.operation(operation)
+      expect(ended).toMatchObject({ state: 'failed', fault: { code: 'HostUnreachable', host: 'h2' } })
+      expect(ended.fault?.message).toContain('Not undone on h2')
+      expect(await rig.show('web')).toMatchObject({ status: 'ACTIVE', host: 'h1', power: 'RUNNING' })
+      expect(await rig.drift()).toEqual([])
+    })
   })
 
   describe('cancel', () => {

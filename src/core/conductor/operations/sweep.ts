@@ -5,7 +5,7 @@ import { kindOf, stagesOf } from '../../model/operation.ts'
 import { leaveLast } from '../../operations/advance.ts'
 import { dispatch, dispatchAll } from '../../operations/dispatch.ts'
 import { faultOf } from '../../operations/faults.ts'
-import { type Dispatch, lockOpen, type OpenOperation, type Transaction } from '../../operations/open.ts'
+import { type Dispatch, livenessOf, lockOpen, type OpenOperation, type Transaction } from '../../operations/open.ts'
 import { changeOperations } from '../../operations/transaction.ts'
 import { failOperation, leaveSilent, unplace } from '../../operations/undo.ts'
 import { type DueLeg, dueLegs, noteDispatch } from '../../store/legs.ts'
@@ -61,7 +61,8 @@ async function resend(deps: ConductorDeps, leg: DueLeg): Promise<void> {
 
 /**
  * The host of a leg is down. What was placed there and not taken up goes to another host: nothing of it is there yet. What is
- * all but done does not wait for the host, which cleans up when it returns. Any other leg waits: false.
+ * all but done does not wait for the host, which cleans up when it returns. What is on its way there is undone: its guest
+ * is needed where it was. Any other leg waits: false.
  */
 async function goneOn(deps: ConductorDeps, leg: DueLeg): Promise<boolean> {
   const { operation: id, host } = leg
@@ -71,12 +72,30 @@ async function goneOn(deps: ConductorDeps, leg: DueLeg): Promise<boolean> {
     const operation = await lockOpen(t.db, id)
     if (!operation || operation.undoing) return undefined
     if (stagesOf(operation.kind)[operation.stage]?.final) return leaveLast(t, operation, host)
-    return (await unplace(t, operation, host)) ? [{ operation: id, service: 'scheduler', host: '' }] : undefined
+    if (await unplace(t, operation, host)) return [{ operation: id, service: 'scheduler', host: '' }]
+    if (!(await isOnItsWayTo(t, operation, host))) return undefined
+    const fault = faultOf('HostUnreachable', { target: `${leg.service}.${host}` }, t.now, host)
+    return (await failOperation(t, operation, fault, { attempts: deps.options.maxAttempts })).dispatches
   })
   if (!dispatches) return false
   deps.log.warn({ operation: id, host }, 'its host is down; the operation goes on without it')
   await dispatchAll(deps, contextOf(leg), dispatches)
   return true
+}
+
+/**
+ * Whether this host is to take over what another host has, and has nothing yet that could run. Not while the other host is
+ * silent, too: then both may only have been unable to reach a conductor.
+ */
+async function isOnItsWayTo(
+  t: Transaction,
+  { kind, stage, legs, instance }: OpenOperation,
+  host: string,
+): Promise<boolean> {
+  const steps = stagesOf(kind)[stage]?.legs.flatMap((leg) => leg.steps) ?? []
+  if (steps.some(({ fence }) => fence) || !legs.some((leg) => leg.host === host && leg.role === 'target')) return false
+  const source = instance?.host
+  return source !== undefined && source !== host && isServiceUp(t.db, 'compute', source, livenessOf(t))
 }
 
 /** Whoever asked for it, under the request id of then. */

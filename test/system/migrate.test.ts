@@ -1,0 +1,364 @@
+import { existsSync } from 'node:fs'
+import { createConnection } from 'node:net'
+import { join } from 'node:path'
+import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
+import { exec } from '../../src/core/base/exec.ts'
+import { conductor } from '../../src/core/contracts/conductor.ts'
+import type { Operation, Published } from '../../src/core/contracts/shapes.ts'
+import type { Bus } from '../../src/core/rpc/bus.ts'
+import type { Api } from '../../src/core/rpc/contract.ts'
+import { guestPaths } from '../../src/core/virt/qemu/paths.ts'
+import { findMachines } from '../../src/core/virt/qemu/process.ts'
+import { admin, type Backend, backends, Cloud, type Daemon } from '../kit/cloud.ts'
+import { endOf, persist } from '../kit/patience.ts'
+import { freePort, type PrivateRabbit, privateRabbit } from '../kit/private-rabbitmq.ts'
+import { qemu } from '../kit/qemu.ts'
+
+/**
+ * Cold migration of real QEMU guests between two hosts with a login each, and what silent or killed daemons make of it.
+ * Throughout: never two machines of one guest (invariant I4).
+ */
+const guest = await qemu()
+const patienceMs = 60_000
+const mib = 1 << 20
+/** What the guest's disk has to be so that its transfer takes seconds: enough to be interrupted. */
+const largeMib = 512
+const largeByte = 0x5a
+
+const settings = {
+  NOVA_COMPUTE_DRIVER: 'qemu',
+  NOVA_COMPUTE_SHUTDOWN_TIMEOUT: '10',
+  NOVA_OPERATIONS_LEASE_SECONDS: '2',
+  NOVA_OPERATIONS_SWEEP_SECONDS: '0.3',
+  NOVA_OPERATIONS_RESEND_SECONDS: '0.5',
+  NOVA_SERVICES_HEARTBEAT_SECONDS: '0.5',
+  NOVA_SERVICES_SERVICE_DOWN_TIME: '4',
+}
+
+const hostNames = ['a', 'b'] as const
+type HostName = (typeof hostNames)[number]
+const otherThan = (host: HostName): HostName => (host === 'a' ? 'b' : 'a')
+
+/** Two compute hosts as if on machines of their own: each has its directory and what `nova host add` printed for it. */
+class TwoHosts {
+  readonly cloud: Cloud
+  readonly #rabbit: PrivateRabbit | undefined
+  readonly #daemons = new Map<HostName, Daemon>()
+  readonly #urls = new Map<HostName, string>()
+  readonly #watch: NodeJS.Timeout
+  /** The most machines that one guest was seen to have at a moment. */
+  copies = 0
+
+  private constructor(cloud: Cloud, rabbit: PrivateRabbit | undefined) {
+    this.cloud = cloud
+    this.#rabbit = rabbit
+    this.#watch = setInterval(() => void this.#count(), 100)
+  }
+
+  static async open(backend: Backend): Promise<TwoHosts> {
+    const rabbit = backend === 'services' ? await privateRabbit({ management: true }) : undefined
+    const bus = rabbit
+      ? { NOVA_BUS_URL: rabbit.url, NOVA_BUS_MANAGEMENT_URL: rabbit.managementUrl }
+      : { NOVA_BROKER_LISTEN: `127.0.0.1:${await freePort()}` }
+    const hosts = new TwoHosts(await Cloud.open(backend, { ...settings, ...bus }), rabbit)
+    for (const name of [...(rabbit ? [] : ['broker']), 'conductor', 'scheduler']) await hosts.cloud.daemon(name)
+    for (const host of hostNames) {
+      hosts.#urls.set(host, (await hosts.cloud.json<{ url: string }>('host', 'add', host)).url)
+      await hosts.start(host)
+    }
+    return hosts
+  }
+
+  async start(host: HostName): Promise<void> {
+    const daemon = await this.cloud.daemon('compute', {
+      NOVA_STATE_DIR: join(this.cloud.stateDir, host),
+      NOVA_BUS_URL: this.#urls.get(host) ?? '',
+      NOVA_BUS_MANAGEMENT_URL: '',
+      NOVA_DATABASE_URL: '',
+      NOVA_BROKER_LISTEN: '',
+      NOVA_COMPUTE_HOST: host,
+    })
+    this.#daemons.set(host, daemon)
+  }
+
+  /** Freezes the daemon of a host, or lets it go on. */
+  freeze(host: HostName, frozen = true): void {
+    this.#daemons.get(host)?.process.kill(frozen ? 'SIGSTOP' : 'SIGCONT')
+  }
+
+  async killAndRestart(host: HostName): Promise<void> {
+    await this.#daemons.get(host)?.kill()
+    await this.start(host)
+  }
+
+  dir(host: HostName): string {
+    return join(this.cloud.stateDir, host, 'compute', host)
+  }
+
+  paths(host: HostName, id: string) {
+    return guestPaths(this.dir(host), id)
+  }
+
+  async machines(host: HostName): Promise<Map<string, number>> {
+    return findMachines(this.dir(host))
+  }
+
+  async #count(): Promise<void> {
+    const seen = (await Promise.all(hostNames.map((host) => this.machines(host)))).flatMap((machines) => [
+      ...machines.keys(),
+    ])
+    for (const id of seen) this.copies = Math.max(this.copies, seen.filter((other) => other === id).length)
+  }
+
+  async close(): Promise<void> {
+    clearInterval(this.#watch)
+    for (const host of hostNames) this.freeze(host, false)
+    for (const host of hostNames) for (const pid of (await this.machines(host)).values()) process.kill(pid, 'SIGKILL')
+    await this.cloud.close()
+    await this.#rabbit?.stop()
+  }
+}
+
+if (guest)
+  describe.each(await backends())('a virtual machine moves to another host (%s)', (backend) => {
+    let hosts: TwoHosts
+    let bus: Bus
+    let api: Api<typeof conductor>
+    let web: string
+
+    beforeAll(async () => {
+      hosts = await TwoHosts.open(backend)
+      bus = await hosts.cloud.bus()
+      api = bus.client(conductor)
+      await ok('image', 'create', 'guest', '--kernel', guest.kernel, '--ramdisk', guest.ramdisk, '--min-memory', '96')
+    }, 120_000)
+    afterAll(() => hosts?.close(), 120_000)
+    afterEach(() => expect(hosts.copies, 'machines of one guest at a moment').toBeLessThanOrEqual(1))
+
+    const ok = async (...args: string[]) => {
+      const ran = await hosts.cloud.nova(...args)
+      expect(ran, ran.stderr).toMatchObject({ code: 0 })
+      return ran.stdout.trim()
+    }
+    const shown = (name = 'web') => persist(() => api.instanceShow(admin(), { instance: name }))
+    const hostOf = async (name = 'web') => (await shown(name)).host as HostName
+    const becomes = (wanted: object, name = 'web') =>
+      expect.poll(() => shown(name), { timeout: patienceMs, interval: 100 }).toMatchObject(wanted)
+
+    /** How often the guest has come up, on whichever host: its console moves with it. */
+    const ready = async () => (await hosts.cloud.nova('console-log', 'web')).stdout.match(/GUEST-READY/g)?.length ?? 0
+    const isReady = (times: number) =>
+      expect.poll(ready, { timeout: patienceMs, interval: 200 }).toBeGreaterThanOrEqual(times)
+    const consoleSays = (text: RegExp) =>
+      expect
+        .poll(async () => (await hosts.cloud.nova('console-log', 'web')).stdout, { timeout: patienceMs, interval: 200 })
+        .toMatch(text)
+    /** Types a line on the guest's serial console, as somebody at its keyboard would. */
+    const type = async (line: string) => {
+      const keyboard = createConnection(hosts.paths(await hostOf(), web).serial)
+      await new Promise<void>((resolve, reject) => {
+        keyboard.on('error', reject).end(`\n${line}\n`, () => resolve())
+      })
+    }
+    const qemuIo = async (host: HostName, command: string) => {
+      const ran = await exec('qemu-io', ['-f', 'qcow2', '-c', command, hosts.paths(host, web).disk])
+      expect(ran, ran.stdout).toMatchObject({ code: 0, stderr: '' })
+      expect(ran.stdout).not.toContain('Pattern verification failed')
+    }
+    /** The data that makes the disk large, behind what the guest itself has written. */
+    const large = `-P ${largeByte} ${16 * mib} ${largeMib * mib}`
+
+    /** The guest is on this host alone, and each host's capacity counters say so. */
+    const expectOnlyOn = async (host: HostName, id: string, running: boolean) => {
+      const other = otherThan(host)
+      await expect
+        .poll(() => existsSync(hosts.paths(other, id).dir), { timeout: patienceMs, message: `left on ${other}` })
+        .toBe(false)
+      expect((await hosts.machines(other)).has(id)).toBe(false)
+      expect((await hosts.machines(host)).has(id)).toBe(running)
+      expect(existsSync(hosts.paths(host, id).record)).toBe(true)
+      await expectCapacity()
+    }
+    /** What is used of each host is the sum over the instances on it. */
+    const expectCapacity = () =>
+      expect
+        .poll(
+          async () => {
+            const [{ hosts: rows }, { instances }] = await Promise.all([
+              persist(() => api.hostList(admin(), {})),
+              persist(() => api.instanceList(admin(), {})),
+            ])
+            return rows.filter(({ name, used, instances: count }) => {
+              const there = instances.filter(({ host }) => host === name).length
+              return count !== there || used.memoryMb !== 128 * there || used.vcpus !== there || used.diskGb !== there
+            })
+          },
+          { timeout: patienceMs },
+        )
+        .toEqual([])
+
+    /** Begins a migration; `at` resolves when it has come to the step. */
+    const migrateTo = async (step: string) => {
+      let strike = (): void => undefined
+      const at = new Promise<void>((resolve) => {
+        strike = resolve
+      })
+      const stop = await bus.subscribe(['operation.step.#'], ({ body }) => {
+        const { instanceName, operation } = body as Published
+        if (instanceName === 'web' && operation?.kind === 'migrate' && operation.step === step) strike()
+      })
+      const { operation } = await api.begin(admin(), { instance: 'web', kind: 'migrate' })
+      await at
+      await stop()
+      return operation
+    }
+    const begunSteps = (operation: Operation) =>
+      operation.steps.filter(({ undo }) => !undo).map(({ name, host }) => `${name} ${host}`)
+    const undone = (operation: Operation) => operation.steps.filter(({ undo }) => undo).map(({ name }) => name)
+
+    test('boots on the other host with its disk and console, and nothing of it is left behind', {
+      timeout: 240_000,
+    }, async () => {
+      await ok('boot', 'web', '--image', 'guest', '--flavor', 'm1.nano', '--availability-zone', ':a', '--wait')
+      web = (await shown()).id
+      await isReady(1)
+      await type('echo the-mark-of-web >/dev/vda; sync; echo wri""tten')
+      await consoleSays(/^written/m)
+
+      expect(await ok('migrate', 'web', '--wait')).toContain('migrated')
+      expect(await shown()).toMatchObject({ status: 'ACTIVE', host: 'b', power: 'RUNNING' })
+      await isReady(2)
+      await type('echo disk: $(head -n 1 /dev/vda)')
+      await consoleSays(/^disk: the-mark-of-web/m)
+      await expectOnlyOn('b', web, true)
+
+      // A host that does not exist, and the one where it is.
+      expect(await hosts.cloud.nova('migrate', 'web', '--host', 'nowhere')).toMatchObject({
+        code: 1,
+        stderr: expect.stringContaining('No host "nowhere"'),
+      })
+      expect(await hosts.cloud.nova('migrate', 'web', '--host', 'b')).toMatchObject({
+        code: 2,
+        stderr: expect.stringContaining('web is on b already'),
+      })
+      expect(await shown()).toMatchObject({ status: 'ACTIVE', host: 'b' })
+    })
+
+    test('stays SHUTOFF, and starts there; how far its disk is can be seen', { timeout: 240_000 }, async () => {
+      await ok('stop', 'web', '--wait')
+      await qemuIo('b', `write ${large}`)
+      const operation = await migrateTo('send')
+      const seen = new Set<string>()
+      let listed = ''
+      while ((await shown()).task !== undefined) {
+        const { progress } = await hosts.cloud.json<{ progress: string | null }>('operation', 'show', operation)
+        if (progress !== null) seen.add(progress)
+        const list = await ok('operation', 'list', '--open')
+        if (/%|MiB/.test(list)) listed = list
+      }
+      const ended = await endOf(api, operation)
+      expect(ended).toMatchObject({ state: 'succeeded' })
+      expect([...seen].join()).toMatch(/disk/)
+      expect(listed).not.toBe('')
+      expect(await shown()).toMatchObject({ status: 'SHUTOFF', host: 'a', power: 'SHUTDOWN' })
+      await expectOnlyOn('a', web, false)
+      await qemuIo('a', `read ${large}`)
+
+      const before = await ready()
+      await ok('start', 'web', '--wait')
+      await isReady(before + 1)
+      await expectOnlyOn('a', web, true)
+    })
+
+    test('is back where it was, and runs, if the migration is cancelled while the disk is sent', {
+      timeout: 240_000,
+    }, async () => {
+      const before = await ready()
+      const operation = await migrateTo('send')
+      await ok('operation', 'cancel', operation)
+      const ended = await endOf(api, operation)
+      expect(ended).toMatchObject({ state: 'cancelled' })
+      expect(undone(ended)).toEqual(expect.arrayContaining(['receive', 'stop', 'prepare']))
+      expect(await shown()).toMatchObject({ status: 'ACTIVE', host: 'a', power: 'RUNNING' })
+      await isReady(before + 1)
+      await expectOnlyOn('a', web, true)
+    })
+
+    test('runs where it was if the other host falls silent while it receives the disk', {
+      timeout: 240_000,
+    }, async () => {
+      const before = await ready()
+      const operation = await migrateTo('send')
+      hosts.freeze('b')
+      const ended = await endOf(api, operation)
+      expect(ended).toMatchObject({ state: 'failed', fault: { message: expect.stringContaining('Not undone on b') } })
+      expect(await shown()).toMatchObject({ status: 'ACTIVE', host: 'a', power: 'RUNNING' })
+      await isReady(before + 1)
+      expect(existsSync(hosts.paths('b', web).dir)).toBe(true)
+
+      hosts.freeze('b', false)
+      await expectOnlyOn('a', web, true)
+      expect(await shown()).toMatchObject({ status: 'ACTIVE', host: 'a', power: 'RUNNING' })
+    })
+
+    test('arrives though the daemon of the other host is killed while it receives', {
+      timeout: 240_000,
+    }, async () => {
+      const before = await ready()
+      const operation = await migrateTo('send')
+      await hosts.killAndRestart('b')
+      const ended = await endOf(api, operation)
+      expect(ended).toMatchObject({ state: 'succeeded' })
+      expect(begunSteps(ended).filter((step) => step === 'receive b').length).toBeGreaterThan(1)
+      expect(await shown()).toMatchObject({ status: 'ACTIVE', host: 'b', power: 'RUNNING' })
+      await isReady(before + 1)
+      await expectOnlyOn('b', web, true)
+    })
+
+    test('arrives though the daemon of its own host is killed while it sends', { timeout: 240_000 }, async () => {
+      const before = await ready()
+      const operation = await migrateTo('send')
+      await hosts.killAndRestart('b')
+      const ended = await endOf(api, operation)
+      expect(ended).toMatchObject({ state: 'succeeded' })
+      expect(begunSteps(ended).filter((step) => step === 'send b').length).toBeGreaterThan(1)
+      expect(await shown()).toMatchObject({ status: 'ACTIVE', host: 'a', power: 'RUNNING' })
+      await isReady(before + 1)
+      await type('echo disk: $(head -n 1 /dev/vda) again')
+      await consoleSays(/^disk: the-mark-of-web again/m)
+      await expectOnlyOn('a', web, true)
+      await ok('stop', 'web', '--wait')
+      await qemuIo('a', `read ${large}`)
+    })
+
+    test('a boot that a silent host never took up goes to another one, and nothing is built on the first', {
+      timeout: 240_000,
+    }, async () => {
+      hosts.freeze('b')
+      // The instance on host a makes b the better choice while it still counts as up.
+      const { begun } = await api.boot(admin(), {
+        name: 'late',
+        image: 'guest',
+        flavor: 'm1.nano',
+        idempotencyKey: 'late',
+      })
+      const ended = await endOf(api, begun[0]?.operation ?? '')
+      expect(ended).toMatchObject({ state: 'succeeded' })
+      const late = await shown('late')
+      expect(late).toMatchObject({ status: 'ACTIVE', host: 'a' })
+      expect(begunSteps(ended)).toEqual(expect.arrayContaining(['place b', 'place a']))
+      hosts.freeze('b', false)
+      await expect
+        .poll(async () => (await api.hostList(admin(), {})).hosts.map(({ state }) => state), { timeout: patienceMs })
+        .toEqual(['up', 'up'])
+      // What was sent to b lies in its queue: this comes behind it.
+      await api.begin(admin(), { instance: 'web', kind: 'migrate', args: { host: 'b' } })
+      await becomes({ status: 'SHUTOFF', host: 'b' })
+      await expectOnlyOn('a', late.id, true)
+      await expectOnlyOn('b', web, false)
+      for (const name of ['late', 'web']) await ok('delete', name, '--wait')
+      for (const host of hostNames) expect([...(await hosts.machines(host)).keys()]).toEqual([])
+      await expectCapacity()
+    })
+  })
+else test('no virtual machine without QEMU', () => expect(process.env.NOVA_REQUIRE ?? '').not.toContain('qemu'))
