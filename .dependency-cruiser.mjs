@@ -19,10 +19,12 @@ const floors = {
   // The two halves of the engine: rows and transactions here, the host's side there.
   'core/operations': withState,
   'core/agent': vocabulary,
+  // What every daemon with a database does alike.
+  'core/service': withState,
   // Root or database, never both: a host agent has no store and no db.
   'core/compute': [...vocabulary, 'core/agent', 'core/virt'],
-  'core/scheduler': [...withState, 'core/operations'],
-  'core/conductor': [...withState, 'core/operations', 'core/auth'],
+  'core/scheduler': [...withState, 'core/operations', 'core/service'],
+  'core/conductor': [...withState, 'core/operations', 'core/service', 'core/auth'],
   cli: [...vocabulary, 'core/diagnosis'],
   tui: ['cli', ...vocabulary, 'core/diagnosis'],
   daemons: ['core'],
@@ -30,7 +32,7 @@ const floors = {
 }
 
 // Faces come in by the front door; managers, actions, drivers and SQL stay at home.
-const backRooms = '^src/core/(compute|agent|operations|scheduler|conductor|store|db|broker|rabbitmq|virt)/'
+const backRooms = '^src/core/(compute|agent|operations|service|scheduler|conductor|store|db|broker|rabbitmq|virt)/'
 const frontDoors = '^src/core/(db/migrate|virt/qemu/probe)[.]ts$'
 
 // Each heavy package has one home.

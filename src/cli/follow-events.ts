@@ -1,6 +1,7 @@
 import { isUnavailable } from '../core/base/retry.ts'
 import type { Event, Published } from '../core/contracts/shapes.ts'
 import type { Bus } from '../core/rpc/bus.ts'
+import { progressText } from './progress.ts'
 
 type RequestSpec = { instance?: string; after?: number; limit?: number }
 
@@ -51,7 +52,7 @@ export async function followEvents(
     }
     show(event)
   }
-  const hear = (event: Event): void => {
+  const onEvent = (event: Event): void => {
     if (request.instance !== undefined && ![event.instanceId, event.instanceName].includes(request.instance)) return
     if (early) early.push(event)
     else print(event)
@@ -62,7 +63,7 @@ export async function followEvents(
     for (const event of early.sort((a, b) => a.id - b.id)) print(event)
     early = undefined
   }
-  const unsubscribe = await bus.subscribe(['#'], ({ body }) => hear(described(body as Published)))
+  const unsubscribe = await bus.subscribe(['#'], ({ body }) => onEvent(described(body as Published)))
   const offLink = bus.onLink((up) => {
     if (!up) return
     const from = { ...request, after: Math.max(floor ?? 0, last - overlap, 0), limit: catchUpLimit }
@@ -78,11 +79,15 @@ export async function followEvents(
   }
 }
 
-/** A step as an event that names the step. */
-const described = (event: Published): Event =>
-  event.type === 'operation.step' && event.operation?.step
-    ? { ...event, message: `${event.operation.kind}: ${event.operation.step}` }
-    : event
+/** A step, or progress in one, as an event that says so in its message. */
+function described(event: Published): Event {
+  const { kind, step, undoing, progress } = event.operation ?? {}
+  if (event.type === 'operation.step' && step)
+    return { ...event, message: `${kind}: ${undoing ? 'undoing ' : ''}${step}` }
+  if (event.type === 'operation.progress' && progress)
+    return { ...event, message: `${kind}: ${progressText(progress)}` }
+  return event
+}
 
 function promiseOf<T>() {
   let resolve: (value: T) => void = () => undefined

@@ -45,10 +45,18 @@ export function openProgress(clock: Clock): Progress {
   }
 }
 
+type Far = NonNullable<OperationSummary['progress']>
 const gib = 2 ** 30
+/** How much of a long step is done, in whole percent. */
+export const percentOf = ({ doneBytes, totalBytes }: Pick<Far, 'doneBytes' | 'totalBytes'>): number =>
+  totalBytes === 0 ? 100 : Math.floor((doneBytes / totalBytes) * 100)
 /** The progress of a long step: "disk 42 % of 1.2 GiB". */
-export const progressText = ({ what, doneBytes, totalBytes }: NonNullable<OperationSummary['progress']>): string =>
-  `${what} ${totalBytes === 0 ? 100 : Math.floor((doneBytes / totalBytes) * 100)} % of ${(totalBytes / gib).toFixed(1)} GiB`
+export const progressText = (far: Far): string =>
+  `${far.what} ${percentOf(far)} % of ${(far.totalBytes / gib).toFixed(1)} GiB`
+
+/** The step of an operation: "send", or "undoing: stop" if the step is being undone; undefined before the first one. */
+export const stepText = ({ step, undoing }: Pick<OperationSummary, 'step' | 'undoing'>): string | undefined =>
+  step === undefined ? undefined : `${undoing ? 'undoing: ' : ''}${step}`
 
 /** Describes the progress of operations: one with its step; several with how many are done. */
 export function sayOperations(progress: Progress, ids: readonly string[]): (operation: OperationSummary) => void {

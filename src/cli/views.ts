@@ -186,10 +186,16 @@ const operationFields = {
   id: (o: OperationSummary) => o.id,
   kind: (o: OperationSummary) => o.kind,
   state: (o: OperationSummary) => o.state,
-  instance_id: (o: OperationSummary) => o.subject.id,
-  instance_name: (o: OperationSummary) => o.subject.name,
+  subject_kind: (o: OperationSummary) => o.subject.kind,
+  subject_id: (o: OperationSummary) => o.subject.id,
+  subject_name: (o: OperationSummary) => o.subject.name,
+  // Only of operations on instances.
+  instance_id: (o: OperationSummary) => (o.subject.kind === 'instance' ? o.subject.id : undefined),
+  instance_name: (o: OperationSummary) => (o.subject.kind === 'instance' ? o.subject.name : undefined),
   step: (o: OperationSummary) => o.step,
   host: (o: OperationSummary) => o.host,
+  undoing: (o: OperationSummary) => o.undoing ?? false,
+  progress: (o: OperationSummary) => o.progress && progressText(o.progress),
   attempt: (o: OperationSummary) => o.attempt,
   request_id: (o: OperationSummary) => o.requestId,
   created_at: (o: OperationSummary) => iso(o.createdAt),
@@ -199,12 +205,21 @@ const operationFields = {
 export const operationRows = view<OperationSummary, typeof operationFields>(operationFields, [
   'id',
   'kind',
-  'instance_name',
+  'subject_name',
   'state',
   'step',
   'host',
   'created_at',
 ])
+/** Operations in a table: the columns `undoing` and `progress` are there only if a row has something to say. */
+export const operationTable = (rows: readonly OperationSummary[]): typeof operationRows => ({
+  ...operationRows,
+  table: [
+    ...operationRows.table,
+    ...(rows.some(({ undoing }) => undoing) ? ['undoing'] : []),
+    ...(rows.some(({ progress }) => progress) ? ['progress'] : []),
+  ],
+})
 export const operationView = view<Operation, Record<string, (o: Operation) => Cell | undefined>>({
   ...operationFields,
   steps: (o) =>
@@ -222,8 +237,6 @@ export const operationView = view<Operation, Record<string, (o: Operation) => Ce
       step: h.step ?? null,
       lease_until: h.leaseUntil === undefined ? null : iso(h.leaseUntil),
     })),
-  undoing: (o) => o.undoing ?? false,
-  progress: (o) => (o.progress === undefined ? undefined : progressText(o.progress)),
   deadline: (o) => iso(o.deadline),
   cancel_requested: (o) => o.cancelRequested,
   user_id: (o) => o.userId,

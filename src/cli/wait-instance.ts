@@ -1,11 +1,11 @@
 import type { Clock } from '../core/base/clock.ts'
 import { isFailure } from '../core/base/errors.ts'
 import { isUnavailable } from '../core/base/retry.ts'
-import type { Instance } from '../core/contracts/shapes.ts'
+import type { Instance, Published } from '../core/contracts/shapes.ts'
 import type { InstanceState } from '../core/model/instance.ts'
 import type { Bus } from '../core/rpc/bus.ts'
 import { CommandError } from './command-error.ts'
-import { askAnywayMs, patienceMs, type WaitOptions } from './wait.ts'
+import { askAnywayMs, isPublishedOnly, patienceMs, type WaitOptions } from './wait.ts'
 import { aborted, openWakeup } from './wakeup.ts'
 
 type Deps = {
@@ -31,8 +31,8 @@ export async function awaitInstance(
   if (!seen || hasArrived(seen, wanted)) return seen
   const { id } = seen
   let lastAnswer = clock.now()
-  const unsubscribe = await bus.subscribe([`#.${id}.*`], ({ key }) => {
-    if (!key.startsWith('operation.step.')) bell.notify()
+  const unsubscribe = await bus.subscribe([`#.${id}.*`], ({ body }) => {
+    if (!isPublishedOnly((body as Published).type)) bell.notify()
   })
   const offLink = bus.onLink((up) => up && bell.notify())
   const stopped = aborted(signal)

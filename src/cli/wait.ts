@@ -2,8 +2,9 @@ import type { Clock } from '../core/base/clock.ts'
 import { isUnavailable } from '../core/base/retry.ts'
 import type { OperationSummary, Published } from '../core/contracts/shapes.ts'
 import { isOpen } from '../core/model/operation.ts'
-import type { Bus, Heard } from '../core/rpc/bus.ts'
+import type { Bus, Received } from '../core/rpc/bus.ts'
 import { CommandError } from './command-error.ts'
+import { operationAfter } from './operation-after.ts'
 import { aborted, openWakeup } from './wakeup.ts'
 
 /** What waiting depends on. */
@@ -31,6 +32,9 @@ const askAgainMs = 200
 /** How long the conductor or the bus may be unavailable before the waiting fails. */
 export const patienceMs = 60_000
 
+/** Whether an event of this type is about a step, and not stored: it changes nothing but the operation. */
+export const isPublishedOnly = (type: string): boolean => type === 'operation.step' || type === 'operation.progress'
+
 const ended = ({ state }: Pick<OperationSummary, 'state'>): boolean => !isOpen(state)
 /**
  * Waits for operations to end, whatever their outcome, and returns them in the order of `ids`. It subscribes first and
@@ -46,7 +50,7 @@ export async function awaitOperations(
   const bell = openWakeup(clock)
   const watch = openWatch(deps, ids, bell.notify)
   const patterns = ids.map((id) => `#.${id}`)
-  const unsubscribe = await bus.subscribe(patterns, watch.hear)
+  const unsubscribe = await bus.subscribe(patterns, watch.onEvent)
   const offLink = bus.onLink((up) => up && watch.askForAll())
   const stopped = aborted(signal)
   signal?.addEventListener('abort', bell.notify)
@@ -99,18 +103,14 @@ function openWatch({ clock, show, onProgress }: WaitDeps, ids: readonly string[]
       toAsk.clear()
       await Promise.all(asked.map(askOne))
     },
-    hear({ key, body }: Heard): void {
+    onEvent({ key, body }: Received): void {
       const id = key.slice(key.lastIndexOf('.') + 1)
       if (!open.has(id)) return
-      const { type, at, operation: told, host } = body as Published
+      const event = body as Published
+      const { type, operation: told } = event
       const operation = known.get(id)
-      const said = told && {
-        ...told,
-        ...(host === undefined ? {} : { host }),
-        ...(ended(told) ? { finishedAt: at } : {}),
-      }
-      if (operation && said && (ended(told) || type === 'operation.step')) {
-        learn({ ...operation, ...said })
+      if (operation && told && (ended(told) || isPublishedOnly(type))) {
+        learn(operationAfter(operation, event))
         if (ended(told)) notify()
         return
       }

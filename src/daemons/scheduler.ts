@@ -6,7 +6,7 @@ import type { Db } from '../core/db/open.ts'
 import { type Bus, served } from '../core/rpc/bus.ts'
 import { Speakers } from '../core/rpc/speakers.ts'
 import { schedulerManager } from '../core/scheduler/manager.ts'
-import { startPeriodic } from '../core/scheduler/periodic.ts'
+import { startHeartbeat } from '../core/service/heartbeat.ts'
 import { openState } from './conductor.ts'
 import { openPublisher } from './publisher.ts'
 import { joinBus, type Runtime } from './runtime.ts'
@@ -39,7 +39,8 @@ export async function startScheduler(runtime: Runtime, bus: Bus, db: Db): Promis
     pingMs: config.services.pingSeconds * 1000,
   })
   onStop(() => serving.stop())
-  onStop(await startPeriodic(deps, serving))
+  const reported = { binary: 'scheduler', contracts: { [scheduler.topic]: scheduler.version } }
+  onStop(await startHeartbeat(deps, reported, serving))
 }
 
 /** `nova daemon scheduler`. */

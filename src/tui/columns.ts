@@ -1,3 +1,4 @@
+import { percentOf, progressText, stepText } from '../cli/progress.ts'
 import type { Event, Host, InstanceSummary, OperationSummary } from '../core/contracts/shapes.ts'
 import { healthOf } from '../core/model/health.ts'
 import { isOpen } from '../core/model/operation.ts'
@@ -82,13 +83,18 @@ export const hostColumns: readonly Column<Host>[] = [
 const lasted = (o: OperationSummary, now: number): string =>
   isOpen(o.state) ? since(now - o.createdAt) : took((o.finishedAt ?? o.createdAt) - o.createdAt)
 
+/** The step, with its percentage: "send 42 %", "undoing: stop". */
+const stepShown = (o: OperationSummary): string | undefined =>
+  stepText(o) && `${stepText(o)}${o.progress ? ` ${percentOf(o.progress)} %` : ''}`
+
 export const operationColumns: readonly Column<OperationSummary>[] = [
   { title: 'BEGUN', width: 8, draw: cellText((o) => timeOf(o.createdAt)) },
-  { title: 'KIND', width: 11, draw: cellText((o) => o.kind) },
-  { title: 'INSTANCE', width: 14, grows: 2, draw: cellText((o) => o.subject.name) },
+  { title: 'KIND', width: 12, draw: cellText((o) => o.kind) },
+  { title: 'SUBJECT', width: 12, grows: 2, draw: cellText((o) => o.subject.name) },
   { title: 'STATE', width: 9, draw: toned((o) => o.state) },
-  { title: 'STEP', width: 8, draw: cellText((o) => o.step) },
-  { title: 'HOST', width: 12, grows: 1, draw: cellText((o) => o.host) },
+  { title: 'STEP', width: 14, draw: cellText(stepShown) },
+  { title: 'PROGRESS', width: 22, from: 120, draw: cellText((o) => o.progress && progressText(o.progress)) },
+  { title: 'HOST', width: 11, grows: 1, draw: cellText((o) => o.host) },
   { title: 'TOOK', width: 6, side: 'right', draw: cellText(lasted, 'right') },
   { title: 'ID', width: 36, from: 130, draw: cellText((o) => o.id) },
   { title: 'FAULT', width: 10, grows: 4, from: 110, draw: cellText((o) => o.fault?.message) },

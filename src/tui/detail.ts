@@ -1,4 +1,5 @@
 import { harmless } from '../cli/cell-text.ts'
+import { operationAfter } from '../cli/operation-after.ts'
 import type { Instance, Operation, OperationSummary, Published } from '../core/contracts/shapes.ts'
 import { isOpen } from '../core/model/operation.ts'
 import type { Described, Feed } from './feed.ts'
@@ -69,7 +70,8 @@ export function openInstance(feed: Feed, id: string, changed: () => void): Detai
     feed.onEvent((event) => {
       if (event.instanceId !== id) return
       hearSteps(detail, event)
-      facts.want()
+      // Progress is in the event; nothing else has changed.
+      if (event.type !== 'operation.progress') facts.want()
     }),
     facts.stop,
     tail.stop,
@@ -96,7 +98,7 @@ export function openOperation(feed: Feed, id: string, changed: () => void): Deta
     feed.onEvent((event) => {
       if (event.operationId !== id) return
       hearSteps(detail, event)
-      facts.want()
+      if (event.type !== 'operation.progress') facts.want()
     }),
     facts.stop,
   ]
@@ -106,20 +108,28 @@ export function openOperation(feed: Feed, id: string, changed: () => void): Deta
 }
 
 /** An event shows at once; the rest comes with the answer to a request. */
-function hearSteps(detail: Detail, { operation: reported, operationId, status, at, host }: Published): void {
-  if (detail.instance && status) detail.instance = { ...detail.instance, status }
+function hearSteps(detail: Detail, event: Published): void {
+  if (detail.instance && event.status) detail.instance = { ...detail.instance, status: event.status }
   detail.operations = detail.operations.map((row) => {
-    if (row.id !== operationId || !reported || !isOpen(row.state)) return row
-    const last = row.steps.at(-1)
-    const isNew = reported.step !== undefined && (last?.name !== reported.step || last.attempt !== reported.attempt)
-    const step = { name: reported.step ?? '', at, attempt: Math.max(reported.attempt, 1), ...(host ? { host } : {}) }
-    return {
-      ...row,
-      ...reported,
-      steps: isNew ? [...row.steps, step] : row.steps,
-      ...(isOpen(reported.state) ? {} : { finishedAt: at }),
-    }
+    if (row.id !== event.operationId || !event.operation || !isOpen(row.state)) return row
+    return { ...operationAfter(row, event), steps: stepsAfter(row.steps, event), hosts: hostsAfter(row.hosts, event) }
   })
+}
+
+function stepsAfter(steps: Operation['steps'], { operation: reported, at, host }: Published): Operation['steps'] {
+  if (reported?.step === undefined) return steps
+  const { step: name, undoing: undo = false } = reported
+  const attempt = Math.max(reported.attempt, 1)
+  const last = steps.at(-1)
+  if (last?.name === name && last.attempt === attempt && (last.undo ?? false) === undo) return steps
+  return [...steps, { name, at, attempt, ...(host ? { host } : {}), ...(undo ? { undo } : {}) }]
+}
+
+/** A host that has come to a step is working on it. */
+function hostsAfter(hosts: Operation['hosts'], { type, host, operation: reported }: Published): Operation['hosts'] {
+  if (type !== 'operation.step' || reported?.step === undefined || reported.state !== 'running') return hosts
+  const { step, undoing } = reported
+  return hosts.map((row) => (row.host === host ? { ...row, step, state: undoing ? 'undo-running' : 'running' } : row))
 }
 
 const blank = (kind: Detail['kind'], id: string, off: ReadonlyArray<() => void>): Detail => ({

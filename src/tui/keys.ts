@@ -62,6 +62,7 @@ export const keyHelp: ReadonlyArray<
       ['p', 'pause or unpause'],
       ['s', 'stop or start'],
       ['r', 'reboot'],
+      ['m', 'migrate to another host, after a question'],
       ['c', 'console, full screen'],
       ['d', 'delete, after a question'],
     ],

@@ -1,7 +1,9 @@
+import { operationAfter } from '../cli/operation-after.ts'
+import { isPublishedOnly } from '../cli/wait.ts'
 import type { Event, Host, InstanceSummary, OperationSummary, Published, Service } from '../core/contracts/shapes.ts'
 import { type Health, healthOf } from '../core/model/health.ts'
 import type { InstanceState } from '../core/model/instance.ts'
-import { isOpen, kindOf } from '../core/model/operation.ts'
+import { isOpen, kindOf, placedBy, placeFilled } from '../core/model/operation.ts'
 
 /** How many are kept of what grows without end: events and ended operations. */
 const kept = 1_000
@@ -122,7 +124,7 @@ export function takeAsked(world: CloudModel, ids: readonly string[], rows: reado
 }
 
 /** Applies an event. An event that is older than the known state of its operation only joins the list of events. */
-export function hear(world: CloudModel, event: Published): void {
+export function applyEvent(world: CloudModel, event: Published): void {
   world.revision++
   remember(world, event)
   if (/^(instance\.(create|delete)|host|service)\.|^operation\.step$/.test(event.type)) hearMachines(world, event)
@@ -161,18 +163,12 @@ function hearMachines(world: CloudModel, { type, host: name, operation }: Publis
 }
 
 function hearOperation(world: CloudModel, event: Published, before: OperationSummary | undefined): void {
-  const { operation: reported, operationId, instanceId, instanceName, host, at } = event
-  const subject = before?.subject ?? subjectOf(instanceId, instanceName)
-  if (!reported || !operationId || !subject) return
-  const { fault: _fault, finishedAt: _finishedAt, ...rest } = before ?? { createdAt: at, requestId: event.requestId }
-  world.operations.set(operationId, {
-    ...rest,
-    ...reported,
-    id: operationId,
-    subject,
-    ...(host === undefined ? {} : { host }),
-    ...(isOpen(reported.state) ? {} : { finishedAt: at }),
-  })
+  const { operation: reported, operationId: id, requestId, at: createdAt } = event
+  const subject = before?.subject ?? subjectOf(event)
+  if (!reported || !id || !subject) return
+  const { kind, attempt } = reported
+  const known = before ?? { id, kind, state: 'queued', subject, attempt, requestId, createdAt }
+  world.operations.set(id, operationAfter(known, event))
   if (reported.state === 'failed' && before?.state !== 'failed') world.failed++
   if (world.operations.size > 3 * kept) dropOldOperations(world)
 }
@@ -181,9 +177,9 @@ function hearOperation(world: CloudModel, event: Published, before: OperationSum
 const isPlaced = ({ kind, step }: NonNullable<Published['operation']>): boolean =>
   kindOf(kind).steps.some(({ name, at }) => name === step && at === 'scheduler')
 
-/** The subject of an operation that is known from events only; undefined if the subject is not an instance. */
-const subjectOf = (id: string | undefined, name: string | undefined): OperationSummary['subject'] | undefined =>
-  id === undefined ? undefined : { kind: 'instance', id, name: name ?? id }
+/** The subject of an operation that is known from events only; undefined if an older conductor does not say. */
+const subjectOf = ({ subject, instanceId: id, instanceName }: Published): OperationSummary['subject'] | undefined =>
+  subject ?? (id === undefined ? undefined : { kind: 'instance', id, name: instanceName ?? id })
 
 function dropOldOperations({ operations }: CloudModel): void {
   const over = [...operations.values()].filter(({ state }) => !isOpen(state)).sort(newestFirst)
@@ -216,9 +212,20 @@ function hearInstance(world: CloudModel, event: Published, id: string): void {
     ...(type === 'instance.rename' && instanceName !== undefined ? { name: instanceName } : {}),
     ...(status === undefined ? {} : { status }),
     ...(task === undefined ? {} : { task }),
-    ...(host === undefined ? {} : { host }),
+    ...(host === undefined || !movesInstance(event) ? {} : { host }),
   })
 }
+
+/**
+ * Whether the host that an event names is now the instance's. A step may be another host's, such as the target's of a
+ * migration, unless it is of an instance that a scheduler gives its first host.
+ */
+const movesInstance = ({ type, operation }: Published): boolean =>
+  !isPublishedOnly(type) ||
+  (type === 'operation.step' &&
+    operation !== undefined &&
+    placedBy(operation.kind) !== undefined &&
+    placeFilled(operation.kind) === 'host')
 
 const unknown = { status: 'BUILD', power: 'NOSTATE', flavor: '', image: '' } as const
 

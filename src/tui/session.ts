@@ -234,14 +234,15 @@ export class Session {
     if (key === 'p') begin(({ status }) => (status === 'PAUSED' ? 'unpause' : 'pause'))
     else if (key === 's') begin(({ status }) => (status === 'SHUTOFF' ? 'start' : 'stop'))
     else if (key === 'r') begin(() => 'reboot')
-    else if (key === 'c') {
+    else if (key === 'm') {
+      const question = `Migrate ${nameOrCount(rows)} to another host? The guest is shut down meanwhile. y/n`
+      this.prompt = { kind: 'confirm', question, yes: () => begin(() => 'migrate') }
+    } else if (key === 'c') {
       if (this.detail?.id !== first.id) this.#show('instance', first.id)
       this.consoleOnly = !this.consoleOnly
       this.back = 0
     } else if (key === 'd' || key === 'ctrl-d') {
-      // However long the name, the end of the question stays visible.
-      const which = rows.length === 1 ? cell(first.name, Math.min(widthOf(first.name), 36)) : `${rows.length} instances`
-      const question = `Delete ${which}, with ${rows.length === 1 ? 'its disk' : 'their disks'}? y/n`
+      const question = `Delete ${nameOrCount(rows)}, with ${rows.length === 1 ? 'its disk' : 'their disks'}? y/n`
       this.prompt = { kind: 'confirm', question, yes: () => begin(() => 'delete') }
     }
   }
@@ -290,6 +291,10 @@ export class Session {
       this.line = { text: `There is no view "${word}".`, hint: `Views: ${viewNames.join(', ')}`, tone: 'bad' }
   }
 }
+
+/** The instances of a question. However long the name, the end of the question stays visible. */
+const nameOrCount = (rows: readonly InstanceSummary[]): string =>
+  rows.length === 1 ? cell(rows[0]!.name, Math.min(widthOf(rows[0]!.name), 20)) : `${rows.length} instances`
 
 const named: ReadonlySet<Key> = new Set(
   'up down left right pageup pagedown home end enter esc tab backtab backspace'.split(' '),

@@ -2,7 +2,7 @@ import * as Flags from '@oclif/core/flags'
 import { NovaCommand } from '../../cli/command.ts'
 import { page } from '../../cli/flags.ts'
 import { pickDefined } from '../../cli/pick-defined.ts'
-import { operationRows } from '../../cli/views.ts'
+import { operationRows, operationTable } from '../../cli/views.ts'
 import { operationStates } from '../../core/model/operation.ts'
 
 export default class OperationList extends NovaCommand {
@@ -24,6 +24,6 @@ export default class OperationList extends NovaCommand {
     const { flags } = await this.parse(OperationList)
     const request = pickDefined(flags, ['instance', 'state', 'limit', 'marker'])
     const { operations } = await this.ask('operationList', { ...request, ...(flags.open ? { open: true } : {}) })
-    await this.showRows(operationRows, operations)
+    await this.showRows(this.forPeople ? operationTable(operations) : operationRows, operations)
   }
 }

@@ -261,6 +261,8 @@ export const Published = Event.extend({
   before: z.object({ status: growing(instanceStates).optional(), name: z.string().optional() }).optional(),
   /** Who asked for it. */
   userId: z.string().optional(),
+  /** What the operation acts on, if that is not an instance. */
+  subject: Subject.optional(),
   /** What an event of a service or a flavor is about. */
   service: Service.optional(),
   flavor: Flavor.optional(),

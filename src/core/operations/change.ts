@@ -3,7 +3,7 @@ import type { Db } from '../db/handle.ts'
 import { tx } from '../db/tx.ts'
 import { eventKey } from '../model/event.ts'
 import { addEvents } from '../store/events.ts'
-import type { OperationRecord } from '../store/operations.ts'
+import type { OperationRecord } from '../store/operation-record.ts'
 
 /** Something that has happened, before it has its number. */
 export type Note = Omit<Published, 'id'>
@@ -33,7 +33,10 @@ export function announce({ publish }: Pick<ChangeDeps, 'publish'>, event: Publis
   publish(eventKey(event), event)
 }
 
-type About = Pick<Note, 'at' | 'instanceId' | 'instanceName' | 'operationId' | 'requestId' | 'projectId' | 'userId'>
+type About = Pick<
+  Note,
+  'at' | 'instanceId' | 'instanceName' | 'subject' | 'operationId' | 'requestId' | 'projectId' | 'userId'
+>
 
 /** What any event of an operation says. */
 export const about = (
@@ -43,7 +46,7 @@ export const about = (
   at,
   ...(operation.subject.kind === 'instance'
     ? { instanceId: operation.subject.id, instanceName: operation.subject.name }
-    : {}),
+    : { subject: operation.subject }),
   operationId: operation.id,
   requestId: operation.requestId,
   projectId: operation.projectId,

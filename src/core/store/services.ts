@@ -50,7 +50,6 @@ export async function serviceHeartbeat(db: Db, life: ServiceLife, now: number): 
         ...fresh,
         disabled: 0,
         disabled_reason: null,
-        ...reportedColumns(life),
       })
       .execute()
   } catch (e) {

@@ -444,5 +444,31 @@ describe.each(await databases())('on $name', (database) => {
       await rig.boot('another')
       expect((await rig.events()).at(-1)).toBe('instance.create.start')
     })
+
+    test('one of several conductors keeps them, and another when that one is gone', async () => {
+      const rig = await start()
+      const h1 = await rig.host('h1')
+      const few = { ...options, eventsMax: 1 }
+      const [one, other] = ['one', 'other'].map((incarnation) => ({ ...rig.deps, incarnation, options: few }))
+      await upkeep({ ...one!, options })
+      await rig.running(h1, 'web')
+      await upkeep(other!)
+      expect(await rig.events()).toEqual(['host.up', 'instance.create.start', 'instance.create.end'])
+      rig.clock.advance(120)
+      await upkeep(other!)
+      expect(await rig.events()).toHaveLength(3)
+      rig.clock.advance(61)
+      await upkeep(other!)
+      expect(await rig.events()).toEqual(['instance.create.end'])
+    })
+
+    test('a conductor that stops leaves the upkeep to the others at once', async () => {
+      const rig = await start()
+      const holder = async () => (await rig.deps.db.selectFrom('leases').select('holder').executeTakeFirst())?.holder
+      const stop = await startPeriodic(rig.deps, { lastPongAt: undefined })
+      await expect.poll(holder).toBe(rig.deps.incarnation)
+      await stop()
+      expect(await holder()).toBeUndefined()
+    })
   })
 })

@@ -9,7 +9,6 @@ import { type Db, openDatabase } from '../../../src/core/db/open.ts'
 import type { Api } from '../../../src/core/rpc/contract.ts'
 import type { SchedulerDeps } from '../../../src/core/scheduler/deps.ts'
 import { schedulerManager } from '../../../src/core/scheduler/manager.ts'
-import { startPeriodic } from '../../../src/core/scheduler/periodic.ts'
 import { allocationsOf, capacityDrift } from '../../../src/core/store/allocations.ts'
 import { decisionOn } from '../../../src/core/store/decisions.ts'
 import { legsOfOperation, placeLeg } from '../../../src/core/store/legs.ts'
@@ -414,15 +413,5 @@ describe.each(found)('placing on $name', ({ open }) => {
     })
     expect([await snapshot(), reported, published]).toEqual([before, [], []])
     expect(await manager.ping(context, {})).toEqual({ version: '1.2.3' })
-  })
-
-  test('the scheduler shows as a service that is alive until it stops', async () => {
-    const { deps } = rig(db)
-    const service = () => db.selectFrom('services').selectAll().executeTakeFirstOrThrow()
-    const stop = await startPeriodic(deps, { lastPongAt: undefined })
-    expect(await service()).toMatchObject({ id: 'scheduler@control', version: '1.2.3', disabled: 0 })
-    const alive = Number((await service()).seen_at)
-    await stop()
-    expect(Number((await service()).seen_at)).toBeLessThan(alive - 29_000)
   })
 })
