@@ -347,7 +347,15 @@ describe('boot', () => {
     expect([code, stderr]).toEqual([1, 'nova: No host can take web: 2 hosts: 2 full\n  Nothing was booted.\n'])
   })
   test('a member reads counts in the place of hosts, of what is tried and of what was decided', async () => {
-    const refused = { ...decision, hosts: [], verdicts: { passed: 1, refused: { ram: 1, disk: 3 } } }
+    const counts = {
+      hosts: 5,
+      passed: 1,
+      refused: [
+        { filter: 'ram', group: 'with too little memory', hosts: 1 },
+        { filter: 'disk', group: 'with too little disk', hosts: 3 },
+      ],
+    }
+    const refused = { ...decision, hosts: [], counts }
     const { chosen: _, ...told } = { ...refused, placed: true, summary: 'one of the 1 that can, of 5 in all' }
     standIn.answers = {
       bootDryRun: async () => ({ decision: told, flavor: 'm1.nano', image: 'tiny' }),
@@ -355,7 +363,8 @@ describe('boot', () => {
     }
     const shown = [
       'A host was chosen: one of the 1 that can, of 5 in all',
-      'Refused by: ram 1, disk 3',
+      '5 hosts: 1 that can, 4 that cannot.',
+      'All hosts that cannot: 1 with too little memory, 3 with too little disk.',
       'Filters, in this order: ram, disk',
       '',
     ].join('\n')
@@ -364,7 +373,7 @@ describe('boot', () => {
     expect(JSON.parse(await good('explain', 'web', '-f', 'json'))).toMatchObject({
       chosen: null,
       placed: true,
-      verdicts: { passed: 1, refused: { ram: 1, disk: 3 } },
+      counts,
     })
   })
   test('explain shows the same of what was decided', async () => {
