@@ -33,7 +33,7 @@ export async function renderDecision(decision: Decision, look: Look, extra: Row 
 /** Whether a host was chosen; not everybody may see which one. */
 export const found = ({ chosen, placed }: Decision): boolean => chosen !== undefined || placed === true
 
-/** Hosts that are counted but not listed: "And 980 more: 700 that can, 280 that cannot."; a member sees counts alone. */
+/** Hosts that are counted but not listed: "And 980 more: 700 that can, 280 that cannot."; members see no others. */
 function others({ hosts, counts }: Decision): string {
   if (counts === undefined || counts.hosts <= hosts.length) return ''
   const shown = hosts.filter(({ passed }) => passed).length
@@ -41,10 +41,11 @@ function others({ hosts, counts }: Decision): string {
   const cannot = counts.hosts - counts.passed - (hosts.length - shown)
   const parts = [can > 0 ? `${can} that can` : '', cannot > 0 ? `${cannot} that cannot` : ''].filter(Boolean)
   const why = counts.refused.map(({ hosts, group }) => `${hosts} ${group}`).join(', ')
-  return [
-    `${hosts.length === 0 ? `Of ${counts.hosts} hosts` : `And ${can + cannot} more`}: ${parts.join(', ')}.\n`,
-    why === '' ? '' : `${cellText(`All hosts that cannot: ${why}.`)}\n`,
-  ].join('')
+  const all = can + cannot
+  const these = hosts.length > 0 ? `And ${all} more` : all === 1 ? '1 host' : `${all} hosts`
+  return [`${these}: ${parts.join(', ')}.\n`, why === '' ? '' : `${cellText(`All hosts that cannot: ${why}.`)}\n`].join(
+    '',
+  )
 }
 
 /** For people each weigher has a column of its own; the best host comes first, refused hosts last. */

@@ -208,7 +208,6 @@ export const operationRows = view<OperationSummary, typeof operationFields>(oper
   'subject_name',
   'state',
   'step',
-  'progress',
   'host',
   'created_at',
 ])

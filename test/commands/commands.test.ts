@@ -355,20 +355,15 @@ describe('boot', () => {
         { filter: 'disk', group: 'with too little disk', hosts: 3 },
       ],
     }
-    const { chosen: _, ...told } = {
-      ...decision,
-      hosts: [],
-      counts,
-      placed: true,
-      summary: 'one of the 1 that can, of 5 in all',
-    }
+    const refused = { ...decision, hosts: [], counts }
+    const { chosen: _, ...told } = { ...refused, placed: true, summary: 'one of the 1 that can, of 5 in all' }
     standIn.answers = {
       bootDryRun: async () => ({ decision: told, flavor: 'm1.nano', image: 'tiny' }),
       explain: async () => ({ instance: webSummary, decision: told }),
     }
     const shown = [
       'A host was chosen: one of the 1 that can, of 5 in all',
-      'Of 5 hosts: 1 that can, 4 that cannot.',
+      '5 hosts: 1 that can, 4 that cannot.',
       'All hosts that cannot: 1 with too little memory, 3 with too little disk.',
       'Filters, in this order: ram, disk',
       '',

@@ -97,7 +97,7 @@ const wrong: Wrong[] = [
     what: 'begin from a wrong state',
     method: 'begin',
     args: { instance: 'web', kind: 'unpause' },
-    says: /Cannot unpause web: it is ACTIVE/,
+    says: /it is ACTIVE/,
   },
   { what: 'show of nothing', method: 'instanceShow', args: { instance: '' }, says: /instance.*name or id/ },
   { what: 'show of a number', method: 'instanceShow', args: { instance: 7 }, says: /instance/ },

@@ -179,9 +179,10 @@ async function strays(world: World): Promise<string[]> {
 async function worksAgain(world: World): Promise<void> {
   const api = world.conductor
   const ended = async (id: string) => {
-    await expect
-      .poll(async () => (await api.operationShow(context(), { operation: id })).state, { timeout: 8000, interval: 20 })
-      .toBe('succeeded')
+    const look = () => api.operationShow(context(), { operation: id })
+    await expect.poll(async () => (await look()).finishedAt, { timeout: 8000, interval: 20 }).toBeDefined()
+    const { kind, state, fault } = await look()
+    expect({ kind, state, fault }).toEqual({ kind, state: 'succeeded' })
   }
   // Some room for it.
   const { instances } = await api.instanceList(context(), {})

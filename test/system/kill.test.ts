@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { conductor } from '../../src/core/contracts/conductor.ts'
 import type { Published } from '../../src/core/contracts/shapes.ts'
-import { kindOf, type OperationKind, type StepSpec } from '../../src/core/model/operation.ts'
+import { type Kind, kindOf, type OperationKind } from '../../src/core/model/operation.ts'
 import type { Bus } from '../../src/core/rpc/bus.ts'
 import type { Api } from '../../src/core/rpc/contract.ts'
 import { admin, type Backend, backends, Cloud, type Daemon } from '../kit/cloud.ts'
@@ -30,7 +30,7 @@ const victims = ['broker', ...daemons] as const
 type Victim = (typeof victims)[number]
 const kinds = ['boot', 'pause', 'delete', 'migrate'] as const
 /** Only hosts tell that they have come to a step. */
-const told = ({ at }: StepSpec): boolean => at !== 'scheduler' && at !== 'conductor'
+const told = ({ at }: Kind['steps'][number]): boolean => at !== 'scheduler' && at !== 'conductor'
 const isTwoHosted = (kind: OperationKind): boolean => kindOf(kind).steps.some(({ at }) => at === 'target')
 /** Whom to kill when: `asked`, before anybody took it; then at each of its steps. */
 const cases = kinds.flatMap((kind) => {

@@ -51,7 +51,7 @@ describe('what is known of the cloud', () => {
   test('an operation that begins gives its instance a task, and one that ends takes it away', () => {
     applyEvent(world, event(reported('queued')))
     expect(world.instances.get('web-id')).toMatchObject({ status: 'ACTIVE', task: 'pausing' })
-    expect(world.operations.get('op')).toMatchObject({ state: 'queued', instanceName: 'web' })
+    expect(world.operations.get('op')).toMatchObject({ state: 'queued', subject: { name: 'web' } })
     applyEvent(world, event({ id: 11, type: 'instance.pause.end', status: 'PAUSED', ...reported('succeeded') }))
     expect(world.instances.get('web-id')?.status).toBe('PAUSED')
     expect(world.instances.get('web-id')?.task).toBeUndefined()
