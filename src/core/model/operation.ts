@@ -24,7 +24,7 @@ export type Service = 'scheduler' | 'compute'
 export const serviceOf = (role: Role): Service => (role === 'scheduler' ? 'scheduler' : 'compute')
 
 /** A named, idempotent step of an operation. */
-export type StepSpec = {
+type StepSpec = {
   readonly name: string
   readonly at: Role
   /** Steps of one stage are open at the same time, one leg for each place. If unset, consecutive steps of one place are a stage. */
