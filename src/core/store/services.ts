@@ -66,7 +66,7 @@ export async function seeService(
 ): Promise<boolean> {
   const { numUpdatedRows } = await db
     .updateTable('services')
-    .set({ seen_at: now, ...(reported === undefined ? {} : reportedColumns({ incarnation, reported })) })
+    .set({ seen_at: now, ...(reported === undefined ? {} : newsOf({ incarnation, reported })) })
     .where('id', '=', serviceId(binary, host))
     .where('incarnation', '=', incarnation)
     .executeTakeFirst()
@@ -226,6 +226,12 @@ const reportedColumns = ({ incarnation, reported }: Pick<ServiceLife, 'incarnati
   silent_ms: reported?.silentMs === undefined ? null : Math.round(reported.silentMs),
   contracts: reported?.contracts === undefined ? null : JSON.stringify(reported.contracts),
 })
+
+/** The same of a life that is known: what it does not say this time, as in its hello after a new link, stays as it was. */
+function newsOf(life: Pick<ServiceLife, 'incarnation' | 'reported'>) {
+  const { silent_ms, ...others } = reportedColumns(life)
+  return silent_ms === null ? others : { ...others, silent_ms }
+}
 
 /** How long the service had not heard itself when it was last seen; undefined where this life has not told. */
 export const silentMsOf = (row: Pick<Row, 'incarnation' | 'reported_by' | 'silent_ms'>): number | undefined =>
