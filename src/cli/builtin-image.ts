@@ -37,8 +37,8 @@ export async function ensureBuiltinImage(
     async (asked) => (await ask('hostList', asked)).hosts,
     ({ name }) => name,
   )
-  const pretended = hosts.every((host) => host.driver === 'fake')
-  const files = pretended ? blank(config) : await buildGuest(root, config, note, signal)
+  const simulated = hosts.every((host) => host.driver === 'fake')
+  const files = simulated ? blank(config) : await buildGuest(root, config, note, signal)
   if (!files) return undefined
 
   const sources = await Promise.all(
@@ -48,7 +48,7 @@ export async function ensureBuiltinImage(
     name: builtinImage,
     ...(files.disk === undefined ? {} : { diskFormat: 'raw' as const }),
     files: Object.fromEntries(sources.map((source) => [source.part, source.file])),
-    minMemoryMb: pretended ? 0 : 96,
+    minMemoryMb: simulated ? 0 : 96,
   }).catch((e: unknown) => {
     // Another `nova up` created it at the same time.
     if (isFailure(e, 'ImageExists')) return undefined
@@ -62,7 +62,7 @@ export async function ensureBuiltinImage(
       (piece) => ask('imageWrite', { image: image.id, ...piece }),
       () => undefined,
     )
-  return pretended
+  return simulated
     ? `${builtinImage} (an empty disk: the fake driver runs nothing)`
     : `${builtinImage} (a small Linux with a shell on its console)`
 }

@@ -11,8 +11,7 @@ import type { Context } from '../core/model/context.ts'
 import type { Bus } from '../core/rpc/bus.ts'
 import type { Args, Result } from '../core/rpc/contract.ts'
 import { globalFlags } from './flags.ts'
-import { heardBy } from './heard.ts'
-import { openBus } from './link.ts'
+import { openBus, visibleTo } from './link.ts'
 import { checkColumns, renderOne, renderRows } from './output.ts'
 import type { Progress } from './progress.ts'
 import { showError } from './show-error.ts'
@@ -119,14 +118,14 @@ export abstract class NovaCommand extends Command {
   /** The bus, connected at first use; if that fails, the next use tries again. */
   protected bus(): Promise<Bus> {
     if (this.#bus) return this.#bus
-    const joining = this.settings().then(async (config) =>
-      heardBy(await this.context(), await openBus(config, this.timeoutMs, this.common.debug)),
+    const connecting = this.settings().then(async (config) =>
+      visibleTo(await this.context(), await openBus(config, this.timeoutMs, this.common.debug)),
     )
-    joining.catch(() => {
+    connecting.catch(() => {
       this.#bus = undefined
     })
-    this.#bus = joining
-    return joining
+    this.#bus = connecting
+    return connecting
   }
 
   /**

@@ -52,7 +52,7 @@ export async function followEvents(
     }
     show(event)
   }
-  const hear = (event: Event): void => {
+  const onEvent = (event: Event): void => {
     if (request.instance !== undefined && ![event.instanceId, event.instanceName].includes(request.instance)) return
     if (early) early.push(event)
     else print(event)
@@ -63,7 +63,7 @@ export async function followEvents(
     for (const event of early.sort((a, b) => a.id - b.id)) print(event)
     early = undefined
   }
-  const unsubscribe = await bus.subscribe(['#'], ({ body }) => hear(described(body as Published)))
+  const unsubscribe = await bus.subscribe(['#'], ({ body }) => onEvent(described(body as Published)))
   const offLink = bus.onLink((up) => {
     if (!up) return
     const from = { ...request, after: Math.max(floor ?? 0, last - overlap, 0), limit: catchUpLimit }

@@ -2,6 +2,8 @@ import { systemClock } from '../core/base/clock.ts'
 import { systemIds } from '../core/base/ids.ts'
 import type { Log } from '../core/base/log.ts'
 import type { Config } from '../core/config/load.ts'
+import type { Published } from '../core/contracts/shapes.ts'
+import type { Context } from '../core/model/context.ts'
 import type { Bus } from '../core/rpc/bus.ts'
 
 /** A log that keeps nothing, without the cost of loading a real one. */
@@ -40,4 +42,19 @@ export async function openBus(config: Config, timeoutMs: number | undefined, deb
     callTimeoutMs: timeoutMs ?? config.bus.callTimeoutSeconds * 1000,
     connectTimeoutMs: Math.min(patienceMs, timeoutMs ?? patienceMs),
   })
+}
+
+/**
+ * The bus as a caller may see it: administrators see every event; others see those of their project, without the host.
+ * The conductor applies the same rules to its answers, and only the conductor enforces them.
+ */
+export function visibleTo({ isAdmin, projectId }: Pick<Context, 'isAdmin' | 'projectId'>, bus: Bus): Bus {
+  if (isAdmin) return bus
+  const subscribe: Bus['subscribe'] = (patterns, onEvent) =>
+    bus.subscribe(patterns, ({ key, body }) => {
+      const { host, ...event } = body as Published
+      const isOfHost = host !== undefined && event.instanceId === undefined && event.operationId === undefined
+      if (event.projectId === projectId && !isOfHost) onEvent({ key, body: event })
+    })
+  return Object.assign(Object.create(bus) as Bus, { subscribe })
 }

@@ -1,10 +1,16 @@
 import { Config } from '@oclif/core/config'
 import { version } from '../core/base/version.ts'
 import { misuse } from './command-error.ts'
-import { findCommand, type KnownCommand } from './commands.ts'
 import { globalFlags } from './flags.ts'
 import { showError } from './show-error.ts'
 import { flush, leaveWithReader, writeOut } from './terminal.ts'
+
+/** A command before it is loaded: its name and its aliases, with colons between words. */
+export type KnownCommand = {
+  readonly names: readonly [string, ...string[]]
+  load(): Promise<CommandClass>
+}
+type CommandClass = { start(argv: readonly string[], config: Config, id: string): Promise<void> }
 
 /** Runs one command line and returns the exit code; shows every error. `root` is the directory of package.json. */
 export async function main(argv: readonly string[], root: string, commands: readonly KnownCommand[]): Promise<number> {
@@ -77,4 +83,17 @@ function leadingFlags(argv: readonly string[]): { global: string[]; rest: readon
 function words(argv: readonly string[]): string[] {
   const flag = argv.findIndex((word) => word.startsWith('-'))
   return (flag < 0 ? argv : argv.slice(0, flag)).slice()
+}
+
+/** The command that the words before the first flag name: the longest match wins. */
+function findCommand(
+  words: readonly string[],
+  commands: readonly KnownCommand[],
+): { command: KnownCommand; length: number } | undefined {
+  for (let length = Math.min(words.length, 3); length > 0; length--) {
+    const name = words.slice(0, length).join(':')
+    const command = commands.find(({ names }) => names.includes(name))
+    if (command) return { command, length }
+  }
+  return undefined
 }

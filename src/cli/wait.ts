@@ -2,7 +2,7 @@ import type { Clock } from '../core/base/clock.ts'
 import { isUnavailable } from '../core/base/retry.ts'
 import type { OperationSummary, Published } from '../core/contracts/shapes.ts'
 import { isOpen } from '../core/model/operation.ts'
-import type { Bus, Heard } from '../core/rpc/bus.ts'
+import type { Bus, Received } from '../core/rpc/bus.ts'
 import { CommandError } from './command-error.ts'
 import { isPublishedOnly, operationAfter } from './operation-after.ts'
 import { aborted, openWakeup } from './wakeup.ts'
@@ -47,7 +47,7 @@ export async function awaitOperations(
   const bell = openWakeup(clock)
   const watch = openWatch(deps, ids, bell.notify)
   const patterns = ids.map((id) => `#.${id}`)
-  const unsubscribe = await bus.subscribe(patterns, watch.hear)
+  const unsubscribe = await bus.subscribe(patterns, watch.onEvent)
   const offLink = bus.onLink((up) => up && watch.askForAll())
   const stopped = aborted(signal)
   signal?.addEventListener('abort', bell.notify)
@@ -100,7 +100,7 @@ function openWatch({ clock, show, onProgress }: WaitDeps, ids: readonly string[]
       toAsk.clear()
       await Promise.all(asked.map(askOne))
     },
-    hear({ key, body }: Heard): void {
+    onEvent({ key, body }: Received): void {
       const id = key.slice(key.lastIndexOf('.') + 1)
       if (!open.has(id)) return
       const event = body as Published

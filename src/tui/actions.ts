@@ -27,7 +27,7 @@ export class Actions {
   constructor(feed: Feed, say: Say) {
     this.#feed = feed
     this.#say = say
-    feed.onEvent((event) => this.#hear(event))
+    feed.onEvent((event) => this.#onEvent(event))
   }
 
   /** Starts a verb on each instance; `verbFor` may choose another verb for each. */
@@ -91,7 +91,7 @@ export class Actions {
     if (first) this.#say({ ...first, text: of > 1 ? `Not all of ${of}: ${first.text}` : first.text, tone: 'bad' })
   }
 
-  #hear({ operationId, operation }: Published): void {
+  #onEvent({ operationId, operation }: Published): void {
     if (operationId && operation && !isOpen(operation.state)) this.#end(operationId, operation)
   }
 

@@ -7,10 +7,10 @@ import { sharedTopics } from '../core/model/shared-topics.ts'
 import type { Bus, QueueDepth } from '../core/rpc/bus.ts'
 import type { Args, Result } from '../core/rpc/contract.ts'
 import {
+  applyEvent,
   type CloudModel,
   countDaemons,
   emptyWorld,
-  hear,
   type Snapshot,
   takeAsked,
   takeMachines,
@@ -166,7 +166,7 @@ export class Feed {
 
   static async open(deps: FeedDeps): Promise<Feed> {
     const feed = new Feed(deps)
-    const unsubscribe = await deps.bus.subscribe(['#'], ({ body }) => feed.#hear(body as Published))
+    const unsubscribe = await deps.bus.subscribe(['#'], ({ body }) => feed.#onEvent(body as Published))
     const offLink = deps.bus.onLink((up) => feed.#link(up))
     feed.#undo.push(offLink, () => unsubscribe().catch(() => undefined))
     feed.#everything.want()
@@ -187,11 +187,11 @@ export class Feed {
     for (const undo of this.#undo.splice(0)) await undo()
   }
 
-  #hear(event: Published): void {
+  #onEvent(event: Published): void {
     this.health.lastPongAt = this.#lastEventAt = this.clock.now()
     for (const events of this.#meanwhile) events.push(event)
     if (this.health.complete) {
-      hear(this.world, event)
+      applyEvent(this.world, event)
       if (this.world.hearsay.size > 0) this.#hearsay.want()
       if (this.world.hostsChanged) this.#hosts.want()
     }
@@ -239,7 +239,7 @@ export class Feed {
     try {
       const [snapshot, events] = await this.#listening(() => loadSnapshot(this.#deps, snapshotMs))
       takeSnapshot(this.world, snapshot)
-      for (const event of events) hear(this.world, event)
+      for (const event of events) applyEvent(this.world, event)
       this.health.complete = true
       this.health.missed = false
       this.#well()
@@ -326,7 +326,7 @@ export class Feed {
       }
       takeAsked(this.world, ids, instances)
       for (const event of events)
-        if (event.instanceId !== undefined && wanted.has(event.instanceId)) hear(this.world, event)
+        if (event.instanceId !== undefined && wanted.has(event.instanceId)) applyEvent(this.world, event)
       this.#changed.call()
       return hearsay.size === 0
     } catch (e) {

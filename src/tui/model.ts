@@ -123,7 +123,7 @@ export function takeAsked(world: CloudModel, ids: readonly string[], rows: reado
 }
 
 /** Applies an event. An event that is older than the known state of its operation only joins the list of events. */
-export function hear(world: CloudModel, event: Published): void {
+export function applyEvent(world: CloudModel, event: Published): void {
   world.revision++
   remember(world, event)
   if (/^(instance\.(create|delete)|host|service)\.|^operation\.step$/.test(event.type)) hearMachines(world, event)
@@ -145,7 +145,7 @@ function remember(world: CloudModel, { operation: _operation, status: _status, .
 }
 
 function hearMachines(world: CloudModel, { type, host: name, operation }: Published): void {
-  if (type !== 'operation.step' || operation?.step === 'place') world.hostsChanged = true
+  if (type !== 'operation.step' || (operation && isPlaced(operation))) world.hostsChanged = true
   const change =
     type === 'host.up'
       ? { state: 'up' as const }
@@ -171,6 +171,10 @@ function hearOperation(world: CloudModel, event: Published, before: OperationSum
   if (reported.state === 'failed' && before?.state !== 'failed') world.failed++
   if (world.operations.size > 3 * kept) dropOldOperations(world)
 }
+
+/** Whether a scheduler has just chosen a host. */
+const isPlaced = ({ kind, step }: NonNullable<Published['operation']>): boolean =>
+  kindOf(kind).steps.some(({ name, at }) => name === step && at === 'scheduler')
 
 /** The subject of an operation that is known from events only; undefined if an older conductor does not say. */
 const subjectOf = ({ subject, instanceId: id, instanceName }: Published): OperationSummary['subject'] | undefined =>

@@ -107,18 +107,18 @@ describe('asking', () => {
     expect(standIn.asked[0]?.args).toEqual({ instance: 'web', lines: 5 })
   })
   test('host add prints what to put there, and says where an address is missing', async () => {
-    const login = { host: 'h1', user: 'compute.h1', password: 'pw', known: false }
-    standIn.answers = { hostAdd: async () => ({ ...login, url: 'amqps://compute.h1:pw@bus:5671' }) }
+    const login = { host: 'h1', user: 'host.h1', password: 'pw', known: false }
+    standIn.answers = { hostAdd: async () => ({ ...login, url: 'amqps://host.h1:pw@bus:5671' }) }
     const text = await good('host', 'add', 'h1')
-    expect(text).toContain('url = "amqps://compute.h1:pw@bus:5671"')
+    expect(text).toContain('url = "amqps://host.h1:pw@bus:5671"')
     expect(text).toContain("NOVA_BUS_CA_FILE='/etc/nova/ca.pem'")
     expect(text).toContain('host = "h1"')
-    expect(await good('host', 'add', 'h1', '-f', 'value', '-c', 'url')).toBe('amqps://compute.h1:pw@bus:5671\n')
+    expect(await good('host', 'add', 'h1', '-f', 'value', '-c', 'url')).toBe('amqps://host.h1:pw@bus:5671\n')
     expect(text).not.toContain('this machine alone')
-    standIn.answers = { hostAdd: async () => ({ ...login, url: 'amqp://compute.h1:pw@127.0.0.1:5672' }) }
+    standIn.answers = { hostAdd: async () => ({ ...login, url: 'amqp://host.h1:pw@127.0.0.1:5672' }) }
     expect(await good('host', 'add', 'h1')).toContain('listens on loopback only')
     standIn.answers = { hostAdd: async () => login }
-    expect(await good('host', 'add', 'h1')).toMatch(/set broker.listen[\s\S]*compute.h1:pw@ADDRESS-OF-THE-BROKER/)
+    expect(await good('host', 'add', 'h1')).toMatch(/set broker.listen[\s\S]*host.h1:pw@ADDRESS-OF-THE-BROKER/)
   })
   test('--debug tells each question and how long it took, beside the answer', async () => {
     standIn.answers = { instanceShow: async () => webInstance }

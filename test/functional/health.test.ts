@@ -1,4 +1,9 @@
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
+import { agent } from '../../src/core/contracts/agent.ts'
+import { compute } from '../../src/core/contracts/compute.ts'
+import { computeAgent } from '../../src/core/contracts/compute-agent.ts'
+import { conductor } from '../../src/core/contracts/conductor.ts'
+import { scheduler } from '../../src/core/contracts/scheduler.ts'
 import type { Published } from '../../src/core/contracts/shapes.ts'
 import { brokers, later, type TestBroker } from '../core/rpc/kit.ts'
 import { admin, Cloud } from '../kit/cloud.ts'
@@ -41,9 +46,9 @@ describe.each(brokers)('a host that speaks and does not hear, on %s', (_name, op
     expect(well.map(({ state }) => state)).toEqual(['up', 'up', 'up'])
     for (const service of well) expect(service.heard_at).toEqual(expect.stringMatching(/^20\d\d-/))
     expect(well.map(({ contracts }) => contracts)).toEqual([
-      { compute: '1.0' },
-      { agent: '1.1', conductor: '1.1' },
-      { scheduler: '1.0' },
+      { compute: compute.version },
+      { agent: agent.version, compute_agent: computeAgent.version, conductor: conductor.version },
+      { scheduler: scheduler.version },
     ])
 
     // The host speaks, and whatever is said to it ends on its way.

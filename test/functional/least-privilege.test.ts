@@ -84,7 +84,7 @@ const all: readonly Theft[] = [
 ]
 
 const own = (name: string, options = {}) => [name, { durable: false, autoDelete: true, ...options }] as const
-const reply = (host: string, digit = '0') => `reply_compute.${host}.${digit.repeat(32)}`
+const reply = (host: string, digit = '0') => `reply_host.${host}.${digit.repeat(32)}`
 
 const answers = `reply_${'0'.repeat(32)}`
 
@@ -226,7 +226,7 @@ describe.each(clouds)('a host with a login of its own (%s)', (_name, open) => {
       const told = await refusals()
       for (const { method } of all)
         expect(told.map(({ host, message }) => `${host} ${message}`)).toContainEqual(
-          expect.stringContaining(`a compute.a may not ${method}: `),
+          expect.stringContaining(`a host.a may not ${method}: `),
         )
       // Said again within a minute they are no more events.
       for (const theft of all) await ask(theft)
@@ -305,7 +305,7 @@ describe.each(clouds)('a host with a login of its own (%s)', (_name, open) => {
     try {
       const forger = await model.createConfirmChannel()
       const refused = new Promise((resolve) => forger.on('error', resolve))
-      forger.publish('nova_hosts', 'agent', Buffer.from('x'), { userId: 'compute.b' })
+      forger.publish('nova_hosts', 'agent', Buffer.from('x'), { userId: 'host.b' })
       expect(await refused).toMatchObject({ code: 406, message: expect.stringContaining('user_id') })
 
       // An exchange of its own takes any key, and so do carbon copies; still nothing but hosts' affairs hangs on theirs.
@@ -342,7 +342,7 @@ describe.each(clouds)('a host with a login of its own (%s)', (_name, open) => {
     const renewed = await cloud.nova('host', 'add', 'a', '-f', 'json')
     expect(renewed.stderr).toContain('the old one is no longer accepted')
     logins.a = JSON.parse(renewed.stdout) as Login
-    expect(logins.a).toMatchObject({ user: 'compute.a', known: true })
+    expect(logins.a).toMatchObject({ user: 'host.a', known: true })
     await cut
     await expect(connect(old.url)).rejects.toThrow()
 
@@ -359,7 +359,7 @@ describe.each(clouds)('a host with a login of its own (%s)', (_name, open) => {
     await daemons.a.stop()
     expect(await cloud.nova('host', 'delete', 'a')).toMatchObject({
       code: 0,
-      stdout: 'a: deleted, and its login compute.a\n',
+      stdout: 'a: deleted, and its login host.a\n',
     })
     await expect(connect(logins.a.url)).rejects.toThrow()
     expect((await cloud.json<Array<{ name: string }>>('host', 'list')).map(({ name }) => name)).toEqual(['b'])

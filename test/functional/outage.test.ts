@@ -70,7 +70,7 @@ describe.each(found)('services that are down (%s)', (backend) => {
     expect(await cloud.nova('boot', 'web')).toMatchObject({
       code: 1,
       stdout: '',
-      stderr: expect.stringContaining('nova: No daemon consumes the queue of scheduler.\n'),
+      stderr: expect.stringContaining('nova: No daemon consumes the queue of scheduler on the bus.\n'),
     })
     expect(await cloud.json('list')).toEqual([])
     await cloud.daemon('scheduler')
@@ -80,7 +80,7 @@ describe.each(found)('services that are down (%s)', (backend) => {
     expect(await cloud.nova('pause', 'web')).toMatchObject({
       code: 1,
       stdout: '',
-      stderr: expect.stringContaining('nova: No daemon consumes the queue of compute.host.\n'),
+      stderr: expect.stringContaining('nova: No daemon consumes the queue of compute.host on the bus.\n'),
     })
     expect(await cloud.json('list')).toMatchObject([{ name: 'web', status: 'ACTIVE', task: null }])
     await cloud.daemon('compute')

@@ -3,12 +3,14 @@ import { connect } from 'amqplib'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { loadConfig } from '../../src/core/config/load.ts'
 import { busUrl } from '../../src/core/config/places.ts'
+import { agent } from '../../src/core/contracts/agent.ts'
 import { parseAddresses } from '../../src/core/rpc/address.ts'
 import { admin, backends, Cloud } from '../kit/cloud.ts'
 
 const unknown = '00000000-0000-4000-8000-000000000000'
 const sha = 'a'.repeat(64)
-const host = { host: 'host', incarnation: 'stolen' }
+const self = { host: 'host', incarnation: 'stolen' }
+const host = { service: 'compute', ...self }
 const report = {
   driver: 'fake',
   hypervisor: 'fake',
@@ -71,6 +73,24 @@ const wrong: Wrong[] = [
     method: 'begin',
     args: { instance: 'nobody', kind: 'pause' },
     says: /No instance "nobody"/,
+  },
+  {
+    what: 'a migration to a host name that is none',
+    method: 'begin',
+    args: { instance: 'web', kind: 'migrate', args: { host: 'a b;c' } },
+    says: /host/,
+  },
+  {
+    what: 'a migration to an unknown host',
+    method: 'begin',
+    args: { instance: 'web', kind: 'migrate', args: { host: 'nowhere' } },
+    says: /No host "nowhere"/,
+  },
+  {
+    what: 'a migration to where it is',
+    method: 'begin',
+    args: { instance: 'web', kind: 'migrate', args: { host: 'host' } },
+    says: /on host already/,
   },
   { what: 'begin on an unknown id', method: 'begin', args: { instance: unknown, kind: 'delete' }, says: /No instance/ },
   {
@@ -197,7 +217,7 @@ const wrong: Wrong[] = [
   { what: 'a name that is inherited, not a method', method: 'constructor', args: {}, says: /no method/ },
   { what: 'an unknown namespace', method: 'ping', namespace: 'moon', args: {}, says: /method|namespace/ },
   { what: 'a newer major version', method: 'ping', version: '99.0', args: {}, says: /version 99.0/ },
-  { what: 'a newer minor version', method: 'ping', version: '1.999', args: {}, says: /version 1.999/ },
+  { what: 'a newer minor version', method: 'ping', version: '2.999', args: {}, says: /version 2.999/ },
   { what: 'a version that is none', method: 'ping', version: 'new', args: {}, says: /version/ },
   { what: 'arguments that are a list', method: 'ping', args: [1], says: /./ },
   { what: 'arguments that are text', method: 'boot', args: 'web', says: /./ },
@@ -212,7 +232,7 @@ const wrong: Wrong[] = [
     what: "a step of somebody else's operation",
     topic: 'agent',
     method: 'step',
-    args: { ...host, operation: unknown, step: 'start' },
+    args: { ...host, operation: unknown, step: 'start', attempt: 1 },
     says: /operation/i,
   },
   {
@@ -226,33 +246,103 @@ const wrong: Wrong[] = [
     what: 'a heartbeat with a wrong id',
     topic: 'agent',
     method: 'heartbeat',
-    args: { ...host, operations: ['x'] },
+    args: { ...host, operations: [{ id: 'x' }] },
     says: /operations/,
+  },
+  {
+    what: 'a heartbeat of an unknown service',
+    topic: 'agent',
+    method: 'heartbeat',
+    args: { ...host, service: 'moon', operations: [] },
+    says: /service/,
+  },
+  {
+    what: 'a step at no attempt',
+    topic: 'agent',
+    method: 'step',
+    args: { ...host, operation: unknown, step: 'start', attempt: 0 },
+    says: /attempt/,
+  },
+  {
+    what: 'a ticket to no port',
+    topic: 'agent',
+    method: 'step',
+    args: {
+      ...host,
+      operation: unknown,
+      step: 'receive',
+      attempt: 1,
+      result: { receive: { address: 'a', port: 0, secret: 's' } },
+    },
+    says: /port/,
   },
   {
     what: 'hello without an identity',
     topic: 'agent',
     method: 'hello',
-    args: { ...host, hostId: '', version: '1', availabilityZone: 'nova', report },
+    args: { ...host, hostId: '', version: '1' },
     says: /hostId/,
   },
   {
     what: "hello under another machine's name",
     topic: 'agent',
     method: 'hello',
-    args: { ...host, hostId: 'someone-else', version: '1', availabilityZone: 'nova', report },
+    args: { ...host, hostId: 'someone-else', version: '1' },
     says: /another machine/,
   },
   {
+    what: 'a join of a life that has not said hello',
+    topic: 'compute_agent',
+    method: 'join',
+    args: { ...self, hostId: 'x', availabilityZone: 'nova', report, guests: [] },
+    says: /[Hh]ost/,
+  },
+  {
+    what: 'a join with a guest that has no id',
+    topic: 'compute_agent',
+    method: 'join',
+    args: { ...self, hostId: 'x', availabilityZone: 'nova', report, guests: [{ generation: 1 }] },
+    says: /guests/,
+  },
+  {
+    what: 'a report without numbers',
+    topic: 'compute_agent',
+    method: 'report',
+    args: { ...self, report: { ...report, total: {} } },
+    says: /total/,
+  },
+  {
+    what: 'a report of a life that has not said hello',
+    topic: 'compute_agent',
+    method: 'report',
+    args: { ...self, report },
+    says: /[Hh]ost/,
+  },
+  {
+    what: 'removed guests by a word',
+    topic: 'compute_agent',
+    method: 'removed',
+    args: { ...self, instances: ['web'] },
+    says: /instances/,
+  },
+  {
+    what: 'an unknown power state of a guest',
+    topic: 'compute_agent',
+    method: 'power',
+    args: { ...self, changes: [{ id: unknown, power: 'GLOWING' }] },
+    says: /power/,
+  },
+  { what: "a face's method among the hosts'", topic: 'agent', method: 'boot', args: {}, says: /no method/ },
+  {
     what: 'reading nothing of an image',
-    topic: 'agent',
+    topic: 'compute_agent',
     method: 'imageRead',
     args: { image: unknown, part: 'disk', offset: 0, length: 0 },
     says: /length/,
   },
   {
     what: 'reading an unknown image',
-    topic: 'agent',
+    topic: 'compute_agent',
     method: 'imageRead',
     args: { image: unknown, part: 'disk', offset: 0, length: 10 },
     says: /No image/,
@@ -261,7 +351,7 @@ const wrong: Wrong[] = [
     what: 'a decision without a size',
     topic: 'scheduler',
     method: 'decide',
-    args: { projectId: 'p', hints: {}, excluded: [] },
+    args: { projectId: 'p', hints: {}, excluded: [], needs: '2.0' },
     says: /size/,
   },
 ]
@@ -314,7 +404,13 @@ for (const backend of await backends())
       await cloud?.close()
     })
 
-    const ask = ({ topic = 'conductor', namespace, version = '1.0', method, args }: Omit<Wrong, 'what' | 'says'>) =>
+    const ask = ({
+      topic = 'conductor',
+      namespace,
+      version = agent.version,
+      method,
+      args,
+    }: Omit<Wrong, 'what' | 'says'>) =>
       new Promise<{ message: string; class: string } | null>((resolve) => {
         const id = randomUUID().replaceAll('-', '')
         const ctx = admin()

@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { conductor } from '../../src/core/contracts/conductor.ts'
 import type { Published } from '../../src/core/contracts/shapes.ts'
-import { kindOf } from '../../src/core/model/operation.ts'
+import { kindOf, type OperationKind, type StepSpec } from '../../src/core/model/operation.ts'
 import type { Bus } from '../../src/core/rpc/bus.ts'
 import type { Api } from '../../src/core/rpc/contract.ts'
 import { admin, type Backend, backends, Cloud, type Daemon } from '../kit/cloud.ts'
@@ -9,8 +9,9 @@ import { endOf, persist } from '../kit/patience.ts'
 import { type PrivateRabbit, privateRabbit } from '../kit/private-rabbitmq.ts'
 
 /**
- * Invariant I2: SIGKILL to any daemon, or to the broker, at each named step of boot, pause and delete. Every operation
- * ends as it was asked for, after a restart. Real processes; the fake hypervisor is slow enough to be caught in each step.
+ * Invariant I2: SIGKILL to any daemon, or to the broker, at each named step of boot, pause, delete and migrate. Every
+ * operation ends as it was asked for, after a restart. Real processes, two hosts; the fake hypervisor is slow enough to be
+ * caught in each step.
  */
 const settings = {
   NOVA_COMPUTE_DRIVER: 'fake',
@@ -20,14 +21,28 @@ const settings = {
   NOVA_OPERATIONS_RESEND_SECONDS: '0.5',
   NOVA_SERVICES_HEARTBEAT_SECONDS: '0.5',
   NOVA_SERVICES_SERVICE_DOWN_TIME: '20',
+  NOVA_COMPUTE_REPORT_SECONDS: '2',
 }
-const daemons = ['conductor', 'scheduler', 'compute'] as const
+/** The host on which all instances begin, and the one that they migrate to. */
+const hosts = ['here', 'there'] as const
+const daemons = ['conductor', 'scheduler', ...hosts] as const
 const victims = ['broker', ...daemons] as const
-const kinds = ['boot', 'pause', 'delete'] as const
-/** `asked`: before anybody took it; then each of its steps. */
-const moments = kinds.flatMap((kind) =>
-  ['asked', ...kindOf(kind).steps.filter((step) => step !== 'place')].map((moment) => ({ kind, moment })),
-)
+type Victim = (typeof victims)[number]
+const kinds = ['boot', 'pause', 'delete', 'migrate'] as const
+/** Only hosts tell that they have come to a step. */
+const told = ({ at }: StepSpec): boolean => at !== 'scheduler' && at !== 'conductor'
+const isTwoHosted = (kind: OperationKind): boolean => kindOf(kind).steps.some(({ at }) => at === 'target')
+/** Whom to kill when: `asked`, before anybody took it; then at each of its steps. */
+const cases = kinds.flatMap((kind) => {
+  const moments = [
+    'asked',
+    ...kindOf(kind)
+      .steps.filter(told)
+      .map(({ name }) => name),
+  ]
+  const whom = victims.filter((victim) => victim !== 'there' || isTwoHosted(kind))
+  return moments.flatMap((moment) => whom.map((victim) => ({ kind, moment, victim })))
+})
 
 class Fleet {
   readonly cloud: Cloud
@@ -49,11 +64,13 @@ class Fleet {
     return fleet
   }
 
-  async start(name: string): Promise<void> {
-    this.#running.set(name, await this.cloud.daemon(name))
+  async start(name: Victim): Promise<void> {
+    const isHost = hosts.some((host) => host === name)
+    const daemon = isHost ? this.cloud.daemon('compute', { NOVA_COMPUTE_HOST: name }) : this.cloud.daemon(name)
+    this.#running.set(name, await daemon)
   }
 
-  async killAndRestart(victim: (typeof victims)[number]): Promise<void> {
+  async killAndRestart(victim: Victim): Promise<void> {
     if (victim === 'broker' && this.#rabbit) {
       await this.#rabbit.kill()
       await this.#rabbit.start()
@@ -96,18 +113,21 @@ for (const backend of await backends())
     const ended = (id: string) => endOf(api, id)
     const bootOne = async (name: string): Promise<string> => {
       const { begun } = await persist(() =>
-        api.boot(admin(), { name, image: 'tiny', flavor: 'm1.nano', idempotencyKey: name }, { timeoutMs: 3000 }),
+        api.boot(
+          admin(),
+          { name, image: 'tiny', flavor: 'm1.nano', availabilityZone: ':here', idempotencyKey: name },
+          { timeoutMs: 3000 },
+        ),
       )
       return begun[0]?.operation ?? ''
     }
 
-    const beginOne = async (name: string, kind: 'pause' | 'delete'): Promise<string> => {
+    const beginOne = async (name: string, kind: Exclude<(typeof kinds)[number], 'boot'>): Promise<string> => {
       const ask = () =>
         api.begin(admin(), { instance: name, kind, idempotencyKey: `${kind}-${name}` }, { timeoutMs: 3000 })
       return (await persist(ask)).operation
     }
 
-    const cases = moments.flatMap((at) => victims.map((victim) => ({ ...at, victim })))
     test.each(cases)(
       '$kind survives the death of the $victim at "$moment"',
       { timeout: 60_000 },
@@ -136,7 +156,10 @@ for (const backend of await backends())
           await expect(persist(() => api.instanceList(admin(), { name }))).resolves.toMatchObject({ instances: [] })
         } else {
           const shown = await persist(() => api.instanceShow(admin(), { instance: name }))
-          expect(shown).toMatchObject({ status: law.to })
+          expect(shown).toMatchObject({
+            status: law.to === 'before' ? 'ACTIVE' : law.to,
+            host: isTwoHosted(kind) ? 'there' : 'here',
+          })
           expect(shown.task).toBeUndefined()
         }
       },
@@ -144,8 +167,11 @@ for (const backend of await backends())
 
     test('afterwards nothing is open, and the used capacity is the sum over the instances', async () => {
       expect(await persist(() => api.operationList(admin(), { open: true }))).toEqual({ operations: [] })
-      const { instances } = await persist(() => api.instanceList(admin(), {}))
-      const { hosts } = await persist(() => api.hostList(admin(), {}))
-      expect(hosts.map((host) => host.instances)).toEqual([instances.length])
+      await persist(async () => {
+        const { instances } = await api.instanceList(admin(), {})
+        const counted = (await api.hostList(admin(), {})).hosts.map(({ name, instances }) => [name, instances])
+        // What a host had to leave behind it cleans up soon.
+        expect(counted).toEqual(hosts.map((name) => [name, instances.filter(({ host }) => host === name).length]))
+      })
     })
   })

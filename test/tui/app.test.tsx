@@ -92,7 +92,7 @@ describe('the screen', () => {
     expect(frame()).not.toContain('No host has reported')
   })
 
-  test('a host that is heard and does not hear itself is degraded, and what to do is said', async () => {
+  test('a host that sends heartbeats but fails its self-pings is degraded, and the page says what to do', async () => {
     const service = { id: 'compute@host1', binary: 'compute', host: 'host1', version: '0.1.0', status: 'enabled' }
     const unresponsive = {
       ...service,

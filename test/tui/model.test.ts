@@ -1,6 +1,6 @@
 import { beforeEach, describe, expect, test } from 'vitest'
 import type { InstanceSummary, Published } from '../../src/core/contracts/shapes.ts'
-import { type CloudModel, emptyWorld, hear, takeAsked, takeSnapshot } from '../../src/tui/model.ts'
+import { applyEvent, type CloudModel, emptyWorld, takeAsked, takeSnapshot } from '../../src/tui/model.ts'
 
 const web: InstanceSummary = {
   id: 'web-id',
@@ -49,23 +49,23 @@ describe('what is known of the cloud', () => {
   })
 
   test('an operation that begins gives its instance a task, and one that ends takes it away', () => {
-    hear(world, event(reported('queued')))
+    applyEvent(world, event(reported('queued')))
     expect(world.instances.get('web-id')).toMatchObject({ status: 'ACTIVE', task: 'pausing' })
     expect(world.operations.get('op')).toMatchObject({ state: 'queued', subject: { kind: 'instance', name: 'web' } })
-    hear(world, event({ id: 11, type: 'instance.pause.end', status: 'PAUSED', ...reported('succeeded') }))
+    applyEvent(world, event({ id: 11, type: 'instance.pause.end', status: 'PAUSED', ...reported('succeeded') }))
     expect(world.instances.get('web-id')?.status).toBe('PAUSED')
     expect(world.instances.get('web-id')?.task).toBeUndefined()
     expect(world.operations.get('op')).toMatchObject({ state: 'succeeded', finishedAt: 2_000 })
   })
   test('what is told late of an operation that is over changes nothing', () => {
-    hear(world, event({ type: 'instance.pause.end', status: 'PAUSED', ...reported('succeeded') }))
-    hear(world, event({ id: 0, type: 'operation.step', ...reported('running') }))
+    applyEvent(world, event({ type: 'instance.pause.end', status: 'PAUSED', ...reported('succeeded') }))
+    applyEvent(world, event({ id: 0, type: 'operation.step', ...reported('running') }))
     expect(world.operations.get('op')?.state).toBe('succeeded')
     expect(world.instances.get('web-id')?.status).toBe('PAUSED')
   })
   test('a new instance shows at once, on top, and is asked for with all others of which only events have told', () => {
     const born = { instanceId: 'new-id', instanceName: 'new', type: 'instance.create.start', status: 'BUILD' as const }
-    hear(world, event({ ...born, ...reported('queued', 'boot') }))
+    applyEvent(world, event({ ...born, ...reported('queued', 'boot') }))
     expect(world.order).toEqual(['new-id', 'web-id'])
     expect(world.instances.get('new-id')).toMatchObject({ name: 'new', status: 'BUILD', task: 'spawning', flavor: '' })
     expect([...world.hearsay]).toEqual(['new-id'])
@@ -74,29 +74,29 @@ describe('what is known of the cloud', () => {
     expect(world.hearsay.size).toBe(0)
   })
   test('an instance that was asked for and is not there is no more', () => {
-    hear(world, event({ instanceId: 'x', ...reported('queued', 'boot') }))
+    applyEvent(world, event({ instanceId: 'x', ...reported('queued', 'boot') }))
     takeAsked(world, ['x'], [])
     expect(world.order).toEqual(['web-id'])
   })
   test('a deleted instance goes, and what is told of it late does not bring it back', () => {
-    hear(world, event({ type: 'instance.delete.end', ...reported('succeeded', 'delete') }))
+    applyEvent(world, event({ type: 'instance.delete.end', ...reported('succeeded', 'delete') }))
     expect(world.order).toEqual([])
-    hear(world, event({ id: 0, type: 'operation.step', ...reported('running', 'delete') }))
+    applyEvent(world, event({ id: 0, type: 'operation.step', ...reported('running', 'delete') }))
     expect(world.instances.size).toBe(0)
   })
   test('a boot that was taken back takes its instance and its operation with it', () => {
-    hear(world, event({ instanceId: 'x', type: 'instance.create.start', ...reported('queued', 'boot') }))
-    hear(world, event({ id: 11, instanceId: 'x', type: 'instance.create.error' }))
+    applyEvent(world, event({ instanceId: 'x', type: 'instance.create.start', ...reported('queued', 'boot') }))
+    applyEvent(world, event({ id: 11, instanceId: 'x', type: 'instance.create.error' }))
     expect(world.instances.has('x')).toBe(false)
     expect(world.operations.has('op')).toBe(false)
   })
   test('a failure is counted once, however often it is told', () => {
-    for (const id of [11, 11]) hear(world, event({ id, type: 'instance.pause.error', ...reported('failed') }))
+    for (const id of [11, 11]) applyEvent(world, event({ id, type: 'instance.pause.error', ...reported('failed') }))
     expect(world.failed).toBe(1)
     expect(world.events.size).toBe(1)
   })
   test('a new name shows', () => {
-    hear(world, { ...event({ type: 'instance.rename', instanceName: 'www' }), operationId: undefined })
+    applyEvent(world, { ...event({ type: 'instance.rename', instanceName: 'www' }), operationId: undefined })
     expect(world.instances.get('web-id')?.name).toBe('www')
   })
   const progress = (doneBytes: number) => ({ what: 'disk', doneBytes, totalBytes: 100 })
@@ -112,28 +112,28 @@ describe('what is known of the cloud', () => {
     })
 
   test('progress is that of its step, and changes neither step nor host', () => {
-    hear(world, step('receive'))
-    hear(world, far(42))
+    applyEvent(world, step('receive'))
+    applyEvent(world, far(42))
     expect(world.operations.get('op')).toMatchObject({ step: 'receive', host: 'host2', progress: progress(42) })
-    hear(world, step('start'))
+    applyEvent(world, step('start'))
     expect(world.operations.get('op')?.progress).toBeUndefined()
   })
   test('an operation that undoes its steps says so until it ends or begins again', () => {
-    hear(world, far(42))
-    hear(world, step('stop', { undoing: true }))
+    applyEvent(world, far(42))
+    applyEvent(world, step('stop', { undoing: true }))
     expect(world.operations.get('op')).toMatchObject({ step: 'stop', undoing: true })
     expect(world.operations.get('op')?.progress).toBeUndefined()
-    hear(world, step('place', { state: 'queued' }))
+    applyEvent(world, step('place', { state: 'queued' }))
     expect(world.operations.get('op')?.undoing).toBeUndefined()
-    hear(world, step('prepare', { undoing: true }))
-    hear(world, event({ id: 11, type: 'instance.migrate.error', operation: { ...migrating, state: 'failed' } }))
+    applyEvent(world, step('prepare', { undoing: true }))
+    applyEvent(world, event({ id: 11, type: 'instance.migrate.error', operation: { ...migrating, state: 'failed' } }))
     expect(world.operations.get('op')).toMatchObject({ state: 'failed', finishedAt: 2_000 })
     expect(world.operations.get('op')?.undoing).toBeUndefined()
   })
   test('an instance stays where it is while another host works for it', () => {
-    hear(world, step('receive'))
+    applyEvent(world, step('receive'))
     expect(world.instances.get('web-id')).toMatchObject({ host: 'host1', task: 'migrating' })
-    hear(
+    applyEvent(
       world,
       event({ id: 11, type: 'instance.migrate.end', host: 'host2', operation: { ...migrating, state: 'succeeded' } }),
     )
@@ -142,7 +142,7 @@ describe('what is known of the cloud', () => {
   test('an operation on an image is there as soon as it is heard of', () => {
     const subject = { kind: 'image' as const, id: 'image-id', name: 'tiny' }
     const operation = { kind: 'delete-image' as const, state: 'queued' as const, attempt: 0 }
-    hear(world, {
+    applyEvent(world, {
       id: 12,
       at: 2_000,
       type: 'image.delete.start',
@@ -156,7 +156,8 @@ describe('what is known of the cloud', () => {
     expect([...world.instances.keys()]).toEqual(['web-id'])
   })
   test('what has no end is kept in bounds: memory stays flat', () => {
-    for (let i = 1; i <= 10_000; i++) hear(world, event({ id: i, operationId: `op-${i}`, ...reported('succeeded') }))
+    for (let i = 1; i <= 10_000; i++)
+      applyEvent(world, event({ id: i, operationId: `op-${i}`, ...reported('succeeded') }))
     expect(world.events.size).toBe(1_000)
     expect(world.operations.size).toBeLessThanOrEqual(3_001)
     expect(world.events.has(10_000) && world.operations.has('op-10000')).toBe(true)

@@ -41,7 +41,7 @@ type Answers = Partial<Record<string, (args: Record<string, unknown>) => unknown
 /** A feed from a conductor that says what a test wants it to say; `asked` has every question. */
 export async function stillFeed(answers: Answers = {}, deps: Partial<FeedDeps> = {}) {
   const asked: Array<{ method: string; args: Record<string, unknown> }> = []
-  let hear = (_event: { key: string; body: unknown }): void => undefined
+  let onEvent = (_event: { key: string; body: unknown }): void => undefined
   let link = (_up: boolean): void => undefined
   const usual: Answers = {
     status: () => ({
@@ -60,8 +60,8 @@ export async function stillFeed(answers: Answers = {}, deps: Partial<FeedDeps> =
   }
   const bus = {
     up: true,
-    subscribe: async (_patterns: readonly string[], listener: typeof hear) => {
-      hear = listener
+    subscribe: async (_patterns: readonly string[], listener: typeof onEvent) => {
+      onEvent = listener
       return async () => undefined
     },
     onLink: (listener: typeof link) => {
@@ -88,7 +88,7 @@ export async function stillFeed(answers: Answers = {}, deps: Partial<FeedDeps> =
     asked,
     /** Lets an event arrive. */
     describe: (event: Partial<Published>): void =>
-      hear({ key: '', body: { id: 1, at: noon, requestId: 'req-1', projectId: 'default', ...event } }),
+      onEvent({ key: '', body: { id: 1, at: noon, requestId: 'req-1', projectId: 'default', ...event } }),
     /** Takes the link away, or brings it back. */
     link: (up: boolean): void => {
       bus.up = up

@@ -199,7 +199,7 @@ export const failures = {
   HostUnreachable: row<{ target: string }>({
     http: 503,
     python: 'ComputeServiceUnavailable',
-    text: (p) => `No daemon consumes the queue of ${p.target}.`,
+    text: (p) => `No daemon consumes the queue of ${p.target} on the bus.`,
     hint: () => 'Is the daemon running? nova service list. Start one: nova up',
   }),
   CallTimeout: row<{ target: string; method: string; seconds: number }>({

@@ -134,7 +134,7 @@ const named = (host: string | undefined): string[] => (host === undefined ? [] :
 
 /** Where texts of ours name a host that stands in no field beside them, and what hosts have left. */
 const spoken = [
-  '\\bcompute\\.[A-Za-z0-9](?:[A-Za-z0-9.-]*[A-Za-z0-9])?(?= on the bus| to "| may still be done)',
+  '\\bcompute\\.[A-Za-z0-9](?:[A-Za-z0-9.-]*[A-Za-z0-9])?(?= on the bus| to "| may still be (?:done|carried out))',
   '(?<=\\bon )\\S+(?= it failed: )',
   ' \\(most: [^)]*\\)',
 ]

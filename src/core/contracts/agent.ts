@@ -5,7 +5,7 @@ import { Results } from './kinds.ts'
 import { diskFormats, Fault, HostName, Id, ImageFile, ImagePart, Metadata, Progress, Size } from './shapes.ts'
 
 /** Services of hosts; each has a queue `<service>.<host>`. */
-export const hostServices = ['compute'] as const
+const hostServices = ['compute'] as const
 export type HostService = (typeof hostServices)[number]
 
 const Word = z.string().min(1).max(64)
@@ -14,7 +14,7 @@ const Word = z.string().min(1).max(64)
  * Which process speaks: the service, its host, and one life of the daemon (`incarnation`). A new life takes over what the
  * old one held.
  */
-export const Speaker = { service: z.enum(hostServices), host: HostName, incarnation: Word }
+const Speaker = { service: z.enum(hostServices), host: HostName, incarnation: Word }
 
 /** Everything that an executor needs to carry out its leg of an operation; it asks for nothing else. */
 export const Work = z.object({
@@ -62,7 +62,7 @@ export const Work = z.object({
 export type Work = z.infer<typeof Work>
 
 /** The versions of contracts, by topic. */
-export const Versions = z.record(Word, Word)
+const Versions = z.record(Word, Word)
 
 /** How many operations a host may hold. */
 const heldMax = 10_000

@@ -106,7 +106,7 @@ export const Step = z.object({
 export type Step = z.infer<typeof Step>
 
 /** What an operation may act on. */
-export const subjectKinds = ['instance', 'image'] as const
+const subjectKinds = ['instance', 'image'] as const
 /** The thing that an operation acts on, with the name that it had when the operation began. */
 export const Subject = z.object({ kind: growing(subjectKinds), id: Id, name: z.string() })
 export type Subject = z.infer<typeof Subject>

@@ -13,28 +13,36 @@ export type BusPermissions = {
 /** The topic exchange of all calls and casts; `control_exchange` to oslo.messaging. A host's user may not publish there. */
 export const mainExchange = 'nova'
 /**
- * The only exchange that a host's user may publish on. Nothing is bound to it but the queue of the topic `agent` and the
- * reply queues of those who ask hosts: whatever way a message takes to it, it ends there.
+ * The only exchange that a host's user may publish on. Nothing is bound to it but the queues of the topics `agent` and
+ * `compute_agent` and the reply queues of those who ask hosts: whatever way a message takes to it, it ends there.
  */
 export const hostsExchange = 'nova_hosts'
 
-const prefix = 'compute.'
+const prefix = 'host.'
 
-/** The broker's user of a compute host. It has the name of the queue that the host listens on. */
+/** The services that a host may run; each has a queue `<service>.<host>`. */
+const services = ['compute', 'network', 'volume'] as const
+
+/** The broker's user of a host: one for all services of the host. The host's own exchange has the same name. */
 export const busUserOf = (host: string): string => `${prefix}${host}`
 
 /** The host whose user this is; undefined for everybody else. */
 export const hostOfBusUser = (user: string): string | undefined =>
   user.startsWith(prefix) && user.length > prefix.length ? user.slice(prefix.length) : undefined
 
-/** A host listens on its own queue, asks conductors, and answers those who ask it; nothing else is in its reach. */
+/** Whether a queue is one of this host's services, or takes the answers for the host. */
+export const isQueueOf = (host: string, queue: string): boolean =>
+  services.some((service) => queue === `${service}.${host}`) || queue.startsWith(`reply_${busUserOf(host)}.`)
+
+/** A host listens on the queues of its services, asks conductors, and answers those who ask it; nothing else is in its reach. */
 export function hostPermissions(host: string): BusPermissions {
-  const own = busUserOf(host).replaceAll('.', '\\.')
-  const queues = `${own}|reply_${own}\\.[0-9a-f]+`
+  const name = host.replaceAll('.', '\\.')
+  const own = `(${services.join('|')})\\.${name}`
+  const reach = `host\\.${name}|${own}|reply_host\\.${name}\\.[0-9a-f]+`
   return {
-    configure: `^(${queues})$`,
-    write: `^(${hostsExchange}|${queues})$`,
-    read: `^(${mainExchange}|${queues})$`,
+    configure: `^(${reach})$`,
+    write: `^(${hostsExchange}|${reach})$`,
+    read: `^(${mainExchange}|${reach})$`,
     topics: [
       { exchange: mainExchange, write: '^$', read: `^${own}$` },
       { exchange: hostsExchange, write: '^(agent|compute_agent|reply_[0-9a-f]+)$', read: '^$' },

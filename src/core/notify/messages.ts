@@ -10,7 +10,7 @@ import { flavorPayload, instancePayload, servicePayload } from './versioned.ts'
 export type Format = 'versioned' | 'unversioned'
 
 /** The daemon that publishes. */
-export type Teller = { readonly binary: string; readonly host: string }
+export type Publisher = { readonly binary: string; readonly host: string }
 
 /**
  * The notifications of an event: one message in each format that Nova has for it. An event of an instance needs the
@@ -18,7 +18,11 @@ export type Teller = { readonly binary: string; readonly host: string }
  */
 export function notificationsOf(
   event: Published,
-  { instance, formats, publisher }: { instance: Instance | undefined; formats: readonly Format[]; publisher: Teller },
+  {
+    instance,
+    formats,
+    publisher,
+  }: { instance: Instance | undefined; formats: readonly Format[]; publisher: Publisher },
 ): Notification[] {
   const row = table.get(event.type)
   if (!row) return []

@@ -25,7 +25,7 @@ export type Moment = {
 export function momentOf(event: Published, instance: Instance): Moment {
   const { at, operation } = event
   const open = operation?.state === 'queued' || operation?.state === 'running'
-  const gone = operation?.kind === 'delete' && operation.state === 'succeeded'
+  const gone = operation?.state === 'succeeded' && kindOf(operation.kind).to === undefined
   const status = event.status ?? instance.status
   const state = gone ? 'deleted' : stateWords[status]
   const before = event.before?.status

@@ -3,14 +3,14 @@ import { reason } from '../base/errors.ts'
 import type { Log } from '../base/log.ts'
 import type { Instance, Published } from '../contracts/shapes.ts'
 import type { Notification } from '../rpc/notifications.ts'
-import { type Format, notificationsOf, type Teller } from './messages.ts'
+import { type Format, notificationsOf, type Publisher } from './messages.ts'
 import { table } from './table.ts'
 
 /** What a notifier depends on. */
 export type NotifierDeps = {
   readonly clock: Clock
   readonly log: Log
-  readonly publisher: Teller
+  readonly publisher: Publisher
   readonly formats: readonly Format[]
   /** The instances of these ids, deleted ones too, as they are now. */
   readonly instances: (ids: readonly string[]) => Promise<ReadonlyMap<string, Instance>>

@@ -3,7 +3,7 @@ import type { Db } from '../db/handle.ts'
 import { tx } from '../db/tx.ts'
 import { eventKey } from '../model/event.ts'
 import { addEvents } from '../store/events.ts'
-import type { OperationRecord } from '../store/operations.ts'
+import type { OperationRecord } from '../store/operation-record.ts'
 
 /** Something that has happened, before it has its number. */
 export type Note = Omit<Published, 'id'>

@@ -91,7 +91,7 @@ export type Served<C extends Contract = Contract> = { contract: C; api: Api<C> }
 export const served = <C extends Contract>(contract: C, api: Api<C>): Served => ({ contract, api }) as unknown as Served
 
 /** An event as it arrives: its routing key and its body. */
-export type Heard = { key: string; body: unknown }
+export type Received = { key: string; body: unknown }
 
 /**
  * How many messages wait in a queue, and how many consumers it has. `messages` is undefined for an exclusive queue of
@@ -121,7 +121,7 @@ export type Bus = {
   /**
    * Receives what is published under the patterns (`*` one word, `#` any number) until the returned function is called.
    */
-  subscribe(patterns: readonly string[], hear: (event: Heard) => void): Promise<() => Promise<void>>
+  subscribe(patterns: readonly string[], onEvent: (event: Received) => void): Promise<() => Promise<void>>
   /**
    * Called with true and false as the connection comes and goes, and with true again if something had to be declared
    * again on a connection that stood: after each true, a reader of events may have missed some.

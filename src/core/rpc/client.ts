@@ -56,11 +56,11 @@ function answerReader(
 export function makeClient<C extends Contract>(deps: ClientDeps, contract: C, target: string, cap?: Cap): Api<C> {
   const api: Record<string, (context: Context, args: unknown, options?: CallOptions) => Promise<unknown>> = {}
   for (const { name, definition, heading, accept } of prepare(contract)) {
-    const { plain, suit } = heading
+    const { plain, adapt } = heading
     const write = (context: Context, args: unknown): string => {
       const checked = check(definition.args, args, name)
-      if (suit === undefined) return `${plain}${JSON.stringify(checked)}${deps.writeContext(context)}`
-      const fitted = suit(checked, cap?.())
+      if (adapt === undefined) return `${plain}${JSON.stringify(checked)}${deps.writeContext(context)}`
+      const fitted = adapt(checked, cap?.())
       return `${fitted.head}${JSON.stringify(fitted.args)}${deps.writeContext(context)}`
     }
     if (accept === undefined) {

@@ -1,7 +1,7 @@
 import type { Channel, ConsumeMessage, Options } from 'amqplib'
 import { reason } from '../base/errors.ts'
 import { mainExchange } from '../model/bus-user.ts'
-import type { Heard } from './bus.ts'
+import type { Received } from './bus.ts'
 import { type Consumer, consumeQueue } from './consume.ts'
 import { unwrap, wrap } from './envelope.ts'
 import type { KeptChannel } from './kept-channel.ts'
@@ -113,11 +113,11 @@ const readAhead = 200
 export async function startHearing(
   link: Link,
   patterns: readonly string[],
-  hear: (event: Heard) => void,
+  onEvent: (event: Received) => void,
 ): Promise<() => Promise<void>> {
   const take = (channel: Channel, message: ConsumeMessage): void => {
     try {
-      hear({ key: message.fields.routingKey, body: unwrap(message.content) })
+      onEvent({ key: message.fields.routingKey, body: unwrap(message.content) })
     } catch (e) {
       link.log.warn({ key: message.fields.routingKey, why: reason(e) }, 'event not delivered to its reader')
     }

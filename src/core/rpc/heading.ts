@@ -14,7 +14,7 @@ export type Heading = {
    * version that the receiver speaks: unknown fields are left out, an unknown method fails with `UnsupportedVersion`.
    * Undefined if the method has nothing newer than the first version: then every receiver takes `plain`.
    */
-  readonly suit: ((args: unknown, cap: string | undefined) => Fitted) | undefined
+  readonly adapt: ((args: unknown, cap: string | undefined) => Fitted) | undefined
 }
 
 /** Prepares how the messages of a method begin, for every version that they may need. */
@@ -34,9 +34,9 @@ export function headingOf(
     `${JSON.stringify({ method, ...(namespace === undefined ? {} : { namespace }), version: at }).slice(0, -1)},"args":`
   const heads = new Map([since, ...later].map((at) => [at, head(at)]))
   const plain = head(since)
-  if (later.length === 0 && since === first) return { plain, suit: undefined }
+  if (later.length === 0 && since === first) return { plain, adapt: undefined }
 
-  const suit = (args: unknown, cap: string | undefined): Fitted => {
+  const adapt = (args: unknown, cap: string | undefined): Fitted => {
     const unknown = (at: string) => cap !== undefined && isNewer(at, cap)
     if (unknown(since)) fail('UnsupportedVersion', { topic, version: since, supported: cap ?? '' })
     let sent = args as Readonly<Record<string, unknown>>
@@ -50,7 +50,7 @@ export function headingOf(
     }
     return { head: heads.get(needed) ?? plain, args: sent }
   }
-  return { plain, suit }
+  return { plain, adapt }
 }
 
 /** The fields of a message that are newer than the method, with the version that added them. */

@@ -1,5 +1,5 @@
 import type { Channel } from 'amqplib'
-import { busUserOf, hostOfBusUser, hostsExchange, mainExchange } from '../model/bus-user.ts'
+import { busUserOf, hostOfBusUser, hostsExchange, isQueueOf, mainExchange } from '../model/bus-user.ts'
 import { type BoundQueue, declareExchange, declareHostsExchange, type QueueKind, replyQueue } from './topology.ts'
 
 /** What a login may reach on the bus, and so which exchanges it sends to. */
@@ -33,12 +33,11 @@ const everywhere: Reach = {
 
 /**
  * A host's login may only check whether the hosts' exchange exists; if no conductor has declared it yet, one will.
- * Self-pings of the host go through an exchange of its own, which has the name of its queue.
+ * Self-pings of the host go through an exchange of its own, which has the name of its login.
  */
 function hostOnly(host: string): Reach {
   const own = busUserOf(host)
-  const exchangeTo = (queue: string): string =>
-    queue === own || queue.startsWith(`reply_${own}.`) ? own : hostsExchange
+  const exchangeTo = (queue: string): string => (isQueueOf(host, queue) ? own : hostsExchange)
   return {
     host,
     ownExchanges: [own],

@@ -92,7 +92,7 @@ export async function removeHost(db: Db, name: string): Promise<void> {
 }
 
 /** The life of this host's daemon that counts; undefined for a host never heard of. */
-export async function hostIncarnation(db: Db, name: string): Promise<string | undefined> {
+async function hostIncarnation(db: Db, name: string): Promise<string | undefined> {
   return (await db.selectFrom('hosts').select('incarnation').where('name', '=', name).executeTakeFirst())?.incarnation
 }
 

@@ -4,7 +4,7 @@ import type { Db } from '../db/handle.ts'
 import type { Size } from '../model/instance.ts'
 import { kindOf, type OperationKind } from '../model/operation.ts'
 import { allocationsOf } from './allocations.ts'
-import type { Placing } from './operations.ts'
+import type { Placing } from './operation-record.ts'
 import { contractsOf, silentMsOf } from './services.ts'
 
 /** A host as placement sees it: `service` is absent where its compute daemon was never heard of. */

@@ -2,7 +2,7 @@ import type { Work } from '../contracts/agent.ts'
 import type { diskFormats, ImageFile, ImagePart } from '../contracts/shapes.ts'
 import type { Db } from '../db/handle.ts'
 import { type Leg, type LegKey, toLeg } from './legs.ts'
-import { type OperationRecord, toRecord } from './operations.ts'
+import { type OperationRecord, toRecord } from './operation-record.ts'
 import { serviceId } from './services.ts'
 
 /** An operation as the host that wants to claim its leg finds it, with everything that it needs to carry it out. */

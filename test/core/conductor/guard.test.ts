@@ -97,10 +97,10 @@ describe.each(await databases())('hosts with logins of their own (on $name)', (d
     test('make a user that reaches its own queues only, whatever dots are in the name', async () => {
       const rig = await start()
       const made = await rig.conductor.hostAdd(admin, { host: 'h1.example' })
-      expect(made).toMatchObject({ user: 'compute.h1.example', known: false })
-      const permissions = rig.users.get('compute.h1.example') as { configure: string }
+      expect(made).toMatchObject({ user: 'host.h1.example', known: false })
+      const permissions = rig.users.get('host.h1.example') as { configure: string }
       const may = (queue: string) => new RegExp(permissions.configure).test(queue)
-      expect(['compute.h1.example', 'reply_compute.h1.example.0af'].every(may)).toBe(true)
+      expect(['compute.h1.example', 'volume.h1.example', 'reply_host.h1.example.0af'].every(may)).toBe(true)
       expect(['compute.h1-example', 'compute.h1.example.b', 'compute.h1', 'reply_0af', 'agent'].some(may)).toBe(false)
       expect(await rig.conductor.hostAdd(admin, { host: 'h1.example' })).toMatchObject({ known: true })
       await expect(rig.conductor.hostAdd(admin, { host: 'h'.repeat(201) })).rejects.toMatchObject({
@@ -118,10 +118,10 @@ describe.each(await databases())('hosts with logins of their own (on $name)', (d
       const { operation } = await rig.conductor.begin(admin, { instance, kind: 'delete' })
       await h1.carryOut(operation)
       await expect(gone()).rejects.toMatchObject({ code: 'HostInUse', message: expect.stringContaining('is up') })
-      expect(rig.users.has('compute.h1')).toBe(true)
+      expect(rig.users.has('host.h1')).toBe(true)
       rig.clock.advance(60)
-      expect(await gone()).toEqual({ host: 'h1', user: 'compute.h1' })
-      expect(rig.users.has('compute.h1')).toBe(false)
+      expect(await gone()).toEqual({ host: 'h1', user: 'host.h1' })
+      expect(rig.users.has('host.h1')).toBe(false)
       expect((await rig.conductor.hostList(admin, {})).hosts).toEqual([])
       expect((await rig.conductor.serviceList(admin, {})).services).toEqual([])
       await expect(gone()).rejects.toMatchObject({ code: 'HostNotFound' })

@@ -42,7 +42,8 @@ async function build(rig: Rig): Promise<Cloud> {
   const failed = await rig.running(alpha, 'red-failed', red)
   const { operation: broken } = await rig.conductor.begin(red, { instance: failed, kind: 'pause' })
   await alpha.claim(broken)
-  const message = 'No daemon consumes the queue of compute.kvm-alpha; on kvm-beta it failed: kvm-alpha is full.'
+  const message =
+    'No daemon consumes the queue of compute.kvm-alpha on the bus; on kvm-beta it failed: kvm-alpha is full.'
   const fault = { code: 'HostUnreachable', message, hint: 'See kvm-alpha.', at: rig.clock.now(), host: 'kvm-alpha' }
   await alpha.finish(broken, { power: 'RUNNING', fault })
   const { operation: open } = await rig.conductor.begin(red, { instance: busy, kind: 'stop' })
@@ -254,7 +255,7 @@ describe.each(await databases())('who sees and does what (I13), on $name', (data
   test('a fault is told to a member without the hosts that it names', async () => {
     const { fault } = await cloud.rig.conductor.operationShow(red, { operation: cloud.broken })
     expect(fault).toMatchObject({
-      message: 'No daemon consumes the queue of its host; on its host it failed: its host is full.',
+      message: 'No daemon consumes the queue of its host on the bus; on its host it failed: its host is full.',
       hint: 'See its host.',
     })
     cloud.rig.listens.clear()

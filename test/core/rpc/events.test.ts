@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import type { Bus, Heard } from '../../../src/core/rpc/bus.ts'
+import type { Bus, Received } from '../../../src/core/rpc/bus.ts'
 import { startProxy } from '../../kit/proxy.ts'
 import { brokers, join, later, opened, plain, recorder, type TestBroker } from './kit.ts'
 
@@ -19,9 +19,9 @@ describe.each(brokers)('events on %s', (_name, open) => {
 
   /** Hears until an event with this body has come. */
   const until = (last: unknown) => {
-    const heard: Heard[] = []
-    const done = later<Heard[]>()
-    const hear = (event: Heard) => {
+    const heard: Received[] = []
+    const done = later<Received[]>()
+    const hear = (event: Received) => {
       if (event.body === last) done.resolve(heard)
       else heard.push(event)
     }

@@ -9,7 +9,7 @@ import { isServiceUp } from '../../store/services.ts'
 import type { ConductorDeps } from '../deps.ts'
 import { alive } from './access.ts'
 
-/** `reply_compute.<host>.` and 32 digits are a queue's name, which has 255 bytes at most. */
+/** `reply_host.<host>.` and 32 digits are a queue's name, which has 255 bytes at most. */
 const hostNameMax = 200
 
 /** Gives a host a login of its own on the bus, or a new password if it has one. `ManagementFailed`. */

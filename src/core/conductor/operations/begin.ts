@@ -18,13 +18,8 @@ import { understands } from '../../rpc/versions.ts'
 import { allocationsOf } from '../../store/allocations.ts'
 import { checkHost } from '../../store/hosts.ts'
 import { lockInstance, resolveInstance, settleInstance } from '../../store/instances.ts'
-import {
-  type NewOperation,
-  type OperationRecord,
-  openOperation,
-  operationsOfKey,
-  type Placing,
-} from '../../store/operations.ts'
+import type { OperationRecord, Placing } from '../../store/operation-record.ts'
+import { type NewOperation, openOperation, operationsOfKey } from '../../store/operations.ts'
 import { scopeOf } from '../actions/access.ts'
 import type { ConductorDeps } from '../deps.ts'
 import { begunUnder, keyOf } from './idempotency.ts'
@@ -235,11 +230,7 @@ async function preempt(t: Transaction, open: OperationRecord): Promise<Instance>
 }
 
 /** Nobody heard of the operation: it fails. False if somebody has claimed it all the same. */
-export async function failUnheard(
-  deps: ConductorDeps,
-  id: string,
-  unheard: Failure<'HostUnreachable'>,
-): Promise<boolean> {
+async function failUnheard(deps: ConductorDeps, id: string, unheard: Failure<'HostUnreachable'>): Promise<boolean> {
   const { maxAttempts } = deps.options
   return changeOperations(deps, async (t) => {
     const operation = await lockOpen(t.db, id)

@@ -9,7 +9,8 @@ import { lockOpen, type OpenOperation, type Transaction } from '../../operations
 import { changeOperations } from '../../operations/transaction.ts'
 import { failOperation } from '../../operations/undo.ts'
 import { legsOfOperation } from '../../store/legs.ts'
-import { changeOperation, summaryOfOperation } from '../../store/operations.ts'
+import { summaryOfOperation } from '../../store/operation-record.ts'
+import { changeOperation } from '../../store/operations.ts'
 import { visibleOperation } from '../actions/access.ts'
 import type { ConductorDeps } from '../deps.ts'
 

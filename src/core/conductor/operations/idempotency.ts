@@ -3,7 +3,8 @@ import { fail } from '../../base/errors.ts'
 import type { Db } from '../../db/handle.ts'
 import type { Context } from '../../model/context.ts'
 import type { OperationKind } from '../../model/operation.ts'
-import { forgetKeys, type OperationRecord, operationsOfKey } from '../../store/operations.ts'
+import type { OperationRecord } from '../../store/operation-record.ts'
+import { forgetKeys, operationsOfKey } from '../../store/operations.ts'
 
 /** The same key means the same request for a day. */
 export const keyMs = 86_400_000

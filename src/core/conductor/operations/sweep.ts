@@ -9,7 +9,8 @@ import { type Dispatch, lockOpen, type OpenOperation, type Transaction } from '.
 import { changeOperations } from '../../operations/transaction.ts'
 import { failOperation, leaveSilent, unplace } from '../../operations/undo.ts'
 import { type DueLeg, dueLegs, noteDispatch } from '../../store/legs.ts'
-import { expiredOperations, stepsOf } from '../../store/operations.ts'
+import { stepsOf } from '../../store/operation-record.ts'
+import { expiredOperations } from '../../store/operations.ts'
 import { isServiceUp } from '../../store/services.ts'
 import type { ConductorDeps } from '../deps.ts'
 

@@ -1,26 +1,26 @@
 import { expect, test } from 'vitest'
-import { heardBy } from '../../src/cli/heard.ts'
-import type { Bus, Heard } from '../../src/core/rpc/bus.ts'
+import { visibleTo } from '../../src/cli/link.ts'
+import type { Bus, Received } from '../../src/core/rpc/bus.ts'
 
 /** A bus that is up and on which a test says what is heard. */
 function quietBus() {
-  let hear = (_event: Heard): void => undefined
+  let onEvent = (_event: Received): void => undefined
   const bus = {
     get up() {
       return true
     },
-    subscribe: async (_patterns: readonly string[], listener: typeof hear) => {
-      hear = listener
+    subscribe: async (_patterns: readonly string[], listener: typeof onEvent) => {
+      onEvent = listener
       return async () => undefined
     },
   } as unknown as Bus
-  return { bus, describe: (body: object) => hear({ key: 'k', body }) }
+  return { bus, describe: (body: object) => onEvent({ key: 'k', body }) }
 }
 
 test('a member hears of its own project, and of no host', async () => {
   const { bus, describe } = quietBus()
   const heard: unknown[] = []
-  const own = heardBy({ isAdmin: false, projectId: 'red' }, bus)
+  const own = visibleTo({ isAdmin: false, projectId: 'red' }, bus)
   await own.subscribe(['#'], ({ body }) => heard.push(body))
   describe({ type: 'instance.pause.end', projectId: 'red', instanceId: 'web', host: 'kvm1' })
   describe({ type: 'instance.pause.end', projectId: 'blue', instanceId: 'mail' })
@@ -38,5 +38,5 @@ test('a member hears of its own project, and of no host', async () => {
 
 test('an administrator hears everything', () => {
   const { bus } = quietBus()
-  expect(heardBy({ isAdmin: true, projectId: 'red' }, bus)).toBe(bus)
+  expect(visibleTo({ isAdmin: true, projectId: 'red' }, bus)).toBe(bus)
 })
