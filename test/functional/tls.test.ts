@@ -108,7 +108,7 @@ test('a cloud by TLS from its options alone, whose broker asks for certificates,
   try {
     for (const name of ['broker', 'conductor', 'scheduler']) await cloud.daemon(name)
     const { url } = await cloud.json<{ url: string }>('host', 'add', 'far')
-    expect(url).toMatch(new RegExp(`^amqps://compute\\.far:.+@127\\.0\\.0\\.1:${port}$`))
+    expect(url).toMatch(new RegExp(`^amqps://host\\.far:.+@127\\.0\\.0\\.1:${port}$`))
     const host = {
       NOVA_STATE_DIR: join(cloud.stateDir, 'far'),
       NOVA_BUS_URL: url,
