@@ -1,6 +1,9 @@
 import type { OperationSummary, Published } from '../core/contracts/shapes.ts'
 import { isOpen } from '../core/model/operation.ts'
 
+/** Whether an event of this type tells of a step and is not stored: it changes nothing but the operation. */
+export const isPublishedOnly = (type: string): boolean => type === 'operation.step' || type === 'operation.progress'
+
 /**
  * An open operation as it is after an event about it; an operation that has ended stays as it is. Progress is that of one
  * step and goes with it; a report of progress changes nothing else, because several hosts may report.

@@ -5,7 +5,8 @@ import type { Instance, Published } from '../core/contracts/shapes.ts'
 import type { InstanceState } from '../core/model/instance.ts'
 import type { Bus } from '../core/rpc/bus.ts'
 import { CommandError } from './command-error.ts'
-import { askAnywayMs, isPublishedOnly, patienceMs, type WaitOptions } from './wait.ts'
+import { isPublishedOnly } from './operation-after.ts'
+import { askAnywayMs, patienceMs, type WaitOptions } from './wait.ts'
 import { aborted, openWakeup } from './wakeup.ts'
 
 type Deps = {

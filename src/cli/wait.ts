@@ -4,7 +4,7 @@ import type { OperationSummary, Published } from '../core/contracts/shapes.ts'
 import { isOpen } from '../core/model/operation.ts'
 import type { Bus, Received } from '../core/rpc/bus.ts'
 import { CommandError } from './command-error.ts'
-import { operationAfter } from './operation-after.ts'
+import { isPublishedOnly, operationAfter } from './operation-after.ts'
 import { aborted, openWakeup } from './wakeup.ts'
 
 /** What waiting depends on. */
@@ -31,9 +31,6 @@ export const askAnywayMs = 10_000
 const askAgainMs = 200
 /** How long the conductor or the bus may be unavailable before the waiting fails. */
 export const patienceMs = 60_000
-
-/** Whether an event of this type is about a step, and not stored: it changes nothing but the operation. */
-export const isPublishedOnly = (type: string): boolean => type === 'operation.step' || type === 'operation.progress'
 
 const ended = ({ state }: Pick<OperationSummary, 'state'>): boolean => !isOpen(state)
 /**

@@ -92,10 +92,11 @@ export const operationColumns: readonly Column<OperationSummary>[] = [
   { title: 'KIND', width: 12, draw: cellText((o) => o.kind) },
   { title: 'SUBJECT', width: 12, grows: 2, draw: cellText((o) => o.subject.name) },
   { title: 'STATE', width: 9, draw: toned((o) => o.state) },
-  { title: 'STEP', width: 14, draw: cellText(stepShown) },
+  // Room for the longest: "undoing: receive".
+  { title: 'STEP', width: 16, draw: cellText(stepShown) },
   { title: 'PROGRESS', width: 22, from: 120, draw: cellText((o) => o.progress && progressText(o.progress)) },
-  { title: 'HOST', width: 11, grows: 1, draw: cellText((o) => o.host) },
-  { title: 'TOOK', width: 6, side: 'right', draw: cellText(lasted, 'right') },
+  { title: 'HOST', width: 10, grows: 1, draw: cellText((o) => o.host) },
+  { title: 'TOOK', width: 5, side: 'right', draw: cellText(lasted, 'right') },
   { title: 'ID', width: 36, from: 130, draw: cellText((o) => o.id) },
   { title: 'FAULT', width: 10, grows: 4, from: 110, draw: cellText((o) => o.fault?.message) },
 ]

@@ -79,10 +79,10 @@ export const keyHelp: ReadonlyArray<
 /** The last line of the screen. */
 export const keyHints: Readonly<Record<string, string>> = {
   overview: '1-5 view  Enter instances  : go to  ? help  q quit',
-  instances: 'Enter show  p pause  s stop/start  r reboot  c console  d delete  / filter  ? help',
+  instances: 'p pause  s stop  r reboot  m migrate  c console  d delete  / filter  ? help',
   hosts: 'Enter its instances  / filter  : go to  ? help  q quit',
   operations: 'Enter show  x cancel  r retry  Space select  / filter  ? help  q quit',
   events: 'Enter its instance  / filter  : go to  ? help  q quit',
-  instance: 'Esc back  p pause  s stop/start  r reboot  c console  d delete  PgUp PgDn scroll',
+  instance: 'Esc back  p pause  s stop  r reboot  m migrate  c console  d delete  PgUp scroll',
   operation: 'Esc back  x cancel  r retry  ? help  q quit',
 }

@@ -1,5 +1,4 @@
-import { operationAfter } from '../cli/operation-after.ts'
-import { isPublishedOnly } from '../cli/wait.ts'
+import { isPublishedOnly, operationAfter } from '../cli/operation-after.ts'
 import type { Event, Host, InstanceSummary, OperationSummary, Published, Service } from '../core/contracts/shapes.ts'
 import { type Health, healthOf } from '../core/model/health.ts'
 import type { InstanceState } from '../core/model/instance.ts'

@@ -235,7 +235,7 @@ export class Session {
     else if (key === 's') begin(({ status }) => (status === 'SHUTOFF' ? 'start' : 'stop'))
     else if (key === 'r') begin(() => 'reboot')
     else if (key === 'm') {
-      const question = `Migrate ${nameOrCount(rows)} to another host? The guest is shut down meanwhile. y/n`
+      const question = `Migrate ${nameOrCount(rows)} to another host, shut down meanwhile? y/n`
       this.prompt = { kind: 'confirm', question, yes: () => begin(() => 'migrate') }
     } else if (key === 'c') {
       if (this.detail?.id !== first.id) this.#show('instance', first.id)
@@ -294,7 +294,7 @@ export class Session {
 
 /** The instances of a question. However long the name, the end of the question stays visible. */
 const nameOrCount = (rows: readonly InstanceSummary[]): string =>
-  rows.length === 1 ? cell(rows[0]!.name, Math.min(widthOf(rows[0]!.name), 20)) : `${rows.length} instances`
+  rows.length === 1 ? cell(rows[0]!.name, Math.min(widthOf(rows[0]!.name), 28)) : `${rows.length} instances`
 
 const named: ReadonlySet<Key> = new Set(
   'up down left right pageup pagedown home end enter esc tab backtab backspace'.split(' '),

@@ -25,9 +25,11 @@ test('a member hears of its own project, and of no host', async () => {
   describe({ type: 'instance.pause.end', projectId: 'red', instanceId: 'web', host: 'kvm1' })
   describe({ type: 'instance.pause.end', projectId: 'blue', instanceId: 'mail' })
   describe({ type: 'host.add', projectId: 'red', host: 'kvm1' })
+  describe({ type: 'operation.step', projectId: 'red', operationId: 'op', host: 'kvm1' })
   describe({ type: 'flavor.create', projectId: 'red' })
   expect(heard).toEqual([
     { type: 'instance.pause.end', projectId: 'red', instanceId: 'web' },
+    { type: 'operation.step', projectId: 'red', operationId: 'op' },
     { type: 'flavor.create', projectId: 'red' },
   ])
   // Everything else is the bus's own.

@@ -3,8 +3,8 @@ import { parse } from 'yaml'
 import { harmless } from '../../src/cli/cell-text.ts'
 import { checkColumns, renderOne, renderRows } from '../../src/cli/output.ts'
 import { formats, type Look, view } from '../../src/cli/view.ts'
-import { instanceRows, instanceView } from '../../src/cli/views.ts'
-import { ids, webInstance, webSummary } from './stand-in.ts'
+import { instanceRows, instanceView, operationRows, operationTable } from '../../src/cli/views.ts'
+import { anOperation, ids, webInstance, webSummary } from './stand-in.ts'
 
 const look = (changes: Partial<Look> = {}): Look => ({
   format: 'table',
@@ -158,4 +158,39 @@ test('a column that is not there is refused with those that are', () => {
     }),
   )
   for (const format of formats) expect(format).toMatch(/^[a-z]+$/)
+})
+
+describe('operations in a list', () => {
+  const onImage = anOperation({ kind: 'delete-image', subject: { kind: 'image', id: ids.image, name: 'tiny' } })
+  const progress = { what: 'disk', doneBytes: 541_165_879, totalBytes: 1_288_490_188 }
+  const head = async (...operations: Parameters<typeof operationTable>[0]) => {
+    const view = operationTable(operations)
+    return (await renderRows(operations.map(view.row), view, look())).split('\n')[1]!.split(/[ |]+/).filter(Boolean)
+  }
+  const usual = ['id', 'kind', 'subject_name', 'state', 'step', 'host', 'created_at']
+
+  test('have columns for undoing and progress only if one of them has any', async () => {
+    expect(await head(anOperation())).toEqual(usual)
+    expect(await head(anOperation(), anOperation({ progress }))).toEqual([...usual, 'progress'])
+    expect(await head(anOperation({ undoing: true }))).toEqual([...usual, 'undoing'])
+    expect(operationTable([anOperation({ progress })]).row(anOperation({ progress })).progress).toBe(
+      'disk 42 % of 1.2 GiB',
+    )
+  })
+  test('name what they act on, and an instance by the keys of before as well', () => {
+    expect(operationRows.row(anOperation())).toMatchObject({
+      subject_kind: 'instance',
+      subject_id: ids.web,
+      subject_name: 'web',
+      instance_id: ids.web,
+      instance_name: 'web',
+    })
+    expect(operationRows.row(onImage)).toMatchObject({
+      subject_kind: 'image',
+      subject_id: ids.image,
+      subject_name: 'tiny',
+      instance_id: null,
+      instance_name: null,
+    })
+  })
 })

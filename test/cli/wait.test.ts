@@ -1,4 +1,5 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { sayOperations } from '../../src/cli/progress.ts'
 import { awaitOperations, failureOf } from '../../src/cli/wait.ts'
 import { awaitInstance } from '../../src/cli/wait-instance.ts'
 import { systemClock } from '../../src/core/base/clock.ts'
@@ -163,6 +164,29 @@ describe('waiting for an operation', () => {
     await heard
     stop.abort()
     await expect(waiting).rejects.toMatchObject({ exitCode: 130, text: expect.stringContaining('continues') })
+  })
+
+  test('hears progress and undoing, without a question for each', async () => {
+    const { bus, heard } = listeningBus()
+    const asked = answers<Operation>(anOperation({ kind: 'migrate', step: 'send', host: 'host1' }))
+    const lines: string[] = []
+    const say = sayOperations({ say: (text) => void lines.push(text), end: () => undefined }, [ids.boot])
+    const waiting = awaitOperations({ bus, clock: systemClock, show: asked.show, onProgress: say }, [ids.boot])
+    await heard
+    await expect.poll(() => lines.length).toBe(1)
+    const running = { kind: 'migrate', state: 'running', attempt: 1 } as const
+    const progress = { what: 'disk', doneBytes: 541_165_879, totalBytes: 1_288_490_188 }
+    await publish('operation.progress', { ...running, progress })
+    await publish('operation.step', { ...running, step: 'stop', undoing: true })
+    await publish('instance.migrate.error', { ...running, state: 'failed' })
+    expect(await waiting).toMatchObject([{ state: 'failed' }])
+    expect(lines).toEqual([
+      'migrate web: send on host1',
+      'migrate web: send on host1, disk 42 % of 1.2 GiB',
+      'migrate web: undoing stop on host1',
+      expect.stringContaining('migrate web'),
+    ])
+    expect(asked.count).toBe(1)
   })
 
   test('follows several and gives them back in their order', async () => {

@@ -151,7 +151,7 @@ class Walk {
     const key = systemIds.uuid()
     if (kindOf(kind).subject === 'image') {
       const image = await newImage(this.cloud, id)
-      this.#operation = (await persist(() => this.cloud.api.imageDelete(admin(), { image }))).operation
+      this.#operation = await persist(() => deleteImage(this.cloud, image))
     } else if (kindOf(kind).first) {
       const asked = () => this.cloud.api.boot(admin(), { ...this.#request(id), idempotencyKey: key })
       const { begun } = await persist(asked)
@@ -310,6 +310,19 @@ async function newImage(cloud: WalkCloud, id: string, name = `walk-${id}`): Prom
     createdAt: systemClock.now(),
   })
   return name
+}
+
+/** The operation that deletes the image. If its answer was lost with the broker, it is found among the operations. */
+async function deleteImage({ api }: WalkCloud, image: string): Promise<string> {
+  try {
+    return (await api.imageDelete(admin(), { image })).operation as string
+  } catch (e) {
+    if (!isFailure(e, 'ImageNotFound')) throw e
+    const { operations } = await api.operationList(admin(), {})
+    const begun = operations.find(({ subject }) => subject.name === image)
+    if (!begun) throw e
+    return begun.id
+  }
 }
 
 /** Cases at the same time; each has hosts of its own. */

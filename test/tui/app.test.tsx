@@ -2,7 +2,9 @@ import { setImmediate } from 'node:timers/promises'
 import { render } from 'ink-testing-library'
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
 import { Failure } from '../../src/core/base/errors.ts'
+import type { OperationSummary } from '../../src/core/contracts/shapes.ts'
 import { App, Banner, Foot, Header, Help, Table } from '../../src/tui/app.tsx'
+import { layOut, operationColumns } from '../../src/tui/columns.ts'
 import { painter, unpainted, widthOf } from '../../src/tui/paint.ts'
 import { Session } from '../../src/tui/session.ts'
 import { ids, webInstance, webSummary } from '../cli/stand-in.ts'
@@ -221,6 +223,86 @@ describe('the screen', () => {
     expect(screen).toMatch(/CONSOLE\nLinux version 6\nlogin:/)
     expect(await press('c')).toMatch(/^.*\nCONSOLE\nLinux/)
     expect(await press(esc, esc)).toContain('instances 1-1 of 1')
+  })
+  const migrating = operation({ kind: 'migrate', state: 'running', step: 'send', host: 'host1' })
+  const progress = { what: 'disk', doneBytes: 541_165_879, totalBytes: 1_288_490_188 }
+  const about = { id: 0, instanceId: ids.web, instanceName: 'web', operationId: migrating.id, host: 'host1' }
+  const running = { kind: 'migrate', state: 'running', attempt: 1 } as const
+  const leg = { host: 'host1', role: 'source', state: 'running', step: 'send' }
+  const inFull = {
+    ...migrating,
+    steps: [{ name: 'send', at: noon - 1_000, attempt: 1, host: 'host1' }],
+    hosts: [leg, { host: 'host2', role: 'target', state: 'running', step: 'receive' }],
+    deadline: noon,
+    cancelRequested: false,
+    userId: 'a',
+    projectId: 'b',
+  }
+
+  test('progress and undoing show in the table of operations without a question', async () => {
+    const { press, describe, frame, asked } = await open({ operationList: () => ({ operations: [migrating] }) })
+    await press('4')
+    const before = asked.length
+    describe({ ...about, type: 'operation.progress', operation: { ...running, progress } })
+    await settled()
+    expect(frame()).toMatch(/migrate +web +running +send 42 % +host1/)
+    describe({ ...about, type: 'operation.step', operation: { ...running, step: 'stop', undoing: true } })
+    await settled()
+    expect(frame()).toMatch(/migrate +web +running +undoing: stop +host1/)
+    expect(asked.length).toBe(before)
+  })
+  test('a wide table of operations has a column for progress', () => {
+    const wide = layOut(operationColumns, 128)
+    const draw = (row: OperationSummary) =>
+      wide.map(({ draw, is }) => draw(row, is, { now: noon, paint: unpainted })).join(' ')
+    expect(draw({ ...migrating, progress })).toMatch(/send 42 % +disk 42 % of 1\.2 GiB +host1/)
+    expect(draw(migrating)).toMatch(/send +- +host1/)
+  })
+  test('an open operation shows its hosts, its progress, and what it is undoing', async () => {
+    let answer: object = { ...inFull, progress }
+    const { press, describe, frame, asked } = await open({
+      operationList: () => ({ operations: [migrating] }),
+      operationShow: () => answer,
+    })
+    await press('4', enter)
+    const screen = await press('')
+    expect(screen).toMatch(/state +running, disk 42 % of 1\.2 GiB/)
+    expect(screen).toMatch(/HOSTS\n +host1 +source +running +send\n +host2 +target +running +receive/)
+    const before = asked.length
+    describe({
+      ...about,
+      type: 'operation.progress',
+      operation: { ...running, progress: { ...progress, doneBytes: 0 } },
+    })
+    await settled()
+    expect(frame()).toMatch(/state +running, disk 0 % of 1\.2 GiB/)
+    expect(asked.length).toBe(before)
+    answer = { ...inFull, undoing: true, step: 'stop' }
+    describe({ ...about, type: 'operation.step', operation: { ...running, step: 'stop', undoing: true } })
+    await settled()
+    expect(frame()).toMatch(/state +running, undoing: stop/)
+    expect(frame()).toMatch(/host1 +source +undo-running +stop/)
+    expect(frame()).toMatch(/undo stop +\d+ms +host1/)
+  })
+  test('an instance shows how far its open operation is, and on which other host', async () => {
+    const { press } = await open({
+      instanceShow: () => ({ ...webInstance, fault: undefined }),
+      operationList: () => ({ operations: [migrating] }),
+      operationShow: () => ({ ...inFull, progress }),
+      consoleLog: () => ({ text: 'login:' }),
+    })
+    await press('2', enter)
+    const screen = await press('')
+    expect(screen).toMatch(/host +host1 \(target host2\) +flavor/)
+    expect(screen).toMatch(/migrate +running +disk 42 % of 1\.2 GiB +send/)
+  })
+  test('m migrates after a yes', async () => {
+    const begin = () => ({ operation: migrating.id, instance: { id: ids.web, name: 'web' } })
+    const { press, asked } = await open({ begin })
+    expect(await press('2', 'm')).toContain('Migrate web to another host, shut down meanwhile? y/n')
+    expect(asked.some(({ method }) => method === 'begin')).toBe(false)
+    await press('y')
+    expect(asked.find(({ method }) => method === 'begin')?.args).toMatchObject({ instance: ids.web, kind: 'migrate' })
   })
   test('a lost bus is said with the age of what is seen, and all is asked for anew when it is back', async () => {
     const { frame, link, asked } = await open()

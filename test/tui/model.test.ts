@@ -51,7 +51,7 @@ describe('what is known of the cloud', () => {
   test('an operation that begins gives its instance a task, and one that ends takes it away', () => {
     applyEvent(world, event(reported('queued')))
     expect(world.instances.get('web-id')).toMatchObject({ status: 'ACTIVE', task: 'pausing' })
-    expect(world.operations.get('op')).toMatchObject({ state: 'queued', subject: { name: 'web' } })
+    expect(world.operations.get('op')).toMatchObject({ state: 'queued', subject: { kind: 'instance', name: 'web' } })
     applyEvent(world, event({ id: 11, type: 'instance.pause.end', status: 'PAUSED', ...reported('succeeded') }))
     expect(world.instances.get('web-id')?.status).toBe('PAUSED')
     expect(world.instances.get('web-id')?.task).toBeUndefined()
@@ -98,6 +98,62 @@ describe('what is known of the cloud', () => {
   test('a new name shows', () => {
     applyEvent(world, { ...event({ type: 'instance.rename', instanceName: 'www' }), operationId: undefined })
     expect(world.instances.get('web-id')?.name).toBe('www')
+  })
+  const progress = (doneBytes: number) => ({ what: 'disk', doneBytes, totalBytes: 100 })
+  const migrating = { kind: 'migrate' as const, state: 'running' as const, attempt: 1 }
+  const step = (name: string, more: object = {}) =>
+    event({ id: 0, type: 'operation.step', host: 'host2', operation: { ...migrating, step: name, ...more } })
+  const far = (doneBytes: number) =>
+    event({
+      id: 0,
+      type: 'operation.progress',
+      host: 'host1',
+      operation: { ...migrating, progress: progress(doneBytes) },
+    })
+
+  test('progress is that of its step, and changes neither step nor host', () => {
+    applyEvent(world, step('receive'))
+    applyEvent(world, far(42))
+    expect(world.operations.get('op')).toMatchObject({ step: 'receive', host: 'host2', progress: progress(42) })
+    applyEvent(world, step('start'))
+    expect(world.operations.get('op')?.progress).toBeUndefined()
+  })
+  test('an operation that undoes its steps says so until it ends or begins again', () => {
+    applyEvent(world, far(42))
+    applyEvent(world, step('stop', { undoing: true }))
+    expect(world.operations.get('op')).toMatchObject({ step: 'stop', undoing: true })
+    expect(world.operations.get('op')?.progress).toBeUndefined()
+    applyEvent(world, step('place', { state: 'queued' }))
+    expect(world.operations.get('op')?.undoing).toBeUndefined()
+    applyEvent(world, step('prepare', { undoing: true }))
+    applyEvent(world, event({ id: 11, type: 'instance.migrate.error', operation: { ...migrating, state: 'failed' } }))
+    expect(world.operations.get('op')).toMatchObject({ state: 'failed', finishedAt: 2_000 })
+    expect(world.operations.get('op')?.undoing).toBeUndefined()
+  })
+  test('an instance stays where it is while another host works for it', () => {
+    applyEvent(world, step('receive'))
+    expect(world.instances.get('web-id')).toMatchObject({ host: 'host1', task: 'migrating' })
+    applyEvent(
+      world,
+      event({ id: 11, type: 'instance.migrate.end', host: 'host2', operation: { ...migrating, state: 'succeeded' } }),
+    )
+    expect(world.instances.get('web-id')?.host).toBe('host2')
+  })
+  test('an operation on an image is there as soon as it is heard of', () => {
+    const subject = { kind: 'image' as const, id: 'image-id', name: 'tiny' }
+    const operation = { kind: 'delete-image' as const, state: 'queued' as const, attempt: 0 }
+    applyEvent(world, {
+      id: 12,
+      at: 2_000,
+      type: 'image.delete.start',
+      operationId: 'op',
+      requestId: 'r',
+      projectId: 'p',
+      subject,
+      operation,
+    })
+    expect(world.operations.get('op')).toMatchObject({ kind: 'delete-image', subject, createdAt: 2_000 })
+    expect([...world.instances.keys()]).toEqual(['web-id'])
   })
   test('what has no end is kept in bounds: memory stays flat', () => {
     for (let i = 1; i <= 10_000; i++)

@@ -1,8 +1,9 @@
+import type { Instance } from '../contracts/shapes.ts'
 import { kindOf, stagesOf } from '../model/operation.ts'
 import { addLegs } from '../store/legs.ts'
 import { addOperations, type NewOperation } from '../store/operations.ts'
 import { openStage } from './advance.ts'
-import { about } from './change.ts'
+import { about, hostOf } from './change.ts'
 import { type Dispatch, lockOpen, type Transaction } from './open.ts'
 
 /**
@@ -15,15 +16,17 @@ export async function beginOperations(t: Transaction, operations: readonly NewOp
   if (!any) return []
   await addOperations(t.db, operations)
   const { subject, event } = kindOf(any.kind)
-  for (const operation of operations)
+  const noteStart = (operation: NewOperation, instance?: Instance) =>
     t.note({
       ...about(operation, t.now),
       type: `${subject}.${event}.start`,
+      ...(instance ? hostOf(instance) : {}),
       ...(subject === 'instance' ? {} : { message: operation.subject.name }),
       operation: { kind: operation.kind, state: 'queued', attempt: 0 },
       ...(operation.before === undefined ? {} : { status: operation.before }),
     })
   if (stagesOf(any.kind)[0]?.legs[0]?.at === 'scheduler') {
+    for (const operation of operations) noteStart(operation)
     const legs = operations.map(({ id }) => ({ operation: id, service: 'scheduler' as const, host: '' }))
     await addLegs(
       t.db,
@@ -33,8 +36,9 @@ export async function beginOperations(t: Transaction, operations: readonly NewOp
     return legs
   }
   const dispatches: Dispatch[] = []
-  for (const { id } of operations) {
-    const open = await lockOpen(t.db, id)
+  for (const operation of operations) {
+    const open = await lockOpen(t.db, operation.id)
+    noteStart(operation, open?.instance)
     if (open) dispatches.push(...(await openStage(t, open, 0)))
   }
   return dispatches

@@ -156,7 +156,8 @@ export class Link implements Holder {
 
   /**
    * Opens a channel for the first time. Its exclusive queue may still belong to the connection of an earlier process
-   * until the broker notices that this process is gone: retries for {@link lockedMs}.
+   * until the broker notices that this process is gone: retries for {@link lockedMs}. An auto-delete exchange may go with
+   * the last queue of another server between its declaration and our binding: retries, a few times.
    */
   async #openInTurn(kept: KeptChannel, on: ChannelModel, channel: string): Promise<void> {
     const until = this.clock.now() + lockedMs
@@ -164,9 +165,11 @@ export class Link implements Holder {
       try {
         return await kept.open(on)
       } catch (e) {
-        const waits = codeOf(e) === replyCodes.locked && this.clock.now() < until && this.model === on
-        if (!waits || this.stopped.aborted) throw e
-        this.log.warn({ channel, attempt, why: reason(e) }, 'queue is in use by another connection: retrying')
+        const locked = codeOf(e) === replyCodes.locked && this.clock.now() < until
+        const gone = codeOf(e) === replyCodes.missing && attempt < 3
+        if (!(locked || gone) || this.model !== on || this.stopped.aborted) throw e
+        const what = locked ? 'queue is in use by another connection' : 'exchange was deleted while we bound to it'
+        this.log.warn({ channel, attempt, why: reason(e) }, `${what}: retrying`)
       }
       await this.clock.sleep(backoffMs(attempt, this.ids.random()), this.stopped)
     }

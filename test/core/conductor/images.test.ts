@@ -209,6 +209,15 @@ describe.each(await databases())('on $name', (database) => {
       })
   })
 
+  test('events of its deletion name the image, so that its operation can be followed', async () => {
+    const rig = await start()
+    await rig.host('h1')
+    const { id } = await rig.conductor.imageDelete(admin, { image: 'tiny' })
+    const [begun] = rig.published.map(({ body }) => body).filter(({ operation }) => operation?.kind === 'delete-image')
+    expect(begun).toMatchObject({ type: 'image.delete.start', subject: { kind: 'image', id, name: 'tiny' } })
+    expect(begun).not.toHaveProperty('instanceId')
+  })
+
   test('an image that is gone is not missed by what runs', async () => {
     const rig = await start()
     const h1 = await rig.host('h1')

@@ -180,7 +180,7 @@ describe.each(onQemu)('a guest of $name', { timeout: 120_000 }, (harness) => {
       expect(await refusal(driver.start(guest))).toMatch(
         /its guest\.json on this host is damaged \(.*\): restore the file from a backup, or delete the instance$/,
       )
-      expect(await driver.list()).toEqual([{ id: guest.id, power: 'SHUTDOWN' }])
+      expect(await driver.list()).toEqual([{ id: guest.id, power: 'SHUTDOWN', generation: 0 }])
     },
   )
 
