@@ -8,16 +8,15 @@ const keyTypes = /^(ssh-(rsa|ed25519|dss)|ecdsa-sha2-\S+|sk-(ssh|ecdsa)-\S+) +[A
 const userDataMax = 65_535
 
 /** The public key that `--key` means: the text of the key, or the file that holds it. Misuse if it is a private key. */
-export async function readKey(pickDefined: string): Promise<string> {
-  if (keyTypes.test(pickDefined.trim())) return pickDefined.trim()
-  const line = (await read('key', pickDefined, 'a public key, or a file that holds one')).trim()
+export async function readKey(given: string): Promise<string> {
+  if (keyTypes.test(given.trim())) return given.trim()
+  const line = (await read('key', given, 'a public key, or a file that holds one')).trim()
   if (line.includes('PRIVATE KEY'))
     misuse(
-      `--key: ${pickDefined} is a private key, which must not leave this machine.`,
-      `Use its public half: --key ${pickDefined}.pub`,
+      `--key: ${given} is a private key, which must not leave this machine.`,
+      `Use its public half: --key ${given}.pub`,
     )
-  if (!keyTypes.test(line))
-    misuse(`--key: ${pickDefined} holds no SSH public key.`, 'Create one: ssh-keygen -t ed25519')
+  if (!keyTypes.test(line)) misuse(`--key: ${given} holds no SSH public key.`, 'Create one: ssh-keygen -t ed25519')
   return line
 }
 

@@ -27,17 +27,17 @@ export async function awaitInstance(
   { timeoutMs, signal }: WaitOptions = {},
 ): Promise<Instance | undefined> {
   const deadline = timeoutMs === undefined ? Number.POSITIVE_INFINITY : clock.now() + timeoutMs
-  const bell = openWakeup(clock)
+  const wakeup = openWakeup(clock)
   let seen = await show(name).catch((e: unknown) => gone(e, wanted))
   if (!seen || hasArrived(seen, wanted)) return seen
   const { id } = seen
   let lastAnswer = clock.now()
   const unsubscribe = await bus.subscribe([`#.${id}.*`], ({ body }) => {
-    if (!isPublishedOnly((body as Published).type)) bell.notify()
+    if (!isPublishedOnly((body as Published).type)) wakeup.notify()
   })
-  const offLink = bus.onLink((up) => up && bell.notify())
+  const offLink = bus.onLink((up) => up && wakeup.notify())
   const stopped = aborted(signal)
-  signal?.addEventListener('abort', bell.notify)
+  signal?.addEventListener('abort', wakeup.notify)
   try {
     for (;;) {
       try {
@@ -54,10 +54,10 @@ export async function awaitInstance(
       }
       if (signal?.aborted) throw new CommandError('The waiting was interrupted.', `See it: nova show ${name}`, 130)
       if (clock.now() >= deadline) throw tooLong(seen, wanted, timeoutMs ?? 0)
-      await bell.wait(Math.min(askAnywayMs, deadline - clock.now()))
+      await wakeup.wait(Math.min(askAnywayMs, deadline - clock.now()))
     }
   } finally {
-    signal?.removeEventListener('abort', bell.notify)
+    signal?.removeEventListener('abort', wakeup.notify)
     offLink()
     await unsubscribe().catch(() => undefined)
   }

@@ -44,13 +44,13 @@ export async function awaitOperations(
   { timeoutMs, signal }: WaitOptions = {},
 ): Promise<OperationSummary[]> {
   const { bus, clock } = deps
-  const bell = openWakeup(clock)
-  const watch = openWatch(deps, ids, bell.notify)
+  const wakeup = openWakeup(clock)
+  const watch = openWatch(deps, ids, wakeup.notify)
   const patterns = ids.map((id) => `#.${id}`)
   const unsubscribe = await bus.subscribe(patterns, watch.onEvent)
   const offLink = bus.onLink((up) => up && watch.askForAll())
   const stopped = aborted(signal)
-  signal?.addEventListener('abort', bell.notify)
+  signal?.addEventListener('abort', wakeup.notify)
   const deadline = timeoutMs === undefined ? Number.POSITIVE_INFINITY : clock.now() + timeoutMs
   try {
     for (;;) {
@@ -59,11 +59,11 @@ export async function awaitOperations(
       if (open.length === 0) return watch.all()
       if (signal?.aborted) throw stoppedWaiting(open.map((row) => row.id))
       if (clock.now() >= deadline) throw waitedEnough(open, timeoutMs ?? 0)
-      const rang = await bell.wait(Math.min(watch.announced() ? askAgainMs : askAnywayMs, deadline - clock.now()))
-      if (!rang) watch.askForAll()
+      const woken = await wakeup.wait(Math.min(watch.announced() ? askAgainMs : askAnywayMs, deadline - clock.now()))
+      if (!woken) watch.askForAll()
     }
   } finally {
-    signal?.removeEventListener('abort', bell.notify)
+    signal?.removeEventListener('abort', wakeup.notify)
     offLink()
     await unsubscribe().catch(() => undefined)
   }

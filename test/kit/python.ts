@@ -1,13 +1,13 @@
 import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { readFileSync } from 'node:fs'
-import { type AddressInfo, createServer } from 'node:net'
 import { join, resolve } from 'node:path'
 import { createInterface } from 'node:readline'
 import { exec } from '../../src/core/base/exec.ts'
 import type { QueueKind } from '../../src/core/rpc/topology.ts'
 import { type Backend, Cloud } from './cloud.ts'
 import { missing } from './missing.ts'
+import { freePort } from './private-rabbitmq.ts'
 
 /** Debian's packages belong to Debian's interpreter, which need not be the first on the path. */
 const interpreters = ['/usr/bin/python3', 'python3']
@@ -105,16 +105,6 @@ const osloFlags: Record<QueueKind, string> = {
   durable: '?amqp_durable_queues=true',
   quorum: '?rabbit_quorum_queue=true',
   transient: '',
-}
-
-/** A port that nobody listens on: oslo.messaging knows no sockets of files. */
-async function freePort(): Promise<number> {
-  const server = createServer().listen(0, '127.0.0.1')
-  await once(server, 'listening')
-  const { port } = server.address() as AddressInfo
-  server.close()
-  await once(server, 'close')
-  return port
 }
 
 /** A cloud of one pretended host whose bus may be reached by TCP, and the URL of that bus. */

@@ -2,7 +2,7 @@
 export type Tls = { readonly ca?: Buffer; readonly cert?: Buffer; readonly key?: Buffer }
 
 /** Node.js's codes for certificates that fail verification, in words. */
-const findProblems: Readonly<Record<string, string>> = {
+const certificateProblems: Readonly<Record<string, string>> = {
   SELF_SIGNED_CERT_IN_CHAIN: 'its certificate is signed by an unknown CA',
   DEPTH_ZERO_SELF_SIGNED_CERT: 'its certificate is self-signed',
   UNABLE_TO_GET_ISSUER_CERT: 'its certificate is signed by an unknown CA',
@@ -17,5 +17,7 @@ const findProblems: Readonly<Record<string, string>> = {
 /** Why a server's certificate was not accepted; undefined if something else went wrong. */
 export const certificateTrouble = (e: unknown): string | undefined => {
   const { code } = e as { code?: unknown }
-  return typeof code === 'string' && Object.hasOwn(findProblems, code) ? `${findProblems[code]} (${code})` : undefined
+  return typeof code === 'string' && Object.hasOwn(certificateProblems, code)
+    ? `${certificateProblems[code]} (${code})`
+    : undefined
 }

@@ -55,7 +55,7 @@ export type BootRequest = z.infer<typeof BootRequest>
 export const Begun = z.object({ operation: Id, instance: z.object({ id: Id, name: z.string() }) })
 export type Begun = z.infer<typeof Begun>
 
-/** Everything that the faces may ask of the cloud. Conductors answer; they keep the database. */
+/** Everything that clients (the command line, the dashboard, the APIs) may ask of the cloud. Conductors answer; they keep the database. */
 export const conductor = contract('conductor', '2.1', {
   /**
    * Begins the life of one or `count` instances, all of them or none. `QuotaExceeded`; what the wish names and is not there;

@@ -184,7 +184,7 @@ export type Instance = z.infer<typeof Instance>
 
 /** up: its heartbeat is fresh; down: it is not. Never another: who knows these two only would refuse the whole answer. */
 const serviceStates = ['up', 'down'] as const
-/** Of daemons that tell: when it last heard itself through the broker, and whether that is so long ago that it is deaf (degraded). */
+/** When its own ping last came back through the broker, and if that is so long ago that it is degraded; only of daemons that ping. */
 const Responsiveness = { lastPongAt: Time.optional(), unresponsive: z.boolean().optional() }
 /** A daemon of the cloud as it last reported; `status` is what an administrator has set. */
 export const Service = z.object({

@@ -1,14 +1,14 @@
-/** How a daemon does: `up` it is heard and hears itself; `degraded` it is heard, and deaf; `down` it is not heard. */
+/** The health of a daemon: `up` its heartbeats arrive and its own pings too; `degraded` its own pings do not; `down` neither. */
 export type Health = 'up' | 'degraded' | 'down'
 
-/** What is told of a daemon or a host: `state` is what those know it by who have never heard of deafness. */
+/** The health that is shown of a daemon or a host; `state` is Nova's, which knows only up and down. */
 type Told = { readonly state: 'up' | 'down'; readonly unresponsive?: boolean | undefined }
 
 /** The one word for how a daemon does. */
 export const healthOf = ({ state, unresponsive }: Told): Health =>
   state === 'up' && unresponsive === true ? 'degraded' : state
 
-/** A daemon that has not heard itself for longer is deaf: one ping may be lost, and the next one be under way. */
+/** A daemon whose own pings have not arrived for longer is degraded: one ping may be lost, and the next be under way. */
 export const unresponsiveAfterMs = (pingSeconds: number): number => pingSeconds * 2_500
 
 /** Milliseconds for which a daemon that heard itself last at `heardAt` has not; undefined where it does not ask itself. */

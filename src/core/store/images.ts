@@ -173,7 +173,7 @@ export async function storedFile(db: Db, id: string, part: ImagePart): Promise<I
   return { sha256: row.sha256, sizeBytes: row.size_bytes }
 }
 
-/** The shape that faces see. */
+/** The shape that clients see. */
 export function toImage({ parts: _, projectId: __, ...image }: ImageRecord): Image {
   return image
 }

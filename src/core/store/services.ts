@@ -8,7 +8,7 @@ import { failMarker, type Page } from './paging.ts'
 /** When a service counts as up: it was seen at `downMs` before `now` at the earliest. */
 export type Liveness = { now: number; downMs: number }
 
-/** And as hearing: when it was last seen, it had heard itself `deafMs` before at the earliest. */
+/** And as not degraded: when it was last seen, its own last ping had arrived no longer ago than this. */
 export type Healthy = Liveness & { silentMs: number }
 
 /** What a service tells of itself; who tells nothing is older than the question. */
