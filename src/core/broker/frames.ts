@@ -45,7 +45,7 @@ export class FrameReader {
     this.#held = bytes.length - position
   }
 
-  /** Passes on the whole frames in `bytes`; returns where the rest starts, undefined if the sink stopped. */
+  /** Passes on the whole frames in `bytes`; returns the offset of the rest, undefined if the sink stopped. */
   #cut(bytes: Buffer): number | undefined {
     let position = 0
     this.#wanted = 7

@@ -26,7 +26,7 @@ import { retry } from './operations/retry.ts'
 import { step } from './operations/step.ts'
 import { permitted } from './permitted.ts'
 
-/** What front ends may ask, each caller what its role allows, and where it is done. */
+/** What front ends may ask, each caller what its role allows, and the function that answers. */
 export const conductorManager = (deps: ConductorDeps): Api<typeof conductor> => {
   const relays: Relays = new Map()
   return permitted({
@@ -72,7 +72,7 @@ export const conductorManager = (deps: ConductorDeps): Api<typeof conductor> => 
   })
 }
 
-/** What any service of a host may say, each of its own things only, and where it is done. */
+/** What any service of a host may say, each of its own things only, and the function that answers. */
 export const agentManager = (deps: ConductorDeps): Api<typeof agent> =>
   guarded(deps, agentClaims, {
     hello: (ctx, args) => hello(deps, ctx, args),

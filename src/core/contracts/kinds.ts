@@ -56,19 +56,13 @@ export const Begin = z.discriminatedUnion('kind', [
 ])
 export type Begin = z.infer<typeof Begin>
 
-/** What the executors of a kind are told: names resolved, kept in the operation's row, repeated as it is by a retry. */
+/**
+ * What the executors of a kind are told: names resolved, kept in the operation's row, repeated as it is by a retry. A kind
+ * whose arguments name nothing that needs to be resolved is told what the caller said.
+ */
 export const resolvedArgs = {
+  ...kindArgs,
   boot: z.object({ image: z.string(), flavor: z.string() }),
-  pause: z.object({}),
-  unpause: z.object({}),
-  suspend: z.object({}),
-  resume: z.object({}),
-  stop: z.object({}),
-  start: z.object({}),
-  reboot: z.object({}),
-  'reboot-hard': z.object({}),
-  migrate: z.object({ host: HostName.optional() }),
-  delete: z.object({}),
   'delete-image': z.object({ checksums: z.array(z.string()) }),
 } as const satisfies Record<OperationKind, z.ZodType>
 

@@ -21,7 +21,7 @@ const againMs = 2_000
 /** How often what comes may be refused for a reason of the target's own before the migration is given up. */
 const refusalsMax = 3
 
-/** Waits at the target for the guest's disk, and tells the source where. */
+/** Listens at the target for the guest's disk; its result gives the source the address. */
 async function receive({ driver, images, transfers }: Tools, context: Context<'migrate'>): Promise<void> {
   const { work, signal } = context
   const { id: operation } = work.operation
