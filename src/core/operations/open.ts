@@ -4,7 +4,7 @@ import { isOpen } from '../model/operation.ts'
 import { lockInstance } from '../store/instances.ts'
 import { type Leg, legsOfOperation } from '../store/legs.ts'
 import type { OperationRecord } from '../store/operation-record.ts'
-import { findOperation } from '../store/operations.ts'
+import { findOperation, subjectOfOpen } from '../store/operations.ts'
 import type { Liveness } from '../store/services.ts'
 import type { Note } from './change.ts'
 
@@ -36,9 +36,9 @@ export type Dispatch = { operation: string; service: Leg['service']; host: strin
  * waits for another in a circle. Undefined if there is no such operation, or if it is over.
  */
 export async function lockOpen(db: Db, id: string): Promise<OpenOperation | undefined> {
-  const seen = await findOperation(db, id)
-  if (!seen || !isOpen(seen.state)) return undefined
-  const instance = seen.subject.kind === 'instance' ? await lockInstance(db, seen.subject.id) : undefined
+  const subject = await subjectOfOpen(db, id)
+  if (!subject) return undefined
+  const instance = subject.kind === 'instance' ? await lockInstance(db, subject.id) : undefined
   const operation = await findOperation(db, id, { lock: true })
   if (!operation || !isOpen(operation.state)) return undefined
   return { ...operation, instance, legs: await legsOfOperation(db, id, { lock: true }) }

@@ -79,6 +79,16 @@ export async function findOperation(
   return row && toRecord(row)
 }
 
+/** What an open operation acts on; undefined if there is no such operation, or if it is over. */
+export async function subjectOfOpen(db: Db, id: string): Promise<{ kind: string; id: string } | undefined> {
+  return db
+    .selectFrom('operations')
+    .select(['subject_kind as kind', 'subject_id as id'])
+    .where('id', '=', id)
+    .where('state', 'in', ['queued', 'running'])
+    .executeTakeFirst()
+}
+
 /** The open operation of a subject, locked until the transaction ends if `lock` is set. */
 export async function openOperation(
   db: Db,
