@@ -1,6 +1,6 @@
 import type { Insertable } from 'kysely'
 import type { Results } from '../contracts/kinds.ts'
-import type { Fault, OperationSummary, Step } from '../contracts/shapes.ts'
+import type { Fault, OperationSummary, Step, Subject } from '../contracts/shapes.ts'
 import { locked } from '../db/dialect.ts'
 import type { Db } from '../db/handle.ts'
 import type { Database } from '../db/schema.ts'
@@ -80,13 +80,14 @@ export async function findOperation(
 }
 
 /** What an open operation acts on; undefined if there is no such operation, or if it is over. */
-export async function subjectOfOpen(db: Db, id: string): Promise<{ kind: string; id: string } | undefined> {
-  return db
+export async function subjectOfOpen(db: Db, id: string): Promise<Pick<Subject, 'kind' | 'id'> | undefined> {
+  const row = await db
     .selectFrom('operations')
-    .select(['subject_kind as kind', 'subject_id as id'])
+    .select(['subject_kind', 'subject_id'])
     .where('id', '=', id)
     .where('state', 'in', ['queued', 'running'])
     .executeTakeFirst()
+  return row && { kind: row.subject_kind as Subject['kind'], id: row.subject_id }
 }
 
 /** The open operation of a subject, locked until the transaction ends if `lock` is set. */
