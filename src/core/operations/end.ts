@@ -28,6 +28,7 @@ export async function endOperation(t: Transaction, operation: OpenOperation, out
   const host = last?.host ?? operation.host
   const closed = await closeOperation(db, operation.id, { state, fault, now, steps, step: last?.name, host, attempt })
   if (!closed) return false
+  operation.state = state
   await leaveTargets(t, operation)
   const { subject, event } = kindOf(operation.kind)
   const status = await settle(t, operation, outcome)

@@ -1,10 +1,10 @@
 import type { Instance } from '../contracts/shapes.ts'
 import type { Db } from '../db/handle.ts'
 import { isOpen } from '../model/operation.ts'
-import { lockInstance } from '../store/instances.ts'
-import { type Leg, legsOfOperation } from '../store/legs.ts'
+import { lockSubject } from '../store/instances.ts'
+import type { Leg } from '../store/legs.ts'
 import type { OperationRecord } from '../store/operation-record.ts'
-import { findOperation, subjectOfOpen } from '../store/operations.ts'
+import { lockOperation } from '../store/operations.ts'
 import type { Liveness } from '../store/services.ts'
 import type { Note } from './change.ts'
 
@@ -36,10 +36,7 @@ export type Dispatch = { operation: string; service: Leg['service']; host: strin
  * waits for another in a circle. Undefined if there is no such operation, or if it is over.
  */
 export async function lockOpen(db: Db, id: string): Promise<OpenOperation | undefined> {
-  const subject = await subjectOfOpen(db, id)
-  if (!subject) return undefined
-  const instance = subject.kind === 'instance' ? await lockInstance(db, subject.id) : undefined
-  const operation = await findOperation(db, id, { lock: true })
-  if (!operation || !isOpen(operation.state)) return undefined
-  return { ...operation, instance, legs: await legsOfOperation(db, id, { lock: true }) }
+  const instance = await lockSubject(db, id)
+  const operation = await lockOperation(db, id)
+  return operation && isOpen(operation.state) ? { ...operation, instance } : undefined
 }

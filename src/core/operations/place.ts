@@ -35,7 +35,7 @@ export async function placeOn(
   const step = { name: 'place', at: now, attempt: operation.attempt + 1, host }
   const leg = { service: serviceOf(next.at), host, role: next.at, step, now }
   if (!(await placeLeg(db, operation.id, leg))) return 'gone'
-  await changeOperation(db, operation.id, { stage })
+  await changeOperation(db, operation.id, { state: 'running', stage, host })
   if (role === 'current') await settleInstance(db, instance.id, { host }, now)
   if (decision) await saveDecision(db, { operationId: operation.id, instanceId: instance.id, decision })
   return 'placed'

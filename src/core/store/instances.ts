@@ -143,6 +143,23 @@ export async function lockInstance(db: Db, id: string): Promise<Instance | undef
   return row && toInstance(row)
 }
 
+/**
+ * The instance that an open operation is about, locked until the transaction ends; undefined if the operation is over, or
+ * about something else. The operation itself is only looked at, so that the instance is locked first.
+ */
+export async function lockSubject(db: Db, operation: string): Promise<Instance | undefined> {
+  const query = selectInstance(db).where('id', '=', (eb) =>
+    eb
+      .selectFrom('operations')
+      .select('subject_id')
+      .where('operations.id', '=', operation)
+      .where('subject_kind', '=', 'instance')
+      .where('operations.state', 'in', ['queued', 'running']),
+  )
+  const row = await locked(db, query).executeTakeFirst()
+  return row && toInstance(row)
+}
+
 /** Those that there are of these ids, as they are now. */
 export async function findInstances(db: Db, ids: readonly string[]): Promise<Instance[]> {
   if (ids.length === 0) return []

@@ -1,6 +1,5 @@
 import { type Selectable, sql } from 'kysely'
 import type { Progress, Step } from '../contracts/shapes.ts'
-import { locked } from '../db/dialect.ts'
 import type { Db } from '../db/handle.ts'
 import type { Database } from '../db/schema.ts'
 import type { OperationKind, Role, Service } from '../model/operation.ts'
@@ -45,7 +44,7 @@ const linesOf = (text: string): Step[] =>
 const withLine = (step: Step) => sql<string>`concat(steps, ${line(step)})`
 
 /** A row as the engine knows it. */
-export const toLeg = (row: Row): Leg => ({
+const toLeg = (row: Omit<Row, 'operation_id' | 'queued_at'>): Leg => ({
   service: row.service as Service,
   host: row.host,
   role: row.role as Role,
@@ -59,14 +58,51 @@ export const toLeg = (row: Row): Leg => ({
   dispatchedAt: row.dispatched_at,
 })
 
-/** The legs of one operation; locked until the transaction ends if `lock` is set. */
-export async function legsOfOperation(
-  db: Db,
-  operation: string,
-  { lock = false }: { lock?: boolean } = {},
-): Promise<Leg[]> {
-  const query = db.selectFrom('operation_hosts').selectAll().where('operation_id', '=', operation).orderBy('queued_at')
-  const rows = await (lock ? locked(db, query) : query).execute()
+/** The columns of a leg `l` that is joined to its operation, which has columns of the same names. */
+export const legColumns = [
+  'l.service as leg_service',
+  'l.host as leg_host',
+  'l.role as leg_role',
+  'l.state as leg_state',
+  'l.incarnation as leg_incarnation',
+  'l.lease_until as leg_lease_until',
+  'l.step as leg_step',
+  'l.steps as leg_steps',
+  'l.attempt as leg_attempt',
+  'l.progress as leg_progress',
+  'l.dispatched_at as leg_dispatched_at',
+] as const
+
+type Joined = {
+  [K in Exclude<keyof Row, 'operation_id' | 'queued_at'> as `leg_${K}`]: Row[K] | null
+}
+
+/** The leg in a row with {@link legColumns}; undefined if none was joined. */
+export const joinedLeg = (row: Joined): Leg | undefined =>
+  row.leg_service === null
+    ? undefined
+    : toLeg({
+        service: row.leg_service,
+        host: row.leg_host as string,
+        role: row.leg_role as string,
+        state: row.leg_state as string,
+        incarnation: row.leg_incarnation,
+        lease_until: row.leg_lease_until,
+        step: row.leg_step,
+        steps: row.leg_steps as string,
+        attempt: row.leg_attempt as number,
+        progress: row.leg_progress,
+        dispatched_at: row.leg_dispatched_at as number,
+      })
+
+/** The legs of one operation, the one that has waited longest first. */
+export async function legsOfOperation(db: Db, operation: string): Promise<Leg[]> {
+  const rows = await db
+    .selectFrom('operation_hosts')
+    .selectAll()
+    .where('operation_id', '=', operation)
+    .orderBy('queued_at')
+    .execute()
   return rows.map(toLeg)
 }
 

@@ -1,12 +1,12 @@
 import type { Insertable } from 'kysely'
 import type { Results } from '../contracts/kinds.ts'
-import type { Fault, OperationSummary, Step, Subject } from '../contracts/shapes.ts'
+import type { Fault, OperationSummary, Step } from '../contracts/shapes.ts'
 import { locked } from '../db/dialect.ts'
 import type { Db } from '../db/handle.ts'
 import type { Database } from '../db/schema.ts'
 import type { InstanceState } from '../model/instance.ts'
 import { isOpen, type OperationState } from '../model/operation.ts'
-import { legsOf } from './legs.ts'
+import { joinedLeg, type Leg, legColumns, legsOf } from './legs.ts'
 import { type OperationRecord, type Placing, summaryOfOperation, toRecord } from './operation-record.ts'
 import { type Marker, markerOf, olderThan } from './paging.ts'
 
@@ -68,26 +68,24 @@ const fromNew = (o: NewOperation): Insertable<Database['operations']> => ({
   finished_at: null,
 })
 
-/** One operation by its id; locked until the transaction ends if `lock` is set. */
-export async function findOperation(
-  db: Db,
-  id: string,
-  { lock = false }: { lock?: boolean } = {},
-): Promise<OperationRecord | undefined> {
-  const query = db.selectFrom('operations').selectAll().where('id', '=', id)
-  const row = await (lock ? locked(db, query) : query).executeTakeFirst()
+/** One operation by its id. */
+export async function findOperation(db: Db, id: string): Promise<OperationRecord | undefined> {
+  const row = await db.selectFrom('operations').selectAll().where('id', '=', id).executeTakeFirst()
   return row && toRecord(row)
 }
 
-/** What an open operation acts on; undefined if there is no such operation, or if it is over. */
-export async function subjectOfOpen(db: Db, id: string): Promise<Pick<Subject, 'kind' | 'id'> | undefined> {
-  const row = await db
-    .selectFrom('operations')
-    .select(['subject_kind', 'subject_id'])
-    .where('id', '=', id)
-    .where('state', 'in', ['queued', 'running'])
-    .executeTakeFirst()
-  return row && { kind: row.subject_kind as Subject['kind'], id: row.subject_id }
+/** An operation with its legs, all locked until the transaction ends: the operation first. One query. */
+export async function lockOperation(db: Db, id: string): Promise<(OperationRecord & { legs: Leg[] }) | undefined> {
+  const query = db
+    .selectFrom('operations as o')
+    .leftJoin('operation_hosts as l', 'l.operation_id', 'o.id')
+    .selectAll('o')
+    .select(legColumns)
+    .where('o.id', '=', id)
+    .orderBy('l.queued_at')
+  const rows = await locked(db, query).execute()
+  const [row] = rows
+  return row && { ...toRecord(row), legs: rows.flatMap((row) => joinedLeg(row) ?? []) }
 }
 
 /** The open operation of a subject, locked until the transaction ends if `lock` is set. */

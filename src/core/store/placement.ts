@@ -3,7 +3,6 @@ import type { Fault } from '../contracts/shapes.ts'
 import type { Db } from '../db/handle.ts'
 import type { Size } from '../model/instance.ts'
 import { kindOf, type OperationKind } from '../model/operation.ts'
-import { allocationsOf } from './allocations.ts'
 import type { Placing } from './operation-record.ts'
 import { contractsOf, silentMsOf } from './services.ts'
 
@@ -93,21 +92,23 @@ export async function hostsOfInstances(db: Db, ids: readonly string[]): Promise<
   return new Map(rows.flatMap(({ id, host }) => (host === null ? [] : [[id, host] as const])))
 }
 
-/** What an operation asks for whose turn is the schedulers'; undefined if there is nothing (any more) to place. */
+/** What an operation asks for whose turn is the schedulers'; undefined if there is nothing (any more) to place. One query. */
 export async function placementFor(db: Db, operationId: string): Promise<Placement | undefined> {
-  const row = await db
+  const rows = await db
     .selectFrom('operation_hosts as l')
     .innerJoin('operations as o', 'o.id', 'l.operation_id')
     .innerJoin('instances as i', 'i.id', 'o.subject_id')
+    .leftJoin('allocations as a', 'a.instance_id', 'i.id')
     .select(['o.kind', 'o.placing', 'o.request_id', 'i.id', 'i.name', 'i.project_id'])
-    .select(['i.vcpus', 'i.memory_mb', 'i.disk_gb', 'i.hints', 'i.availability_zone'])
+    .select(['i.vcpus', 'i.memory_mb', 'i.disk_gb', 'i.hints', 'i.availability_zone', 'a.host as held_on'])
     .where('l.operation_id', '=', operationId)
     .where('l.service', '=', 'scheduler')
     .where('l.state', '=', 'queued')
     .where('o.undoing', '=', 0)
-    .executeTakeFirst()
+    .execute()
+  const [row] = rows
   if (!row) return undefined
-  const held = await allocationsOf(db, row.id)
+  const held = rows.flatMap(({ held_on }) => held_on ?? [])
   const placing = JSON.parse(row.placing ?? '{"excluded":[],"faults":[]}') as Placing
   return {
     operationId,
@@ -124,7 +125,7 @@ export async function placementFor(db: Db, operationId: string): Promise<Placeme
       ...(row.availability_zone === null ? {} : { availabilityZone: row.availability_zone }),
       ...(placing.forced === undefined ? {} : { forcedHost: placing.forced }),
       // An instance that moves goes to another host than its own, and to none that has yet to clean up what it had of it.
-      excluded: [...new Set([...placing.excluded, ...held.map(({ host }) => host)])],
+      excluded: [...new Set([...placing.excluded, ...held])],
       needs: kindOf(row.kind as OperationKind).since,
     },
   }

@@ -1,7 +1,7 @@
 import type { Work } from '../contracts/agent.ts'
 import type { diskFormats, ImageFile, ImagePart } from '../contracts/shapes.ts'
 import type { Db } from '../db/handle.ts'
-import { type Leg, type LegKey, toLeg } from './legs.ts'
+import { joinedLeg, type Leg, type LegKey, legColumns } from './legs.ts'
 import { type OperationRecord, toRecord } from './operation-record.ts'
 import { serviceId } from './services.ts'
 
@@ -24,7 +24,7 @@ export async function jobOf(db: Db, key: LegKey): Promise<Job | undefined> {
   if (!row) return undefined
   return {
     operation: toRecord(row),
-    leg: legOf(row, key),
+    leg: joinedLeg(row),
     incarnation: row.service_incarnation ?? undefined,
     instance: instanceOf(row),
     image: imageOf(row, rows),
@@ -42,8 +42,7 @@ const selectJob = (db: Db, { operation, service, host }: LegKey) =>
     .leftJoin('images as m', (join) => join.on((eb) => eb('m.id', '=', eb.fn.coalesce('i.image_id', 'o.subject_id'))))
     .leftJoin('image_files as f', 'f.image_id', 'm.id')
     .selectAll('o')
-    .select(['l.role', 'l.state as leg_state', 'l.incarnation', 'l.lease_until', 'l.step as leg_step'])
-    .select(['l.steps as leg_steps', 'l.attempt as leg_attempt', 'l.progress', 'l.dispatched_at'])
+    .select(legColumns)
     .select(['s.incarnation as service_incarnation'])
     .select(['i.id as instance_id', 'i.name as instance_name', 'i.host as instance_host', 'i.vcpus', 'i.memory_mb'])
     .select(['i.disk_gb', 'i.metadata', 'i.user_data', 'i.public_key', 'i.generation'])
@@ -52,25 +51,6 @@ const selectJob = (db: Db, { operation, service, host }: LegKey) =>
     .execute()
 
 type Row = Awaited<ReturnType<typeof selectJob>>[number]
-
-const legOf = (row: Row, { operation, service, host }: LegKey): Leg | undefined =>
-  row.leg_state === null
-    ? undefined
-    : toLeg({
-        operation_id: operation,
-        service,
-        host,
-        role: row.role as string,
-        state: row.leg_state,
-        incarnation: row.incarnation,
-        lease_until: row.lease_until,
-        step: row.leg_step,
-        steps: row.leg_steps as string,
-        attempt: row.leg_attempt as number,
-        progress: row.progress,
-        queued_at: row.dispatched_at as number,
-        dispatched_at: row.dispatched_at as number,
-      })
 
 function instanceOf(row: Row): Job['instance'] {
   if (row.instance_id === null) return undefined

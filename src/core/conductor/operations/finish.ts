@@ -1,6 +1,6 @@
 import { fail } from '../../base/errors.ts'
 import type { agent } from '../../contracts/agent.ts'
-import type { Fault } from '../../contracts/shapes.ts'
+import type { Fault, Instance } from '../../contracts/shapes.ts'
 import type { Context } from '../../model/context.ts'
 import { isOpen, stagesOf } from '../../model/operation.ts'
 import { openStage } from '../../operations/advance.ts'
@@ -44,8 +44,11 @@ export async function finish(deps: ConductorDeps, ctx: Context, said: Finish): P
     if (!holds && leg.state === 'idle') return { dispatches: [], undo: [] }
     if (!holds)
       fail('OperationLost', { id, why: `${leg.incarnation ? 'another life of the host' : 'nobody'} has it now` })
-    await keepPower(t, operation, leg, power)
-    return finishLeg(deps, t, operation, { leg, owner, said })
+    const news = seePower(operation, leg, power)
+    const next = await finishLeg(deps, t, operation, { leg, owner, said })
+    // The end of an operation writes the power itself.
+    if (news && isOpen(operation.state)) await settleInstance(t.db, news.id, { power: news.power }, t.now)
+    return next
   })
   if (!next) return tooLate(deps, ctx, said)
   await dispatchAll(deps, ctx, next.dispatches)
@@ -64,7 +67,8 @@ async function finishLeg(
     // The answer to the first time was lost.
     if (!said.undone) return { dispatches: [], undo: stepsToUndo(operation, leg) }
     if (said.fault) return { undo: [], dispatches: await leaveSilentLeg(t, operation, leg, attempts) }
-    await idle(t, operation, leg, owner)
+    await idleLeg(t.db, { operation: operation.id, ...owner })
+    leg.state = 'idle'
     return { undo: [], dispatches: await continueUndo(t, operation, attempts) }
   }
   if (operation.undoing) return legStopped(t, operation, leg, owner, attempts)
@@ -72,12 +76,14 @@ async function finishLeg(
   const stage = stagesOf(operation.kind)[operation.stage]
   if (wrong && !stage?.final) return failOperation(t, operation, wrong, { reporter: owner, attempts })
   if (wrong) noteLeft(t, operation, wrong)
-  await idle(t, operation, leg, owner)
+  leg.state = 'idle'
   // What a host has cleaned up it holds no more.
   if (stage?.final && !wrong && operation.instance)
     await release(t.db, await residueOn(t.db, leg.host, [operation.instance.id]))
-  if (operation.legs.some(({ state }) => state !== 'idle')) return { dispatches: [], undo: [] }
-  return { undo: [], dispatches: await goOn(t, operation, attempts) }
+  const dispatches = operation.legs.some(({ state }) => state !== 'idle') ? [] : await goOn(t, operation, attempts)
+  // The legs of an operation that is over are gone, and one that has more to do is queued already.
+  if (isOpen(operation.state) && leg.state === 'idle') await idleLeg(t.db, { operation: operation.id, ...owner })
+  return { undo: [], dispatches }
 }
 
 /** The stage is over: the next one, unless somebody wants the operation cancelled and there is more to do. */
@@ -88,21 +94,11 @@ async function goOn(t: Transaction, operation: OpenOperation, attempts: number):
   return (await failOperation(t, operation, faultOf('OperationCancelled', { id }, t.now), { attempts })).dispatches
 }
 
-async function idle(t: Transaction, { id }: OpenOperation, leg: Leg, owner: Owner): Promise<void> {
-  await idleLeg(t.db, { operation: id, ...owner })
-  leg.state = 'idle'
-}
-
-/** What the host of an instance has just seen of its guest. */
-async function keepPower(
-  { db, now }: Transaction,
-  { instance }: OpenOperation,
-  leg: Leg,
-  power: Finish['power'],
-): Promise<void> {
-  if (!instance || power === undefined || instance.host !== leg.host || instance.power === power) return
-  await settleInstance(db, instance.id, { power }, now)
+/** What the host of an instance has just seen of its guest; answers with the instance if that is news. */
+function seePower({ instance }: OpenOperation, leg: Leg, power: Finish['power']): Instance | undefined {
+  if (!instance || power === undefined || instance.host !== leg.host || instance.power === power) return undefined
   instance.power = power
+  return instance
 }
 
 /** The operation is as good as done, but its host could not do the last of it. */
