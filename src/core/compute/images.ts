@@ -59,6 +59,9 @@ export async function openImages(deps: ImageDeps): Promise<Images> {
   }
 }
 
+/** How exactly the last use of a file is known, in ms: the time that it carries is not written for each of many boots. */
+const useGrainMs = 60_000
+
 class Cache {
   readonly #deps: ImageDeps
   readonly #uses: ImageUses
@@ -106,8 +109,9 @@ class Cache {
     const { clock, imageDir, log } = this.#deps
     const { sha256, sizeBytes } = wanted.file
     const path = join(imageDir, sha256)
-    if ((await stat(path).catch(() => undefined))?.size === sizeBytes) {
-      await utimes(path, clock.now() / 1000, clock.now() / 1000)
+    const here = await stat(path).catch(() => undefined)
+    if (here?.size === sizeBytes) {
+      if (clock.now() - here.mtimeMs > useGrainMs) await utimes(path, clock.now() / 1000, clock.now() / 1000)
       return path
     }
     await this.#makeRoom(wanted)

@@ -1,4 +1,4 @@
-import type { Selectable } from 'kysely'
+import type { Selectable, SelectQueryBuilder } from 'kysely'
 import { fail } from '../base/errors.ts'
 import { nearest } from '../base/near.ts'
 import type { Image, ImageFile, ImagePart } from '../contracts/shapes.ts'
@@ -13,7 +13,7 @@ export type StoredFile = ImageFile & { complete: boolean }
 export type ImageRecord = Image & { projectId: string; parts: Partial<Record<ImagePart, StoredFile>> }
 
 /**
- * Images by name, those in one state if it is given. Two queries (three with a marker). `InvalidRequest` if the marker is no
+ * Images by name, those in one state if it is given. One query (two with a marker). `InvalidRequest` if the marker is no
  * image's id.
  */
 export async function listImages(
@@ -21,7 +21,7 @@ export async function listImages(
   { limit, marker, status }: Page & { status?: Image['status'] },
 ): Promise<ImageRecord[]> {
   const last = marker === undefined ? undefined : await placeOf(db, marker)
-  const rows = await db
+  const page = db
     .selectFrom('images')
     .selectAll()
     .$if(status !== undefined, (q) => q.where('status', '=', status as string))
@@ -29,12 +29,7 @@ export async function listImages(
     .orderBy('name')
     .orderBy('id')
     .limit(limit)
-    .execute()
-  if (rows.length === 0) return []
-  const ids = rows.map(({ id }) => id)
-  const files = await db.selectFrom('image_files').selectAll().where('image_id', 'in', ids).execute()
-  const byImage = grouped(files.filter(announced))
-  return rows.map((row) => toRecord(row, byImage.get(row.id) ?? []))
+  return withFiles(db, page)
 }
 
 const placeOf = async (db: Db, id: string) =>
@@ -42,13 +37,14 @@ const placeOf = async (db: Db, id: string) =>
 
 /** The image of this id or, else, name; undefined if there is none. */
 export async function findImage(db: Db, ref: string): Promise<ImageRecord | undefined> {
-  const rows = await db
-    .selectFrom('images')
-    .selectAll()
-    .where((eb) => eb.or([eb('id', '=', ref), eb('name', '=', ref)]))
-    .execute()
-  const row = rows.find(({ id }) => id === ref) ?? rows[0]
-  return row && toRecord(row, await filesOf(db, row.id))
+  const found = await withFiles(
+    db,
+    db
+      .selectFrom('images')
+      .selectAll()
+      .where((eb) => eb.or([eb('id', '=', ref), eb('name', '=', ref)])),
+  )
+  return found.find(({ id }) => id === ref) ?? found[0]
 }
 
 /** The image of this id or, else, name. `ImageNotFound` with near names. */
@@ -187,10 +183,28 @@ const filesOf = async (db: Db, id: string): Promise<FileRow[]> =>
 const announced = (row: Selectable<Database['image_files']>): row is FileRow =>
   row.size_bytes !== null && row.sha256 !== null
 
-function grouped(files: readonly FileRow[]): Map<string, FileRow[]> {
-  const groups = new Map<string, FileRow[]>()
-  for (const file of files) groups.set(file.image_id, [...(groups.get(file.image_id) ?? []), file])
-  return groups
+type Images = SelectQueryBuilder<Database, 'images', Selectable<Database['images']>>
+
+/** These images with their files, by name. One query. */
+async function withFiles(db: Db, images: Images): Promise<ImageRecord[]> {
+  const rows = await db
+    .selectFrom(images.as('m'))
+    .leftJoin('image_files as f', 'f.image_id', 'm.id')
+    .selectAll('m')
+    .select(['f.image_id', 'f.part', 'f.size_bytes', 'f.sha256', 'f.complete'])
+    .orderBy('m.name')
+    .orderBy('m.id')
+    .execute()
+  const found = new Map<string, { row: (typeof rows)[number]; files: FileRow[] }>()
+  for (const row of rows) {
+    const image = found.get(row.id) ?? { row, files: [] }
+    found.set(row.id, image)
+    if (row.image_id === null || row.part === null || row.complete === null) continue
+    const { image_id, part, size_bytes, sha256, complete } = row
+    const file = { image_id, part, size_bytes, sha256, complete }
+    if (announced(file)) image.files.push(file)
+  }
+  return [...found.values()].map(({ row, files }) => toRecord(row, files))
 }
 
 function toRecord(row: Selectable<Database['images']>, files: readonly FileRow[]): ImageRecord {
