@@ -46,7 +46,7 @@ const selectJob = (db: Db, { operation, service, host }: LegKey) =>
     .select(['l.steps as leg_steps', 'l.attempt as leg_attempt', 'l.progress', 'l.dispatched_at'])
     .select(['s.incarnation as service_incarnation'])
     .select(['i.id as instance_id', 'i.name as instance_name', 'i.host as instance_host', 'i.vcpus', 'i.memory_mb'])
-    .select(['i.disk_gb', 'i.metadata', 'i.user_data', 'i.public_key', 'i.generation'])
+    .select(['i.disk_gb', 'i.metadata', 'i.user_data', 'i.public_key', 'i.generation', 'i.mac'])
     .select(['m.id as image_id', 'm.name as image_name', 'm.disk_format', 'f.part', 'f.size_bytes', 'f.sha256'])
     .where('o.id', '=', operation)
     .execute()
@@ -83,6 +83,8 @@ function instanceOf(row: Row): Job['instance'] {
     ...(row.user_data === null ? {} : { userData: row.user_data }),
     ...(row.public_key === null ? {} : { key: row.public_key }),
     generation: row.generation as number,
+    // Until ports are rows of their own, an instance has one, of its own id.
+    nics: [{ id: row.instance_id, mac: row.mac as string }],
   }
 }
 
