@@ -171,6 +171,8 @@ async function instances(db: Kysely<any>): Promise<void> {
     .addColumn('hints', sql`mediumtext`, (c) => c.notNull())
     .addColumn('user_data', sql`mediumtext`)
     .addColumn('public_key', 'text')
+    // Of its one network card.
+    .addColumn('mac', 'varchar(17)', (c) => c.notNull())
     // Raised each time the instance gets another host; a hypervisor refuses to start an older one.
     .addColumn('generation', 'integer', (c) => c.notNull())
     .addColumn('fault', sql`mediumtext`)
@@ -180,6 +182,8 @@ async function instances(db: Kysely<any>): Promise<void> {
     .addForeignKeyConstraint('instances_on_host', ['host'], 'hosts', ['name'])
     .execute()
   await db.schema.createIndex('instances_by_name').on('instances').columns(['project_id', 'name']).execute()
+  // No MAC is given twice.
+  await db.schema.createIndex('instances_by_mac').on('instances').column('mac').unique().execute()
   await db.schema.createIndex('instances_by_host').on('instances').column('host').execute()
   await db.schema.createIndex('instances_by_time').on('instances').columns(['created_at', 'id']).execute()
   await db.schema

@@ -64,6 +64,7 @@ export const instanceView = view<Instance, Record<string, (i: Instance) => Cell 
   hints: (i) => i.hints,
   key: (i) => i.key,
   has_user_data: (i) => i.hasUserData,
+  mac_address: (i) => i.macAddress,
   generation: (i) => i.generation,
   updated_at: (i) => iso(i.updatedAt),
   launched_at: (i) => iso(i.launchedAt),

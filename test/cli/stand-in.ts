@@ -135,6 +135,7 @@ export const webInstance: Instance = {
   metadata: { role: 'front, "A"', tier: '1' },
   hints: {},
   hasUserData: false,
+  macAddress: 'fa:16:3e:12:34:56',
   generation: 1,
   updatedAt: noon + 1000,
 }

@@ -120,6 +120,13 @@ describe('asking', () => {
     standIn.answers = { hostAdd: async () => login }
     expect(await good('host', 'add', 'h1')).toMatch(/set broker.listen[\s\S]*host.h1:pw@ADDRESS-OF-THE-BROKER/)
   })
+  test('show tells the MAC, or that an older conductor has not told it', async () => {
+    standIn.answers = { instanceShow: async () => webInstance }
+    expect(await good('show', 'web', '-f', 'value', '-c', 'mac_address')).toBe('fa:16:3e:12:34:56\n')
+    const { macAddress: _, ...older } = webInstance
+    standIn.answers = { instanceShow: async () => older }
+    expect(JSON.parse(await good('show', 'web', '-f', 'json'))).toMatchObject({ name: 'web', mac_address: null })
+  })
   test('--debug tells each question and how long it took, beside the answer', async () => {
     standIn.answers = { instanceShow: async () => webInstance }
     const { stdout, stderr } = await standIn.nova(['show', 'web', '--debug', '-f', 'json'])

@@ -20,5 +20,13 @@ export const systemIds: Ids = {
   random: () => Math.random(),
 }
 
+/** A MAC as Neutron makes them: its `base_mac` and 24 bits of chance. Whoever keeps the MAC sees that no other card has it. */
+export function randomMac({ random }: Pick<Ids, 'random'>): string {
+  const digits = Math.floor(random() * 2 ** 24)
+    .toString(16)
+    .padStart(6, '0')
+  return ['fa', '16', '3e', ...[0, 2, 4].map((at) => digits.slice(at, at + 2))].join(':')
+}
+
 /** A password for a service of ours: 24 random bytes in the URL-safe alphabet. */
 export const newPassword = (): string => randomBytes(24).toString('base64url')

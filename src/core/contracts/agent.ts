@@ -2,7 +2,7 @@ import * as z from 'zod'
 import { powerStates } from '../model/instance.ts'
 import { call, contract, since } from '../rpc/contract.ts'
 import { Results } from './kinds.ts'
-import { diskFormats, Fault, HostName, Id, ImageFile, ImagePart, Metadata, Progress, Size } from './shapes.ts'
+import { diskFormats, Fault, HostName, Id, ImageFile, ImagePart, Metadata, Nics, Progress, Size } from './shapes.ts'
 
 /** Services of hosts; each has a queue `<service>.<host>`. */
 const hostServices = ['compute'] as const
@@ -47,6 +47,8 @@ export const Work = z.object({
       userData: z.string().optional(),
       key: z.string().optional(),
       generation: z.int().nonnegative(),
+      /** Absent from a conductor that is older than 2.1: the guest has no card. */
+      nics: Nics.optional(),
     })
     .optional(),
   /** Absent also if the image was deleted since; then only what builds a disk needs it, and fails. */

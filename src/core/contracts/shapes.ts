@@ -35,6 +35,15 @@ export const HostName = z
   .max(255)
   .regex(/^[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?$/, 'letters, digits, dots and hyphens')
 
+/** The hardware address of one network card, in small letters. If its first byte were odd, it would mean a group of cards. */
+const Mac = z.string().regex(/^[0-9a-f][02468ace](:[0-9a-f]{2}){5}$/, 'a MAC address such as fa:16:3e:12:34:56')
+/** A network card of an instance. */
+const Nic = z.object({ id: Id, mac: Mac })
+/** A machine of the QEMU driver has a place for the first card, and 24 spare ports for the others. */
+const nicsMax = 25
+/** The network cards of an instance, in the order in which the guest sees them. */
+export const Nics = z.array(Nic).max(nicsMax)
+
 /** What an instance takes of a host; memory in MiB, disk in GiB (0: as much as its image has). */
 export const Size = z.object({ vcpus: z.int().positive(), memoryMb: z.int().positive(), diskGb: z.int().nonnegative() })
 
@@ -174,6 +183,7 @@ export const Instance = InstanceSummary.extend({
   hints: Metadata,
   key: z.string().optional(),
   hasUserData: z.boolean(),
+  macAddress: Mac.optional(),
   generation: z.int().nonnegative(),
   updatedAt: Time,
   launchedAt: Time.optional(),

@@ -81,6 +81,7 @@ export type Database = {
     hints: string
     user_data: string | null
     public_key: string | null
+    mac: string
     generation: number
     fault: string | null
     created_at: number

@@ -2,7 +2,7 @@ import type { Insertable, Selectable } from 'kysely'
 import { fail } from '../base/errors.ts'
 import { nearest } from '../base/near.ts'
 import type { Fault, Instance, InstanceSummary } from '../contracts/shapes.ts'
-import { locked } from '../db/dialect.ts'
+import { isUniqueViolation, locked } from '../db/dialect.ts'
 import type { Db } from '../db/handle.ts'
 import type { Database } from '../db/schema.ts'
 import type { InstanceState, PowerState, Size } from '../model/instance.ts'
@@ -32,16 +32,32 @@ export type NewInstance = {
   createdAt: number
 }
 
-/** Writes instances in state BUILD, without a host. */
-export async function addInstances(db: Db, instances: readonly NewInstance[]): Promise<void> {
+/** Writes instances in state BUILD, without a host, each with a MAC of `newMac` that no other instance has. */
+export async function addInstances(db: Db, instances: readonly NewInstance[], newMac: () => string): Promise<void> {
   for (let start = 0; start < instances.length; start += 500)
-    await db
-      .insertInto('instances')
-      .values(instances.slice(start, start + 500).map(fromNew))
-      .execute()
+    await addTogether(db, instances.slice(start, start + 500), newMac)
 }
 
-const fromNew = (i: NewInstance): Insertable<Database['instances']> => ({
+/** More than a group can be halved, with many attempts left for the single instance that remains. */
+const attemptsMax = 30
+
+/**
+ * One statement. If one of its MACs is taken, none of its rows is there: each half is tried again with new MACs, so that a
+ * few that are taken do not stop a large group.
+ */
+async function addTogether(db: Db, group: readonly NewInstance[], newMac: () => string, attempt = 1): Promise<void> {
+  const rows = group.map((instance) => fromNew(instance, newMac()))
+  try {
+    await db.insertInto('instances').values(rows).execute()
+  } catch (e) {
+    if (!isUniqueViolation(e) || attempt === attemptsMax) throw e
+    const half = Math.ceil(group.length / 2)
+    await addTogether(db, group.slice(0, half), newMac, attempt + 1)
+    if (half < group.length) await addTogether(db, group.slice(half), newMac, attempt + 1)
+  }
+}
+
+const fromNew = (i: NewInstance, mac: string): Insertable<Database['instances']> => ({
   id: i.id,
   name: i.name,
   project_id: i.projectId,
@@ -62,6 +78,7 @@ const fromNew = (i: NewInstance): Insertable<Database['instances']> => ({
   hints: JSON.stringify(i.hints),
   user_data: i.userData ?? null,
   public_key: i.key ?? null,
+  mac,
   generation: 0,
   fault: null,
   created_at: i.createdAt,
@@ -90,6 +107,7 @@ const columns = [
   'metadata',
   'hints',
   'public_key',
+  'mac',
   'generation',
   'fault',
   'created_at',
@@ -310,6 +328,7 @@ function toInstance(row: Columns): Instance {
     hints: JSON.parse(row.hints) as Record<string, string>,
     ...(row.public_key === null ? {} : { key: row.public_key }),
     hasUserData: Boolean(row.has_user_data),
+    macAddress: row.mac,
     generation: row.generation,
     updatedAt: row.updated_at,
     ...(row.launched_at === null ? {} : { launchedAt: row.launched_at }),

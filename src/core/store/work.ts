@@ -45,7 +45,7 @@ const selectJob = (db: Db, { operation, service, host }: LegKey) =>
     .select(legColumns)
     .select(['s.incarnation as service_incarnation'])
     .select(['i.id as instance_id', 'i.name as instance_name', 'i.host as instance_host', 'i.vcpus', 'i.memory_mb'])
-    .select(['i.disk_gb', 'i.metadata', 'i.user_data', 'i.public_key', 'i.generation'])
+    .select(['i.disk_gb', 'i.metadata', 'i.user_data', 'i.public_key', 'i.generation', 'i.mac'])
     .select(['m.id as image_id', 'm.name as image_name', 'm.disk_format', 'f.part', 'f.size_bytes', 'f.sha256'])
     .where('o.id', '=', operation)
     .execute()
@@ -63,6 +63,8 @@ function instanceOf(row: Row): Job['instance'] {
     ...(row.user_data === null ? {} : { userData: row.user_data }),
     ...(row.public_key === null ? {} : { key: row.public_key }),
     generation: row.generation as number,
+    // Until ports are rows of their own, an instance has one, of its own id.
+    nics: [{ id: row.instance_id, mac: row.mac as string }],
   }
 }
 

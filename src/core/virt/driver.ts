@@ -2,7 +2,7 @@ import type { PowerState, Size } from '../model/instance.ts'
 
 /** A network card of a guest. */
 export type Nic = {
-  /** Port id (UUID). */
+  /** Port id (UUID); the instance's own until there are ports. */
   id: string
   /** Hardware address as `fa:16:3e:12:34:56`. */
   mac: string
@@ -29,7 +29,7 @@ export type Guest = {
   publicKey: string | undefined
   /** Ownership generation of the instance row; a start with an older one is refused. */
   generation: number
-  /** In the order in which the guest sees them. Empty: one card without a port, on a network that reaches nothing. */
+  /** Exactly these cards, in the order in which the guest sees them. */
   nics: readonly Nic[]
   /** Without the root disk, in the order in which the guest sees them. */
   disks: readonly Disk[]

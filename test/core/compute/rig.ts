@@ -21,7 +21,7 @@ import type { Api } from '../../../src/core/rpc/contract.ts'
 import { SpokenBy } from '../../../src/core/rpc/versions.ts'
 import type { Driver, Guest } from '../../../src/core/virt/driver.ts'
 import { type FakeDriver, openFake } from '../../../src/core/virt/fake/driver.ts'
-import { StandIn } from './stand-in.ts'
+import { nics, StandIn } from './stand-in.ts'
 
 export const ctx = serviceContext('test', 'req-test')
 
@@ -34,7 +34,7 @@ export const guest = (id: string): Guest => ({
   userData: undefined,
   publicKey: undefined,
   generation: 1,
-  nics: [],
+  nics,
   disks: [],
 })
 

@@ -58,6 +58,9 @@ export type Row = {
 
 export type Known = { id: string; state: string; power: PowerState; generation: number; host: string }
 
+/** The cards of every instance here. */
+export const nics = [{ id: systemIds.uuid(), mac: 'fa:16:3e:00:00:01' }]
+
 const isOpen = (row: Row): boolean => row.state === 'queued' || row.state === 'running'
 const undoMs = 120_000
 
@@ -322,6 +325,7 @@ export class StandIn {
               size: { vcpus: 1, memoryMb: 64, diskGb: 1 },
               metadata: {},
               generation: this.instances.get(instance)?.generation ?? 1,
+              nics,
             },
           }
         : {}),

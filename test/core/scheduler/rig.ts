@@ -1,7 +1,7 @@
 import type { Clock } from '../../../src/core/base/clock.ts'
 import { systemClock } from '../../../src/core/base/clock.ts'
 import { Failure } from '../../../src/core/base/errors.ts'
-import { systemIds } from '../../../src/core/base/ids.ts'
+import { randomMac, systemIds } from '../../../src/core/base/ids.ts'
 import { silentLog } from '../../../src/core/base/log.ts'
 import { compute } from '../../../src/core/contracts/compute.ts'
 import type { Db } from '../../../src/core/db/handle.ts'
@@ -105,6 +105,9 @@ export async function addMigration(db: Db, host: string, but: But = {}): Promise
   return migration as Placed
 }
 
+/** How many MACs were given away. */
+let macs = 0
+
 async function addPlacings(
   db: Db,
   kind: 'boot' | 'migrate',
@@ -134,6 +137,7 @@ async function addPlacings(
     availability_zone: but.zone ?? null,
     metadata: '{}',
     hints: JSON.stringify(but.hints ?? {}),
+    mac: randomMac({ random: () => macs++ / 2 ** 24 }),
     generation: but.host === null ? 0 : 1,
     created_at: now,
     updated_at: now,

@@ -5,7 +5,7 @@ import { join } from 'node:path'
 import { createInterface } from 'node:readline'
 import { vi } from 'vitest'
 import { systemClock } from '../../../src/core/base/clock.ts'
-import { systemIds } from '../../../src/core/base/ids.ts'
+import { randomMac, systemIds } from '../../../src/core/base/ids.ts'
 import { silentLog } from '../../../src/core/base/log.ts'
 import type { Driver, Guest, ImageFiles } from '../../../src/core/virt/driver.ts'
 import type { FakeDriver } from '../../../src/core/virt/fake/driver.ts'
@@ -35,7 +35,7 @@ const fake: Harness = {
   name: 'fake',
   image: { disk: undefined, kernel: '/no/kernel', ramdisk: undefined },
   options: (stateDir) => ({ name: 'fake', stateDir, accelerator: 'auto', cpuModel: '', fake: { latencyMs: 1 } }),
-  banner: ({ id, name }) => ['there is no machine here', `host=${name} instance=${id}`],
+  banner: ({ id, name, nics }) => ['there is no machine here', `host=${name} instance=${id}`, `eth0: ${nics[0]?.mac}`],
   byItself: async (driver, _stateDir, id, what) => (driver as FakeDriver).simulate(id, what),
   remember: async () => undefined,
   recall: async () => undefined,
@@ -59,7 +59,9 @@ const inQemu = (kernel: string, ramdisk: string): Harness => ({
   banner: ({ id }) => [
     `host=web-1 instance=${id} address=10.0.2.15`,
     'ssh keys: 1',
-    'user data: a script, running it\nuser data ran on web-1',
+    'user data: a script, running it',
+    // The kernel may print a line of its own between the two.
+    'user data ran on web-1',
   ],
   byItself: (_driver, stateDir, id, what) =>
     type(stateDir, id, what === 'crash' ? 'echo c >/proc/sysrq-trigger' : 'poweroff -f'),
@@ -82,7 +84,7 @@ export const aGuest = (change: Partial<Guest> = {}): Guest => ({
   userData: Buffer.from('#!/bin/sh\necho "user data ran on $(hostname)"\n').toString('base64'),
   publicKey: 'ssh-ed25519 AAAAC3Nza tester@nova',
   generation: 1,
-  nics: [],
+  nics: [{ id: systemIds.uuid(), mac: randomMac(systemIds) }],
   disks: [],
   ...change,
 })

@@ -39,7 +39,7 @@ export function guestOf(work: Pick<Work, 'instance'>): Guest {
     userData: instance.userData,
     publicKey: instance.key,
     generation: instance.generation,
-    nics: [],
+    nics: instance.nics ?? [],
     disks: [],
   }
 }

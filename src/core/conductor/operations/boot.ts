@@ -1,5 +1,6 @@
 import { mapConcurrent } from '../../base/concurrency.ts'
 import { type Failure, isFailure } from '../../base/errors.ts'
+import { randomMac } from '../../base/ids.ts'
 import type { Begun, BootRequest, conductor } from '../../contracts/conductor.ts'
 import { type ResolvedArgs, resolvedArgs } from '../../contracts/kinds.ts'
 import { isUniqueViolation } from '../../db/dialect.ts'
@@ -115,6 +116,7 @@ async function write(deps: ConductorDeps, ctx: Context, pairs: readonly Pair[], 
     await addInstances(
       t.db,
       pairs.map(({ instance }) => instance),
+      () => randomMac(deps.ids),
     )
     await beginOperations(
       t,

@@ -6,10 +6,11 @@ export type Mark = (typeof marks)[number]
 export type Moment = { at: number; mark: Mark }
 
 /** What a guest would print when it boots; it says that there is no machine. */
-const banner = ({ id, name, size }: Guest): string[] => [
+const banner = ({ id, name, size, nics }: Guest): string[] => [
   'fake driver: there is no machine here, this console is made up',
   `Linux version 0.0-fake, ${size.vcpus} CPU, ${size.memoryMb} MiB of memory`,
   `nova fake guest host=${name} instance=${id}`,
+  ...nics.map(({ mac }, i) => `eth${i}: ${mac}`),
   'GUEST-READY',
 ]
 

@@ -1,4 +1,3 @@
-import { createHash } from 'node:crypto'
 import { basename } from 'node:path'
 import type { Guest, ImageFiles, Nic } from '../driver.ts'
 import { type Hardware, profileOf } from './hardware.ts'
@@ -21,15 +20,6 @@ export type MachineSpec = {
 
 /** A comma inside a value must be doubled, or QEMU takes what follows for the next option. */
 const plain = (value: string): string => value.replaceAll(',', ',,')
-
-/**
- * The card of a guest that has no port: always the same address, taken from its id. Two guests may share one by chance,
- * which does no harm, because the network of such a card has no other guest on it, see {@link networkCard}.
- */
-const ownCard = (id: string): Nic => {
-  const digest = createHash('sha256').update(id).digest()
-  return { id, mac: ['52', '54', '00', ...[0, 1, 2].map((i) => digest.toString('hex', i, i + 1))].join(':') }
-}
 
 /** The processor of guests if nobody chose one: all that the host's can do, or all that QEMU can imitate. */
 export const defaultCpu: Readonly<Record<Accelerator, string>> = { kvm: 'host', tcg: 'max' }
@@ -125,8 +115,8 @@ const networkCard = ({ mac }: Nic, i: number, place: string): string[] => [
   `virtio-net-pci,id=net${i}-card,netdev=net${i},mac=${plain(mac)},romfile=${place}`,
 ]
 
-const firstCard = ({ guest, hardware }: MachineSpec): string[] =>
-  networkCard(hardware.nics[0] ?? ownCard(guest.id), 0, at(hardware, 'card'))
+const firstCard = ({ hardware }: MachineSpec): string[] =>
+  hardware.nics.slice(0, 1).flatMap((nic) => networkCard(nic, 0, at(hardware, 'card')))
 
 const devices = ({ hardware }: MachineSpec): string[] => [
   '-object',

@@ -11,6 +11,7 @@ export type Hardware = {
   cpu?: string
   vcpus: number
   memoryMb: number
+  /** Cards and disks are those that the guest was given for that boot. */
   nics: readonly Nic[]
   disks: readonly Disk[]
   /** QEMU's exact name for the kind of machine, as `pc-q35-7.2`; known once the guest has been suspended. */
@@ -73,14 +74,4 @@ export const newHardware = ({ size, nics, disks }: Guest, cpu: string): Hardware
   memoryMb: size.memoryMb,
   nics,
   disks,
-})
-
-/** The machine of a guest whose record does not tell it: the record is older than the profiles. */
-export const firstHardware = ({ size }: Guest, machineType: string | undefined): Hardware => ({
-  profile: 1,
-  vcpus: size.vcpus,
-  memoryMb: size.memoryMb,
-  nics: [],
-  disks: [],
-  ...(machineType === undefined ? {} : { machineType }),
 })

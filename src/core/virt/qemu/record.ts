@@ -2,7 +2,7 @@ import { readFile, rename, writeFile } from 'node:fs/promises'
 import { reason } from '../../base/errors.ts'
 import type { Guest, ImageFiles } from '../driver.ts'
 import type { Accelerator } from './arguments.ts'
-import { firstHardware, type Hardware } from './hardware.ts'
+import type { Hardware } from './hardware.ts'
 import type { GuestPaths } from './paths.ts'
 
 /** What a guest starts with, as it is written in its directory. */
@@ -17,13 +17,6 @@ export type GuestRecord = {
   accelerator?: Accelerator | undefined
 }
 
-/** A record as an older version wrote it. */
-type OldRecord = Pick<GuestRecord, 'image'> &
-  Partial<Pick<GuestRecord, 'disk' | 'hardware' | 'accelerator'>> & {
-    guest: Omit<Guest, 'nics' | 'disks'> & Partial<Pick<Guest, 'nics' | 'disks'>>
-    machineType?: string
-  }
-
 /** Undefined if this host has no such guest. */
 export async function readRecord(paths: GuestPaths): Promise<GuestRecord | undefined> {
   let text: string
@@ -34,21 +27,10 @@ export async function readRecord(paths: GuestPaths): Promise<GuestRecord | undef
     throw e
   }
   try {
-    return upToDate(JSON.parse(text) as OldRecord)
+    return JSON.parse(text) as GuestRecord
   } catch (e) {
     const way = 'restore the file from a backup, or delete the instance'
     throw new Error(`its guest.json on this host is damaged (${reason(e)}): ${way}`, { cause: e })
-  }
-}
-
-function upToDate({ guest: old, image, disk, hardware, accelerator, machineType }: OldRecord): GuestRecord {
-  const guest: Guest = { ...old, nics: old.nics ?? [], disks: old.disks ?? [] }
-  return {
-    guest,
-    image,
-    disk: disk ?? hasDisk(guest, image),
-    hardware: hardware ?? (disk === undefined ? firstHardware(guest, machineType) : undefined),
-    accelerator,
   }
 }
 

@@ -1,5 +1,6 @@
 import { rename, rm, writeFile } from 'node:fs/promises'
 import { basename } from 'node:path'
+import { assert } from '../../base/errors.ts'
 import type { Guest } from '../driver.ts'
 import { checkGeneration } from '../generation.ts'
 import type { Accelerators } from './accelerators.ts'
@@ -7,7 +8,7 @@ import { type Accelerator, defaultCpu, qemuArguments } from './arguments.ts'
 import { isoImage } from './config-drive.ts'
 import { readLog } from './console.ts'
 import { exists } from './disk.ts'
-import { firstHardware, type Hardware, newHardware } from './hardware.ts'
+import { type Hardware, newHardware } from './hardware.ts'
 import type { QemuHost } from './host.ts'
 import { kvmTrouble } from './kvm-trouble.ts'
 import { canContinue, type Machine, runState } from './machine.ts'
@@ -164,12 +165,13 @@ export async function launchGuest(
 }
 
 /** The machine that the memory of a suspended guest was saved from. */
-function savedHardware({ guest, hardware, accelerator: before }: GuestRecord, accelerator: Accelerator): Hardware {
+function savedHardware({ hardware, accelerator: before }: GuestRecord, accelerator: Accelerator): Hardware {
   // The processor is not the same, so the guest would go on as a wreck or not at all.
   if (before !== undefined && before !== accelerator) {
     throw new Error(`its memory was saved under ${before}, and this host runs guests under ${accelerator} now`)
   }
-  return hardware ?? firstHardware(guest, undefined)
+  assert(hardware, 'a guest that was suspended had been booted')
+  return hardware
 }
 
 async function memoryLoaded(host: QemuHost, machine: Machine, signal: AbortSignal | undefined): Promise<void> {

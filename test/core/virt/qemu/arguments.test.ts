@@ -5,7 +5,8 @@ import { guestPaths } from '../../../../src/core/virt/qemu/paths.ts'
 
 const id = '6f70656e-7374-4163-8b00-6e6f76612121'
 const disk = { path: '/images/d', format: 'qcow2' as const }
-const first = { profile: 1, vcpus: 2, memoryMb: 512, nics: [], disks: [] }
+const nics = [{ id: '6f70656e-7374-4163-8b00-6e6f76612122', mac: 'fa:16:3e:83:34:77' }]
+const first = { profile: 1, vcpus: 2, memoryMb: 512, nics, disks: [] }
 const spec = (change: Partial<MachineSpec> = {}): MachineSpec => ({
   guest: {
     id,
@@ -15,7 +16,7 @@ const spec = (change: Partial<MachineSpec> = {}): MachineSpec => ({
     userData: undefined,
     publicKey: undefined,
     generation: 1,
-    nics: [],
+    nics,
     disks: [],
   },
   hardware: first,
@@ -64,7 +65,7 @@ test('a guest with a disk, on KVM and hardware profile 1', () => {
     `-blockdev {"node-name":"config","driver":"raw","read-only":true,"file":{"driver":"file","filename":"/state/instances/${id}/config.iso"}}`,
     '-device virtio-blk-pci,id=config-disk,drive=config,serial=config',
     '-netdev user,id=net0,restrict=on',
-    '-device virtio-net-pci,id=net0-card,netdev=net0,mac=52:54:00:83:34:77,romfile=',
+    '-device virtio-net-pci,id=net0-card,netdev=net0,mac=fa:16:3e:83:34:77,romfile=',
     '-object rng-random,id=rng0,filename=/dev/urandom',
     '-device virtio-rng-pci,rng=rng0',
     '-device pvpanic-pci',
@@ -132,7 +133,7 @@ describe('on hardware profile 2', () => {
     expect(dropped({ hardware: newest }).filter((line) => !line.includes('id=spare'))).toEqual([
       '-device virtio-blk-pci,id=root-disk,drive=root,serial=root,bootindex=0',
       '-device virtio-blk-pci,id=config-disk,drive=config,serial=config',
-      '-device virtio-net-pci,id=net0-card,netdev=net0,mac=52:54:00:83:34:77,romfile=',
+      '-device virtio-net-pci,id=net0-card,netdev=net0,mac=fa:16:3e:83:34:77,romfile=',
       '-device virtio-rng-pci,rng=rng0',
       '-device pvpanic-pci',
     ])
@@ -141,7 +142,7 @@ describe('on hardware profile 2', () => {
     expect(added({ hardware: newest })).toEqual([
       '-device virtio-blk-pci,id=root-disk,drive=root,serial=root,bootindex=0,bus=pcie.0,addr=0x1',
       '-device virtio-blk-pci,id=config-disk,drive=config,serial=config,bus=pcie.0,addr=0x2',
-      '-device virtio-net-pci,id=net0-card,netdev=net0,mac=52:54:00:83:34:77,romfile=,bus=pcie.0,addr=0x3',
+      '-device virtio-net-pci,id=net0-card,netdev=net0,mac=fa:16:3e:83:34:77,romfile=,bus=pcie.0,addr=0x3',
       '-device virtio-rng-pci,rng=rng0,bus=pcie.0,addr=0x4',
       '-device pvpanic-pci,bus=pcie.0,addr=0x5',
       ...['0x18', '0x19', '0x1a'].flatMap((slot, s) =>
@@ -168,6 +169,20 @@ describe('on hardware profile 2', () => {
       '-blockdev {"node-name":"volume0","driver":"raw","file":{"driver":"host_device","filename":"/dev/sdx"}}',
       '-device virtio-blk-pci,id=volume0-disk,drive=volume0,serial=6f70656e-7374-4163-8,bus=spare1',
     ])
+  })
+
+  test('a guest without cards has none, and all else is the same', () => {
+    expect(dropped({ hardware: { ...first, nics: [] } })).toEqual([
+      '-netdev user,id=net0,restrict=on',
+      '-device virtio-net-pci,id=net0-card,netdev=net0,mac=fa:16:3e:83:34:77,romfile=',
+    ])
+    expect(added({ hardware: { ...first, nics: [] } })).toEqual([])
+  })
+
+  test('a machine that was booted before keeps its cards, whatever the instance has now', () => {
+    const guest = { ...spec().guest, nics: [{ id: 'new', mac: 'fa:16:3e:00:00:03' }] }
+    expect(lines({ guest })).toEqual(lines())
+    expect(newHardware(guest, 'host').nics).toEqual(guest.nics)
   })
 
   test('more cards than it has ports are refused', () => {
