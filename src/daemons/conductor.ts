@@ -1,5 +1,4 @@
 import { mkdirSync } from 'node:fs'
-import type { Clock } from '../core/base/clock.ts'
 import { version } from '../core/base/version.ts'
 import type { ConductorDeps } from '../core/conductor/deps.ts'
 import { agentManager, computeAgentManager, conductorManager } from '../core/conductor/manager.ts'
@@ -14,6 +13,7 @@ import { conductor } from '../core/contracts/conductor.ts'
 import { scheduler } from '../core/contracts/scheduler.ts'
 import { syncDatabase } from '../core/db/migrate.ts'
 import { type Db, openDatabase } from '../core/db/open.ts'
+import { busBackAt } from '../core/rpc/back-at.ts'
 import { type Bus, served } from '../core/rpc/bus.ts'
 import { Speakers } from '../core/rpc/speakers.ts'
 import { brokerOf, keepPolicies } from './broker-keeper.ts'
@@ -78,17 +78,6 @@ export async function startConductor(runtime: Runtime, bus: Bus, db: Db): Promis
   }
   onStop(await startPeriodic(deps, serving))
   keepPolicies(runtime)
-}
-
-/** Records when the bus connection last came back. */
-function busBackAt(bus: Bus, clock: Clock): () => number | undefined {
-  let backAt: number | undefined
-  let lost = false
-  bus.onLink((up) => {
-    if (up && lost) backAt = clock.now()
-    lost = !up
-  })
-  return () => backAt
 }
 
 /** `nova daemon conductor`. */

@@ -48,7 +48,7 @@ export type ConductorDeps = {
   readonly broker: Api<typeof broker>
   /** Which versions of the contracts the other daemons speak. */
   readonly speakers: Speakers
-  /** When this process's link to the bus last came back, in milliseconds since the epoch; undefined while it was never lost. */
+  /** When this process's link to the bus last came back, in milliseconds since the epoch; see `core/rpc/back-at.ts`. */
   readonly busBackAt: () => number | undefined
   /** Sends an event on its way; never waits for a reader. */
   readonly publish: (key: string, event: Published) => void

@@ -1,5 +1,6 @@
 import { afterEach, describe, expect, test } from 'vitest'
 import type { ConductorOptions } from '../../../src/core/conductor/deps.ts'
+import { conductorManager } from '../../../src/core/conductor/manager.ts'
 import { sweep } from '../../../src/core/conductor/operations/sweep.ts'
 import { beginnable } from '../../../src/core/contracts/kinds.ts'
 import { placedBy } from '../../../src/core/model/operation.ts'
@@ -364,6 +365,27 @@ describe.each(await databases())('on $name', (database) => {
       await expect(rig.conductor.begin(admin, { instance: 'web', kind: 'unpause' })).rejects.toMatchObject({
         code: 'HostUnreachable',
       })
+    })
+
+    test('has the time of a reconnect even if the message itself was long under way', async () => {
+      const rig = await start()
+      await rig.running(await rig.host('h1'))
+      rig.listens.delete('h1')
+      let isFirst = true
+      const computeOn = (host: string) => ({
+        ...rig.deps.computeOn(host),
+        run: async (...args: Parameters<ReturnType<typeof rig.deps.computeOn>['run']>) => {
+          if (isFirst) {
+            // As long as a message waits for a link that is down.
+            rig.clock.advance(5)
+            rig.clock.after(200, () => rig.listens.add('h1'))
+          }
+          isFirst = false
+          return rig.deps.computeOn(host).run(...args)
+        },
+      })
+      await conductorManager({ ...rig.deps, computeOn }).begin(admin, { instance: 'web', kind: 'pause' })
+      expect(rig.take('h1')).toHaveLength(1)
     })
 
     test('that has long been down is not waited for, but a delete waits for it', async () => {
