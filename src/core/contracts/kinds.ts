@@ -28,7 +28,8 @@ export const beginnable = Object.keys(kindArgs) as Beginnable[]
 /** What a caller says to one kind. */
 export type KindArgs<K extends Beginnable> = z.infer<(typeof kindArgs)[K]>
 
-const IdempotencyKey = z.string().max(255)
+/** The same key twice within a day is the same request: the first answer is given again. */
+export const IdempotencyKey = z.string().max(255)
 
 const beginOf = <K extends Beginnable>(kind: K) =>
   z
@@ -36,7 +37,6 @@ const beginOf = <K extends Beginnable>(kind: K) =>
       kind: z.literal(kind),
       instance: Ref,
       args: z.optional<(typeof kindArgs)[K]>(kindArgs[kind]),
-      /** The same key twice within a day is the same request: the first answer is given again. */
       idempotencyKey: IdempotencyKey.optional(),
     })
     .meta({ since: operationKinds[kind].since })
