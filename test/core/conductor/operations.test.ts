@@ -428,8 +428,10 @@ describe.each(await databases())('on $name', (database) => {
       await h1.finish(operation, { undone: true })
 
       const ended = await rig.operation(operation)
-      expect(ended).toMatchObject({ state: 'failed', fault: { code: 'HostUnreachable', host: 'h2' } })
-      expect(ended.fault?.message).toContain('Not undone on h2')
+      expect(ended).toMatchObject({ state: 'failed', fault: { code: 'HostDown', host: 'h2' } })
+      expect(ended.fault?.message).toBe(
+        'The compute service on h2 is down: it has not reported for more than 30 s. Not undone on h2.',
+      )
       expect(await rig.show('web')).toMatchObject({ status: 'ACTIVE', host: 'h1', power: 'RUNNING' })
       expect(await rig.drift()).toEqual([])
     })

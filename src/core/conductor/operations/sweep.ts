@@ -74,7 +74,7 @@ async function goneOn(deps: ConductorDeps, leg: DueLeg): Promise<boolean> {
     if (stagesOf(operation.kind)[operation.stage]?.final) return leaveLast(t, operation, host)
     if (await unplace(t, operation, host)) return [{ operation: id, service: 'scheduler', host: '' }]
     if (!(await isOnItsWayTo(t, operation, host))) return undefined
-    const fault = faultOf('HostUnreachable', { target: `${leg.service}.${host}` }, t.now, host)
+    const fault = faultOf('HostDown', { host, seconds: deps.options.serviceDownTime }, t.now, host)
     return (await failOperation(t, operation, fault, { attempts: deps.options.maxAttempts })).dispatches
   })
   if (!dispatches) return false
