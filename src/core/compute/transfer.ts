@@ -51,13 +51,12 @@ export type Expectation = {
 export type Transfers = {
   /**
    * Waits for a guest, until `done` or `cancel`. A connection that breaks, or whose bytes are refused, leaves it waiting:
-   * the sender may come again. Expecting an operation that is expected already cancels the earlier one. `done` in place of
-   * a writer: the guest is here, and the sender, who may not have heard, is told so when it comes again. `TransferFailed`
+   * the sender may come again. Expecting an operation that is expected already cancels the earlier one. `TransferFailed`
    * if this host cannot listen.
    */
   expect(
     ticket: { operation: string; secret: string },
-    writer: DiskWriter | 'done',
+    writer: DiskWriter,
     progress: (progress: Progress) => void,
   ): Promise<Expectation>
   /**
@@ -104,7 +103,7 @@ class Receiver {
 
   async expect(
     ticket: { operation: string; secret: string },
-    writer: DiskWriter | 'done',
+    writer: DiskWriter,
     progress: (progress: Progress) => void,
   ): Promise<Expectation> {
     assert(ticket.secret.length >= 43, 'a secret of 256 bits')

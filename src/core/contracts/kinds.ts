@@ -77,5 +77,9 @@ export const Ticket = z.object({
 export type Ticket = z.infer<typeof Ticket>
 
 /** What a step leaves for later legs, by the step's name; kept until the operation ends, and never shown. */
-export const Results = z.object({ receive: Ticket.optional() })
+export const Results = z.object({
+  receive: Ticket.optional(),
+  /** The guest is whole at the target: nothing is to be sent any more. */
+  received: z.boolean().optional(),
+})
 export type Results = z.infer<typeof Results>
