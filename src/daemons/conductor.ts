@@ -16,6 +16,7 @@ import { type Db, openDatabase } from '../core/db/open.ts'
 import { busBackAt } from '../core/rpc/back-at.ts'
 import { type Bus, served } from '../core/rpc/bus.ts'
 import { Speakers } from '../core/rpc/speakers.ts'
+import { openHearing } from '../core/service/hearing.ts'
 import { brokerOf, keepPolicies } from './broker-keeper.ts'
 import { openPublisher } from './publisher.ts'
 import { joinBus, type Runtime } from './runtime.ts'
@@ -35,6 +36,7 @@ export async function startConductor(runtime: Runtime, bus: Bus, db: Db): Promis
   const imageDir = imageDirectory(config)
   mkdirSync(imageDir, { recursive: true, mode: 0o700 })
   const speakers = new Speakers()
+  const backAt = busBackAt(bus, clock)
   const deps: ConductorDeps = {
     db,
     clock,
@@ -47,7 +49,8 @@ export async function startConductor(runtime: Runtime, bus: Bus, db: Db): Promis
     scheduler: bus.client(scheduler, { cap: speakers.everywhere(scheduler, 'scheduler') }),
     speakers,
     broker: brokerOf(config, clock, bus, db),
-    busBackAt: busBackAt(bus, clock),
+    busBackAt: backAt,
+    hearing: openHearing(clock, config.services, backAt, clock.now()),
     publish: openPublisher(runtime, 'conductor', bus, db),
     imageDir,
     options: {
