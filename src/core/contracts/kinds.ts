@@ -1,6 +1,7 @@
 import * as z from 'zod'
 import type { kindOf, OperationKind } from '../model/operation.ts'
 import { operationKinds } from '../model/operation.ts'
+import { since } from '../rpc/contract.ts'
 import { HostName, Ref } from './shapes.ts'
 
 /**
@@ -80,6 +81,6 @@ export type Ticket = z.infer<typeof Ticket>
 export const Results = z.object({
   receive: Ticket.optional(),
   /** The guest is whole at the target: nothing is to be sent any more. */
-  received: z.boolean().optional(),
+  received: since('2.1', z.boolean()),
 })
 export type Results = z.infer<typeof Results>
