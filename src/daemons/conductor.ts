@@ -1,5 +1,4 @@
 import { mkdirSync } from 'node:fs'
-import type { Clock } from '../core/base/clock.ts'
 import { version } from '../core/base/version.ts'
 import type { ConductorDeps } from '../core/conductor/deps.ts'
 import { agentManager, computeAgentManager, conductorManager } from '../core/conductor/manager.ts'
@@ -14,8 +13,10 @@ import { conductor } from '../core/contracts/conductor.ts'
 import { scheduler } from '../core/contracts/scheduler.ts'
 import { syncDatabase } from '../core/db/migrate.ts'
 import { type Db, openDatabase } from '../core/db/open.ts'
+import { busBackAt } from '../core/rpc/back-at.ts'
 import { type Bus, served } from '../core/rpc/bus.ts'
 import { Speakers } from '../core/rpc/speakers.ts'
+import { openHearing } from '../core/service/hearing.ts'
 import { brokerOf, keepPolicies } from './broker-keeper.ts'
 import { openPublisher } from './publisher.ts'
 import { joinBus, type Runtime } from './runtime.ts'
@@ -35,6 +36,7 @@ export async function startConductor(runtime: Runtime, bus: Bus, db: Db): Promis
   const imageDir = imageDirectory(config)
   mkdirSync(imageDir, { recursive: true, mode: 0o700 })
   const speakers = new Speakers()
+  const backAt = busBackAt(bus, clock)
   const deps: ConductorDeps = {
     db,
     clock,
@@ -47,7 +49,8 @@ export async function startConductor(runtime: Runtime, bus: Bus, db: Db): Promis
     scheduler: bus.client(scheduler, { cap: speakers.everywhere(scheduler, 'scheduler') }),
     speakers,
     broker: brokerOf(config, clock, bus, db),
-    busBackAt: busBackAt(bus, clock),
+    busBackAt: backAt,
+    hearing: openHearing(clock, config.services, backAt, clock.now()),
     publish: openPublisher(runtime, 'conductor', bus, db),
     imageDir,
     options: {
@@ -78,17 +81,6 @@ export async function startConductor(runtime: Runtime, bus: Bus, db: Db): Promis
   }
   onStop(await startPeriodic(deps, serving))
   keepPolicies(runtime)
-}
-
-/** Records when the bus connection last came back. */
-function busBackAt(bus: Bus, clock: Clock): () => number | undefined {
-  let backAt: number | undefined
-  let lost = false
-  bus.onLink((up) => {
-    if (up && lost) backAt = clock.now()
-    lost = !up
-  })
-  return () => backAt
 }
 
 /** `nova daemon conductor`. */

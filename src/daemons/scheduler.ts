@@ -3,9 +3,11 @@ import { hostName } from '../core/config/load.ts'
 import { compute } from '../core/contracts/compute.ts'
 import { scheduler } from '../core/contracts/scheduler.ts'
 import type { Db } from '../core/db/open.ts'
+import { busBackAt } from '../core/rpc/back-at.ts'
 import { type Bus, served } from '../core/rpc/bus.ts'
 import { Speakers } from '../core/rpc/speakers.ts'
 import { schedulerManager } from '../core/scheduler/manager.ts'
+import { openHearing } from '../core/service/hearing.ts'
 import { startHeartbeat } from '../core/service/heartbeat.ts'
 import { openState } from './conductor.ts'
 import { openPublisher } from './publisher.ts'
@@ -25,6 +27,8 @@ export async function startScheduler(runtime: Runtime, bus: Bus, db: Db): Promis
     incarnation: ids.uuid(),
     computeOn: (host: string) => bus.client(compute, { server: host, cap: speakers.on(compute, 'compute', host) }),
     speakers,
+    // It may start later than those who hear the hosts: what they know counts from the beginning.
+    hearing: openHearing(clock, config.services, busBackAt(bus, clock), 0),
     publish: openPublisher(runtime, 'scheduler', bus, db),
     options: {
       ...config.scheduler,

@@ -154,14 +154,6 @@ const openNow = async ({ db }: World): Promise<unknown[]> =>
 async function strays(world: World): Promise<string[]> {
   const rows = await world.db.selectFrom('instances').select(['id', 'host', 'state']).execute()
   const room = await world.db.selectFrom('allocations').selectAll().where('role', '!=', 'current').execute()
-  const failed = await world.db
-    .selectFrom('operations')
-    .select('subject_id')
-    .where('kind', '=', 'delete')
-    .where('state', '=', 'failed')
-    .execute()
-  // A hypervisor that fails while it destroys leaves an instance whose guest may be gone: it is to be deleted once more.
-  const halfDeleted = new Set(failed.map((row) => row.subject_id))
   const wrong = room.map(({ role, instance_id, host }) => `${role} of ${instance_id} on ${host}`)
   for (const [name, hypervisor] of world.hypervisors)
     for (const { id, power } of await hypervisor.list())
@@ -169,7 +161,7 @@ async function strays(world: World): Promise<string[]> {
   for (const { id, host, state } of rows) {
     const copies = host === null ? 0 : world.hypervisors.get(host)!.copies(id)
     const there = host !== null && (await world.hypervisors.get(host)!.power(id)) !== 'NOSTATE'
-    if (!there && state !== 'ERROR' && !halfDeleted.has(id)) wrong.push(`${state} ${id} is not on ${host}`)
+    if (!there && state !== 'ERROR') wrong.push(`${state} ${id} is not on ${host}`)
     if ((state === 'ACTIVE' || state === 'PAUSED') && copies !== 1) wrong.push(`${state} ${id} has ${copies} machines`)
   }
   return wrong

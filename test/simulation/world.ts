@@ -26,6 +26,7 @@ import type { Api } from '../../src/core/rpc/contract.ts'
 import { Speakers } from '../../src/core/rpc/speakers.ts'
 import { SpokenBy } from '../../src/core/rpc/versions.ts'
 import { schedulerManager } from '../../src/core/scheduler/manager.ts'
+import { openHearing } from '../../src/core/service/hearing.ts'
 import { addFlavors } from '../../src/core/store/flavors.ts'
 import { addImage } from '../../src/core/store/images.ts'
 import type { Driver } from '../../src/core/virt/driver.ts'
@@ -89,7 +90,7 @@ export class World {
     computes: Methods
     stop: () => Promise<void>
   }> = []
-  #schedulers: Array<{ life: Life; api: Methods }> = []
+  readonly #schedulers: Array<{ life: Life; api: Methods; stop: () => Promise<void> }> = []
 
   private constructor(db: Db, seed: number) {
     this.db = db
@@ -115,7 +116,7 @@ export class World {
 
   async close(): Promise<void> {
     for (const name of this.#hosts.keys()) this.killHost(name)
-    for (const { life, stop } of this.#conductors) {
+    for (const { life, stop } of [...this.#conductors, ...this.#schedulers]) {
       life.alive = false
       await stop()
     }
@@ -193,6 +194,7 @@ export class World {
 
   startConductor(i: number): void {
     const life = { alive: true }
+    const hearing = openHearing(clock, conductorOptions, () => undefined, clock.now())
     const deps: ConductorDeps = {
       db: this.db,
       clock,
@@ -203,6 +205,7 @@ export class World {
       incarnation: systemIds.uuid(),
       computeOn: (host) => this.#client(() => this.#hosts.get(host)?.api as unknown as Methods, life, true),
       busBackAt: () => undefined,
+      hearing,
       speakers: new Speakers(),
       scheduler: this.#client<Api<typeof scheduler>>(() => this.#pick(this.#schedulers)?.api, life, true),
       // No host of this world speaks of what is not its own.
@@ -212,7 +215,11 @@ export class World {
       options: conductorOptions,
     }
     const bug = (e: unknown) => this.bugs.push(e)
-    const stop = every(clock, 2000, async () => void (await sweep(deps)), bug)
+    const look = async () => {
+      hearing.beat()
+      await sweep(deps)
+    }
+    const stop = every(clock, 2000, look, bug)
     const faces = conductorManager(deps) as unknown as Methods
     const agents = agentManager(deps) as unknown as Methods
     const computes = computeAgentManager(deps) as unknown as Methods
@@ -227,6 +234,8 @@ export class World {
 
   startScheduler(i: number): void {
     const life = { alive: true }
+    // If the machine halts for a while, nobody was heard meanwhile: half a minute of this world passes in no time.
+    const hearing = openHearing(clock, schedulerOptions(), () => undefined, 0)
     const api = schedulerManager({
       db: this.db,
       clock,
@@ -237,14 +246,23 @@ export class World {
       incarnation: systemIds.uuid(),
       computeOn: (host) => this.#client(() => this.#hosts.get(host)?.api as unknown as Methods, life, true),
       speakers: new Speakers(),
+      hearing,
       publish: () => {},
       options: schedulerOptions(),
     })
-    this.#schedulers[i] = { life, api: api as unknown as Methods }
+    const stop = every(
+      clock,
+      2000,
+      async () => hearing.beat(),
+      (e) => this.bugs.push(e),
+    )
+    this.#schedulers[i] = { life, api: api as unknown as Methods, stop }
   }
 
   killScheduler(i: number): void {
-    this.#schedulers[i]!.life.alive = false
+    const { life, stop } = this.#schedulers[i]!
+    life.alive = false
+    void stop()
   }
 
   startHost(name: string): void {

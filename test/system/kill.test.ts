@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { conductor } from '../../src/core/contracts/conductor.ts'
-import type { Published } from '../../src/core/contracts/shapes.ts'
+import type { Operation, Published } from '../../src/core/contracts/shapes.ts'
 import { type Kind, kindOf, type OperationKind } from '../../src/core/model/operation.ts'
 import type { Bus } from '../../src/core/rpc/bus.ts'
 import type { Api } from '../../src/core/rpc/contract.ts'
@@ -29,15 +29,17 @@ const daemons = ['conductor', 'scheduler', ...hosts] as const
 const victims = ['broker', ...daemons] as const
 type Victim = (typeof victims)[number]
 const kinds = ['boot', 'pause', 'delete', 'migrate'] as const
+/** How an operation ended, for whoever reads that a test has failed. */
+const told = ({ fault, steps }: Operation): string => JSON.stringify({ fault, steps })
 /** Only hosts tell that they have come to a step. */
-const told = ({ at }: Kind['steps'][number]): boolean => at !== 'scheduler' && at !== 'conductor'
+const isTold = ({ at }: Kind['steps'][number]): boolean => at !== 'scheduler' && at !== 'conductor'
 const isTwoHosted = (kind: OperationKind): boolean => kindOf(kind).steps.some(({ at }) => at === 'target')
 /** Whom to kill when: `asked`, before anybody took it; then at each of its steps. */
 const cases = kinds.flatMap((kind) => {
   const moments = [
     'asked',
     ...kindOf(kind)
-      .steps.filter(told)
+      .steps.filter(isTold)
       .map(({ name }) => name),
   ]
   const whom = victims.filter((victim) => victim !== 'there' || isTwoHosted(kind))
@@ -151,7 +153,8 @@ for (const backend of await backends())
         await fleet.killAndRestart(victim)
         await stop().catch(() => undefined)
 
-        expect(await ended(await asked)).toMatchObject({ state: 'succeeded', kind })
+        const outcome = await ended(await asked)
+        expect(outcome, told(outcome)).toMatchObject({ state: 'succeeded', kind })
         if (kind === 'delete') {
           await expect(persist(() => api.instanceList(admin(), { name }))).resolves.toMatchObject({ instances: [] })
         } else {

@@ -322,6 +322,81 @@ if (guest)
       await expectOnlyOn('b', web, true)
     })
 
+    /** The host counts as down, and the sweeper has had its say about that. */
+    const isDown = (host: HostName) =>
+      expect
+        .poll(async () => (await persist(() => api.hostList(admin(), {}))).hosts.find(({ name }) => name === host), {
+          timeout: patienceMs,
+        })
+        .toMatchObject({ state: 'down' })
+    const isOpen = async (id: string) =>
+      (await persist(() => api.operationShow(admin(), { operation: id }))).finishedAt === undefined
+
+    test('waits for the other host if that falls silent while it starts the guest: it may run there', {
+      timeout: 240_000,
+    }, async () => {
+      const before = await ready()
+      const operation = await migrateTo('start')
+      hosts.freeze('a')
+      await isDown('a')
+      expect(await isOpen(operation)).toBe(true)
+      expect(await hosts.machines('b')).toEqual(new Map())
+      expect(await shown()).toMatchObject({ host: 'a', task: 'migrating' })
+
+      hosts.freeze('a', false)
+      const ended = await endOf(api, operation)
+      expect(ended, JSON.stringify(ended)).toMatchObject({ state: 'succeeded' })
+      expect(await shown()).toMatchObject({ status: 'ACTIVE', host: 'a', power: 'RUNNING' })
+      await isReady(before + 1)
+      await expectOnlyOn('a', web, true)
+    })
+
+    test('arrives though the daemon of its own host is killed while it shuts the guest down', {
+      timeout: 240_000,
+    }, async () => {
+      const before = await ready()
+      const operation = await migrateTo('stop')
+      await hosts.killAndRestart('a')
+      const ended = await endOf(api, operation)
+      expect(ended, JSON.stringify(ended)).toMatchObject({ state: 'succeeded' })
+      expect(begunSteps(ended).filter((step) => step === 'stop a').length).toBeGreaterThan(1)
+      expect(await shown()).toMatchObject({ status: 'ACTIVE', host: 'b', power: 'RUNNING' })
+      await isReady(before + 1)
+      await expectOnlyOn('b', web, true)
+    })
+
+    test('waits for its own host if that falls silent while it sends, and arrives when it goes on', {
+      timeout: 240_000,
+    }, async () => {
+      const before = await ready()
+      const operation = await migrateTo('send')
+      hosts.freeze('b')
+      await isDown('b')
+      expect(await isOpen(operation)).toBe(true)
+      expect(await hosts.machines('a')).toEqual(new Map())
+
+      hosts.freeze('b', false)
+      const ended = await endOf(api, operation)
+      expect(ended, JSON.stringify(ended)).toMatchObject({ state: 'succeeded' })
+      expect(await shown()).toMatchObject({ status: 'ACTIVE', host: 'a', power: 'RUNNING' })
+      await isReady(before + 1)
+      await expectOnlyOn('a', web, true)
+    })
+
+    test('is done though its former host falls silent before it cleans up, which happens when that goes on', {
+      timeout: 240_000,
+    }, async () => {
+      const before = await ready()
+      const operation = await migrateTo('clean')
+      hosts.freeze('a')
+      const ended = await endOf(api, operation)
+      expect(ended, JSON.stringify(ended)).toMatchObject({ state: 'succeeded' })
+      expect(await shown()).toMatchObject({ status: 'ACTIVE', host: 'b', power: 'RUNNING' })
+      await isReady(before + 1)
+      hosts.freeze('a', false)
+      await expectOnlyOn('b', web, true)
+    })
+
     test('arrives though the daemon of its own host is killed while it sends', { timeout: 240_000 }, async () => {
       const before = await ready()
       const operation = await migrateTo('send')

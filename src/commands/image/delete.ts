@@ -1,6 +1,7 @@
 import { NovaCommand } from '../../cli/command.ts'
 import { name } from '../../cli/flags.ts'
 import { goneView } from '../../cli/views.ts'
+import { systemIds } from '../../core/base/ids.ts'
 
 export default class ImageDelete extends NovaCommand {
   static override summary = 'Delete an image; instances that were booted from it keep running.'
@@ -11,7 +12,7 @@ export default class ImageDelete extends NovaCommand {
 
   async run(): Promise<void> {
     const { args } = await this.parse(ImageDelete)
-    const gone = await this.ask('imageDelete', { image: args.image })
+    const gone = await this.ask('imageDelete', { image: args.image, idempotencyKey: systemIds.uuid() })
     if (this.forPeople) this.write(`${gone.name}: deleted\n`)
     else await this.showOne(goneView, gone)
   }

@@ -196,6 +196,12 @@ export const failures = {
   Forbidden: row<{ what: string }>({ http: 403, python: 'Forbidden', text: (p) => p.what }),
 
   // The bus, the database, and other services that we depend on.
+  HostDown: row<{ host: string; seconds: number }>({
+    http: 503,
+    python: 'ComputeServiceUnavailable',
+    text: (p) => `The compute service on ${p.host} is down: it has not reported for more than ${p.seconds} s.`,
+    hint: () => 'Is the daemon running? nova service list',
+  }),
   HostUnreachable: row<{ target: string }>({
     http: 503,
     python: 'ComputeServiceUnavailable',

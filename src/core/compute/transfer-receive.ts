@@ -26,7 +26,7 @@ export class Expected {
   readonly secret: string
   /** Resolves when the guest is here; rejects when it was cancelled before. */
   readonly done: Promise<void>
-  /** Undefined if the guest is here. */
+  /** Undefined once the guest is here. */
   #writer: DiskWriter | undefined
   readonly #report: Report
   readonly #cancelled = new AbortController()
@@ -34,17 +34,16 @@ export class Expected {
   #link: Link | undefined
   #turn: Promise<void> = Promise.resolve()
 
-  constructor(ticket: { operation: string; secret: string }, writer: DiskWriter | 'done', report: Report) {
+  constructor(ticket: { operation: string; secret: string }, writer: DiskWriter, report: Report) {
     this.operation = ticket.operation
     this.secret = ticket.secret
-    this.#writer = writer === 'done' ? undefined : writer
+    this.#writer = writer
     this.#report = report
     this.done = new Promise((resolve, reject) => {
       this.#settle = { resolve, reject }
     })
     // Whoever cancels need not wait for it.
     this.done.catch(() => undefined)
-    if (!this.#writer) this.#settle.resolve()
   }
 
   /** Takes what a sender that has proved itself sends, from the start. A connection before it has lost its turn. */

@@ -51,12 +51,12 @@ export type Expectation = {
 export type Transfers = {
   /**
    * Waits for a guest, until `done` or `cancel`. A connection that breaks, or whose bytes are refused, leaves it waiting:
-   * the sender may come again. Expecting an operation that is expected already cancels the earlier one. `done` in place of
-   * a writer: the guest is here, and the sender, who may not have heard, is told so when it comes again. `ListenFailed`.
+   * the sender may come again. Expecting an operation that is expected already cancels the earlier one. `TransferFailed`
+   * if this host cannot listen.
    */
   expect(
     ticket: { operation: string; secret: string },
-    writer: DiskWriter | 'done',
+    writer: DiskWriter,
     progress: (progress: Progress) => void,
   ): Promise<Expectation>
   /**
@@ -103,7 +103,7 @@ class Receiver {
 
   async expect(
     ticket: { operation: string; secret: string },
-    writer: DiskWriter | 'done',
+    writer: DiskWriter,
     progress: (progress: Progress) => void,
   ): Promise<Expectation> {
     assert(ticket.secret.length >= 43, 'a secret of 256 bits')
@@ -168,7 +168,14 @@ class Receiver {
       // The port of before was only the one that happened to be free.
       const another = migrationPort === 0 && this.#port !== 0 && (e as NodeJS.ErrnoException).code === 'EADDRINUSE'
       if (another) return await this.#bindTo(0)
-      fail('ListenFailed', { address: `${host}:${this.#port}`, why: reason(e) }, e)
+      this.#deps.log.error({ address: `${host}:${this.#port}`, err: e }, 'cannot listen for transfers')
+      // The owner of the instance reads this: the address is for the log.
+      const why = (e as NodeJS.ErrnoException).code ?? reason(e)
+      fail(
+        'TransferFailed',
+        { why: `that host cannot listen at its migration address, port ${this.#port} (${why})` },
+        e,
+      )
     }
   }
 

@@ -9,6 +9,7 @@ import type { Db } from '../db/open.ts'
 import type { Overcommit } from '../model/capacity.ts'
 import type { Api } from '../rpc/contract.ts'
 import type { Speakers } from '../rpc/speakers.ts'
+import type { Hearing } from '../service/hearing.ts'
 
 /** What the conductor may be told; the configuration has the defaults and the reasons. */
 export type ConductorOptions = {
@@ -48,8 +49,10 @@ export type ConductorDeps = {
   readonly broker: Api<typeof broker>
   /** Which versions of the contracts the other daemons speak. */
   readonly speakers: Speakers
-  /** When this process's link to the bus last came back, in milliseconds since the epoch; undefined while it was never lost. */
+  /** When this process's link to the bus last came back, in milliseconds since the epoch; see `core/rpc/back-at.ts`. */
   readonly busBackAt: () => number | undefined
+  /** Since when hosts could be heard without a break. */
+  readonly hearing: Hearing
   /** Sends an event on its way; never waits for a reader. */
   readonly publish: (key: string, event: Published) => void
   /** Where image files are kept. */

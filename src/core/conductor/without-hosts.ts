@@ -135,7 +135,8 @@ const named = (host: string | undefined): string[] => (host === undefined ? [] :
 /** Where texts of ours name a host that stands in no field beside them, and what hosts have left. */
 const spoken = [
   '\\bcompute\\.[A-Za-z0-9](?:[A-Za-z0-9.-]*[A-Za-z0-9])?(?= on the bus| to "| may still be (?:done|carried out))',
-  '(?<=\\bon )\\S+(?= it failed: )',
+  '(?<=\\bon )\\S+(?= it failed: | is down: )',
+  '(?<=\\bNot undone on )\\S+(?=\\.(?:\\s|$))',
   ' \\(most: [^)]*\\)',
 ]
 
@@ -149,6 +150,7 @@ function ofText(text: string, hosts: readonly string[]): string {
 /** A failure as callers hear it who may not see hosts. */
 export function failureWithoutHosts(e: unknown): unknown {
   if (isFailure(e, 'HostUnreachable')) return new Failure('HostUnreachable', { target: ofTarget(e.params.target) }, e)
+  if (isFailure(e, 'HostDown')) return new Failure('HostDown', { ...e.params, host: 'its host' }, e)
   if (isFailure(e, 'CallTimeout')) {
     const { method, seconds, target } = e.params
     return new Failure('CallTimeout', { method, seconds, target: ofTarget(target) }, e)

@@ -1,9 +1,9 @@
 import * as z from 'zod'
 import { instanceStates } from '../model/instance.ts'
 import { operationStates } from '../model/operation.ts'
-import { call, contract } from '../rpc/contract.ts'
+import { call, contract, since } from '../rpc/contract.ts'
 import { BusBroker, BusQueue } from './broker.ts'
-import { Begin } from './kinds.ts'
+import { Begin, IdempotencyKey } from './kinds.ts'
 import {
   Decision,
   diskFormats,
@@ -47,7 +47,7 @@ export const BootRequest = z.object({
   availabilityZone: z.string().max(511).optional(),
   description: z.string().max(255).optional(),
   /** The same key twice within a day is the same request: the first answer is given again. */
-  idempotencyKey: z.string().max(255).optional(),
+  idempotencyKey: IdempotencyKey.optional(),
 })
 export type BootRequest = z.infer<typeof BootRequest>
 
@@ -137,9 +137,12 @@ export const conductor = contract('conductor', '2.1', {
   ),
   /**
    * Removes an image (its project's, or administrators), and those of its files that no other image has; `operation` has the
-   * hosts remove them from their caches.
+   * hosts remove them from their caches. The same idempotency key twice within a day is the same request, as with `begin`.
    */
-  imageDelete: call(z.object({ image: Ref }), z.object({ id: Id, name: z.string(), operation: Id.optional() })),
+  imageDelete: call(
+    z.object({ image: Ref, idempotencyKey: since('2.1', IdempotencyKey) }),
+    z.object({ id: Id, name: z.string(), operation: Id.optional() }),
+  ),
 
   /** Daemons by id (`compute@host1`), and whether they are up (administrators). */
   serviceList: call(z.object(Page), z.object({ services: z.array(Service) })),

@@ -1,6 +1,7 @@
 import * as z from 'zod'
 import type { kindOf, OperationKind } from '../model/operation.ts'
 import { operationKinds } from '../model/operation.ts'
+import { since } from '../rpc/contract.ts'
 import { HostName, Ref } from './shapes.ts'
 
 /**
@@ -28,7 +29,8 @@ export const beginnable = Object.keys(kindArgs) as Beginnable[]
 /** What a caller says to one kind. */
 export type KindArgs<K extends Beginnable> = z.infer<(typeof kindArgs)[K]>
 
-const IdempotencyKey = z.string().max(255)
+/** The same key twice within a day is the same request: the first answer is given again. */
+export const IdempotencyKey = z.string().max(255)
 
 const beginOf = <K extends Beginnable>(kind: K) =>
   z
@@ -36,7 +38,6 @@ const beginOf = <K extends Beginnable>(kind: K) =>
       kind: z.literal(kind),
       instance: Ref,
       args: z.optional<(typeof kindArgs)[K]>(kindArgs[kind]),
-      /** The same key twice within a day is the same request: the first answer is given again. */
       idempotencyKey: IdempotencyKey.optional(),
     })
     .meta({ since: operationKinds[kind].since })
@@ -77,5 +78,9 @@ export const Ticket = z.object({
 export type Ticket = z.infer<typeof Ticket>
 
 /** What a step leaves for later legs, by the step's name; kept until the operation ends, and never shown. */
-export const Results = z.object({ receive: Ticket.optional() })
+export const Results = z.object({
+  receive: Ticket.optional(),
+  /** The guest is whole at the target: nothing is to be sent any more. */
+  received: since('2.1', z.boolean()),
+})
 export type Results = z.infer<typeof Results>

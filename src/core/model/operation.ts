@@ -61,8 +61,11 @@ export type Kind = {
   readonly unreachable: 'fail' | 'wait'
   /** After a failure that is the host's own it is placed again, on another host. */
   readonly retryElsewhere: boolean
-  /** What a failure does to the instance: it stays as its guest is found, or it is in ERROR. */
-  readonly onFailure: 'stay' | 'ERROR'
+  /**
+   * What a failure does to the instance: it stays as its guest is found, or it is in ERROR; `torn`: in ERROR as soon as a
+   * host has begun, because what that host had of it may be gone.
+   */
+  readonly onFailure: 'stay' | 'ERROR' | 'torn'
   /** It ends whatever is open on its subject and takes its place. */
   readonly preempts: boolean
   /** Only for an instance that has never run. */
@@ -202,6 +205,7 @@ export const operationKinds = {
     deadline: { seconds: 86_400 },
     event: 'delete',
     unreachable: 'wait',
+    onFailure: 'torn',
     preempts: true,
   },
   'delete-image': {

@@ -53,14 +53,14 @@ type Patient = DispatchDeps & {
   readonly db: Db
   readonly clock: Clock
   readonly log: Log
-  /** When this process's link to the bus last came back. */
+  /** When this process's link to the bus last came back; now, while it is still on its way back. */
   readonly busBackAt: () => number | undefined
   readonly options: { readonly serviceDownTime: number }
 }
 
 /**
  * Dispatches, and answers with the failure if nobody listens. A service that was up a moment ago gets the time of a
- * reconnect; if our own link has just come back, the sweeper and the host's own return see to it. Any other trouble is the
+ * reconnect; if our own link has just come back, or is about to, the sweeper and the host's own return see to it. Any other trouble is the
  * sweeper's: the row is written, so the operation is not lost.
  */
 export async function dispatchOrFail(
@@ -69,7 +69,7 @@ export async function dispatchOrFail(
   message: Dispatch,
 ): Promise<Failure<'HostUnreachable'> | undefined> {
   const { clock, log } = deps
-  const giveUp = clock.now() + reconnectMs
+  let giveUp: number | undefined
   let up: boolean | undefined
   for (let waitMs = 50; ; waitMs *= 2) {
     try {
@@ -80,6 +80,8 @@ export async function dispatchOrFail(
         log.warn({ ...message, err: e }, `dispatch failed; the sweeper will repeat it: ${reason(e)}`)
         return undefined
       }
+      // From its return on: it may have waited for the link before it went out.
+      giveUp ??= clock.now() + reconnectMs
       up ??= await wasUp(deps, message)
       if (up && clock.now() - (deps.busBackAt() ?? 0) < returningMs) {
         log.info({ ...message, target: e.params.target }, 'not back on the bus yet; the sweeper will dispatch')

@@ -31,7 +31,7 @@ export async function endOperation(t: Transaction, operation: OpenOperation, out
   operation.state = state
   await leaveTargets(t, operation)
   const { subject, event } = kindOf(operation.kind)
-  const status = await settle(t, operation, outcome)
+  const status = await settle(t, operation, outcome, last !== undefined)
   t.note({
     ...about(operation, now),
     ...(operation.instance ? hostOf(operation.instance) : {}),
@@ -57,11 +57,12 @@ async function leaveTargets({ db }: Transaction, { kind, instance }: OpenOperati
     if (role === 'target') await changeRole(db, instance.id, host, 'residue')
 }
 
-/** Brings the instance to rest; answers with its state, or undefined if it is gone or the subject is none. */
+/** Brings the instance to rest; answers with its state, or undefined if it is gone or the subject is none. `begun`: by any executor. */
 async function settle(
   { db, now }: Transaction,
   { kind, instance, before }: OpenOperation,
   outcome: Outcome,
+  begun: boolean,
 ): Promise<InstanceState | undefined> {
   if (!instance) return undefined
   const { to, onFailure, first } = kindOf(kind)
@@ -76,9 +77,10 @@ async function settle(
     await settleInstance(db, instance.id, { state, power, fault: null, launched }, now)
     return state
   }
-  const state = onFailure === 'ERROR' ? onFailure : statusSeen(instance.status, power)
+  const broken = onFailure === 'ERROR' || (onFailure === 'torn' && begun)
+  const state = broken ? 'ERROR' : statusSeen(instance.status, power)
   // Who cancels knows why; what failed by itself, or left nothing to run, is to be seen.
-  const fault = outcome.state === 'failed' || onFailure === 'ERROR' ? { fault: outcome.fault } : {}
+  const fault = outcome.state === 'failed' || broken ? { fault: outcome.fault } : {}
   await settleInstance(db, instance.id, { state, power, ...fault }, now)
   return state
 }

@@ -9,6 +9,7 @@ import { full, placeOn } from '../operations/place.ts'
 import { changeOperations } from '../operations/transaction.ts'
 import { failOperation, unplace } from '../operations/undo.ts'
 import type { Args } from '../rpc/contract.ts'
+import { hearsTooShort } from '../service/hearing.ts'
 import { saveDecision } from '../store/decisions.ts'
 import { type Placement, placementFor } from '../store/placement.ts'
 import { conductorUpSince } from '../store/services.ts'
@@ -143,12 +144,13 @@ async function offer(
 }
 
 /**
- * Whether a host may be counted as down only because all conductors were away: who keeps the hosts' last words has not
- * been there for as long as a host may be silent.
+ * Whether a host may be counted as down, or as degraded, only because all conductors, the bus or the database were away: who
+ * keeps the hosts' last words has not heard them for as long as a host may be silent.
  */
-async function tooEarlyToSay({ db, clock, options }: PlaceDeps, { refused }: Selection): Promise<boolean> {
-  if (!refused.some(({ group }) => group === 'down')) return false
+async function tooEarlyToSay({ db, clock, hearing, options }: PlaceDeps, { refused }: Selection): Promise<boolean> {
+  if (!refused.some(({ group }) => group === 'down' || group === 'degraded')) return false
   const alive = { now: clock.now(), downMs: options.serviceDownTime * 1000 }
+  if (hearsTooShort(hearing, alive)) return true
   const since = await conductorUpSince(db, alive)
   return since !== undefined && since > alive.now - alive.downMs
 }

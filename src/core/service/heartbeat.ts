@@ -6,6 +6,7 @@ import { silentFor } from '../model/health.ts'
 import type { Serving } from '../rpc/bus.ts'
 import type { Speakers } from '../rpc/speakers.ts'
 import { dismissService, type Liveness, serviceHeartbeat, spokenByServices } from '../store/services.ts'
+import type { Hearing } from './hearing.ts'
 
 /** What the heartbeat of a service depends on. */
 export type HeartbeatDeps = {
@@ -18,6 +19,7 @@ export type HeartbeatDeps = {
   readonly incarnation: string
   /** Which versions of the contracts the other daemons speak; learned again with each heartbeat. */
   readonly speakers: Speakers
+  readonly hearing: Pick<Hearing, 'beat'>
   readonly options: { readonly heartbeatSeconds: number; readonly serviceDownTime: number }
 }
 
@@ -31,13 +33,14 @@ export async function startHeartbeat(
   { binary, contracts }: { binary: string; contracts: Readonly<Record<string, string>> },
   serving: Pick<Serving, 'lastPongAt'>,
 ): Promise<() => Promise<void>> {
-  const { db, clock, log, version, hostName: host, incarnation, speakers, options } = deps
+  const { db, clock, log, version, hostName: host, incarnation, speakers, hearing, options } = deps
   const alive = (): Liveness => ({ now: clock.now(), downMs: options.serviceDownTime * 1000 })
   const beat = async (): Promise<void> => {
     const now = clock.now()
     const reported = { silentMs: silentFor(serving.lastPongAt, now), contracts }
     await serviceHeartbeat(db, { binary, host, version, incarnation, reported }, now)
     speakers.learn(await spokenByServices(db, alive()))
+    hearing.beat()
   }
   await beat()
   const complain = (what: string) => (e: unknown) => log.error({ err: e }, `${what} failed: ${reason(e)}`)

@@ -150,10 +150,11 @@ export async function lockOwnFiles(db: Db, id: string): Promise<string[]> {
   return own.filter((sha256) => !kept.has(sha256))
 }
 
-/** Removes an image and what is recorded of its files. Part of a transaction. */
-export async function removeImage(db: Db, id: string): Promise<void> {
+/** Removes an image and what is recorded of its files; false if it is gone already. Part of a transaction. */
+export async function removeImage(db: Db, id: string): Promise<boolean> {
   await db.deleteFrom('image_files').where('image_id', '=', id).execute()
-  await db.deleteFrom('images').where('id', '=', id).execute()
+  const { numDeletedRows } = await db.deleteFrom('images').where('id', '=', id).executeTakeFirst()
+  return numDeletedRows === 1n
 }
 
 /** The checksum under which a file of an image is stored; undefined where there is no such file, or not yet. */

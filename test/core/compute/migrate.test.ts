@@ -192,6 +192,22 @@ describe.each(powers)('a cold migration of a guest that is %s', (power) => {
     },
   )
 
+  test('a target that has all, and has said so, is not waited for by a source that did not hear it', async () => {
+    const move = await moving(power)
+    const { conductor, id } = move
+    // The source has sent it, and dies before it can say so.
+    conductor.trouble = (method, when, host) =>
+      method === 'finish' && when === 'before' && host === 'h1' ? away() : undefined
+    move.go()
+    await conductor.until(() => conductor.row(id).stage === 2 && conductor.leg(id, 'h2').state === 'idle')
+    await move.daemons.source.kill()
+    await move.daemons.target.kill()
+    conductor.trouble = () => undefined
+    await started(move.target)
+    await started(move.source)
+    await expectMoved(move)
+  })
+
   test.each(['stop', 'exportDisk'] as const)(
     'a source that is killed at %s goes on in its next life',
     async (action) => {

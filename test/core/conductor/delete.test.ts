@@ -97,6 +97,48 @@ describe.each(await databases())('on $name', (database) => {
     expect((await rig.events()).at(-1)).toBe('instance.delete.end')
   })
 
+  describe('of an instance that two hosts have', () => {
+    /** On its way from h1 to h2 when it is deleted; h1 has done its part. */
+    const halfDeleted = async () => {
+      const rig = await start()
+      const h1 = await rig.host('h1')
+      await rig.running(h1)
+      const h2 = await rig.host('h2')
+      await h2.claim((await rig.conductor.begin(admin, { instance: 'web', kind: 'migrate' })).operation)
+      const { operation } = await rig.conductor.begin(admin, { instance: 'web', kind: 'delete' })
+      await h1.claim(operation)
+      await h1.finish(operation, { power: 'NOSTATE' })
+      return { rig, h1, h2, operation }
+    }
+    const again = async (rig: Rig, ...hosts: Host[]) => {
+      expect(await rig.show('web')).toMatchObject({ status: 'ERROR', power: 'NOSTATE', fault: expect.anything() })
+      const { operation } = await rig.conductor.begin(admin, { instance: 'web', kind: 'delete' })
+      for (const host of hosts) await host.carryOut(operation)
+      await expect(rig.show('web')).rejects.toMatchObject({ code: 'InstanceNotFound' })
+      expect(await rig.drift()).toEqual([])
+    }
+
+    test('one that fails on the second leaves ERROR, and is repeated until both have cleaned up', async () => {
+      const { rig, h1, h2, operation } = await halfDeleted()
+      await h2.claim(operation)
+      await h2.fault(operation)
+      expect(await rig.operation(operation)).toMatchObject({ state: 'failed', fault: { host: 'h2' } })
+      await again(rig, h1, h2)
+    })
+
+    test('one that is cancelled when the first has done its part leaves ERROR, too', async () => {
+      const { rig, h1, h2, operation } = await halfDeleted()
+      expect(await rig.conductor.operationCancel(admin, { operation })).toMatchObject({ state: 'cancelled' })
+      await again(rig, h1, h2)
+    })
+  })
+
+  test('one that is cancelled before a host has begun changes nothing', async () => {
+    const rig = await start()
+    await ways['delete cancelled']?.(rig, await rig.host('h1'))
+    expect(await rig.show('web')).toMatchObject({ status: 'ACTIVE', power: 'RUNNING' })
+  })
+
   test('a search of the deleted by state finds those behind others', async () => {
     const rig = await start()
     const h1 = await rig.host('h1')

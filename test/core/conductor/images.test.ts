@@ -218,6 +218,31 @@ describe.each(await databases())('on $name', (database) => {
     expect(begun).not.toHaveProperty('instanceId')
   })
 
+  test('a deletion that is asked for again under its key is the same one, at the same moment or after it', async () => {
+    const rig = await start()
+    await rig.host('h1')
+    const ask = (image: string, idempotencyKey?: string) =>
+      rig.conductor.imageDelete(admin, { image, ...(idempotencyKey === undefined ? {} : { idempotencyKey }) })
+    const [one, other] = await Promise.all([ask('tiny', 'key'), ask('tiny', 'key')])
+    expect(other).toEqual(one)
+    expect(await ask('tiny', 'key')).toEqual(one)
+    expect(await ask(one.id, 'key')).toEqual(one)
+    const { operations } = await rig.conductor.operationList(admin, {})
+    expect(operations.filter(({ kind }) => kind === 'delete-image')).toHaveLength(1)
+    await expect(ask('tiny', 'another key')).rejects.toMatchObject({ code: 'ImageNotFound' })
+    await expect(ask('tiny')).rejects.toMatchObject({ code: 'ImageNotFound' })
+    await expect(ask('another', 'key')).rejects.toMatchObject({ code: 'InvalidRequest' })
+  })
+
+  test('an image that two requests delete at the same moment is gone, and one of them hears so', async () => {
+    const rig = await start()
+    const both = [0, 1].map(() => rig.conductor.imageDelete(admin, { image: 'tiny' }).catch((e) => e.code))
+    expect((await Promise.all(both)).sort((a) => (a === 'ImageNotFound' ? 1 : -1))).toMatchObject([
+      { name: 'tiny' },
+      'ImageNotFound',
+    ])
+  })
+
   test('an image that is gone is not missed by what runs', async () => {
     const rig = await start()
     const h1 = await rig.host('h1')

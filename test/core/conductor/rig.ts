@@ -105,6 +105,7 @@ export class Rig {
   /** Users of the broker, with what they may do. */
   readonly users = new Map<string, unknown>()
   busBackAt: number | undefined
+  hearsSince = 0
   /** Plays the scheduler at once, inside the cast. */
   placeAtOnce = true
   readonly #undo: Array<() => Promise<void> | void>
@@ -134,6 +135,7 @@ export class Rig {
       incarnation: 'conductor-life',
       speakers: new Speakers(),
       busBackAt: () => this.busBackAt,
+      hearing: { since: () => this.hearsSince, beat: () => undefined },
       computeOn: (host) => ({
         run: async (_ctx, { operation }) => hear(host, operation),
         consoleLog: async (_ctx, { instance, lines }) => ({ text: `${host} ${instance} ${lines}` }),

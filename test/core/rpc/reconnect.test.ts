@@ -3,6 +3,7 @@ import { createServer } from 'node:net'
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
 import { systemClock } from '../../../src/core/base/clock.ts'
 import { isFailure } from '../../../src/core/base/errors.ts'
+import { busBackAt } from '../../../src/core/rpc/back-at.ts'
 import { type Bus, served } from '../../../src/core/rpc/bus.ts'
 import { type Line, startProxy } from '../../kit/proxy.ts'
 import {
@@ -16,6 +17,7 @@ import {
   plain,
   recorder,
   refusal,
+  Secret,
   type TestBroker,
   Toys,
   toys,
@@ -124,6 +126,35 @@ describe.each(brokers)('a bus that is lost, on %s', (_name, open) => {
     await server.publish('toy.x', 'after')
     await heardAfter.promise
     expect(heard).toEqual(['before', 'after'])
+  })
+
+  test('a cast that waited for the link and finds nobody yet comes back when the link counts as just back', async () => {
+    const at = shared
+    const wire = await proxy(at)
+    const caller = await bus(through(at.url, wire), { graceMs: 60_000 })
+    const backAt = busBackAt(caller, systemClock)
+    await refusal(caller.client(Toys).drop(context(), { what: 'opens the channel' }))
+    expect(backAt()).toBeUndefined()
+    // Many channels: that of casts is open before the last of them.
+    const serves = Array.from({ length: 8 }, (_, n) =>
+      caller.serve([served(Secret, { whisper: async () => '' })], { server: `s${n}`, slots: 1, shared: false }),
+    )
+    await Promise.all(serves)
+    for (let n = 0; n < 5; n++) {
+      const lost = link(caller, false)
+      const lostAt = systemClock.now()
+      wire.down()
+      await lost
+      const returned = caller
+        .client(Toys, { server: 'nobody' })
+        .drop(context(), { what: 'too early' })
+        .catch((e) => ({ code: e.code, backAt: backAt() }))
+      wire.up()
+      const { code, backAt: known } = (await returned) ?? {}
+      expect(code).toBe('HostUnreachable')
+      expect(known).toBeGreaterThanOrEqual(lostAt)
+      await link(caller, true)
+    }
   })
 
   test('an answer that is given while the link is down is lost with the reply queue, and its caller knows as soon as the link is back', async () => {

@@ -249,6 +249,20 @@ describe.each(found)('placing on $name', ({ open }) => {
     expect(await operation(boot)).toMatchObject({ state: 'failed' })
   })
 
+  test.each([
+    ['down', { seenAt: then }],
+    ['degraded', { silentMs: 60_000 }],
+  ])('after an outage of the bus or the database a host that counts as %s is waited for', async (_, seen) => {
+    await addHost(db, 'h1', seen)
+    const { deps } = rig(db)
+    const boot = await one()
+    const hearing = { ...deps.hearing, since: () => deps.clock.now() - 1000 }
+    await schedulerManager({ ...deps, hearing }).place(context, { operation: boot.operation })
+    await unplaced(boot)
+    await schedulerManager(deps).place(context, { operation: boot.operation })
+    expect(await operation(boot)).toMatchObject({ state: 'failed' })
+  })
+
   test('no valid host: the operation fails, the instance rests in ERROR, the event goes out', async () => {
     await addHost(db, 'off', { disabled: true })
     await addHost(db, 'old', { seenAt: then })

@@ -32,6 +32,8 @@ export async function addHost(
     zone?: string
     disabled?: boolean
     seenAt?: number
+    /** How long it had not heard itself on the bus when it was last seen. */
+    silentMs?: number
     failedAt?: number
     service?: false
     /** The version of the hosts' contract that it has told; today's if unset. */
@@ -76,7 +78,7 @@ export async function addHost(
       seen_at: but.seenAt ?? now,
       started_at: now,
       reported_by: 'life',
-      silent_ms: 0,
+      silent_ms: but.silentMs ?? 0,
       contracts: JSON.stringify({ compute: but.speaks ?? compute.version }),
     })
     .execute()
@@ -185,6 +187,7 @@ export function rig(db: Db, but: { options?: Partial<SchedulerOptions>; silent?:
     hostName: 'control',
     incarnation: 'life',
     speakers: new Speakers(),
+    hearing: { since: () => 0, beat: () => undefined },
     computeOn: (host) => ({
       async run(_ctx, { operation }) {
         if (silent.has(host)) throw new Failure('HostUnreachable', { target: `compute.${host}` })

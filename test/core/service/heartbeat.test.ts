@@ -24,6 +24,7 @@ describe.each(await databases())('the heartbeat of a service, on $name', (databa
     hostName: 'control',
     incarnation: 'life-1',
     speakers: new Speakers(),
+    hearing: { beat: () => undefined },
     options: { heartbeatSeconds: 10, serviceDownTime: 30 },
     ...changes,
   })

@@ -21,15 +21,17 @@ const againMs = 2_000
 /** How often what comes may be refused for a reason of the target's own before the migration is given up. */
 const refusalsMax = 3
 
-/** Listens at the target for the guest's disk; its result gives the source the address. */
+/**
+ * Listens at the target for the guest's disk; its result gives the source the address. That the guest has come is a result,
+ * too: a source that did not hear so from this host may find nobody here who would say it again.
+ */
 async function receive({ driver, images, transfers }: Tools, context: Context<'migrate'>): Promise<void> {
   const { work, signal } = context
   const { id: operation } = work.operation
   const secret = randomBytes(32).toString('base64url')
   const share = ({ address, port }: Expectation) => context.share({ receive: { address, port, secret } })
   // An earlier life of the daemon has received it; the source may not have heard that.
-  if ((await driver.power(instanceOf(work).id)) !== 'NOSTATE')
-    return share(await transfers.expect({ operation, secret }, 'done', () => undefined))
+  if ((await driver.power(instanceOf(work).id)) !== 'NOSTATE') return context.share({ received: true })
   const { writer, broken } = watched(await driver.importDisk(guestOf(work), await imageFiles({ images }, work, signal)))
   const incoming = await transfers
     .expect({ operation, secret }, writer, (progress) => context.progress({ what: 'disk', ...progress }))
@@ -40,6 +42,7 @@ async function receive({ driver, images, transfers }: Tools, context: Context<'m
   try {
     await share(incoming)
     await abortable(Promise.race([incoming.done, broken]), signal)
+    await context.share({ received: true })
   } catch (e) {
     await incoming.cancel()
     throw e
@@ -83,6 +86,7 @@ async function send({ driver, transfers, log }: Tools, context: Context<'migrate
   const { id: operation } = work.operation
   for (let used: Ticket | undefined; ; ) {
     const ticket: Ticket = await context.result('receive', used, used && againMs)
+    if (context.work.operation.results.received) return
     used = ticket
     const reader = await driver.exportDisk(instanceOf(work).id)
     try {

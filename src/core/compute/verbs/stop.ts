@@ -1,8 +1,14 @@
+import { fail } from '../../base/errors.ts'
 import { type ComputeVerb, instanceOf } from './tools.ts'
 
-/** Asks the guest to shut down and, after the shutdown timeout, cuts its power. */
+/** Asks the guest to shut down and, after the shutdown timeout, cuts its power. A guest that is gone is not shut off. */
 export const stop: ComputeVerb<'stop'> = {
   steps: {
-    stop: ({ driver, shutdownMs }, { work, signal }) => driver.stop(instanceOf(work).id, shutdownMs, signal),
+    async stop({ driver, shutdownMs }, { work, signal }) {
+      const { id } = instanceOf(work)
+      if ((await driver.power(id)) === 'NOSTATE')
+        fail('DriverFailed', { action: 'stop the guest', why: 'it is not on this host' })
+      await driver.stop(id, shutdownMs, signal)
+    },
   },
 }

@@ -10,6 +10,7 @@ import { deadlineMs } from '../../model/operation.ts'
 import { pageDefault } from '../../model/page.ts'
 import { beginOperations } from '../../operations/begin.ts'
 import { dispatchAll } from '../../operations/dispatch.ts'
+import type { Dispatch } from '../../operations/open.ts'
 import { changeOperations } from '../../operations/transaction.ts'
 import type { Args, Result } from '../../rpc/contract.ts'
 import {
@@ -27,9 +28,11 @@ import {
   storedFile,
   toImage,
 } from '../../store/images.ts'
+import type { OperationRecord } from '../../store/operation-record.ts'
 import type { NewOperation } from '../../store/operations.ts'
 import type { ConductorDeps } from '../deps.ts'
 import { completeUpload, hasFile, readPiece, removeFile, removeUpload, writePiece } from '../files.ts'
+import { begunUnder, keyOf } from '../operations/idempotency.ts'
 
 type Deps = Pick<ConductorDeps, 'db' | 'imageDir'>
 
@@ -156,11 +159,11 @@ export async function imageWrite(
 
 const uploadOf = (imageId: string, part: ImagePart): string => `${imageId}-${part}`
 
-/** The operation that has the hosts remove the files of a deleted image from their caches. */
+/** The operation that has the hosts remove the files of a deleted image from their caches; `key` as rows keep it. */
 const deletionOf = (
   ctx: Context,
   { id, name, projectId }: ImageRecord,
-  { id: operation, checksums, now }: { id: string; checksums: string[]; now: number },
+  { id: operation, key, checksums, now }: { id: string; key: string | undefined; checksums: string[]; now: number },
 ): NewOperation => ({
   id: operation,
   subject: { kind: 'image', id, name },
@@ -170,32 +173,67 @@ const deletionOf = (
   args: { checksums } satisfies ResolvedArgs<'delete-image'>,
   placing: undefined,
   requestId: ctx.requestId,
+  idempotencyKey: key === undefined ? undefined : `${key}:0`,
   deadline: now + deadlineMs('delete-image', undefined),
   createdAt: now,
 })
 
-/** Guests that were made from it live on: their hosts keep the files that disks stand on. */
+type Deleted = Result<typeof conductor, 'imageDelete'>
+
+/**
+ * Guests that were made from it live on: their hosts keep the files that disks stand on. The same idempotency key within a
+ * day gives the first answer again.
+ */
 export async function imageDelete(
   deps: ConductorDeps,
   ctx: Context,
-  { image: ref }: Args<typeof conductor, 'imageDelete'>,
-): Promise<Result<typeof conductor, 'imageDelete'>> {
-  const { db, ids, imageDir } = deps
+  { image: ref, idempotencyKey }: Args<typeof conductor, 'imageDelete'>,
+): Promise<Deleted> {
+  const { db, imageDir } = deps
+  const key = idempotencyKey === undefined ? undefined : keyOf(ctx, idempotencyKey)
+  // Before the name is looked up: a delete that is repeated finds no image of that name any more.
+  const before = await deletedUnder(deps, key, ref)
+  if (before) return before
   const image = await resolveImage(db, ref)
   allow(ctx, 'delete_image', targetOf(image))
   // First of all nothing boots from it, so that an image whose file is gone is never active, wherever this is cut off.
   await tx(db, (db) => retireImage(db, image.id))
-  const operation = ids.uuid()
-  const dispatches = await changeOperations(deps, async (t) => {
+  const begun = await removeRows(deps, ctx, image, key)
+  // The same request at the same moment: the other one was first.
+  if (!begun) return (await deletedUnder(deps, key, ref)) ?? fail('ImageNotFound', { id: ref })
+  await dispatchAll(deps, ctx, begun.dispatches)
+  for (const part of imageParts) await removeUpload(imageDir, uploadOf(image.id, part))
+  return { id: image.id, name: image.name, operation: begun.operation }
+}
+
+/** Removes an image with its files, and begins the operation; undefined if somebody else has done so meanwhile. */
+async function removeRows(
+  deps: ConductorDeps,
+  ctx: Context,
+  image: ImageRecord,
+  key: string | undefined,
+): Promise<{ operation: string; dispatches: Dispatch[] } | undefined> {
+  const operation = deps.ids.uuid()
+  return changeOperations(deps, async (t) => {
     // While its rows are locked: an image with the same content that is being announced waits, and then finds no file.
     const checksums = await lockOwnFiles(t.db, image.id)
-    for (const sha256 of checksums) await removeFile(imageDir, sha256)
-    await removeImage(t.db, image.id)
-    return beginOperations(t, [deletionOf(ctx, image, { id: operation, checksums, now: t.now })])
+    for (const sha256 of checksums) await removeFile(deps.imageDir, sha256)
+    if (!(await removeImage(t.db, image.id))) return undefined
+    const deletion = deletionOf(ctx, image, { id: operation, key, checksums, now: t.now })
+    return { operation, dispatches: await beginOperations(t, [deletion]) }
   })
-  await dispatchAll(deps, ctx, dispatches)
-  for (const part of imageParts) await removeUpload(imageDir, uploadOf(image.id, part))
-  return { id: image.id, name: image.name, operation }
+}
+
+/** What this key has deleted already. `InvalidRequest` if it has begun another request. */
+async function deletedUnder(
+  { db, clock }: ConductorDeps,
+  key: string | undefined,
+  ref: string,
+): Promise<Deleted | undefined> {
+  if (key === undefined) return undefined
+  const matches = ({ subject }: OperationRecord) => subject.id === ref || subject.name === ref
+  const [first] = await begunUnder(db, key, { kind: 'delete-image', now: clock.now(), matches })
+  return first && { id: first.subject.id, name: first.subject.name, operation: first.id }
 }
 
 const targetOf = ({ name, projectId }: ImageRecord): Target => ({ projectId, what: `Image "${name}"` })

@@ -8,6 +8,7 @@ import { faultOf } from '../../operations/faults.ts'
 import { type Dispatch, livenessOf, lockOpen, type OpenOperation, type Transaction } from '../../operations/open.ts'
 import { changeOperations } from '../../operations/transaction.ts'
 import { failOperation, leaveSilent, unplace } from '../../operations/undo.ts'
+import { hearsTooShort } from '../../service/hearing.ts'
 import { type DueLeg, dueLegs, noteDispatch } from '../../store/legs.ts'
 import { stepsOf } from '../../store/operation-record.ts'
 import { expiredOperations } from '../../store/operations.ts'
@@ -62,19 +63,19 @@ async function resend(deps: ConductorDeps, leg: DueLeg): Promise<void> {
 /**
  * The host of a leg is down. What was placed there and not taken up goes to another host: nothing of it is there yet. What is
  * all but done does not wait for the host, which cleans up when it returns. What is on its way there is undone: its guest
- * is needed where it was. Any other leg waits: false.
+ * is needed where it was. Any other leg waits: false; so do all while this conductor has not heard hosts for long enough.
  */
 async function goneOn(deps: ConductorDeps, leg: DueLeg): Promise<boolean> {
   const { operation: id, host } = leg
   const liveness = { now: deps.clock.now(), downMs: deps.options.serviceDownTime * 1000 }
-  if (await isServiceUp(deps.db, leg.service, host, liveness)) return false
+  if (hearsTooShort(deps.hearing, liveness) || (await isServiceUp(deps.db, leg.service, host, liveness))) return false
   const dispatches = await changeOperations(deps, async (t): Promise<Dispatch[] | undefined> => {
     const operation = await lockOpen(t.db, id)
     if (!operation || operation.undoing) return undefined
     if (stagesOf(operation.kind)[operation.stage]?.final) return leaveLast(t, operation, host)
     if (await unplace(t, operation, host)) return [{ operation: id, service: 'scheduler', host: '' }]
     if (!(await isOnItsWayTo(t, operation, host))) return undefined
-    const fault = faultOf('HostUnreachable', { target: `${leg.service}.${host}` }, t.now, host)
+    const fault = faultOf('HostDown', { host, seconds: deps.options.serviceDownTime }, t.now, host)
     return (await failOperation(t, operation, fault, { attempts: deps.options.maxAttempts })).dispatches
   })
   if (!dispatches) return false
