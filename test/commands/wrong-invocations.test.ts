@@ -100,6 +100,8 @@ const misuses: Row[] = [
   ['service list --marker', '--marker needs a value.'],
   ['host add', 'host add needs HOST.'],
   ['host add "my host"', /host.*letters, digits, dots and hyphens/],
+  ['host set h1', 'host set needs --availability-zone.'],
+  ['host set h1 --availability-zone nova:h1', /availabilityZone.*a zone without colons/],
   ['host delete', 'host delete needs HOST.'],
   ['service enable', 'service enable needs HOST.'],
   ['operation show', 'operation show needs OPERATION.'],

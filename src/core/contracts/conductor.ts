@@ -29,6 +29,13 @@ import {
 /** How many rows a list gives at most (1000 if unset), and the id of the last row of the page before. */
 const Page = { limit: z.int().min(1).max(10_000).optional(), marker: z.string().min(1).max(255).optional() }
 
+/** A colon would begin the name of a host, as in `zone:host`. */
+const ZoneName = z
+  .string()
+  .min(1)
+  .max(255)
+  .regex(/^[^:]*$/, 'a zone without colons')
+
 /** What somebody wants to boot; what it leaves out the conductor chooses. */
 export const BootRequest = z.object({
   name: Name,
@@ -157,6 +164,8 @@ export const conductor = contract('conductor', '2.1', {
   hostList: call(z.object(Page), z.object({ hosts: z.array(Host) })),
   /** One host and the instances on it (administrators). */
   hostShow: call(z.object({ host: HostName }), z.object({ host: Host, instances: z.array(InstanceSummary) })),
+  /** Moves a host into an availability zone (administrators); the zone in its configuration is only its first. `HostNotFound`. */
+  hostSet: call(z.object({ host: HostName, availabilityZone: ZoneName }), Host, '2.1'),
   /**
    * Gives a host a login of its own on the bus (administrators); one that it had (`known`) counts no more. `url` is absent
    * where the broker listens for no other machine. `ManagementFailed`.

@@ -23,6 +23,7 @@ export type HostSelf = {
   name: string
   hostId: string
   incarnation: string
+  /** The zone of a host that is new. */
   availabilityZone: string
   report: HostReport
 }
@@ -54,6 +55,7 @@ export async function addHost(db: Db, self: HostSelf, now: number): Promise<void
     .values({
       name: self.name,
       ...selfColumns(self),
+      availability_zone: self.availabilityZone,
       used_vcpus: 0,
       used_memory_mb: 0,
       used_disk_gb: 0,
@@ -64,9 +66,18 @@ export async function addHost(db: Db, self: HostSelf, now: number): Promise<void
     .execute()
 }
 
-/** A new life of a known host's daemon. What is promised of the host stays as it is. */
+/** A new life of a known host's daemon. What is promised of the host and its zone stay: the zone is the administrators'. */
 export async function updateHost(db: Db, self: HostSelf): Promise<void> {
   await db.updateTable('hosts').set(selfColumns(self)).where('name', '=', self.name).execute()
+}
+
+/** Moves a host into a zone; answers with the zone that it was in. `HostNotFound` with near names. */
+export async function setHostZone(db: Db, name: string, zone: string): Promise<string> {
+  const host = db.selectFrom('hosts').select('availability_zone').where('name', '=', name)
+  const row = await locked(db, host).executeTakeFirst()
+  if (!row) return failHostNotFound(db, name)
+  await db.updateTable('hosts').set({ availability_zone: zone }).where('name', '=', name).execute()
+  return row.availability_zone
 }
 
 /** What a host's guests run on, as it told last; undefined if there is no such host. */
@@ -162,7 +173,6 @@ const reportColumns = (report: HostReport) => ({
 const selfColumns = (self: HostSelf) => ({
   host_id: self.hostId,
   incarnation: self.incarnation,
-  availability_zone: self.availabilityZone,
   ...reportColumns(self.report),
 })
 
