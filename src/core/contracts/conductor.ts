@@ -73,7 +73,8 @@ export const conductor = contract('conductor', '2.1', {
   bootDryRun: call(BootRequest, z.object({ decision: Decision, image: z.string(), flavor: z.string() })),
   /**
    * Begins an operation on an instance: the row first, the message to its host second. `InstanceBusy`,
-   * `InstanceInvalidState`; `HostUnreachable` where its host does not listen, and the operation has failed then.
+   * `InstanceInvalidState`; `NoValidHost` if an instance is to move and no host could take it; `HostUnreachable` if its host
+   * does not listen, and the operation has failed then.
    */
   begin: call(Begin, Begun),
 

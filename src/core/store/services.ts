@@ -86,6 +86,20 @@ export async function isServiceUp(db: Db, binary: string, host: string | undefin
   return row !== undefined
 }
 
+/** Whether a compute host other than this one is up and enabled. */
+export async function isOtherHostUp(db: Db, host: string | undefined, alive: Liveness): Promise<boolean> {
+  const row = await db
+    .selectFrom('services')
+    .select('id')
+    .where('binary', '=', 'compute')
+    .where('disabled', '=', 0)
+    .where('seen_at', '>=', alive.now - alive.downMs)
+    .$if(host !== undefined, (q) => q.where('host', '!=', host as string))
+    .limit(1)
+    .executeTakeFirst()
+  return row !== undefined
+}
+
 /** The hosts on which a service of this name is up. */
 export async function servicesUp(db: Db, binary: string, alive: Liveness): Promise<string[]> {
   const rows = await db

@@ -16,13 +16,13 @@ import { changeOperations } from '../../operations/transaction.ts'
 import { failOperation } from '../../operations/undo.ts'
 import { understands } from '../../rpc/versions.ts'
 import { allocationsOf } from '../../store/allocations.ts'
-import { checkHost } from '../../store/hosts.ts'
 import { lockInstance, resolveInstance, settleInstance } from '../../store/instances.ts'
 import type { OperationRecord, Placing } from '../../store/operation-record.ts'
 import { type NewOperation, openOperation, operationsOfKey } from '../../store/operations.ts'
 import { scopeOf } from '../actions/access.ts'
 import type { ConductorDeps } from '../deps.ts'
 import { begunUnder, keyOf } from './idempotency.ts'
+import { checkTarget } from './target.ts'
 
 /** What is to be begun on which instance, with its names resolved; `key` is as the caller gave it. */
 export type Beginning = {
@@ -44,26 +44,15 @@ export async function beginOn(deps: ConductorDeps, ctx: Context, request: Begin)
   const [before] = key === undefined ? [] : await operationsOfKey(deps.db, keyOf(ctx, key))
   if (before?.kind === kind && (ref === before.subject.id || ref === before.subject.name)) return begunOf(before)
   const instance = await resolveInstance(deps.db, ref, scopeOf(ctx))
-  const resolved = await resolve(deps, ctx, kind, (request.args ?? {}) as KindArgs<Beginnable>, instance)
+  const resolved = resolve(ctx, kind, (request.args ?? {}) as KindArgs<Beginnable>)
   return begin(deps, ctx, { instanceId: instance.id, kind, ...resolved, key })
 }
 
-/** What the caller said, checked, with names resolved, and what placing it has to heed. */
-async function resolve(
-  { db }: Pick<ConductorDeps, 'db'>,
-  ctx: Context,
-  kind: Beginnable,
-  args: KindArgs<Beginnable>,
-  instance: Instance,
-): Promise<Pick<Beginning, 'args' | 'placing'>> {
+/** What the caller said, and what placing it has to heed. */
+function resolve(ctx: Context, kind: Beginnable, args: KindArgs<Beginnable>): Pick<Beginning, 'args' | 'placing'> {
   if (placedBy(kind) === undefined) return { args }
   const host = (args as KindArgs<'migrate'>).host
-  if (host !== undefined) {
-    allow(ctx, 'os_compute_api:os-migrate-server:migrate:host')
-    await checkHost(db, host)
-    if (host === instance.host)
-      fail('InvalidRequest', { what: `${instance.name} is on ${host} already.`, hint: 'Name another host, or none.' })
-  }
+  if (host !== undefined) allow(ctx, 'os_compute_api:os-migrate-server:migrate:host')
   return { args, placing: { excluded: [], faults: [], ...(host === undefined ? {} : { forced: host }) } }
 }
 
@@ -133,6 +122,7 @@ async function startNow(
   // Whatever runs is over now, and its hosts hear so at their next step.
   const instance = open ? await preempt(t, open) : seen
   await checkVersions(deps, t, instance, kind)
+  await checkTarget(deps, t.db, instance, kind, placing)
   const operation: NewOperation = {
     id: deps.ids.uuid(),
     subject: { kind: 'instance', id: instanceId, name: instance.name },
