@@ -67,7 +67,7 @@ export function powerReports(
     }
   }
 
-  /** False where the conductor was away. */
+  /** False if the conductor was away. */
   const told = async (id: string): Promise<boolean> => {
     pending.add(id)
     const release = await mutex.acquire(id)

@@ -66,7 +66,7 @@ export type Begun = z.infer<typeof Begun>
 export const conductor = contract('conductor', '2.1', {
   /**
    * Begins the life of one or `count` instances, all of them or none. `QuotaExceeded`; what the wish names and is not there;
-   * `HostUnreachable` where no scheduler listens: nothing is left behind then.
+   * `HostUnreachable` if no scheduler listens: nothing is left behind then.
    */
   boot: call(BootRequest, z.object({ begun: z.array(Begun), image: z.string(), flavor: z.string() })),
   /** Where it would go and why; nothing is written. Refuses what `boot` would. */
@@ -169,7 +169,7 @@ export const conductor = contract('conductor', '2.1', {
   hostSet: call(z.object({ host: HostName, availabilityZone: ZoneName }), Host, '2.1'),
   /**
    * Gives a host a login of its own on the bus (administrators); one that it had (`known`) counts no more. `url` is absent
-   * where the broker listens for no other machine. `ManagementFailed`.
+   * if the broker listens for no other machine. `ManagementFailed`.
    */
   hostAdd: call(
     z.object({ host: HostName }),
@@ -181,7 +181,7 @@ export const conductor = contract('conductor', '2.1', {
       known: z.boolean(),
     }),
   ),
-  /** Takes a host's login away and forgets the host (administrators). `HostInUse` where it is up or has instances, `HostNotFound`. */
+  /** Takes a host's login away and forgets the host (administrators). `HostInUse` if it is up or has instances, `HostNotFound`. */
   hostDelete: call(z.object({ host: HostName }), z.object({ host: z.string(), user: z.string().optional() })),
 
   /** The caller's operations, newest first; everybody's for administrators. */
@@ -198,7 +198,7 @@ export const conductor = contract('conductor', '2.1', {
   operationShow: call(z.object({ operation: Id }), Operation),
   /** Ends an operation: one that waits at once, one that runs at its next step. `OperationNotOpen`. */
   operationCancel: call(z.object({ operation: Id }), OperationSummary),
-  /** Does again, as a new operation, what failed or was cancelled. `OperationNotOpen` where it has succeeded. */
+  /** Does again, as a new operation, what failed or was cancelled. `OperationNotOpen` if it has succeeded. */
   operationRetry: call(z.object({ operation: Id }), Begun),
 
   /**
@@ -224,7 +224,7 @@ export const conductor = contract('conductor', '2.1', {
         BusQueue.extend({
           /** Whose it is, in words: "compute on host1". */
           owner: z.string(),
-          /** What to do about it; absent where nothing is wrong. */
+          /** What to do about it; absent if nothing is wrong. */
           advice: z.string().optional(),
         }),
       ),

@@ -15,7 +15,7 @@ export type DispatchDeps = {
   readonly scheduler: Pick<Api<typeof scheduler>, 'place'>
 }
 
-/** Tells a host, or the schedulers, that a leg of an operation waits for it. `HostUnreachable` if nobody listens there. */
+/** Sends a host, or the schedulers, the message that a leg of an operation waits. `HostUnreachable` if nobody listens there. */
 export async function dispatch(
   { computeOn, scheduler }: DispatchDeps,
   ctx: Context,
@@ -29,7 +29,7 @@ export async function dispatch(
   }
 }
 
-/** Dispatches what a transaction owes; what cannot be told now is the sweeper's to tell. */
+/** Sends the messages that a transaction owes; the sweeper sends again those that could not be sent now. */
 export async function dispatchAll(
   deps: DispatchDeps & { readonly log: Log },
   ctx: Context,

@@ -48,7 +48,7 @@ export async function lockHost(
   return row && { hostId: row.host_id, incarnation: row.incarnation, instances: row.instances }
 }
 
-/** A host that was never seen before; a unique violation where it is added at the same moment elsewhere. */
+/** A host that was never seen before; a unique violation if another conductor adds it at the same moment. */
 export async function addHost(db: Db, self: HostSelf, now: number): Promise<void> {
   await db
     .insertInto('hosts')
@@ -144,7 +144,7 @@ const selectHosts = (db: Db) =>
     .select(['s.seen_at', 's.disabled', 's.disabled_reason', 's.reported_by', 's.silent_ms'])
     .select('s.incarnation as service_life')
 
-/** Fails where there is no host of this name. */
+/** `HostNotFound` if there is no host of this name. */
 export async function checkHost(db: Db, name: string): Promise<void> {
   if ((await hostIncarnation(db, name)) === undefined) await failHostNotFound(db, name)
 }

@@ -9,7 +9,7 @@ import type { InstanceState, PowerState, Size } from '../model/instance.ts'
 import { kindOf, type OperationKind } from '../model/operation.ts'
 import { type Marker, markerOf, olderThan } from './paging.ts'
 
-/** Whose instances one may see: those of a project; of all others too, after its own, where `all` is set. */
+/** Whose instances one may see: those of a project; of all others too, after its own, if `all` is set. */
 export type Scope = { projectId: string; all: boolean }
 
 /** An instance that is to be, before it has a host. */
@@ -104,8 +104,8 @@ const selectInstance = (db: Db) =>
     .select(({ eb }) => eb('user_data', 'is not', null).as('has_user_data'))
 
 /**
- * The instance that is meant: this id or, else, this name in the project or, else and where the scope is all, this name
- * anywhere. `InstanceNotFound` with near names; `AmbiguousName` where several have the name.
+ * The instance that is meant: this id or, else, this name in the project or, else and if the scope is all, this name
+ * anywhere. `InstanceNotFound` with near names; `AmbiguousName` if several have the name.
  */
 export async function resolveInstance(db: Db, ref: string, scope: Scope): Promise<Instance> {
   const own = await selectInstance(db)

@@ -32,7 +32,7 @@ export type QemuOptions = {
 
 const attachTimeoutMs = 10_000
 
-/** Makes a guest run again whose KVM failed; nothing where that is not so. `ended`: its machine has ended by itself. */
+/** Makes a guest run again whose KVM failed; does nothing if that is not so. `ended`: its machine has ended by itself. */
 type Rescue = (id: string, ended: boolean) => Promise<void>
 
 /** The guests of this host, as far as they run: holds their machines, and watches them. */
@@ -106,7 +106,7 @@ export class QemuHost {
     }
   }
 
-  /** The guest's machine, taken up again where the process lives and we do not hold it. Undefined where it does not run. */
+  /** The guest's machine, taken up again if the process lives and we do not hold it. Undefined if it does not run. */
   async machine(id: string): Promise<Machine | undefined> {
     const held = this.#machines.get(id)
     if (held && !held.leaving) return held
@@ -115,7 +115,7 @@ export class QemuHost {
     return pid === undefined ? undefined : this.attach(id, pid)
   }
 
-  /** Takes hold of a living process. Fails where it does not talk. */
+  /** Takes hold of a living process. Fails if it does not answer. */
   async attach(id: string, pid: number, signal?: AbortSignal): Promise<Machine> {
     const paths = this.paths(id)
     try {
@@ -152,7 +152,7 @@ export class QemuHost {
     this.#mute.delete(id)
   }
 
-  /** NOSTATE where there is no such guest. */
+  /** NOSTATE if there is no such guest. */
   async power(id: string): Promise<PowerState> {
     // It is about to run again, and what is seen of it until then means nothing.
     if (this.#rescues.has(id)) return 'RUNNING'
@@ -255,7 +255,7 @@ export class QemuHost {
     if (byItself) this.#tell({ id, power: await this.power(id) })
   }
 
-  /** False where the process has ended after all. */
+  /** False if the process has ended after all. */
   async #takenUpAgain(id: string, pid: number): Promise<boolean> {
     this.log.warn({ instance: id, pid }, 'lost the connection to a machine that lives; taking it up again')
     this.#machines.delete(id)
