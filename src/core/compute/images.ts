@@ -44,7 +44,7 @@ export async function openImages(deps: ImageDeps): Promise<Images> {
     async hold(instance, image, signal) {
       const files = Object.entries(image.files) as Array<[ImagePart, Wanted['file']]>
       const checksums = files.map(([, file]) => file.sha256)
-      await cache.alone(() => uses.note(instance, checksums))
+      await cache.alone(() => uses.record(instance, checksums))
       const paths: Partial<Record<ImagePart, string>> = {}
       for (const [part, file] of files) {
         paths[part] = await cache.have({ image: image.id, name: image.name, part, file }, signal)

@@ -37,7 +37,7 @@ export async function startHeartbeat(
     const now = clock.now()
     const reported = { silentMs: silentFor(serving.lastPongAt, now), contracts }
     await serviceHeartbeat(db, { binary, host, version, incarnation, reported }, now)
-    speakers.learn(await spokenByServices(db, alive()))
+    speakers.recordAll(await spokenByServices(db, alive()))
   }
   await beat()
   const complain = (what: string) => (e: unknown) => log.error({ err: e }, `${what} failed: ${reason(e)}`)

@@ -92,7 +92,7 @@ export async function updateHostReport(db: Db, name: string, report: HostReport)
 }
 
 /** A boot has just failed there: schedulers prefer others for a while. */
-export async function noteHostFailure(db: Db, name: string, now: number): Promise<void> {
+export async function recordHostFailure(db: Db, name: string, now: number): Promise<void> {
   await db.updateTable('hosts').set({ failed_at: now }).where('name', '=', name).execute()
 }
 

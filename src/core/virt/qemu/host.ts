@@ -121,7 +121,7 @@ export class QemuHost {
     try {
       const qmp = await connectMachine(pid, paths, { clock: this.clock, timeoutMs: attachTimeoutMs, signal })
       // From here on, so that nothing that happens while we ask for its state is missed.
-      qmp.onEvent((event) => this.#heard(machine, event))
+      qmp.onEvent((event) => this.#onEvent(machine, event))
       const machine: Machine = {
         id,
         pid,
@@ -176,7 +176,7 @@ export class QemuHost {
     return (await findMachine(this.stateDir, id)) !== undefined
   }
 
-  #heard(machine: Machine, { event, data }: QmpEvent): void {
+  #onEvent(machine: Machine, { event, data }: QmpEvent): void {
     const { id } = machine
     this.log.debug({ instance: id, event, data }, 'event of a guest')
     if (event === 'RESUME') this.#changed(machine, 'RUNNING')
@@ -202,7 +202,7 @@ export class QemuHost {
     const power = powerOf(state)
     if (power === 'CRASHED') machine.power = power
     if (state === internalError) this.#startRescue(machine.id, false)
-    else if (machine.power !== before) this.#tellUnlessAsked(machine.id, machine.power)
+    else if (machine.power !== before) this.#reportUnlessAsked(machine.id, machine.power)
   }
 
   /**
@@ -218,7 +218,7 @@ export class QemuHost {
         this.log.error({ instance: id, err }, 'a guest that KVM failed under cannot be started again')
       }
       this.#rescues.delete(id)
-      if (!this.#closed) this.#tellUnlessAsked(id, await this.#powerNow(id))
+      if (!this.#closed) this.#reportUnlessAsked(id, await this.#powerNow(id))
     }
     this.#rescues.set(id, rescue())
   }
@@ -226,15 +226,15 @@ export class QemuHost {
   #changed(machine: Machine, power: PowerState): void {
     if (machine.power === power) return
     machine.power = power
-    this.#tellUnlessAsked(machine.id, power)
+    this.#reportUnlessAsked(machine.id, power)
   }
 
   /** What an action changes is told by whoever asked for it. */
-  #tellUnlessAsked(id: string, power: PowerState): void {
-    if (!this.#actions.has(id)) this.#tell({ id, power })
+  #reportUnlessAsked(id: string, power: PowerState): void {
+    if (!this.#actions.has(id)) this.#report({ id, power })
   }
 
-  #tell(change: GuestPower): void {
+  #report(change: GuestPower): void {
     this.log.info({ instance: change.id, power: change.power }, 'a guest changed its power state by itself')
     for (const listener of this.#listeners) listener(change)
   }
@@ -252,7 +252,7 @@ export class QemuHost {
     const ofKvm = byItself && !machine.panicked && kvmTrouble(await readLog(paths.log))?.lasting
     // An action that began meanwhile, as a stop, is what counts.
     if (ofKvm && !this.#actions.has(id)) return this.#startRescue(id, true)
-    if (byItself) this.#tell({ id, power: await this.power(id) })
+    if (byItself) this.#report({ id, power: await this.power(id) })
   }
 
   /** False if the process has ended after all. */
