@@ -13,34 +13,13 @@ import { Fleet } from '../src/core/scheduler/fleet.ts'
 import { type Rules, rulesOf } from '../src/core/scheduler/options.ts'
 import type { HostState, Question } from '../src/core/scheduler/question.ts'
 import { survey } from '../src/core/scheduler/select.ts'
+import { options } from '../test/core/scheduler/samples.ts'
 
 const { values: flags } = parseArgs({ options: { ms: { type: 'string', default: '500' } } })
 const forMs = Number(flags.ms)
 const now = Date.now()
 
-const rules = rulesOf({
-  filters: [
-    'excluded-host',
-    'forced-host',
-    'compute-up',
-    'knows-kind',
-    'availability-zone',
-    'ram',
-    'cores',
-    'disk',
-    'same-host',
-    'different-host',
-  ],
-  weighers: { 'free-ram': 1, spread: 1, 'failed-recently': 2 },
-  cpuAllocationRatio: 4,
-  ramAllocationRatio: 1,
-  diskAllocationRatio: 1,
-  reservedHostMemoryMb: 512,
-  reservedHostDiskMb: 1024,
-  serviceDownTime: 30,
-  pingSeconds: 10,
-  heartbeatSeconds: 10,
-})
+const rules = rulesOf(options({ cpuAllocationRatio: 4, reservedHostMemoryMb: 512, reservedHostDiskMb: 1024 }))
 const question: Question = {
   spec: { projectId: 'p', size: { vcpus: 1, memoryMb: 2048, diskGb: 10 }, hints: {}, excluded: [], needs: '2.0' },
   now,

@@ -155,10 +155,10 @@ export abstract class NovaCommand extends Command {
 
   /** Waits for operations to end, with a progress line on a terminal. Ctrl-C ends the waiting, not the operations. */
   protected async follow(ids: readonly string[]): Promise<OperationSummary[]> {
-    const [{ awaitOperations }, { sayOperations }] = await Promise.all([import('./wait.ts'), import('./progress.ts')])
+    const [{ awaitOperations }, { showOperations }] = await Promise.all([import('./wait.ts'), import('./progress.ts')])
     const show = (id: string) => this.ask('operationShow', { operation: id })
     return this.waiting((bus, progress, options) =>
-      awaitOperations({ bus, clock: this.clock, show, onProgress: sayOperations(progress, ids) }, ids, options),
+      awaitOperations({ bus, clock: this.clock, show, onProgress: showOperations(progress, ids) }, ids, options),
     )
   }
 

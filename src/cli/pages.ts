@@ -20,3 +20,19 @@ export async function readList<T>(
   }
   return rows
 }
+
+/**
+ * The requested page of a history or, without one, its newest rows alone: all of them would be too many. `note` says so if
+ * there may be more.
+ */
+export async function readNewest<T>(
+  ask: (asked: Asked) => Promise<readonly T[]>,
+  idOf: (row: T) => string,
+  asked: Asked,
+  note: (text: string) => void,
+): Promise<readonly T[]> {
+  const rows = await ask(asked)
+  if (asked.limit === undefined && rows.length === pageDefault)
+    note(`There may be more. Continue with: --marker ${idOf(rows.at(-1) as T)}`)
+  return rows
+}

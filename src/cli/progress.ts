@@ -6,7 +6,7 @@ import { errorTerminal, errorWidth, writeError } from './terminal.ts'
 
 /** A line at the bottom of a terminal that says what the command waits for. */
 export type Progress = {
-  say(text: string): void
+  show(text: string): void
   /** Removes the line. */
   end(): void
 }
@@ -16,7 +16,7 @@ const frameMs = 120
 
 /** Shows progress on standard error; nothing if standard error is not a terminal. */
 export function openProgress(clock: Clock): Progress {
-  if (!errorTerminal()) return { say: () => undefined, end: () => undefined }
+  if (!errorTerminal()) return { show: () => undefined, end: () => undefined }
   const began = clock.now()
   let text = ''
   let frame = 0
@@ -34,7 +34,7 @@ export function openProgress(clock: Clock): Progress {
   }
   turn()
   return {
-    say(now) {
+    show(now) {
       text = now
       draw()
     },
@@ -59,13 +59,13 @@ export const stepText = ({ step, undoing }: Pick<OperationSummary, 'step' | 'und
   step === undefined ? undefined : `${undoing ? 'undoing: ' : ''}${step}`
 
 /** Describes the progress of operations: one with its step; several with how many are done. */
-export function sayOperations(progress: Progress, ids: readonly string[]): (operation: OperationSummary) => void {
+export function showOperations(progress: Progress, ids: readonly string[]): (operation: OperationSummary) => void {
   const done = new Set<string>()
   return ({ id, kind, state, step, host, subject, undoing, progress: far }) => {
     if (!isOpen(state)) done.add(id)
     const at = step ? `: ${undoing ? 'undoing ' : ''}${step}` : state === 'queued' ? ': queued' : ''
     const count = ids.length > 1 ? `${done.size} of ${ids.length} done; ` : ''
-    progress.say(
+    progress.show(
       `${count}${kind} ${subject.name}${at}${host ? ` on ${host}` : ''}${far ? `, ${progressText(far)}` : ''}`,
     )
   }

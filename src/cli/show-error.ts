@@ -36,11 +36,18 @@ export function describeError(e: unknown): { text: string; hint: string | undefi
 }
 
 /** Problems with a file or directory that a person can fix: permissions, a full or read-only disk. */
-const mendable: ReadonlySet<string | undefined> = new Set(['EACCES', 'EPERM', 'EROFS', 'ENOSPC', 'EDQUOT', 'ENOTDIR'])
+const fixableByUser: ReadonlySet<string | undefined> = new Set([
+  'EACCES',
+  'EPERM',
+  'EROFS',
+  'ENOSPC',
+  'EDQUOT',
+  'ENOTDIR',
+])
 
 function fileTrouble(e: unknown): string | undefined {
   const { code, path, message = '' } = (e ?? {}) as NodeJS.ErrnoException
-  if (path === undefined || !mendable.has(code)) return undefined
+  if (path === undefined || !fixableByUser.has(code)) return undefined
   return `Cannot use ${path}: ${message.replace(/^\w+: /, '').split(',')[0]}.`
 }
 

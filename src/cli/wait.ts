@@ -77,7 +77,7 @@ function openWatch({ clock, show, onProgress }: WaitDeps, ids: readonly string[]
   const announced = new Set<string>()
   let lastAnswer = clock.now()
 
-  const learn = (operation: OperationSummary): void => {
+  const record = (operation: OperationSummary): void => {
     // An end is final: an answer that was sent before it is older.
     if (!open.has(operation.id)) return
     known.set(operation.id, operation)
@@ -88,7 +88,7 @@ function openWatch({ clock, show, onProgress }: WaitDeps, ids: readonly string[]
     try {
       const operation = await show(id)
       lastAnswer = clock.now()
-      learn(operation)
+      record(operation)
     } catch (e) {
       // The first answer is awaited as any other: an operation that never existed does not appear later.
       if (!known.has(id) || !isUnavailable(e) || clock.now() - lastAnswer > patienceMs) throw e
@@ -107,7 +107,7 @@ function openWatch({ clock, show, onProgress }: WaitDeps, ids: readonly string[]
       const { type, operation: told } = event
       const operation = known.get(id)
       if (operation && told && (ended(told) || isPublishedOnly(type))) {
-        learn(operationAfter(operation, event))
+        record(operationAfter(operation, event))
         if (ended(told)) notify()
         return
       }

@@ -99,7 +99,7 @@ export default class Boot extends NovaCommand {
 
   private async dryRun(request: BootRequest): Promise<void> {
     const { decision, image, flavor } = await this.ask('bootDryRun', request)
-    this.sayDefaults(request, flavor, image)
+    this.noteDefaults(request, flavor, image)
     this.write(await renderDecision(decision, this.look, { name: request.name, flavor, image }))
     if (!found(decision))
       throw new CommandError(`No host can take ${request.name}: ${decision.summary}`, 'Nothing was booted.', 1)
@@ -107,7 +107,7 @@ export default class Boot extends NovaCommand {
 
   private async boot(request: BootRequest, wait: boolean): Promise<void> {
     const { begun, flavor, image } = await this.ask('boot', request)
-    this.sayDefaults(request, flavor, image)
+    this.noteDefaults(request, flavor, image)
     const booted: Booted[] = begun.map((b) => ({ ...b, flavor, image, status: 'BUILD', state: 'queued' }))
     if (!wait) {
       await this.show(request, booted)
@@ -135,7 +135,7 @@ export default class Boot extends NovaCommand {
     return request.count === undefined ? this.showOne(bootedView, booted[0]!) : this.showRows(bootedView, booted)
   }
 
-  private sayDefaults(request: BootRequest, flavor: string, image: string): void {
+  private noteDefaults(request: BootRequest, flavor: string, image: string): void {
     const taken = [
       request.flavor === undefined ? `flavor ${flavor}` : '',
       request.image === undefined ? `image ${image}` : '',

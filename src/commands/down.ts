@@ -1,5 +1,6 @@
 import * as Flags from '@oclif/core/flags'
 import { NovaCommand } from '../cli/command.ts'
+import { readList } from '../cli/pages.ts'
 import { awaitOperations } from '../cli/wait.ts'
 import { kindOf } from '../core/model/operation.ts'
 
@@ -33,7 +34,10 @@ export default class Down extends NovaCommand {
    * others.
    */
   private async stopInstances(): Promise<number> {
-    const { instances } = await this.ask('instanceList', { allProjects: true, limit: 10_000 })
+    const instances = await readList(
+      async (asked) => (await this.ask('instanceList', { allProjects: true, ...asked })).instances,
+      ({ id }) => id,
+    )
     const running = instances.filter(
       (row) => kindOf('stop').from.includes(row.status) && row.power !== 'SHUTDOWN' && row.power !== 'NOSTATE',
     )

@@ -1,6 +1,7 @@
 import * as Flags from '@oclif/core/flags'
 import { NovaCommand } from '../cli/command.ts'
 import { page } from '../cli/flags.ts'
+import { readList, readNewest } from '../cli/pages.ts'
 import { pickDefined } from '../cli/pick-defined.ts'
 import { deletedRows, instanceRows } from '../cli/views.ts'
 import { instanceStates } from '../core/model/instance.ts'
@@ -33,11 +34,22 @@ export default class List extends NovaCommand {
 
   async run(): Promise<void> {
     const { flags } = await this.parse(List)
-    const { instances } = await this.ask('instanceList', {
-      ...pickDefined(flags, ['name', 'status', 'host', 'flavor', 'image', 'limit', 'marker']),
+    const filter = {
+      ...pickDefined(flags, ['name', 'status', 'host', 'flavor', 'image']),
       ...(flags['all-projects'] ? { allProjects: true } : {}),
-      ...(flags.deleted ? { deleted: true } : {}),
-    })
-    await this.showRows(flags.deleted ? deletedRows : instanceRows, instances)
+    }
+    const part = pickDefined(flags, ['limit', 'marker'])
+    const list = async (asked: object) => (await this.ask('instanceList', { ...filter, ...asked })).instances
+    if (!flags.deleted) return this.showRows(instanceRows, await readList(list, ({ id }) => id, part))
+    const deleted = (asked: object) => list({ ...asked, deleted: true })
+    await this.showRows(
+      deletedRows,
+      await readNewest(
+        deleted,
+        ({ id }) => id,
+        part,
+        (text) => this.note(text),
+      ),
+    )
   }
 }

@@ -27,7 +27,7 @@ export default class Wait extends NovaCommand {
     const { awaitInstance } = await import('../cli/wait-instance.ts')
     const show = (instance: string) => this.ask('instanceShow', { instance })
     const seen = await this.waiting((bus, progress, options) => {
-      const onProgress = (i: Instance) => progress.say(`${i.name} is ${i.status}${i.task ? `, ${i.task}` : ''}`)
+      const onProgress = (i: Instance) => progress.show(`${i.name} is ${i.status}${i.task ? `, ${i.task}` : ''}`)
       return awaitInstance({ bus, clock: this.clock, show, onProgress }, args.instance, flags.status, options)
     })
     if (!seen) this.write(this.forPeople ? `${args.instance}: deleted\n` : '')

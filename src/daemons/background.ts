@@ -52,7 +52,7 @@ export async function startInBackground(
     env: environmentOf(config, settings),
   })
   closeSync(out)
-  const waits = sayWaits(child, note)
+  const waits = noteWaits(child, note)
   const outcome = await outcomeOf(child, timeoutMs, signal)
   waits.over()
   if (outcome === undefined) await endAll(child)
@@ -79,27 +79,27 @@ function outcomeOf(child: ChildProcess, timeoutMs: number, signal: AbortSignal):
 }
 
 /** Tells a person what a start waits for, once it has taken a while, and again if that changes. */
-function sayWaits(
+function noteWaits(
   child: ChildProcess,
   note: (text: string) => void,
 ): { readonly last: string | undefined; over(): void } {
   let last: string | undefined
-  let said: string | undefined
+  let noted: string | undefined
   let long = false
-  const say = () => {
-    if (!long || last === undefined || last === said) return
-    said = last
+  const noteWait = () => {
+    if (!long || last === undefined || last === noted) return
+    noted = last
     note(`${last[0]?.toUpperCase()}${last.slice(1)} …`)
   }
   const stop = systemClock.after(quietMs, () => {
     long = true
-    say()
+    noteWait()
   })
   child.on('message', (message) => {
     const { waiting } = message as { waiting?: string }
     if (waiting === undefined) return
     last = waiting
-    say()
+    noteWait()
   })
   return {
     get last() {

@@ -32,6 +32,6 @@ export function openPublisher(
   onStop(() => notifier.close())
   return (key, event) => {
     void bus.publish(key, event)
-    notifier.hear(event)
+    notifier.receive(event)
   }
 }

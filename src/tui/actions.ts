@@ -8,25 +8,25 @@ import type { Tone } from './paint.ts'
 /** The status line: one line of text, and what to do about it. */
 export type Line = { readonly text: string; readonly hint?: string | undefined; readonly tone: Tone }
 
-type Say = (line: Line) => void
+type Show = (line: Line) => void
 type Begun = { id: string; name: string }
 
 /** How many instances are worked on concurrently. */
 const atOnce = 8
 
-/** The verbs of the dashboard. Each sends the same request as its command and reports its outcome through `say`. */
+/** The verbs of the dashboard. Each sends the same request as its command and reports its outcome through `show`. */
 export class Actions {
   readonly #feed: Feed
-  readonly #say: Say
+  readonly #show: Show
   /** Operations that were started here and have not ended, with the count of those that one key press started. */
   readonly #watched = new Map<
     string,
     { verb: Verb; name: string; stroke: { all: number; over: number; failed: number } }
   >()
 
-  constructor(feed: Feed, say: Say) {
+  constructor(feed: Feed, show: Show) {
     this.#feed = feed
-    this.#say = say
+    this.#show = show
     feed.onEvent((event) => this.#onEvent(event))
   }
 
@@ -36,7 +36,7 @@ export class Actions {
     if (!first) return
     const stroke = { all: 0, over: 0, failed: 0 }
     const only = kindOf(verbFor(first)).task
-    this.#say({
+    this.#show({
       text: rows.length === 1 ? `${first.name}: ${only} …` : `${rows.length} instances: ${only} …`,
       tone: 'busy',
     })
@@ -61,7 +61,7 @@ export class Actions {
     const named = ({ id, kind, subject }: OperationSummary): Begun => ({ id, name: `${kind} of ${subject.name}` })
     const refused = await this.#each(rows.map(named), async ({ id, name }) => {
       const { state } = await this.#feed.ask('operationCancel', { operation: id })
-      this.#say({
+      this.#show({
         text: isOpen(state) ? `${name}: will be cancelled before its next step` : `${name}: ${state}`,
         tone: 'busy',
       })
@@ -76,7 +76,7 @@ export class Actions {
       const { operation } = await this.#feed.ask('operationRetry', { operation: id })
       stroke.all++
       this.#watched.set(operation, { verb: kind as Verb, name: subject.name, stroke })
-      this.#say({ text: `${kind} of ${subject.name}: started again`, tone: 'busy' })
+      this.#show({ text: `${kind} of ${subject.name}: started again`, tone: 'busy' })
     })
     if (refused.length > 0) this.#refuse(refused, rows.length)
   }
@@ -88,7 +88,7 @@ export class Actions {
   }
 
   #refuse([first]: readonly Described[], of: number): void {
-    if (first) this.#say({ ...first, text: of > 1 ? `Not all of ${of}: ${first.text}` : first.text, tone: 'bad' })
+    if (first) this.#show({ ...first, text: of > 1 ? `Not all of ${of}: ${first.text}` : first.text, tone: 'bad' })
   }
 
   #onEvent({ operationId, operation }: Published): void {
@@ -107,14 +107,14 @@ export class Actions {
         state === 'cancelled'
           ? `The ${kind} of ${name} was cancelled.`
           : `The ${kind} of ${name} failed${step ? ` at step "${step}"` : ''}: ${fault?.message ?? 'no reason was recorded'}`
-      this.#say({ text, hint: fault?.hint, tone: 'bad' })
+      this.#show({ text, hint: fault?.hint, tone: 'bad' })
       return
     }
     // A failure stays on the status line until the next key press.
     if (stroke.failed > 0) return
     const to = doneWord(kind)
-    if (stroke.all === 1) this.#say({ text: `${name}: ${to}`, tone: 'good' })
+    if (stroke.all === 1) this.#show({ text: `${name}: ${to}`, tone: 'good' })
     else
-      this.#say({ text: `${stroke.over} of ${stroke.all}: ${to}`, tone: stroke.over === stroke.all ? 'good' : 'busy' })
+      this.#show({ text: `${stroke.over} of ${stroke.all}: ${to}`, tone: stroke.over === stroke.all ? 'good' : 'busy' })
   }
 }

@@ -69,7 +69,7 @@ export function openInstance(feed: Feed, id: string, changed: () => void): Detai
   const off = [
     feed.onEvent((event) => {
       if (event.instanceId !== id) return
-      hearSteps(detail, event)
+      applySteps(detail, event)
       // Progress is in the event; nothing else has changed.
       if (event.type !== 'operation.progress') facts.want()
     }),
@@ -97,7 +97,7 @@ export function openOperation(feed: Feed, id: string, changed: () => void): Deta
   const off = [
     feed.onEvent((event) => {
       if (event.operationId !== id) return
-      hearSteps(detail, event)
+      applySteps(detail, event)
       if (event.type !== 'operation.progress') facts.want()
     }),
     facts.stop,
@@ -108,7 +108,7 @@ export function openOperation(feed: Feed, id: string, changed: () => void): Deta
 }
 
 /** An event shows at once; the rest comes with the answer to a request. */
-function hearSteps(detail: Detail, event: Published): void {
+function applySteps(detail: Detail, event: Published): void {
   if (detail.instance && event.status) detail.instance = { ...detail.instance, status: event.status }
   detail.operations = detail.operations.map((row) => {
     if (row.id !== event.operationId || !event.operation || !isOpen(row.state)) return row

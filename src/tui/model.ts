@@ -126,14 +126,14 @@ export function takeAsked(world: CloudModel, ids: readonly string[], rows: reado
 export function applyEvent(world: CloudModel, event: Published): void {
   world.revision++
   remember(world, event)
-  if (/^(instance\.(create|delete)|host|service)\.|^operation\.step$/.test(event.type)) hearMachines(world, event)
+  if (/^(instance\.(create|delete)|host|service)\.|^operation\.step$/.test(event.type)) applyToHosts(world, event)
   const { operation: reported, operationId, instanceId } = event
   if (reported && operationId) {
     const before = world.operations.get(operationId)
     if (before && !isOpen(before.state) && isOpen(reported.state)) return
-    hearOperation(world, event, before)
+    applyToOperation(world, event, before)
   }
-  if (instanceId) hearInstance(world, event, instanceId)
+  if (instanceId) applyToInstance(world, event, instanceId)
 }
 
 function remember(world: CloudModel, { operation: _operation, status: _status, ...event }: Published): void {
@@ -144,7 +144,7 @@ function remember(world: CloudModel, { operation: _operation, status: _status, .
   if (world.events.size > kept && oldest !== undefined) world.events.delete(oldest)
 }
 
-function hearMachines(world: CloudModel, { type, host: name, operation }: Published): void {
+function applyToHosts(world: CloudModel, { type, host: name, operation }: Published): void {
   if (type !== 'operation.step' || (operation && isPlaced(operation))) world.hostsChanged = true
   const change =
     type === 'host.up'
@@ -161,7 +161,7 @@ function hearMachines(world: CloudModel, { type, host: name, operation }: Publis
   if (at >= 0) world.hosts[at] = { ...world.hosts[at]!, ...change }
 }
 
-function hearOperation(world: CloudModel, event: Published, before: OperationSummary | undefined): void {
+function applyToOperation(world: CloudModel, event: Published, before: OperationSummary | undefined): void {
   const { operation: reported, operationId: id, requestId, at: createdAt } = event
   const subject = before?.subject ?? subjectOf(event)
   if (!reported || !id || !subject) return
@@ -188,7 +188,7 @@ function dropOldOperations({ operations }: CloudModel): void {
 export const newestFirst = (a: { createdAt: number; id: string }, b: { createdAt: number; id: string }): number =>
   b.createdAt - a.createdAt || (b.id < a.id ? -1 : 1)
 
-function hearInstance(world: CloudModel, event: Published, id: string): void {
+function applyToInstance(world: CloudModel, event: Published, id: string): void {
   const { type, operation: reported, operationId, instanceName, host, status, at, projectId } = event
   if (type === 'instance.delete.end' || (type === 'instance.create.error' && !reported)) {
     // A boot that no host could take was undone, and its operation with it.

@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import { sayOperations } from '../../src/cli/progress.ts'
+import { showOperations } from '../../src/cli/progress.ts'
 import { awaitOperations, failureOf } from '../../src/cli/wait.ts'
 import { awaitInstance } from '../../src/cli/wait-instance.ts'
 import { systemClock } from '../../src/core/base/clock.ts'
@@ -170,8 +170,8 @@ describe('waiting for an operation', () => {
     const { bus, heard } = listeningBus()
     const asked = answers<Operation>(anOperation({ kind: 'migrate', step: 'send', host: 'host1' }))
     const lines: string[] = []
-    const say = sayOperations({ say: (text) => void lines.push(text), end: () => undefined }, [ids.boot])
-    const waiting = awaitOperations({ bus, clock: systemClock, show: asked.show, onProgress: say }, [ids.boot])
+    const show = showOperations({ show: (text) => void lines.push(text), end: () => undefined }, [ids.boot])
+    const waiting = awaitOperations({ bus, clock: systemClock, show: asked.show, onProgress: show }, [ids.boot])
     await heard
     await expect.poll(() => lines.length).toBe(1)
     const running = { kind: 'migrate', state: 'running', attempt: 1 } as const

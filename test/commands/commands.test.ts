@@ -101,6 +101,48 @@ describe('asking', () => {
     expect(await good('flavor', 'list', '--limit', '2', '--marker', 'f7', '-f', 'value', '-c', 'id')).toBe('f8\nf9\n')
     expect(standIn.asked.map(({ args }) => args)).toEqual([{ limit: 2, marker: 'f7' }])
   })
+  test('all instances are read page by page, of what has been only the newest, with a word about the others', async () => {
+    const idOf = (i: number) => `11111111-1111-4111-8111-${String(i).padStart(12, '0')}`
+    const rows = Array.from({ length: 1500 }, (_, i) => ({ ...webSummary, id: idOf(i) }))
+    const page = <T extends { id: string }>(all: readonly T[], marker: string | undefined): T[] => {
+      const from = marker === undefined ? 0 : all.findIndex(({ id }) => id === marker) + 1
+      return all.slice(from, from + 1000)
+    }
+    standIn.answers = {
+      instanceList: async (_, { marker }) => ({ instances: page(rows, marker) }),
+      operationList: async (_, { marker }) => ({
+        operations: page(
+          rows.map(({ id }) => anOperation({ id })),
+          marker,
+        ),
+      }),
+      eventList: async (_, { limit = 100 }) => ({
+        events: Array.from({ length: limit }, (_, i) => ({
+          id: i + 1,
+          at: 1,
+          type: 'host.up',
+          requestId: 'r',
+          projectId: 'p',
+        })),
+      }),
+    }
+    const ids = async (...args: string[]) => {
+      const { stdout, stderr } = await standIn.nova([...args, '-f', 'value', '-c', 'id'])
+      return [stdout.trim().split('\n').length, stderr]
+    }
+    expect(await ids('list', '--status', 'ACTIVE')).toEqual([1500, ''])
+    expect(standIn.asked.map(({ args }) => args)).toEqual([
+      { status: 'ACTIVE' },
+      { status: 'ACTIVE', marker: idOf(999) },
+    ])
+    const more = `There may be more. Continue with: --marker ${idOf(999)}\n`
+    expect(await ids('list', '--deleted')).toEqual([1000, more])
+    expect(await ids('operation', 'list')).toEqual([1000, more])
+    expect(await ids('operation', 'list', '--marker', idOf(999))).toEqual([500, ''])
+    expect(await ids('event', 'list')).toEqual([100, 'There may be older ones: --limit N\n'])
+    expect(await ids('event', 'list', '--after', '7')).toEqual([100, 'There may be more. Continue with: --after 100\n'])
+    expect(await ids('event', 'list', '--limit', '100')).toEqual([100, ''])
+  })
   test('what a guest wrote is printed as it is into a pipe', async () => {
     standIn.answers = { consoleLog: async () => ({ text: 'boot\r\n\u001b[1mlogin:' }) }
     expect(await good('console-log', 'web', '--lines', '5')).toBe('boot\r\n\u001b[1mlogin:\n')

@@ -100,6 +100,8 @@ const misuses: Row[] = [
   ['service list --marker', '--marker needs a value.'],
   ['host add', 'host add needs HOST.'],
   ['host add "my host"', /host.*letters, digits, dots and hyphens/],
+  ['host set h1', 'host set needs --availability-zone.'],
+  ['host set h1 --availability-zone nova:h1', /availabilityZone.*a zone without colons/],
   ['host delete', 'host delete needs HOST.'],
   ['service enable', 'service enable needs HOST.'],
   ['operation show', 'operation show needs OPERATION.'],
@@ -111,6 +113,7 @@ const misuses: Row[] = [
   ['show ""', /instance.*a name or id is needed/],
   ['boot ""', /name.*must not be empty/],
   ['boot " web"', /name.*no blank at the start or end/],
+  ['migrate web --host "my host"', /host.*letters, digits, dots and hyphens/],
   ['host show "my host"', /host.*letters, digits, dots and hyphens/],
   // Pairs and files.
   ['boot web --meta role', '--meta "role" has no value.', 'Write it as --meta KEY=VALUE.'],
@@ -231,6 +234,17 @@ const refusals: Array<[typed: string, answers: Answers, says: string | RegExp, h
     { imageDelete: failed('ImageNotFound', { id: 'x' }) },
     'No image "x".',
     'List them: nova image list',
+  ],
+  [
+    'migrate web',
+    { begin: failed('NoValidHost', { reason: 'besides host1, no host is up and enabled.' }) },
+    'No valid host was found: besides host1, no host is up and enabled.',
+  ],
+  [
+    'migrate web --host host1',
+    { begin: failed('NoValidHost', { reason: 'web is on host1 already.', hint: 'Name another host, or none.' }) },
+    'No valid host was found: web is on host1 already.',
+    'Name another host, or none.',
   ],
   ['host list', {}, 'conductor has no method "hostList".', /nova status/],
   [

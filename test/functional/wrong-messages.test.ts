@@ -190,6 +190,13 @@ const wrong: Wrong[] = [
     says: /nowhere/,
   },
   { what: 'a host name that is none', method: 'hostShow', args: { host: 'a b;c' }, says: /host/ },
+  { what: 'a host in no zone', method: 'hostSet', args: { host: 'a', availabilityZone: '' }, says: /availabilityZone/ },
+  {
+    what: 'a zone for an unknown host',
+    method: 'hostSet',
+    args: { host: 'nowhere', availabilityZone: 'east' },
+    says: /No host "nowhere"/,
+  },
   { what: 'a login for a host without a name', method: 'hostAdd', args: {}, says: /host/ },
   { what: 'a login for a host name that is none', method: 'hostAdd', args: { host: '#' }, says: /host/ },
   { what: 'a purge of no queue', method: 'busPurge', args: {}, says: /queue/ },

@@ -4,6 +4,7 @@ import { whole } from '../../cli/flags.ts'
 import { pickDefined } from '../../cli/pick-defined.ts'
 import { eventView } from '../../cli/views.ts'
 import type { Event } from '../../core/contracts/shapes.ts'
+import { eventsDefault } from '../../core/model/page.ts'
 
 export default class EventList extends NovaCommand {
   static override summary = 'List events, oldest first.'
@@ -21,7 +22,7 @@ export default class EventList extends NovaCommand {
     limit: whole({ min: 1, max: 10_000 })({
       env: 'NOVA_LIMIT',
       helpValue: 'N',
-      summary: 'Maximum number of past events.',
+      summary: 'Maximum number of past events; 100 if you omit it.',
     }),
   }
   static override readonly view = eventView
@@ -31,6 +32,12 @@ export default class EventList extends NovaCommand {
     const request = pickDefined(flags, ['instance', 'after', 'limit'])
     if (flags.follow) return this.followAll(request)
     const { events } = await this.ask('eventList', request)
+    if (flags.limit === undefined && events.length === eventsDefault)
+      this.note(
+        flags.after === undefined
+          ? 'There may be older ones: --limit N'
+          : `There may be more. Continue with: --after ${events.at(-1)?.id}`,
+      )
     await this.showRows(eventView, events)
   }
 

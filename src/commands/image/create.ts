@@ -93,7 +93,7 @@ export default class ImageCreate extends NovaCommand {
     try {
       return await work((bytes) => {
         done += bytes
-        progress.say(`${action} ${mib(done)}${total > 0 ? ` of ${mib(total)}` : ''} MiB`)
+        progress.show(`${action} ${mib(done)}${total > 0 ? ` of ${mib(total)}` : ''} MiB`)
       })
     } finally {
       progress.end()

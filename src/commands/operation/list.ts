@@ -1,6 +1,7 @@
 import * as Flags from '@oclif/core/flags'
 import { NovaCommand } from '../../cli/command.ts'
 import { page } from '../../cli/flags.ts'
+import { readNewest } from '../../cli/pages.ts'
 import { pickDefined } from '../../cli/pick-defined.ts'
 import { operationRows, operationTable } from '../../cli/views.ts'
 import { operationStates } from '../../core/model/operation.ts'
@@ -22,8 +23,15 @@ export default class OperationList extends NovaCommand {
 
   async run(): Promise<void> {
     const { flags } = await this.parse(OperationList)
-    const request = pickDefined(flags, ['instance', 'state', 'limit', 'marker'])
-    const { operations } = await this.ask('operationList', { ...request, ...(flags.open ? { open: true } : {}) })
+    const filter = { ...pickDefined(flags, ['instance', 'state']), ...(flags.open ? { open: true } : {}) }
+    const list = async (asked: object) => (await this.ask('operationList', { ...filter, ...asked })).operations
+    const part = pickDefined(flags, ['limit', 'marker'])
+    const operations = await readNewest(
+      list,
+      ({ id }) => id,
+      part,
+      (text) => this.note(text),
+    )
     await this.showRows(this.forPeople ? operationTable(operations) : operationRows, operations)
   }
 }

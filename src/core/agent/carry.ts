@@ -241,7 +241,7 @@ async function undoStep<T>(job: Job<T>, name: string): Promise<unknown> {
 async function finish<T>(job: Job<T>, end: End, undone = false): Promise<string[] | undefined> {
   const { deps, hooks, ctx, held, work, log } = job
   const until = Math.max(deadlineOf(job), deps.clock.now()) + lateMs
-  held.telling = true
+  held.reporting = true
   for (let n = 0; ; n++) {
     const power = await hooks.observe(work)
     const said = deps.agent.finish(ctx, {
@@ -255,7 +255,7 @@ async function finish<T>(job: Job<T>, end: End, undone = false): Promise<string[
     try {
       // Even a daemon that is to stop says it once.
       const { undo } = await (n === 0 ? said : abortable(said, held.abandonedSignal))
-      held.telling = undo === undefined
+      held.reporting = undo === undefined
       return undo
     } catch (e) {
       if (held.abandonedSignal.aborted) {

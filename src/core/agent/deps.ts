@@ -18,7 +18,7 @@ export type AgentDeps = {
   /** What a host may say to the conductors. */
   readonly agent: Api<typeof agent>
   /** What the conductors understand, as they last said; what `agent` sends heeds it. */
-  readonly conductors: Pick<SpokenBy, 'learn'>
+  readonly conductors: Pick<SpokenBy, 'record'>
   readonly clock: Clock
   readonly ids: Ids
   readonly log: Log

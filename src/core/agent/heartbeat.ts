@@ -37,17 +37,17 @@ export function heartbeats(
       const { lost, cancelled, contracts } = await agent.heartbeat(serviceContext(service, ids.requestId()), said, {
         timeoutMs,
       })
-      deps.conductors.learn(contracts)
+      deps.conductors.record(contracts)
       // The answer is about what was held then: the next leg of an operation may be here by now.
       const named = (ids: string[]) => held.filter(({ operation }) => ids.includes(operation))
       for (const one of named(cancelled)) one.cancel(new Failure('OperationCancelled', { id: one.operation }))
       // What has told its end is not the host's any more for that alone, and hears by itself how that was taken.
-      const gone = named(lost).filter(({ telling }) => !telling)
+      const gone = named(lost).filter(({ reporting }) => !reporting)
       for (const one of gone) one.abandon('it is not this host’s any more')
       if (gone.length > 0) on.lost()
     } catch (e) {
       // A conductor that is older than the last one: it has to say again what it understands.
-      if (isFailure(e, 'UnsupportedVersion')) deps.conductors.learn(undefined)
+      if (isFailure(e, 'UnsupportedVersion')) deps.conductors.record(undefined)
       if (!isUnavailable(e)) return on.stranger(e)
       log[unavailable ? 'debug' : 'warn']({ why: reason(e) }, 'conductor unreachable')
       unavailable = true

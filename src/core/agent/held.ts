@@ -11,7 +11,7 @@ export type Held = {
   /** How far the step under way has come; goes out with the heartbeats. */
   progress: Progress | undefined
   /** Its end is being told, or was: the conductor may know more than this host. */
-  telling: boolean
+  reporting: boolean
   /** Somebody has said that there is news of the operation: another leg for this host, or a result. */
   news: boolean
   /** Called when there is news. */
@@ -48,7 +48,7 @@ export function newHeld(operation: string): Held {
     work: undefined,
     aheadMs: 0,
     progress: undefined,
-    telling: false,
+    reporting: false,
     news: false,
     onNews: () => undefined,
     waitSignal: waits.signal,

@@ -25,7 +25,7 @@ export async function hello(
         version,
         contracts: spoken,
       })
-      deps.conductors.learn(contracts)
+      deps.conductors.record(contracts)
       await introduce(ctx)
       log.info({ operations: operations.length }, 'joined')
       engine.open()

@@ -9,7 +9,7 @@ type HostIdentity = { readonly hostId: string; release(): void }
 
 /**
  * The identity kept in `stateDir`, made at the first start; the directory is this process's until it is released.
- * `InvalidRequest` where another daemon uses it: two daemons on one host's guests would run them twice.
+ * `InvalidRequest` if another daemon uses it: two daemons on one host's guests would run them twice.
  */
 export async function hostIdentity(stateDir: string, ids: Ids): Promise<HostIdentity> {
   await mkdir(stateDir, { recursive: true, mode: 0o700 })

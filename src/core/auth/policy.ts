@@ -69,6 +69,7 @@ const rules = names({
   'os_compute_api:os-services:update': administer('enable and disable services'),
   'os_compute_api:os-hypervisors:list': administer('see the hosts'),
   'os_compute_api:os-hypervisors:show': administer('see the hosts'),
+  'nova:hosts:update': administer('change hosts'),
   'nova:hosts:add': administer('add hosts'),
   'nova:hosts:delete': administer('delete hosts'),
 
@@ -135,6 +136,7 @@ const rulesOfMethods: Readonly<Record<Exclude<Method, 'begin'>, Rule>> = {
   serviceSet: 'os_compute_api:os-services:update',
   hostList: 'os_compute_api:os-hypervisors:list',
   hostShow: 'os_compute_api:os-hypervisors:show',
+  hostSet: 'nova:hosts:update',
   hostAdd: 'nova:hosts:add',
   hostDelete: 'nova:hosts:delete',
   busStatus: 'nova:bus:status',

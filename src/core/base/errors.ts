@@ -150,11 +150,11 @@ export const failures = {
       `Quota${p.project ? ` of project ${p.project}` : ''} exceeded: ${p.resource} ${p.used} used + ${p.wanted} wanted > ${p.limit} allowed.`,
     hint: () => 'Delete what you do not need, or ask an administrator to raise the quota.',
   }),
-  NoValidHost: row<{ reason: string; instance?: string }>({
+  NoValidHost: row<{ reason: string; instance?: string; hint?: string }>({
     http: 500,
     python: 'NoValidHost',
     text: (p) => `No valid host was found: ${p.reason}`,
-    hint: (p) => (p.instance ? `The reason for each host: nova explain ${p.instance}` : undefined),
+    hint: (p) => p.hint ?? (p.instance ? `The reason for each host: nova explain ${p.instance}` : undefined),
   }),
   HostMismatch: row<{ host: string; known: string; presented: string }>({
     http: 409,

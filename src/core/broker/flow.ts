@@ -10,18 +10,18 @@ export class Flow {
   readonly #socket: Socket
   readonly #outbox: Outbox
   readonly #memory: Memory
-  readonly #tell: (blocked: boolean) => void
+  readonly #notify: (blocked: boolean) => void
   readonly #held = new Set<'full' | 'slow'>()
-  #told = false
+  #notified = false
   #publishedWhileFull = 0
   /** Whether the peer understands connection.blocked. */
   wantsBlocked = false
 
-  constructor(socket: Socket, outbox: Outbox, memory: Memory, tell: (blocked: boolean) => void) {
+  constructor(socket: Socket, outbox: Outbox, memory: Memory, notify: (blocked: boolean) => void) {
     this.#socket = socket
     this.#outbox = outbox
     this.#memory = memory
-    this.#tell = tell
+    this.#notify = notify
   }
 
   /** Whether we do not read from the peer because the broker is full: then its silence is not its fault. */
@@ -38,9 +38,9 @@ export class Flow {
   published(bytes: number): void {
     if (!this.#memory.alarmed) return
     this.#publishedWhileFull += bytes
-    if (this.wantsBlocked && !this.#told) {
-      this.#told = true
-      this.#tell(true)
+    if (this.wantsBlocked && !this.#notified) {
+      this.#notified = true
+      this.#notify(true)
     }
     // A peer that heeds the warning is still read: its acknowledgements empty the broker.
     if (this.#publishedWhileFull > graceBytes) this.#hold('full')
@@ -54,8 +54,8 @@ export class Flow {
   /** The broker has room again. */
   unblock(): void {
     this.#publishedWhileFull = 0
-    if (this.#told) this.#tell(false)
-    this.#told = false
+    if (this.#notified) this.#notify(false)
+    this.#notified = false
     this.#resume('full')
   }
 

@@ -60,7 +60,7 @@ async function hashed(handle: FileHandle, hash: Hash): Promise<number> {
   }
 }
 
-/** The file's bytes from `from` on, in order, with a few pieces under way. Ends early where the file does. */
+/** The file's bytes from `from` on, in order, with a few pieces under way. Ends early if the file is shorter. */
 async function* pieces(deps: DownloadDeps, wanted: Wanted, from: number, signal: AbortSignal): AsyncGenerator<Buffer> {
   const { image, part, file } = wanted
   const ctx = serviceContext('compute', deps.ids.requestId())

@@ -5,7 +5,7 @@ import type { Clock } from '../base/clock.ts'
 /** Which image files the instances of this host stand on. Kept on disk: a disk outlives the daemon that made it. */
 export type ImageUses = {
   /** Notes that the instance needs these files, besides those noted before. */
-  note(instance: string, checksums: readonly string[]): Promise<void>
+  record(instance: string, checksums: readonly string[]): Promise<void>
   /** The instance is gone. Content to find nothing. */
   forget(instance: string): Promise<void>
   /** Instances with a note, and when (milliseconds since the epoch) it was last written. */
@@ -29,7 +29,7 @@ export async function openUses(dir: string, clock: Clock): Promise<ImageUses> {
     }
   }
   return {
-    async note(instance, checksums) {
+    async record(instance, checksums) {
       const before = uses.get(instance)?.checksums ?? new Set<string>()
       const after = new Set([...before, ...checksums])
       // In memory first: from here on nobody removes the files.

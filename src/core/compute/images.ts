@@ -17,8 +17,8 @@ type ImageDeps = Pick<ComputeDeps, 'computeAgent' | 'clock' | 'driver' | 'ids' |
 /** The image files that this host has, by checksum. */
 export type Images = {
   /**
-   * Sees that the image's files are here, fetched where they are not, and keeps them until {@link Images.release}: the
-   * instance's disk may stand on them. `ImageCorrupt`; `DriverFailed` where the disk of this host is too full.
+   * Sees that the image's files are here, fetched if they are not, and keeps them until {@link Images.release}: the
+   * instance's disk may stand on them. `ImageCorrupt`; `DriverFailed` if the disk of this host is too full.
    */
   hold(instance: string, image: NonNullable<Work['image']>, signal: AbortSignal): Promise<ImageFiles>
   /** The instance is gone from this host. The files stay until their room is wanted. */
@@ -44,7 +44,7 @@ export async function openImages(deps: ImageDeps): Promise<Images> {
     async hold(instance, image, signal) {
       const files = Object.entries(image.files) as Array<[ImagePart, Wanted['file']]>
       const checksums = files.map(([, file]) => file.sha256)
-      await cache.alone(() => uses.note(instance, checksums))
+      await cache.alone(() => uses.record(instance, checksums))
       const paths: Partial<Record<ImagePart, string>> = {}
       for (const [part, file] of files) {
         paths[part] = await cache.have({ image: image.id, name: image.name, part, file }, signal)

@@ -67,8 +67,8 @@ export function powerReports(
     }
   }
 
-  /** False where the conductor was away. */
-  const told = async (id: string): Promise<boolean> => {
+  /** False if the conductor was away. */
+  const reported = async (id: string): Promise<boolean> => {
     pending.add(id)
     const release = await mutex.acquire(id)
     // Changes from here on need another look.
@@ -79,7 +79,7 @@ export function powerReports(
       await send([{ id, power }])
       return true
     } catch (e) {
-      log.warn({ instance: id, why: reason(e) }, 'a change of power could not be told')
+      log.warn({ instance: id, why: reason(e) }, 'a change of power could not be reported')
       return !isUnavailable(e)
     } finally {
       release()
@@ -100,7 +100,7 @@ export function powerReports(
     },
     async changed(id) {
       for (let n = 0; !pending.has(id) && !stopped.aborted; n++) {
-        if (await told(id)) return
+        if (await reported(id)) return
         // Meanwhile its turn is free, and a further change of it may be faster.
         await clock.sleep(backoffMs(n, ids.random()), stopped).catch(() => undefined)
       }

@@ -109,15 +109,15 @@ export class Link {
    */
   proven(): void {
     this.#mayTake = Number.POSITIVE_INFINITY
-    this.#tellAlive()
+    this.#sendAlive()
   }
 
-  #tellAlive(): void {
+  #sendAlive(): void {
     this.#stopTelling = this.#clock.after(this.#idleMs / 4, () => {
       if (this.#socket.destroyed || this.#socket.writableEnded) return
       // What waits to be sent tells as much.
       if (!this.#socket.writableNeedDrain) this.#socket.write(frameHead(frames.alive, 0))
-      this.#tellAlive()
+      this.#sendAlive()
     })
   }
 

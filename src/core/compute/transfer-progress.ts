@@ -9,11 +9,11 @@ export type Report = (progress: Progress, which?: 'last') => void
 const everyMs = 250
 
 /** Passes progress on four times a second at most, and once at the end. */
-export function throttled(clock: Pick<Clock, 'now'>, tell: (progress: Progress) => void): Report {
-  let toldAt = Number.NEGATIVE_INFINITY
+export function throttled(clock: Pick<Clock, 'now'>, report: (progress: Progress) => void): Report {
+  let reportedAt = Number.NEGATIVE_INFINITY
   return (progress, which) => {
-    if (which !== 'last' && clock.now() - toldAt < everyMs) return
-    toldAt = clock.now()
-    tell(progress)
+    if (which !== 'last' && clock.now() - reportedAt < everyMs) return
+    reportedAt = clock.now()
+    report(progress)
   }
 }

@@ -27,7 +27,7 @@ export type ConductorOptions = {
   readonly eventsMax: number
   readonly historyDays: number
   readonly operationsDays: number
-  /** What a project may use where it has no limits of its own; -1 for no limit. */
+  /** What a project may use if it has no limits of its own; -1 for no limit. */
   readonly quota: { readonly instances: number; readonly cores: number; readonly memoryMb: number }
   readonly placement: Overcommit
 }

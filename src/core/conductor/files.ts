@@ -22,7 +22,7 @@ export async function hasFile(dir: string, sha256: string): Promise<boolean> {
 /** Writes a piece of a file that is coming in. The same piece again is harmless. */
 export async function writePiece(dir: string, upload: string, offset: number, data: Uint8Array): Promise<void> {
   await mkdir(join(dir, uploads), { recursive: true, mode: 0o700 })
-  // Made where it is missing and never cut: several pieces of one file come at the same time.
+  // Made if it is missing and never cut: several pieces of one file come at the same time.
   const file = await open(incoming(dir, upload), constants.O_RDWR | constants.O_CREAT, 0o600)
   try {
     let written = 0
@@ -35,7 +35,7 @@ export async function writePiece(dir: string, upload: string, offset: number, da
 
 /**
  * The last piece has come: checks the content against what was announced and puts it where it is found from now on, in one
- * move. `ImageCorrupt` where it is something else; what has come in is gone then, to be sent again.
+ * move. `ImageCorrupt` if it is something else; what has come in is gone then, to be sent again.
  */
 export async function completeUpload(
   dir: string,
@@ -66,7 +66,7 @@ export async function completeUpload(
   }
 }
 
-/** A piece of a file, shorter at its end, empty past it; undefined where there is no such file. */
+/** A piece of a file, shorter at its end, empty past it; undefined if there is no such file. */
 export async function readPiece(
   dir: string,
   sha256: string,

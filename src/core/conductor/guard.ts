@@ -44,7 +44,7 @@ export const computeAgentClaims: ClaimsOf<typeof computeAgent> = {
 }
 
 /**
- * What hosts may say, each for itself: one with a login of its own is refused with `Forbidden` where it speaks for another
+ * What hosts may say, each for itself: one with a login of its own is refused with `Forbidden` if it speaks for another
  * host, or of an operation, an instance or an image that is not its own, and the refusal is told as an event. A message that
  * does not say who sent it is refused as well. The cloud's own login may speak for any host.
  */
@@ -69,7 +69,7 @@ export function guarded<C extends Contract>(deps: ConductorDeps, claims: ClaimsO
 
 const reported = ({ what, of }: NotOwned): string => `${what} belongs to ${of}`
 
-/** What a message names that is not its sender's; undefined where all is in order. One small query, none for the cloud's own login. */
+/** What a message names that is not its sender's; undefined if all is in order. One small query, none for the cloud's own login. */
 async function wrongWith(
   { db }: Pick<ConductorDeps, 'db'>,
   busUser: string | undefined,

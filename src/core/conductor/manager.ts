@@ -3,13 +3,12 @@ import type { computeAgent } from '../contracts/compute-agent.ts'
 import type { conductor } from '../contracts/conductor.ts'
 import type { Api } from '../rpc/contract.ts'
 import { bye, heartbeat, hello } from './actions/agents.ts'
-import { bootDryRun } from './actions/boot.ts'
 import { busPurge, busStatus } from './actions/bus.ts'
 import { join, removed, report } from './actions/compute-agents.ts'
 import { flavorCreate, flavorDelete, flavorList, flavorShow } from './actions/flavors.ts'
 import { eventList, operationList, operationShow } from './actions/history.ts'
 import { hostAdd, hostDelete } from './actions/host-logins.ts'
-import { hostList, hostShow } from './actions/hosts.ts'
+import { hostList, hostSet, hostShow } from './actions/hosts.ts'
 import { imageCreate, imageDelete, imageList, imageRead, imageShow, imageWrite } from './actions/images.ts'
 import { consoleLog, explain, instanceList, instanceRename, instanceShow, type Relays } from './actions/instances.ts'
 import { serviceList, serviceSet } from './actions/services.ts'
@@ -17,7 +16,7 @@ import { status } from './actions/status.ts'
 import type { ConductorDeps } from './deps.ts'
 import { agentClaims, computeAgentClaims, guarded } from './guard.ts'
 import { beginOn } from './operations/begin.ts'
-import { boot } from './operations/boot.ts'
+import { boot, bootDryRun } from './operations/boot.ts'
 import { cancel } from './operations/cancel.ts'
 import { claim } from './operations/claim.ts'
 import { finish } from './operations/finish.ts'
@@ -55,6 +54,7 @@ export const conductorManager = (deps: ConductorDeps): Api<typeof conductor> => 
     serviceSet: (ctx, args) => serviceSet(deps, ctx, args),
     hostList: (_ctx, args) => hostList(deps, args),
     hostShow: (_ctx, args) => hostShow(deps, args),
+    hostSet: (ctx, args) => hostSet(deps, ctx, args),
     hostAdd: (ctx, args) => hostAdd(deps, ctx, args),
     hostDelete: (ctx, args) => hostDelete(deps, ctx, args),
 

@@ -54,6 +54,7 @@ const answers: { readonly [M in Method]: (answer: Result<Conductor, M>) => Resul
   serviceSet: same,
   hostList: same,
   hostShow: same,
+  hostSet: same,
   hostAdd: same,
   hostDelete: same,
   busStatus: same,

@@ -207,7 +207,11 @@ export const schema = z.strictObject({
       0,
       'Port of compute.migration_address. 0: any free port, the same until the daemon ends.',
     ),
-    availabilityZone: option(z.string().min(1), 'nova', 'Availability zone of this host.'),
+    availabilityZone: option(
+      z.string().min(1),
+      'nova',
+      'Availability zone of this host when it first reports. Later changes: nova host set.',
+    ),
     slots: option(z.int().positive(), 8, 'Maximum number of concurrent operations on this host.'),
     shutdownTimeout: option(seconds, 60, 'How long a guest may take to shut down before its power is cut.', {
       unit: 's',

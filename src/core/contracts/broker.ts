@@ -61,7 +61,7 @@ export const broker = contract('broker', '1.0', {
   queuePurge: call(z.object({ queue: z.string().min(1).max(255) }), z.object({ messages: z.int().nonnegative() })),
   /**
    * Makes a user with a new password and these permissions. One that is there (`known`) gets them instead of its own, and its
-   * connections are closed. `url`: how another machine reaches the broker as this user; absent where it listens for none.
+   * connections are closed. `url`: how another machine reaches the broker as this user; absent if it listens for none.
    * `ManagementFailed`.
    */
   userPut: call(

@@ -9,7 +9,7 @@ export const compute = contract('compute', '2.1', {
    * A duplicate is a no-op.
    */
   run: cast(z.object({ operation: Id })),
-  /** What a guest wrote to its serial console: the last `lines` lines, all where nothing is said, at most 1 MiB. */
+  /** What a guest wrote to its serial console: the last `lines` lines, all if unset, at most 1 MiB. */
   consoleLog: call(z.object({ instance: Id, lines: z.int().positive().optional() }), z.object({ text: z.string() })),
   /** Answers as soon as the host serves, and says which life of it. */
   ping: call(z.object({}), z.object({ host: z.string(), incarnation: z.string() })),

@@ -29,6 +29,13 @@ import {
 /** How many rows a list gives at most (1000 if unset), and the id of the last row of the page before. */
 const Page = { limit: z.int().min(1).max(10_000).optional(), marker: z.string().min(1).max(255).optional() }
 
+/** A colon would begin the name of a host, as in `zone:host`. */
+const ZoneName = z
+  .string()
+  .min(1)
+  .max(255)
+  .regex(/^[^:]*$/, 'a zone without colons')
+
 /** What somebody wants to boot; what it leaves out the conductor chooses. */
 export const BootRequest = z.object({
   name: Name,
@@ -59,14 +66,15 @@ export type Begun = z.infer<typeof Begun>
 export const conductor = contract('conductor', '2.1', {
   /**
    * Begins the life of one or `count` instances, all of them or none. `QuotaExceeded`; what the wish names and is not there;
-   * `HostUnreachable` where no scheduler listens: nothing is left behind then.
+   * `HostUnreachable` if no scheduler listens: nothing is left behind then.
    */
   boot: call(BootRequest, z.object({ begun: z.array(Begun), image: z.string(), flavor: z.string() })),
   /** Where it would go and why; nothing is written. Refuses what `boot` would. */
   bootDryRun: call(BootRequest, z.object({ decision: Decision, image: z.string(), flavor: z.string() })),
   /**
    * Begins an operation on an instance: the row first, the message to its host second. `InstanceBusy`,
-   * `InstanceInvalidState`; `HostUnreachable` where its host does not listen, and the operation has failed then.
+   * `InstanceInvalidState`; `NoValidHost` if an instance is to move and no host could take it; `HostUnreachable` if its host
+   * does not listen, and the operation has failed then.
    */
   begin: call(Begin, Begun),
 
@@ -160,9 +168,11 @@ export const conductor = contract('conductor', '2.1', {
   hostList: call(z.object(Page), z.object({ hosts: z.array(Host) })),
   /** One host and the instances on it (administrators). */
   hostShow: call(z.object({ host: HostName }), z.object({ host: Host, instances: z.array(InstanceSummary) })),
+  /** Moves a host into an availability zone (administrators); the zone in its configuration is only its first. `HostNotFound`. */
+  hostSet: call(z.object({ host: HostName, availabilityZone: ZoneName }), Host, '2.1'),
   /**
    * Gives a host a login of its own on the bus (administrators); one that it had (`known`) counts no more. `url` is absent
-   * where the broker listens for no other machine. `ManagementFailed`.
+   * if the broker listens for no other machine. `ManagementFailed`.
    */
   hostAdd: call(
     z.object({ host: HostName }),
@@ -174,7 +184,7 @@ export const conductor = contract('conductor', '2.1', {
       known: z.boolean(),
     }),
   ),
-  /** Takes a host's login away and forgets the host (administrators). `HostInUse` where it is up or has instances, `HostNotFound`. */
+  /** Takes a host's login away and forgets the host (administrators). `HostInUse` if it is up or has instances, `HostNotFound`. */
   hostDelete: call(z.object({ host: HostName }), z.object({ host: z.string(), user: z.string().optional() })),
 
   /** The caller's operations, newest first; everybody's for administrators. */
@@ -191,7 +201,7 @@ export const conductor = contract('conductor', '2.1', {
   operationShow: call(z.object({ operation: Id }), Operation),
   /** Ends an operation: one that waits at once, one that runs at its next step. `OperationNotOpen`. */
   operationCancel: call(z.object({ operation: Id }), OperationSummary),
-  /** Does again, as a new operation, what failed or was cancelled. `OperationNotOpen` where it has succeeded. */
+  /** Does again, as a new operation, what failed or was cancelled. `OperationNotOpen` if it has succeeded. */
   operationRetry: call(z.object({ operation: Id }), Begun),
 
   /**
@@ -217,7 +227,7 @@ export const conductor = contract('conductor', '2.1', {
         BusQueue.extend({
           /** Whose it is, in words: "compute on host1". */
           owner: z.string(),
-          /** What to do about it; absent where nothing is wrong. */
+          /** What to do about it; absent if nothing is wrong. */
           advice: z.string().optional(),
         }),
       ),

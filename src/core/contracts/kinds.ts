@@ -42,19 +42,10 @@ const beginOf = <K extends Beginnable>(kind: K) =>
     })
     .meta({ since: operationKinds[kind].since })
 
+type BeginOf = { [K in Beginnable]: ReturnType<typeof beginOf<K>> }[Beginnable]
+
 /** What `begin` takes: a kind, an instance, and what that kind wants to know. */
-export const Begin = z.discriminatedUnion('kind', [
-  beginOf('pause'),
-  beginOf('unpause'),
-  beginOf('suspend'),
-  beginOf('resume'),
-  beginOf('stop'),
-  beginOf('start'),
-  beginOf('reboot'),
-  beginOf('reboot-hard'),
-  beginOf('migrate'),
-  beginOf('delete'),
-])
+export const Begin = z.discriminatedUnion('kind', beginnable.map((kind) => beginOf(kind)) as [BeginOf, ...BeginOf[]])
 export type Begin = z.infer<typeof Begin>
 
 /**

@@ -265,7 +265,7 @@ export const Published = Event.extend({
       fault: Fault.optional(),
     })
     .optional(),
-  /** The state in which the instance is now; absent where the event does not change it, or has removed it. */
+  /** The state in which the instance is now; absent if the event does not change it, or has removed it. */
   status: growing(instanceStates).optional(),
   /** What the event has changed, as it was before. */
   before: z.object({ status: growing(instanceStates).optional(), name: z.string().optional() }).optional(),

@@ -59,16 +59,16 @@ class GuardedDriver extends MysqlDriver {
   }
 
   override async acquireConnection(): Promise<DatabaseConnection> {
-    const connection = await super.acquireConnection().catch((e) => this.#tell(e))
+    const connection = await super.acquireConnection().catch((e) => this.#failAsDown(e))
     if (!this.#guarded.has(connection)) {
       this.#guarded.add(connection)
       const execute = connection.executeQuery.bind(connection)
-      connection.executeQuery = <R>(query: CompiledQuery) => execute<R>(query).catch((e) => this.#tell(e))
+      connection.executeQuery = <R>(query: CompiledQuery) => execute<R>(query).catch((e) => this.#failAsDown(e))
     }
     return connection
   }
 
-  #tell(e: unknown): never {
+  #failAsDown(e: unknown): never {
     // mysql2 keeps OpenSSL's text, not its code.
     if ((e as { code?: unknown }).code === 'HANDSHAKE_SSL_ERROR') {
       const why = `${this.#where}: its certificate could not be verified (${reason(e)}). Set database.ca_file to the CA that signed it`

@@ -6,7 +6,7 @@ export type Context = {
   readonly projectId: string
   readonly roles: readonly string[]
   readonly isAdmin: boolean
-  /** Who has sent the message to the broker, as the broker vouches for it; never from the message's body. Absent where it does not say. */
+  /** Who has sent the message to the broker, as the broker vouches for it; never from the message's body. Absent if it does not say. */
   readonly busUser?: string
 }
 

@@ -11,6 +11,6 @@ export const healthOf = ({ state, unresponsive }: Told): Health =>
 /** A daemon whose own pings have not arrived for longer is degraded: one ping may be lost, and the next be under way. */
 export const unresponsiveAfterMs = (pingSeconds: number): number => pingSeconds * 2_500
 
-/** Milliseconds for which a daemon that heard itself last at `heardAt` has not; undefined where it does not ask itself. */
+/** Milliseconds since the last answer to a daemon's own ping; undefined if it sends itself none. */
 export const silentFor = (lastPongAt: number | undefined, now: number): number | undefined =>
   lastPongAt === undefined ? undefined : Math.max(0, Math.round(now - lastPongAt))

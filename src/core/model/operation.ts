@@ -285,9 +285,12 @@ export const deadlineMs = (kind: OperationKind, size: Pick<Size, 'diskGb'> | und
 export const operationStates = ['queued', 'running', 'succeeded', 'failed', 'cancelled'] as const
 export type OperationState = (typeof operationStates)[number]
 
+/** The states of an operation that has yet to end. */
+export const openStates = ['queued', 'running'] as const satisfies readonly OperationState[]
+
 /** Whether an operation in this state has yet to end. */
-export const isOpen = (state: OperationState): state is 'queued' | 'running' =>
-  state === 'queued' || state === 'running'
+export const isOpen = (state: OperationState): state is (typeof openStates)[number] =>
+  (openStates as readonly OperationState[]).includes(state)
 
 /** The verb that leads from a state to where `kind` may begin: "web is PAUSED. Unpause it first." */
 export function verbBefore(kind: OperationKind, state: InstanceState): OperationKind | undefined {

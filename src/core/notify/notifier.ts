@@ -20,7 +20,7 @@ export type NotifierDeps = {
 /** Turns events into notifications, in the background. */
 export type Notifier = {
   /** Accepts an event; never waits. */
-  hear(event: Published): void
+  receive(event: Published): void
   /** Sends the waiting notifications. */
   close(): Promise<void>
 }
@@ -87,7 +87,7 @@ export function openNotifier({ clock, log, publisher, formats, instances, notify
   }
 
   return {
-    hear(event) {
+    receive(event) {
       if (formats.length === 0 || !table.has(event.type)) return
       waiting.push(event)
       if (waiting.length > bufferLimit) {

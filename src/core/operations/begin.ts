@@ -16,7 +16,7 @@ export async function beginOperations(t: Transaction, operations: readonly NewOp
   if (!any) return []
   await addOperations(t.db, operations)
   const { subject, event } = kindOf(any.kind)
-  const noteStart = (operation: NewOperation, instance?: Instance) =>
+  const publishStart = (operation: NewOperation, instance?: Instance) =>
     t.note({
       ...about(operation, t.now),
       type: `${subject}.${event}.start`,
@@ -26,7 +26,7 @@ export async function beginOperations(t: Transaction, operations: readonly NewOp
       ...(operation.before === undefined ? {} : { status: operation.before }),
     })
   if (stagesOf(any.kind)[0]?.legs[0]?.at === 'scheduler') {
-    for (const operation of operations) noteStart(operation)
+    for (const operation of operations) publishStart(operation)
     const legs = operations.map(({ id }) => ({ operation: id, service: 'scheduler' as const, host: '' }))
     await addLegs(
       t.db,
@@ -38,7 +38,7 @@ export async function beginOperations(t: Transaction, operations: readonly NewOp
   const dispatches: Dispatch[] = []
   for (const operation of operations) {
     const open = await lockOpen(t.db, operation.id)
-    noteStart(operation, open?.instance)
+    publishStart(operation, open?.instance)
     if (open) dispatches.push(...(await openStage(t, open, 0)))
   }
   return dispatches

@@ -15,7 +15,7 @@ export type DispatchDeps = {
   readonly scheduler: Pick<Api<typeof scheduler>, 'place'>
 }
 
-/** Tells a host, or the schedulers, that a leg of an operation waits for it. `HostUnreachable` if nobody listens there. */
+/** Sends a host, or the schedulers, the message that a leg of an operation waits. `HostUnreachable` if nobody listens there. */
 export async function dispatch(
   { computeOn, scheduler }: DispatchDeps,
   ctx: Context,
@@ -29,7 +29,7 @@ export async function dispatch(
   }
 }
 
-/** Dispatches what a transaction owes; what cannot be told now is the sweeper's to tell. */
+/** Sends the messages that a transaction owes; the sweeper sends again those that could not be sent now. */
 export async function dispatchAll(
   deps: DispatchDeps & { readonly log: Log },
   ctx: Context,
@@ -60,8 +60,8 @@ type Patient = DispatchDeps & {
 
 /**
  * Dispatches, and answers with the failure if nobody listens. A service that was up a moment ago gets the time of a
- * reconnect; if our own link has just come back, or is about to, the sweeper and the host's own return see to it. Any other trouble is the
- * sweeper's: the row is written, so the operation is not lost.
+ * reconnect; if our own link has just come back, or is about to, the sweeper and the host's own return see to it. Any other
+ * trouble is the sweeper's: the row is written, so the operation is not lost.
  */
 export async function dispatchOrFail(
   deps: Patient,

@@ -1,7 +1,7 @@
 import type { Fault } from '../contracts/shapes.ts'
 import { kindOf, type Leg as LegSpec, placedBy, placeFilled, stagesOf } from '../model/operation.ts'
 import { type Allocation, allocationsOf, changeRole, release } from '../store/allocations.ts'
-import { noteHostFailure } from '../store/hosts.ts'
+import { recordHostFailure } from '../store/hosts.ts'
 import { settleInstance } from '../store/instances.ts'
 import { addLegs, type Leg, type Owner, queueLeg, removeLeg, restLeg, turnLeg } from '../store/legs.ts'
 import { changeOperation } from '../store/operations.ts'
@@ -200,7 +200,7 @@ async function over(t: Transaction, operation: OpenOperation, attempts: number):
   if (!fault) return []
   if (goesElsewhere(operation, fault, attempts)) return placeElsewhere(t, operation, fault)
   if (fault.host !== undefined && placedBy(operation.kind) !== undefined && isOfTheHost(fault))
-    await noteHostFailure(t.db, fault.host, t.now)
+    await recordHostFailure(t.db, fault.host, t.now)
   const state = fault.code === 'OperationCancelled' ? 'cancelled' : 'failed'
   await endOperation(t, operation, { state, fault })
   return []
@@ -225,7 +225,7 @@ async function placeElsewhere(t: Transaction, operation: OpenOperation, fault: F
   for (const leg of operation.legs) await removeLeg(db, keyOf(operation, leg))
   await addLegs(db, [{ operation: operation.id, service: 'scheduler', host: '', role: 'scheduler' }], now)
   await changeOperation(db, operation.id, { undoing: false, stage: 0, placing, steps, attempt })
-  await noteHostFailure(db, host, now)
+  await recordHostFailure(db, host, now)
   t.note({
     ...about(operation, now),
     type: `${operation.subject.kind}.${kindOf(operation.kind).event}.retry`,

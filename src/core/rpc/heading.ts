@@ -2,17 +2,17 @@ import { assert, fail } from '../base/errors.ts'
 import type { Contract, Methods } from './contract.ts'
 import { firstOf, isNewer } from './versions.ts'
 
-/** Arguments reduced to what the receiver knows, and the JSON of the message up to them. */
+/** A message for one receiver: its JSON up to the arguments, and the arguments without what the receiver does not know. */
 type Fitted = { readonly head: string; readonly args: unknown }
 
 /** How the messages of one method begin; computed once per contract. */
 export type Heading = {
-  /** The JSON of a message up to its arguments if the message uses nothing newer than its method. */
+  /** The JSON up to the arguments of a message in which nothing is newer than its method. */
   readonly plain: string
   /**
-   * Stamps a message with the lowest version that has everything in it, and removes what is newer than `cap`, the
-   * version that the receiver speaks: unknown fields are left out, an unknown method fails with `UnsupportedVersion`.
-   * Undefined if the method has nothing newer than the first version: then every receiver takes `plain`.
+   * Makes a message for a receiver that speaks version `cap`. Fields that are newer are left out; a newer method fails
+   * with `UnsupportedVersion`. The message has the lowest version that knows all of its fields. Undefined if the method and
+   * its fields are in the first version: then `plain` suits every receiver.
    */
   readonly adapt: ((args: unknown, cap: string | undefined) => Fitted) | undefined
 }

@@ -47,7 +47,7 @@ export class Link implements Holder {
   /** Why the connection is down, or was lost last. */
   #why = 'the connection was lost'
   #shown = ''
-  #told = true
+  #notifiedUp = true
   #leaving = Number.POSITIVE_INFINITY
 
   private constructor(options: BusOptions) {
@@ -114,8 +114,8 @@ export class Link implements Holder {
 
   changed(renewed: boolean): void {
     const { up } = this
-    if (up === this.#told && !(renewed && up)) return
-    this.#told = up
+    if (up === this.#notifiedUp && !(renewed && up)) return
+    this.#notifiedUp = up
     for (const listener of [...this.#listeners]) {
       try {
         listener(up)

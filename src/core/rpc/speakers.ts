@@ -23,14 +23,14 @@ export class Speakers {
   #tallies = new Map<string, Tally>()
 
   /** Replaces all reports; other services are forgotten. */
-  learn(services: readonly Spoken[]): void {
+  recordAll(services: readonly Spoken[]): void {
     this.#services = new Map()
     this.#tallies = new Map()
     for (const spoken of services) this.#hostsOf(spoken.binary).set(spoken.host, spoken)
   }
 
   /** Records the report of one service. */
-  note(spoken: Spoken): void {
+  record(spoken: Spoken): void {
     const hosts = this.#hostsOf(spoken.binary)
     const before = hosts.get(spoken.host)
     hosts.set(spoken.host, spoken)

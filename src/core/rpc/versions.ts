@@ -38,7 +38,7 @@ function parts(version: string): [number, number] | undefined {
 export class SpokenBy {
   #versions: Readonly<Record<string, string>> = {}
 
-  learn(versions: Readonly<Record<string, string>> | undefined): void {
+  record(versions: Readonly<Record<string, string>> | undefined): void {
     this.#versions = versions ?? {}
   }
 

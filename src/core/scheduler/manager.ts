@@ -11,7 +11,7 @@ import { type PlaceDeps, place } from './place.ts'
 import { questionOf } from './question.ts'
 import { survey } from './select.ts'
 
-/** What a scheduler answers to. `ConfigInvalid` where its options name a filter or weigher that does not exist. */
+/** What a scheduler answers to. `ConfigInvalid` if its options name a filter or weigher that does not exist. */
 export function schedulerManager(deps: SchedulerDeps): Api<typeof scheduler> {
   const rules = rulesOf(deps.options)
   const fleet = new Fleet(async () => {

@@ -25,7 +25,7 @@ export type PlaceDeps = SchedulerDeps & { readonly fleet: Fleet; readonly rules:
 
 /** How many hosts are tried on what one read said of them, before they are read again. */
 const offersPerRound = 20
-/** How often they are read anew for one placement; only schedulers that race for the last slots need more than one. */
+/** How often the hosts are read again for one placement; only schedulers that race for the last slots need more than one. */
 const rounds = 10
 
 /**

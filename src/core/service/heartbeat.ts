@@ -39,7 +39,7 @@ export async function startHeartbeat(
     const now = clock.now()
     const reported = { silentMs: silentFor(serving.lastPongAt, now), contracts }
     await serviceHeartbeat(db, { binary, host, version, incarnation, reported }, now)
-    speakers.learn(await spokenByServices(db, alive()))
+    speakers.recordAll(await spokenByServices(db, alive()))
     hearing.beat()
   }
   await beat()

@@ -49,7 +49,7 @@ export async function resolveFlavor(db: Db, ref: string): Promise<Flavor> {
   })
 }
 
-/** Adds flavors, all or none. `FlavorExists` where a name is taken. */
+/** Adds flavors, all or none. `FlavorExists` if a name is taken. */
 export async function addFlavors(db: Db, flavors: readonly Flavor[]): Promise<void> {
   try {
     await db

@@ -23,6 +23,7 @@ export type HostSelf = {
   name: string
   hostId: string
   incarnation: string
+  /** The zone of a host that is new. */
   availabilityZone: string
   report: HostReport
 }
@@ -47,13 +48,14 @@ export async function lockHost(
   return row && { hostId: row.host_id, incarnation: row.incarnation, instances: row.instances }
 }
 
-/** A host that was never seen before; a unique violation where it is added at the same moment elsewhere. */
+/** A host that was never seen before; a unique violation if another conductor adds it at the same moment. */
 export async function addHost(db: Db, self: HostSelf, now: number): Promise<void> {
   await db
     .insertInto('hosts')
     .values({
       name: self.name,
       ...selfColumns(self),
+      availability_zone: self.availabilityZone,
       used_vcpus: 0,
       used_memory_mb: 0,
       used_disk_gb: 0,
@@ -64,9 +66,18 @@ export async function addHost(db: Db, self: HostSelf, now: number): Promise<void
     .execute()
 }
 
-/** A new life of a known host's daemon. What is promised of the host stays as it is. */
+/** A new life of a known host's daemon. What is promised of the host and its zone stay: the zone is the administrators'. */
 export async function updateHost(db: Db, self: HostSelf): Promise<void> {
   await db.updateTable('hosts').set(selfColumns(self)).where('name', '=', self.name).execute()
+}
+
+/** Moves a host into a zone; answers with the zone that it was in. `HostNotFound` with near names. */
+export async function setHostZone(db: Db, name: string, zone: string): Promise<string> {
+  const host = db.selectFrom('hosts').select('availability_zone').where('name', '=', name)
+  const row = await locked(db, host).executeTakeFirst()
+  if (!row) return failHostNotFound(db, name)
+  await db.updateTable('hosts').set({ availability_zone: zone }).where('name', '=', name).execute()
+  return row.availability_zone
 }
 
 /** What a host's guests run on, as it told last; undefined if there is no such host. */
@@ -81,7 +92,7 @@ export async function updateHostReport(db: Db, name: string, report: HostReport)
 }
 
 /** A boot has just failed there: schedulers prefer others for a while. */
-export async function noteHostFailure(db: Db, name: string, now: number): Promise<void> {
+export async function recordHostFailure(db: Db, name: string, now: number): Promise<void> {
   await db.updateTable('hosts').set({ failed_at: now }).where('name', '=', name).execute()
 }
 
@@ -133,7 +144,7 @@ const selectHosts = (db: Db) =>
     .select(['s.seen_at', 's.disabled', 's.disabled_reason', 's.reported_by', 's.silent_ms'])
     .select('s.incarnation as service_life')
 
-/** Fails where there is no host of this name. */
+/** `HostNotFound` if there is no host of this name. */
 export async function checkHost(db: Db, name: string): Promise<void> {
   if ((await hostIncarnation(db, name)) === undefined) await failHostNotFound(db, name)
 }
@@ -162,7 +173,6 @@ const reportColumns = (report: HostReport) => ({
 const selfColumns = (self: HostSelf) => ({
   host_id: self.hostId,
   incarnation: self.incarnation,
-  availability_zone: self.availabilityZone,
   ...reportColumns(self.report),
 })
 

@@ -61,7 +61,7 @@ export async function resolveImage(db: Db, ref: string): Promise<ImageRecord> {
   })
 }
 
-/** Adds an image and the announcement of its files. `ImageExists` where its name is taken. */
+/** Adds an image and the announcement of its files. `ImageExists` if its name is taken. */
 export async function addImage(db: Db, image: ImageRecord): Promise<void> {
   try {
     await db
@@ -157,7 +157,7 @@ export async function removeImage(db: Db, id: string): Promise<boolean> {
   return numDeletedRows === 1n
 }
 
-/** The checksum under which a file of an image is stored; undefined where there is no such file, or not yet. */
+/** The checksum under which a file of an image is stored; undefined if there is no such file, or not yet. */
 export async function storedFile(db: Db, id: string, part: ImagePart): Promise<ImageFile | undefined> {
   const row = await db
     .selectFrom('image_files')

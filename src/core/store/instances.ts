@@ -6,10 +6,10 @@ import { isUniqueViolation, locked } from '../db/dialect.ts'
 import type { Db } from '../db/handle.ts'
 import type { Database } from '../db/schema.ts'
 import type { InstanceState, PowerState, Size } from '../model/instance.ts'
-import { kindOf, type OperationKind } from '../model/operation.ts'
+import { kindOf, type OperationKind, openStates } from '../model/operation.ts'
 import { type Marker, markerOf, olderThan } from './paging.ts'
 
-/** Whose instances one may see: those of a project; of all others too, after its own, where `all` is set. */
+/** Whose instances one may see: those of a project; of all others too, after its own, if `all` is set. */
 export type Scope = { projectId: string; all: boolean }
 
 /** An instance that is to be, before it has a host. */
@@ -122,8 +122,8 @@ const selectInstance = (db: Db) =>
     .select(({ eb }) => eb('user_data', 'is not', null).as('has_user_data'))
 
 /**
- * The instance that is meant: this id or, else, this name in the project or, else and where the scope is all, this name
- * anywhere. `InstanceNotFound` with near names; `AmbiguousName` where several have the name.
+ * The instance that is meant: this id or, else, this name in the project or, else and if the scope is all, this name
+ * anywhere. `InstanceNotFound` with near names; `AmbiguousName` if several have the name.
  */
 export async function resolveInstance(db: Db, ref: string, scope: Scope): Promise<Instance> {
   const own = await selectInstance(db)
@@ -172,7 +172,7 @@ export async function lockSubject(db: Db, operation: string): Promise<Instance |
       .select('subject_id')
       .where('operations.id', '=', operation)
       .where('subject_kind', '=', 'instance')
-      .where('operations.state', 'in', ['queued', 'running']),
+      .where('operations.state', 'in', openStates),
   )
   const row = await locked(db, query).executeTakeFirst()
   return row && toInstance(row)

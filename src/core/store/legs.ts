@@ -427,7 +427,7 @@ export async function dueLegs(
 }
 
 /** The message of a leg goes out again; only one conductor can win this. */
-export async function noteDispatch(db: Db, key: LegKey, seen: number, now: number): Promise<boolean> {
+export async function recordDispatch(db: Db, key: LegKey, seen: number, now: number): Promise<boolean> {
   const { numUpdatedRows } = await ofLeg(db.updateTable('operation_hosts').set({ dispatched_at: now }), key)
     .where('state', '!=', 'idle')
     .where('dispatched_at', '=', seen)

@@ -5,7 +5,7 @@ import { locked } from '../db/dialect.ts'
 import type { Db } from '../db/handle.ts'
 import type { Database } from '../db/schema.ts'
 import type { InstanceState } from '../model/instance.ts'
-import { isOpen, type OperationState } from '../model/operation.ts'
+import { isOpen, type OperationState, openStates } from '../model/operation.ts'
 import { joinedLeg, type Leg, legColumns, legsOf } from './legs.ts'
 import { type OperationRecord, type Placing, summaryOfOperation, toRecord } from './operation-record.ts'
 import { type Marker, markerOf, olderThan } from './paging.ts'
@@ -167,7 +167,7 @@ export async function changeOperation(db: Db, id: string, change: OperationChang
       ...(change.cancelRequested === undefined ? {} : { cancel_requested: 1 }),
     })
     .where('id', '=', id)
-    .where('state', 'in', ['queued', 'running'])
+    .where('state', 'in', openStates)
     .executeTakeFirst()
   return numUpdatedRows === 1n
 }
@@ -202,7 +202,7 @@ export async function closeOperation(
       finished_at: end.now,
     })
     .where('id', '=', id)
-    .where('state', 'in', ['queued', 'running'])
+    .where('state', 'in', openStates)
     .executeTakeFirst()
   if (numUpdatedRows !== 1n) return false
   await db.updateTable('operation_subjects').set({ open_id: null }).where('operation_id', '=', id).execute()
@@ -222,7 +222,7 @@ export async function expiredOperations(db: Db, now: number, limit: number): Pro
   const rows = await db
     .selectFrom('operations')
     .select('id')
-    .where('state', 'in', ['queued', 'running'])
+    .where('state', 'in', openStates)
     .where('deadline', '<', now)
     .orderBy('deadline')
     .limit(limit)
@@ -250,8 +250,8 @@ export async function listOperations(
     .$if(asked.subjectId !== undefined, (q) => q.where('subject_id', '=', asked.subjectId as string))
     .$if(asked.projectId !== undefined, (q) => q.where('project_id', '=', asked.projectId as string))
     .$if(asked.state !== undefined, (q) => q.where('state', '=', asked.state as string))
-    .$if(asked.open === true, (q) => q.where('state', 'in', ['queued', 'running']))
-    .$if(asked.open === false, (q) => q.where('state', 'not in', ['queued', 'running']))
+    .$if(asked.open === true, (q) => q.where('state', 'in', openStates))
+    .$if(asked.open === false, (q) => q.where('state', 'not in', openStates))
     .$if(after !== undefined, (q) => q.where(olderThan(after as Marker)))
     .orderBy('created_at', 'desc')
     .orderBy('id', 'desc')

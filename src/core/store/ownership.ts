@@ -1,5 +1,6 @@
 import type { Step } from '../contracts/shapes.ts'
 import type { Db } from '../db/handle.ts'
+import { openStates } from '../model/operation.ts'
 
 /** Something of the cloud's that is not the host's that was asked about, and whose it is. */
 export type NotOwned = { what: string; instanceId?: string; of: string }
@@ -27,7 +28,7 @@ export async function operationNotOf(db: Db, host: string, ids: readonly string[
         'i.host as instance_host',
       ])
       .where('o.id', 'in', ids.slice(start, start + chunk))
-      .where('o.state', 'in', ['queued', 'running'])
+      .where('o.state', 'in', openStates)
       .execute()
     const row = rows.find(
       (row) =>

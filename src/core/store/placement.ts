@@ -6,7 +6,7 @@ import { kindOf, type OperationKind } from '../model/operation.ts'
 import type { Placing } from './operation-record.ts'
 import { contractsOf, silentMsOf } from './services.ts'
 
-/** A host as placement sees it: `service` is absent where its compute daemon was never heard of. */
+/** A host as placement sees it: `service` is absent if its compute daemon has never reported. */
 export type HostRoom = {
   name: string
   availabilityZone: string

@@ -22,7 +22,7 @@ export async function lockProject(db: Db, id: string, now: number): Promise<void
   }
 }
 
-/** What this project may use at most, where it has limits of its own. */
+/** What this project may use at most, if it has limits of its own. */
 export async function ownQuota(db: Db, projectId: string): Promise<Partial<Amounts>> {
   const rows = await db.selectFrom('quotas').select(['resource', 'max']).where('project_id', '=', projectId).execute()
   return Object.fromEntries(rows.map(({ resource, max }) => [resource, max]))

@@ -8,10 +8,10 @@ import { failMarker, type Page } from './paging.ts'
 /** When a service counts as up: it was seen at `downMs` before `now` at the earliest. */
 export type Liveness = { now: number; downMs: number }
 
-/** And as not degraded: when it was last seen, its own last ping had arrived no longer ago than this. */
+/** When a service counts as healthy: it is up and, when it was last seen, its last ping had arrived at most `silentMs` before. */
 export type Healthy = Liveness & { silentMs: number }
 
-/** What a service tells of itself; who tells nothing is older than the question. */
+/** What a service reports of itself; one of an older version reports nothing. */
 export type ServiceReport = {
   /** How long it has not heard itself, in milliseconds. */
   silentMs?: number | undefined
@@ -31,7 +31,7 @@ export type ServiceLife = {
 /** What people call a service: `compute@host1`. */
 export const serviceId = (binary: string, host: string): string => `${binary}@${host}`
 
-/** Notes that a service is alive; it exists from the first time on. A new life begins where the incarnation is another. */
+/** Notes that a service is alive; it exists from the first time on. A new life begins if the incarnation is another. */
 export async function serviceHeartbeat(db: Db, life: ServiceLife, now: number): Promise<void> {
   if (await seeService(db, life, now)) return
   const id = serviceId(life.binary, life.host)
@@ -58,7 +58,7 @@ export async function serviceHeartbeat(db: Db, life: ServiceLife, now: number): 
   }
 }
 
-/** Notes that this very life of a service is alive; false where another life has taken its place, or it is unknown. */
+/** Notes that this very life of a service is alive; false if another life has taken its place, or it is unknown. */
 export async function seeService(
   db: Db,
   { binary, host, incarnation, reported }: Omit<ServiceLife, 'version'>,
@@ -81,6 +81,20 @@ export async function isServiceUp(db: Db, binary: string, host: string | undefin
     .$if(host !== undefined, (q) => q.where('id', '=', serviceId(binary, host as string)))
     .where('binary', '=', binary)
     .where('seen_at', '>=', alive.now - alive.downMs)
+    .limit(1)
+    .executeTakeFirst()
+  return row !== undefined
+}
+
+/** Whether a compute host other than this one is up and enabled. */
+export async function isOtherHostUp(db: Db, host: string | undefined, alive: Liveness): Promise<boolean> {
+  const row = await db
+    .selectFrom('services')
+    .select('id')
+    .where('binary', '=', 'compute')
+    .where('disabled', '=', 0)
+    .where('seen_at', '>=', alive.now - alive.downMs)
+    .$if(host !== undefined, (q) => q.where('host', '!=', host as string))
     .limit(1)
     .executeTakeFirst()
   return row !== undefined
@@ -109,7 +123,7 @@ export async function serviceIncarnation(db: Db, binary: string, host: string): 
 }
 
 /**
- * Since when there has been a conductor without a break, as far as those that are up can tell; undefined where none is. Who
+ * Since when there has been a conductor without a break, as far as those that are up can tell; undefined if none is up. Who
  * was down before that may only not have been heard.
  */
 export async function conductorUpSince(db: Db, alive: Liveness): Promise<number | undefined> {
@@ -190,7 +204,7 @@ export async function spokenByServices(db: Db, alive: Liveness): Promise<Spoken[
   return rows.map((row) => ({ binary: row.binary, host: row.host, contracts: contractsOf(row) }))
 }
 
-/** Takes a service out of use, or back in; false where there is none of this id. */
+/** Takes a service out of use, or back in; false if there is none of this id. */
 export async function setService(
   db: Db,
   id: string,
@@ -204,7 +218,7 @@ export async function setService(
   return numUpdatedRows === 1n
 }
 
-/** A clean end of this life: the service is down from now on. False where another life has taken its place already. */
+/** A clean end of this life: the service is down from now on. False if another life has taken its place already. */
 export async function dismissService(
   db: Db,
   { binary, host, incarnation }: Pick<ServiceLife, 'binary' | 'host' | 'incarnation'>,
@@ -233,7 +247,7 @@ function newsOf(life: Pick<ServiceLife, 'incarnation' | 'reported'>) {
   return silent_ms === null ? others : { ...others, silent_ms }
 }
 
-/** How long the service had not heard itself when it was last seen; undefined where this life has not told. */
+/** How long the service had not heard itself when it was last seen; undefined if this life has not reported it. */
 export const silentMsOf = (row: Pick<Row, 'incarnation' | 'reported_by' | 'silent_ms'>): number | undefined =>
   row.reported_by === row.incarnation ? (row.silent_ms ?? undefined) : undefined
 

@@ -100,11 +100,11 @@ export type Driver = {
   resources(): Promise<Resources>
   /** All guests that this host has, running or not. */
   list(): Promise<GuestSeen[]>
-  /** NOSTATE where there is no such guest. */
+  /** NOSTATE if there is no such guest. */
   power(id: string): Promise<PowerState>
   /** Makes the guest's disk and remembers what it is to start with. */
   createDisk(guest: Guest, image: ImageFiles, signal?: AbortSignal): Promise<void>
-  /** Starts the guest from its disk, resuming from its saved memory where it was suspended. */
+  /** Starts the guest from its disk, resuming from its saved memory if it was suspended. */
   start(guest: Guest, signal?: AbortSignal): Promise<void>
   /** Asks the guest to power off and, after `graceMs`, cuts its power. */
   stop(id: string, graceMs: number, signal?: AbortSignal): Promise<void>
@@ -128,9 +128,9 @@ export type Driver = {
    * second import of the same guest takes the place of the first.
    */
   importDisk(guest: Guest, image: ImageFiles): Promise<DiskWriter>
-  /** The last `lines` lines of the serial console (all where undefined), at most 1 MiB. */
+  /** The last `lines` lines of the serial console (all if unset), at most 1 MiB. */
   consoleLog(id: string, lines?: number): Promise<string>
-  /** What the hypervisor itself said last of a guest: one line, where it keeps a log and there is something in it. */
+  /** What the hypervisor itself said last of a guest: one line, if it keeps a log and there is something in it. */
   lastWords?(id: string): Promise<string | undefined>
   /** Told when a guest changes its power state by itself (it shut down, it crashed). */
   onPower(listener: (change: GuestPower) => void): () => void

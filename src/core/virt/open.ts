@@ -39,7 +39,7 @@ const ours: Readonly<Record<string, () => Promise<OpenDriver>>> = {
   },
 }
 
-/** Loads the driver that the configuration names, and no other. `ConfigInvalid` where there is none of that name. */
+/** Loads the driver that the configuration names, and no other. `ConfigInvalid` if there is none of that name. */
 export async function openDriver(options: DriverOptions, deps: DriverDeps): Promise<Driver> {
   const load = ours[options.name] ?? (() => loadPlugin(options.name))
   return (await load())(options, deps)

@@ -205,7 +205,7 @@ describe.each(await databases())('on $name', (database) => {
     await h1.carryOut(first.operation)
     expect(await rig.conductor.begin(admin, request)).toEqual(first)
     await expect(rig.conductor.begin(member('p1'), { ...request, kind: 'stop' })).rejects.toMatchObject({
-      code: 'InstanceNotFound',
+      code: 'InvalidRequest',
     })
   })
 

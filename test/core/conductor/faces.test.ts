@@ -344,6 +344,23 @@ describe.each(await databases())('on $name', (database) => {
       expect((await rig.conductor.hostList(admin, {})).hosts).toHaveLength(1)
     })
 
+    test('a host keeps the zone that an administrator set, whatever its configuration says when it starts', async () => {
+      const rig = await start()
+      await rig.host('h1')
+      const zoned = { name: 'h1', availabilityZone: 'east' }
+      expect(await rig.conductor.hostSet(admin, { host: 'h1', availabilityZone: 'east' })).toMatchObject(zoned)
+      await rig.conductor.hostSet(admin, { host: 'h1', availabilityZone: 'east' })
+      await rig.host('h1', { life: 'the next' })
+      expect((await rig.conductor.hostList(admin, {})).hosts).toMatchObject([zoned])
+      const { events } = await rig.conductor.eventList(admin, { limit: 100 })
+      expect(events.filter(({ type }) => type === 'host.update')).toMatchObject([
+        { host: 'h1', message: 'availability zone: nova → east' },
+      ])
+      await expect(rig.conductor.hostSet(admin, { host: 'h2', availabilityZone: 'east' })).rejects.toMatchObject({
+        code: 'HostNotFound',
+      })
+    })
+
     test("a name that is another machine's is refused while that is up or has instances", async () => {
       const rig = await start()
       const h1 = await rig.host('h1')

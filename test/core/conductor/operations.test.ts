@@ -91,6 +91,63 @@ describe.each(await databases())('on $name', (database) => {
     expect(await rig.drift()).toEqual([])
   })
 
+  describe('migrate is refused at once', () => {
+    const refused = async (rig: Rig, args: { host?: string } = {}) => {
+      const { operations: before } = await rig.conductor.operationList(admin, {})
+      const failure = await rig.conductor.begin(admin, { instance: 'web', kind: 'migrate', args }).then(
+        () => expect.fail('it was accepted'),
+        (e) => e,
+      )
+      expect((await rig.conductor.operationList(admin, {})).operations).toEqual(before)
+      return failure
+    }
+
+    test('if no other host is up and enabled', async () => {
+      const rig = await start()
+      await rig.running(await rig.host('h1'))
+      const alone = { code: 'NoValidHost', message: 'No valid host was found: besides h1, no host is up and enabled.' }
+      expect(await refused(rig)).toMatchObject(alone)
+      const h2 = await rig.host('h2')
+      await rig.conductor.serviceSet(admin, { host: 'h2', enabled: false })
+      expect(await refused(rig)).toMatchObject(alone)
+      await rig.conductor.serviceSet(admin, { host: 'h2', enabled: true })
+      await rig.agent.bye(admin, h2.self)
+      expect(await refused(rig)).toMatchObject(alone)
+      await rig.host('h2', { life: 'back' })
+      await rig.conductor.begin(admin, { instance: 'web', kind: 'migrate' })
+    })
+
+    test('if the host that it names is its own, unknown, disabled, degraded or down', async () => {
+      const rig = await start()
+      await rig.running(await rig.host('h1'))
+      const [h2, h3] = [await rig.host('h2'), await rig.host('h3')]
+      await rig.host('h4')
+      await rig.conductor.serviceSet(admin, { host: 'h4', enabled: false, reason: 'new disk' })
+      await rig.agent.bye(admin, h2.self)
+      await rig.agent.heartbeat(admin, { ...h3.self, operations: [], silentMs: 40_000 })
+      const messages: Record<string, string> = {}
+      for (const host of ['h1', 'h9', 'h4', 'h3', 'h2']) messages[host] = (await refused(rig, { host })).message
+      expect(messages).toEqual({
+        h1: 'No valid host was found: web is on h1 already.',
+        h9: 'No host "h9".',
+        h4: 'No valid host was found: h4 is disabled: new disk.',
+        h3: 'No valid host was found: h3 is degraded.',
+        h2: 'No valid host was found: h2 is down.',
+      })
+    })
+
+    test('if it is repeated and its host is down meanwhile', async () => {
+      const rig = await start()
+      await rig.running(await rig.host('h1'))
+      const h2 = await rig.host('h2')
+      const { operation } = await rig.conductor.begin(admin, { instance: 'web', kind: 'migrate', args: { host: 'h2' } })
+      await h2.claim(operation)
+      await h2.fault(operation)
+      await rig.agent.bye(admin, h2.self)
+      await expect(rig.conductor.operationRetry(admin, { operation })).rejects.toThrow('h2 is down.')
+    })
+  })
+
   test('of two callers at the same moment one begins and the other hears that it is busy', async () => {
     const rig = await start()
     await rig.running(await rig.host('h1'))

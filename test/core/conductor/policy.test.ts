@@ -123,6 +123,7 @@ const rows: { readonly [M in Method]: Row<M> } = {
   serviceSet: row(() => ({ host: 'kvm-alpha', enabled: false }), nobodyElse),
   hostList: row(() => ({}), nobodyElse),
   hostShow: row(() => ({ host: 'kvm-alpha' }), nobodyElse),
+  hostSet: row(() => ({ host: 'kvm-alpha', availabilityZone: 'east' }), nobodyElse),
   hostAdd: row(() => ({ host: 'kvm-gamma' }), nobodyElse),
   hostDelete: row(() => ({ host: 'kvm-alpha' }), nobodyElse),
   busStatus: row(() => ({}), nobodyElse),

@@ -79,8 +79,8 @@ test('one question serves the events of many instances, and each is told in both
   const { notifier, told, asked, pass } = rig()
   const ids = Array.from({ length: 20 }, () => systemIds.uuid())
   for (const id of ids) {
-    notifier.hear(event('instance.pause.start', id, { host: 'h1' }))
-    notifier.hear(event('instance.pause.end', id, { host: 'h1', status: 'PAUSED' }))
+    notifier.receive(event('instance.pause.start', id, { host: 'h1' }))
+    notifier.receive(event('instance.pause.end', id, { host: 'h1', status: 'PAUSED' }))
   }
   expect(told).toEqual([])
   await pass()
@@ -98,7 +98,7 @@ test('one question serves the events of many instances, and each is told in both
 test('an event says what was so at its time, not what the row has become since', async () => {
   const { notifier, told, pass } = rig(['versioned'])
   const operation = { kind: 'boot', state: 'queued', attempt: 0 } as const
-  notifier.hear(event('instance.create.start', systemIds.uuid(), { status: 'BUILD', operation }))
+  notifier.receive(event('instance.create.start', systemIds.uuid(), { status: 'BUILD', operation }))
   await pass()
   expect(told[0]).toMatchObject({
     publisher: 'nova-conductor:control',
@@ -118,10 +118,10 @@ test('an event says what was so at its time, not what the row has become since',
 test('what listeners of Nova do not know is not told, and asks nothing of the database', async () => {
   const { notifier, told, asked, pass } = rig()
   for (const type of ['operation.step', 'instance.create.retry', 'host.up'])
-    notifier.hear(event(type, systemIds.uuid()))
+    notifier.receive(event(type, systemIds.uuid()))
   await pass()
   const off = rig([])
-  off.notifier.hear(event('instance.pause.end', systemIds.uuid()))
+  off.notifier.receive(event('instance.pause.end', systemIds.uuid()))
   await off.pass()
   expect([told, asked, off.told, off.asked]).toEqual([[], [], [], []])
 })
@@ -130,8 +130,8 @@ test('an instance of which nothing is known is passed over; the others are told'
   const { notifier, told, state, pass } = rig(['versioned'])
   const [gone, there] = [systemIds.uuid(), systemIds.uuid()]
   state.unknown.add(gone)
-  notifier.hear(event('instance.create.error', gone))
-  notifier.hear(event('instance.pause.end', there))
+  notifier.receive(event('instance.create.error', gone))
+  notifier.receive(event('instance.pause.end', there))
   await pass()
   expect(told.map(({ eventType }) => eventType)).toEqual(['instance.pause.end'])
 })
@@ -140,7 +140,7 @@ test('events wait for a database that does not answer, the newest 10,000 of them
   const { notifier, told, state, pass } = rig(['unversioned'])
   const id = systemIds.uuid()
   state.down = true
-  for (let i = 0; i < 10_050; i++) notifier.hear(event('instance.pause.end', id, { at: now + i }))
+  for (let i = 0; i < 10_050; i++) notifier.receive(event('instance.pause.end', id, { at: now + i }))
   await pass()
   expect(told).toEqual([])
   state.down = false
@@ -152,7 +152,7 @@ test('events wait for a database that does not answer, the newest 10,000 of them
 
 test('what waits is sent before the end', async () => {
   const { notifier, told } = rig(['unversioned'])
-  notifier.hear(event('instance.delete.end', systemIds.uuid()))
+  notifier.receive(event('instance.delete.end', systemIds.uuid()))
   await notifier.close()
   expect(told).toHaveLength(1)
 })

@@ -30,18 +30,18 @@ test('among ten thousand services a heartbeat and a question look at two of them
   const { service, looks } = counted()
   const speakers = new Speakers()
   const cap = speakers.everywhere(compute, 'compute')
-  speakers.learn(Array.from({ length: 10_000 }, (_, i) => service(`h${i}`, i === 7 ? '1.2' : '1.4')))
+  speakers.recordAll(Array.from({ length: 10_000 }, (_, i) => service(`h${i}`, i === 7 ? '1.2' : '1.4')))
   expect(cap()).toBe('1.2')
   expect(looks()).toBe(10_000)
   expect(speakers.on(compute, 'compute', 'h9')()).toBe('1.4')
   expect(looks()).toBe(1)
   for (let i = 0; i < 100; i++) {
-    speakers.note(service(`h${i + 100}`, '1.4'))
+    speakers.record(service(`h${i + 100}`, '1.4'))
     expect(cap()).toBe('1.2')
   }
   expect(looks()).toBeLessThanOrEqual(200)
   // Also when the lowest of all goes up.
-  speakers.note(service('h7', '1.4'))
+  speakers.record(service('h7', '1.4'))
   expect(cap()).toBe('1.4')
   expect(looks()).toBeLessThanOrEqual(2)
 })
@@ -66,9 +66,9 @@ test('whatever is said in whatever order, the answer is the lowest of what each 
           contracts: version === undefined ? undefined : { compute: `1.${version}` },
         }
         if (all) {
-          speakers.learn([spoken])
+          speakers.recordAll([spoken])
           last = new Map()
-        } else speakers.note(spoken)
+        } else speakers.record(spoken)
         if (binary === 'compute') last.set(spoken.host, `1.${version ?? 0}`)
         expect(cap()).toBe(lowestOf([...last.values()]))
         expect(speakers.on(compute, 'compute', spoken.host)()).toBe(last.get(spoken.host))

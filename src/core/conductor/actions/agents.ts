@@ -59,7 +59,7 @@ export async function hello(
     })
   // The first word of a new host, said twice at the same moment: the second finds it known.
   const answer = await greet().catch((e) => (isUniqueViolation(e) ? greet() : Promise.reject(e)))
-  deps.speakers.note({ binary: service, host: name, contracts })
+  deps.speakers.record({ binary: service, host: name, contracts })
   return answer
 }
 
@@ -85,7 +85,7 @@ export async function heartbeat(
     if (!(await isServiceUp(db, service, host, limits))) return fail('HostNotFound', { id: host })
     return { lost: ids, cancelled: [], leaseUntil }
   }
-  speakers.note({ binary: service, host, contracts })
+  speakers.record({ binary: service, host, contracts })
   const held = await renewLeases(db, owner, operations, leaseUntil)
   for (const { id, progress } of operations)
     if (progress && held.has(id)) await announceProgress(deps, id, { host, progress, now })

@@ -56,7 +56,7 @@ function ownerOf(name: string): string {
 
 const services = new Set<string>([...sharedTopics, 'compute', 'broker'])
 
-/** What waits where nobody takes it is a service that is gone, or a reader. */
+/** Messages wait in a queue that nobody consumes: its service, or its reader, is gone. */
 function adviceFor({ name, messages, consumers }: BusQueue): string | undefined {
   if (messages === 0 || consumers > 0) return undefined
   const [topic = ''] = name.split('.')

@@ -28,7 +28,7 @@ export async function join(
     change(deps, async (db, note) => {
       const now = deps.clock.now()
       if (!(await lockHost(db, name))) return addHost(db, self, now)
-      noteAccelerator(note, await hostAccelerator(db, name), { host: name, report, ctx, now })
+      publishAcceleratorChange(note, await hostAccelerator(db, name), { host: name, report, ctx, now })
       return updateHost(db, self)
     })
   // The first word of a new host, said twice at the same moment: the second finds it known.
@@ -71,7 +71,7 @@ export async function report(
   await checkLife(deps.db, host, incarnation)
   await change(deps, async (db, note) => {
     const now = deps.clock.now()
-    noteAccelerator(note, await hostAccelerator(db, host), { host, report, ctx, now, why })
+    publishAcceleratorChange(note, await hostAccelerator(db, host), { host, report, ctx, now, why })
     await updateHostReport(db, host, report)
   })
   return {}
@@ -80,7 +80,7 @@ export async function report(
 type Reported = { host: string; report: HostReport; ctx: Context; now: number; why?: string | undefined }
 
 /** Guests of a host run on another accelerator: from KVM to TCG they are ten times slower, and somebody should know. */
-function noteAccelerator(
+function publishAcceleratorChange(
   note: (event: Note) => void,
   before: string | undefined,
   { host, report: { accelerator }, ctx, now, why }: Reported,

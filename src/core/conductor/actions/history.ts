@@ -2,7 +2,7 @@ import { permits } from '../../auth/policy.ts'
 import type { conductor } from '../../contracts/conductor.ts'
 import type { Operation } from '../../contracts/shapes.ts'
 import type { Context } from '../../model/context.ts'
-import { pageDefault } from '../../model/page.ts'
+import { eventsDefault, pageDefault } from '../../model/page.ts'
 import type { Args, Result } from '../../rpc/contract.ts'
 import { listEvents } from '../../store/events.ts'
 import { resolveInstance } from '../../store/instances.ts'
@@ -37,9 +37,6 @@ export async function operationShow(
   const record = await visibleOperation(deps, ctx, operation)
   return fullOperation(record, await legsOfOperation(deps.db, operation))
 }
-
-/** Events of a list if the caller names no limit. */
-const eventsDefault = 100
 
 /** What has happened to what the caller may see. */
 export async function eventList(

@@ -1,7 +1,9 @@
 import type { conductor } from '../../contracts/conductor.ts'
+import type { Context } from '../../model/context.ts'
 import { pageDefault } from '../../model/page.ts'
+import { change } from '../../operations/change.ts'
 import type { Args, Result } from '../../rpc/contract.ts'
-import { listHosts, resolveHost } from '../../store/hosts.ts'
+import { listHosts, resolveHost, setHostZone } from '../../store/hosts.ts'
 import { listInstances } from '../../store/instances.ts'
 import type { ConductorDeps } from '../deps.ts'
 import { alive } from './access.ts'
@@ -25,4 +27,27 @@ export async function hostShow(
   const { db, options } = deps
   const host = await resolveHost(db, name, { alive: alive(deps), overcommit: options.placement })
   return { host, instances: await listInstances(db, { host: name, limit: pageDefault }) }
+}
+
+/** Moves a host into an availability zone; instances that are on it stay. `HostNotFound`. */
+export async function hostSet(
+  deps: Deps & Pick<ConductorDeps, 'publish'>,
+  ctx: Context,
+  { host: name, availabilityZone: zone }: Args<typeof conductor, 'hostSet'>,
+): Promise<Result<typeof conductor, 'hostSet'>> {
+  const { clock, options } = deps
+  return change(deps, async (db, note) => {
+    const before = await setHostZone(db, name, zone)
+    if (before !== zone)
+      note({
+        at: clock.now(),
+        type: 'host.update',
+        host: name,
+        requestId: ctx.requestId,
+        projectId: ctx.projectId,
+        userId: ctx.userId,
+        message: `availability zone: ${before} → ${zone}`,
+      })
+    return resolveHost(db, name, { alive: alive(deps), overcommit: options.placement })
+  })
 }

@@ -16,15 +16,15 @@ import { changeOperations } from '../../operations/transaction.ts'
 import { failOperation } from '../../operations/undo.ts'
 import { understands } from '../../rpc/versions.ts'
 import { allocationsOf } from '../../store/allocations.ts'
-import { checkHost } from '../../store/hosts.ts'
 import { lockInstance, resolveInstance, settleInstance } from '../../store/instances.ts'
 import type { OperationRecord, Placing } from '../../store/operation-record.ts'
-import { type NewOperation, openOperation, operationsOfKey } from '../../store/operations.ts'
+import { type NewOperation, openOperation } from '../../store/operations.ts'
 import { scopeOf } from '../actions/access.ts'
 import type { ConductorDeps } from '../deps.ts'
-import { begunUnder, keyOf } from './idempotency.ts'
+import { begunUnder, keyOf, once } from './idempotency.ts'
+import { checkTarget } from './target.ts'
 
-/** What is to be begun on which instance, with its names resolved; `key` is as the caller gave it. */
+/** What is to be begun on which instance, with its names resolved; `key` is as rows keep it. */
 export type Beginning = {
   instanceId: string
   kind: OperationKind
@@ -39,31 +39,30 @@ type Started = { operation: Pick<OperationRecord, 'id' | 'subject'>; dispatches:
 
 /** Begins what a front end asks for, on the instance that it names. */
 export async function beginOn(deps: ConductorDeps, ctx: Context, request: Begin): Promise<Begun> {
-  const { instance: ref, kind, idempotencyKey: key } = request
+  const { instance: ref, kind, idempotencyKey } = request
+  const key = idempotencyKey === undefined ? undefined : keyOf(ctx, idempotencyKey)
+  const matches = ({ subject }: OperationRecord) => ref === subject.id || ref === subject.name
   // Before the name is looked up: a delete that is repeated finds no instance of that name any more.
-  const [before] = key === undefined ? [] : await operationsOfKey(deps.db, keyOf(ctx, key))
-  if (before?.kind === kind && (ref === before.subject.id || ref === before.subject.name)) return begunOf(before)
-  const instance = await resolveInstance(deps.db, ref, scopeOf(ctx))
-  const resolved = await resolve(deps, ctx, kind, (request.args ?? {}) as KindArgs<Beginnable>, instance)
-  return begin(deps, ctx, { instanceId: instance.id, kind, ...resolved, key })
+  const { before, made } = await once(
+    async () => {
+      if (key === undefined) return undefined
+      const [begun] = await begunUnder(deps.db, key, { kind, now: deps.clock.now(), matches })
+      return begun
+    },
+    async () => {
+      const { id: instanceId } = await resolveInstance(deps.db, ref, scopeOf(ctx))
+      const resolved = resolve(ctx, kind, (request.args ?? {}) as KindArgs<Beginnable>)
+      return start(deps, ctx, { instanceId, kind, ...resolved, key })
+    },
+  )
+  return before ? begunOf(before) : sendOut(deps, ctx, kind, made)
 }
 
-/** What the caller said, checked, with names resolved, and what placing it has to heed. */
-async function resolve(
-  { db }: Pick<ConductorDeps, 'db'>,
-  ctx: Context,
-  kind: Beginnable,
-  args: KindArgs<Beginnable>,
-  instance: Instance,
-): Promise<Pick<Beginning, 'args' | 'placing'>> {
+/** What the caller said, and what placing it has to heed. */
+function resolve(ctx: Context, kind: Beginnable, args: KindArgs<Beginnable>): Pick<Beginning, 'args' | 'placing'> {
   if (placedBy(kind) === undefined) return { args }
   const host = (args as KindArgs<'migrate'>).host
-  if (host !== undefined) {
-    allow(ctx, 'os_compute_api:os-migrate-server:migrate:host')
-    await checkHost(db, host)
-    if (host === instance.host)
-      fail('InvalidRequest', { what: `${instance.name} is on ${host} already.`, hint: 'Name another host, or none.' })
-  }
+  if (host !== undefined) allow(ctx, 'os_compute_api:os-migrate-server:migrate:host')
   return { args, placing: { excluded: [], faults: [], ...(host === undefined ? {} : { forced: host }) } }
 }
 
@@ -73,12 +72,20 @@ async function resolve(
  * kind; `HostUnreachable` if nobody listens and the kind does not wait: the operation has failed then.
  */
 export async function begin(deps: ConductorDeps, ctx: Context, beginning: Beginning): Promise<Begun> {
-  const { operation, dispatches } = await start(deps, ctx, beginning)
+  return sendOut(deps, ctx, beginning.kind, await start(deps, ctx, beginning))
+}
+
+async function sendOut(
+  deps: ConductorDeps,
+  ctx: Context,
+  kind: OperationKind,
+  { operation, dispatches }: Started,
+): Promise<Begun> {
   const [first, ...others] = dispatches
   if (first) {
     await dispatchAll(deps, ctx, others)
     const unheard = await dispatchOrFail(deps, ctx, first)
-    if (unheard && kindOf(beginning.kind).unreachable === 'fail') {
+    if (unheard && kindOf(kind).unreachable === 'fail') {
       if (await failUnheard(deps, operation.id, unheard)) throw unheard
     } else if (unheard) deps.log.info({ ...first }, 'waits for its host to return')
   }
@@ -91,27 +98,16 @@ const begunOf = ({ id, subject }: Pick<OperationRecord, 'id' | 'subject'>): Begu
 })
 
 async function start(deps: ConductorDeps, ctx: Context, beginning: Beginning): Promise<Started> {
-  const { instanceId, kind } = beginning
-  const key = beginning.key === undefined ? undefined : keyOf(ctx, beginning.key)
-  const now = deps.clock.now()
-  const before = (db = deps.db) =>
-    key === undefined
-      ? undefined
-      : begunUnder(db, key, { kind, now, matches: ({ subject }) => subject.id === instanceId })
+  const { instanceId } = beginning
   try {
     return await changeOperations(deps, async (t) => {
-      // Locked before the key is looked up: the same request at the same moment waits here, and then finds this one.
       const instance = await lockInstance(t.db, instanceId)
-      const [begun] = (await before(t.db)) ?? []
-      if (begun) return { operation: begun, dispatches: [] }
       if (!instance) return fail('InstanceNotFound', { id: instanceId })
-      return startNow(deps, ctx, t, instance, { ...beginning, key })
+      return startNow(deps, ctx, t, instance, beginning)
     })
   } catch (e) {
     if (!isUniqueViolation(e)) throw e
-    // Somebody else has begun one meanwhile: under the same key it is ours, else the instance is busy now.
-    const [begun] = (await before()) ?? []
-    if (begun) return { operation: begun, dispatches: [] }
+    // Somebody else has begun one meanwhile: the instance is busy now.
     const open = await openOperation(deps.db, instanceId)
     if (!open) throw e
     fail('InstanceBusy', { name: open.subject.name, task: kindOf(open.kind).task, operation: open.id })
@@ -133,6 +129,7 @@ async function startNow(
   // Whatever runs is over now, and its hosts hear so at their next step.
   const instance = open ? await preempt(t, open) : seen
   await checkVersions(deps, t, instance, kind)
+  await checkTarget(deps, t.db, instance, kind, placing)
   const operation: NewOperation = {
     id: deps.ids.uuid(),
     subject: { kind: 'instance', id: instanceId, name: instance.name },

@@ -1,23 +1,22 @@
 import { mapConcurrent } from '../../base/concurrency.ts'
-import { type Failure, isFailure } from '../../base/errors.ts'
+import type { Failure } from '../../base/errors.ts'
 import { randomMac } from '../../base/ids.ts'
 import type { Begun, BootRequest, conductor } from '../../contracts/conductor.ts'
 import { type ResolvedArgs, resolvedArgs } from '../../contracts/kinds.ts'
-import { isUniqueViolation } from '../../db/dialect.ts'
 import type { Context } from '../../model/context.ts'
-import { deadlineMs } from '../../model/operation.ts'
+import { deadlineMs, kindOf } from '../../model/operation.ts'
 import { beginOperations } from '../../operations/begin.ts'
 import { about } from '../../operations/change.ts'
 import { dispatchAll, dispatchOrFail } from '../../operations/dispatch.ts'
 import { type Dispatch, lockOpen } from '../../operations/open.ts'
 import { changeOperations } from '../../operations/transaction.ts'
-import type { Result } from '../../rpc/contract.ts'
+import type { Args, Result } from '../../rpc/contract.ts'
 import { addInstances, type NewInstance, removeInstance } from '../../store/instances.ts'
 import { type NewOperation, removeOperation } from '../../store/operations.ts'
 import type { ConductorDeps } from '../deps.ts'
-import { begunUnder, keyOf } from './idempotency.ts'
+import { begunUnder, keyOf, once } from './idempotency.ts'
 import { type Plan, planOf } from './plan.ts'
-import { checkQuota } from './quota.ts'
+import { checkQuota, previewQuota } from './quota.ts'
 
 type Booted = Result<typeof conductor, 'boot'>
 
@@ -31,22 +30,41 @@ type Pair = { instance: NewInstance; operation: NewOperation }
  */
 export async function boot(deps: ConductorDeps, ctx: Context, request: BootRequest): Promise<Booted> {
   const key = request.idempotencyKey === undefined ? undefined : keyOf(ctx, request.idempotencyKey)
-  const before = key === undefined ? undefined : await bootedBefore(deps, key)
+  const { before, made } = await once(
+    async () => (key === undefined ? undefined : bootedBefore(deps, key)),
+    async () => {
+      const plan = await planOf(deps, ctx, request)
+      const pairs = pairsOf(deps, ctx, request, { plan, key, now: deps.clock.now() })
+      await write(deps, ctx, pairs, plan)
+      return { plan, pairs }
+    },
+  )
   if (before) return before
-  const plan = await planOf(deps, ctx, request)
-  const now = deps.clock.now()
-  const pairs = pairsOf(deps, ctx, request, { plan, key, now })
-  try {
-    await write(deps, ctx, pairs, plan)
-  } catch (e) {
-    // The same request at the same moment: the other one was first, and may have taken the last of the quota.
-    const met = isUniqueViolation(e) || isFailure(e, 'QuotaExceeded')
-    const twin = key !== undefined && met ? await bootedBefore(deps, key) : undefined
-    if (twin) return twin
-    throw e
-  }
+  const { plan, pairs } = made
   await sendOut(deps, ctx, pairs)
   return { begun: pairs.map(({ operation }) => begunOf(operation)), image: plan.image.name, flavor: plan.flavor.name }
+}
+
+/** Where an instance would go and why; nothing is written. Refuses what boot would refuse, its quota too. */
+export async function bootDryRun(
+  deps: Pick<ConductorDeps, 'db' | 'options' | 'scheduler'>,
+  ctx: Context,
+  request: Args<typeof conductor, 'bootDryRun'>,
+): Promise<Result<typeof conductor, 'bootDryRun'>> {
+  const { db, options, scheduler } = deps
+  const { image, flavor, names, availabilityZone, forcedHost, hints } = await planOf(deps, ctx, request)
+  const size = { vcpus: flavor.vcpus, memoryMb: flavor.memoryMb, diskGb: flavor.diskGb }
+  await previewQuota(db, ctx.projectId, { count: names.length, size, quota: options.quota })
+  const decision = await scheduler.decide(ctx, {
+    projectId: ctx.projectId,
+    size,
+    hints,
+    ...(availabilityZone === undefined ? {} : { availabilityZone }),
+    ...(forcedHost === undefined ? {} : { forcedHost }),
+    excluded: [],
+    needs: kindOf('boot').since,
+  })
+  return { decision, image: image.name, flavor: flavor.name }
 }
 
 const begunOf = ({ id, subject }: Pick<NewOperation, 'id' | 'subject'>): Begun => ({

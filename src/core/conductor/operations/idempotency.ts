@@ -37,3 +37,22 @@ export async function begunUnder(
     })
   return begun
 }
+
+/**
+ * Does what a request asks for, or finds what the same request has begun already (`before`). Looks again if it fails: the
+ * same request at the same moment was first then, and this one may have met its key, its operation or its share of the quota.
+ */
+export async function once<B, M>(
+  find: () => Promise<B | undefined>,
+  make: () => Promise<M>,
+): Promise<{ before: B; made?: undefined } | { before?: undefined; made: M }> {
+  const before = await find()
+  if (before) return { before }
+  try {
+    return { made: await make() }
+  } catch (e) {
+    const twin = await find()
+    if (twin) return { before: twin }
+    throw e
+  }
+}

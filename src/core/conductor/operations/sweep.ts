@@ -9,7 +9,7 @@ import { type Dispatch, livenessOf, lockOpen, type OpenOperation, type Transacti
 import { changeOperations } from '../../operations/transaction.ts'
 import { failOperation, leaveSilent, unplace } from '../../operations/undo.ts'
 import { hearsTooShort } from '../../service/hearing.ts'
-import { type DueLeg, dueLegs, noteDispatch } from '../../store/legs.ts'
+import { type DueLeg, dueLegs, recordDispatch } from '../../store/legs.ts'
 import { stepsOf } from '../../store/operation-record.ts'
 import { expiredOperations } from '../../store/operations.ts'
 import { isServiceUp } from '../../store/services.ts'
@@ -49,7 +49,7 @@ async function resend(deps: ConductorDeps, leg: DueLeg): Promise<void> {
   const now = deps.clock.now()
   const { operation, service, host, kind, state } = leg
   const message: Dispatch = { operation, service, host }
-  if (!(await noteDispatch(deps.db, message, leg.dispatchedAt, now))) return
+  if (!(await recordDispatch(deps.db, message, leg.dispatchedAt, now))) return
   if (host !== '' && (await goneOn(deps, leg))) return
   deps.log.info({ ...message, kind, state }, 'dispatch repeated')
   try {

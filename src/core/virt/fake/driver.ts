@@ -38,9 +38,9 @@ type Faults = (action: Action, id: string, when: 'before' | 'after') => Error | 
 export type FakeOptions = {
   clock: Clock
   ids: Ids
-  /** The guests are kept here, so that they outlive the process; in memory only where undefined. */
+  /** The guests are kept here, so that they outlive the process; in memory only if unset. */
   stateFile?: string
-  /** For every action, or for each. None where undefined. */
+  /** For every action, or for each. None if unset. */
   latencyMs?: number | Partial<Record<Action, Latency>>
   faults?: Faults
   resources?: Pick<Resources, 'vcpus' | 'memoryMb' | 'diskGb'>

@@ -25,7 +25,7 @@ export class FakeStore {
     this.reload()
   }
 
-  /** Reads the file anew, and writes it anew where most of its lines are out of date. */
+  /** Reads the file again, and writes it again if most of its lines are out of date. */
   reload(): void {
     if (this.#file === undefined) return
     this.guests.clear()

@@ -9,7 +9,7 @@ import { bootedWell, probeFirmware } from './probe-guest.ts'
 /** Which accelerator is to be used on this host, the reason in a person's words, and what to do for a faster one. */
 export type AcceleratorChoice = { accelerator: Accelerator; why: string; fix?: string }
 
-/** What the choice depends on. `file` is this machine's memory of the answer; where it is undefined nothing is remembered. */
+/** What the choice depends on. `file` is this machine's memory of the answer; if unset, nothing is remembered. */
 export type AcceleratorAsk = {
   binary: string
   qemuVersion: string
@@ -60,7 +60,7 @@ async function runProbe({ binary, probeTimeoutMs = defaultProbeTimeoutMs }: Acce
 }
 
 /**
- * Chooses KVM where it can really run a guest, TCG elsewhere: there are hosts where /dev/kvm opens, answers, and runs
+ * Chooses KVM if it can really run a guest, else TCG: there are hosts where /dev/kvm opens, answers, and runs
  * nothing. The answer is remembered until QEMU, kernel or processor change. A probe that ran out of time, on a busy
  * machine, is no answer: TCG is taken for now, and the next one who asks tries again.
  */
@@ -88,7 +88,7 @@ export const rememberKvmFails = (ask: AcceleratorAsk, why: string): Promise<Acce
 const thisMachine = ({ qemuVersion }: AcceleratorAsk): string =>
   [qemuVersion, release(), cpus()[0]?.model ?? '', `probe ${probeRevision}`].join(' | ')
 
-/** Why KVM's device is not to be used; undefined where it is. */
+/** Why KVM's device is not to be used; undefined if it may be. */
 async function whyClosed(device: string): Promise<{ why: string; fix: string } | undefined> {
   try {
     await access(device, constants.R_OK | constants.W_OK)
@@ -101,7 +101,7 @@ async function whyClosed(device: string): Promise<{ why: string; fix: string } |
     const user = userInfo().username
     return {
       why: `no permission to use ${device}`,
-      fix: `As root: ${group}adduser ${user} kvm; then log in anew, nova down, nova up.`,
+      fix: `As root: ${group}adduser ${user} kvm; then log in again, nova down, nova up.`,
     }
   }
 }

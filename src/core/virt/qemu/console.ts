@@ -21,7 +21,7 @@ async function tail(file: FileHandle, most = consoleMax): Promise<Buffer> {
   return buffer.subarray(0, bytesRead)
 }
 
-/** The end of a guest's console: the last `lines` lines, at most 1 MiB. Empty where nothing was printed yet. */
+/** The end of a guest's console: the last `lines` lines, at most 1 MiB. Empty if nothing was printed yet. */
 export async function readConsole(path: string, lines?: number): Promise<string> {
   const file = await openThere(path, 'r')
   if (!file) return ''

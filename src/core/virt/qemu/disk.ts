@@ -83,7 +83,7 @@ export async function rebaseDisk(qemuImg: string, path: string, image: ImageFile
 }
 
 /**
- * Makes the guest's disk at `path`: a qcow2 overlay of the image's disk, or an empty disk where the image has none and
+ * Makes the guest's disk at `path`: a qcow2 overlay of the image's disk, or an empty disk if the image has none and
  * the flavor has one. A disk that is there already is kept: it may hold the guest's data.
  */
 export async function createDisk(

@@ -32,7 +32,7 @@ export type QemuOptions = {
 
 const attachTimeoutMs = 10_000
 
-/** Makes a guest run again whose KVM failed; nothing where that is not so. `ended`: its machine has ended by itself. */
+/** Makes a guest run again whose KVM failed; does nothing if that is not so. `ended`: its machine has ended by itself. */
 type Rescue = (id: string, ended: boolean) => Promise<void>
 
 /** The guests of this host, as far as they run: holds their machines, and watches them. */
@@ -106,7 +106,7 @@ export class QemuHost {
     }
   }
 
-  /** The guest's machine, taken up again where the process lives and we do not hold it. Undefined where it does not run. */
+  /** The guest's machine, taken up again if the process lives and we do not hold it. Undefined if it does not run. */
   async machine(id: string): Promise<Machine | undefined> {
     const held = this.#machines.get(id)
     if (held && !held.leaving) return held
@@ -115,13 +115,13 @@ export class QemuHost {
     return pid === undefined ? undefined : this.attach(id, pid)
   }
 
-  /** Takes hold of a living process. Fails where it does not talk. */
+  /** Takes hold of a living process. Fails if it does not answer. */
   async attach(id: string, pid: number, signal?: AbortSignal): Promise<Machine> {
     const paths = this.paths(id)
     try {
       const qmp = await connectMachine(pid, paths, { clock: this.clock, timeoutMs: attachTimeoutMs, signal })
       // From here on, so that nothing that happens while we ask for its state is missed.
-      qmp.onEvent((event) => this.#heard(machine, event))
+      qmp.onEvent((event) => this.#onEvent(machine, event))
       const machine: Machine = {
         id,
         pid,
@@ -152,7 +152,7 @@ export class QemuHost {
     this.#mute.delete(id)
   }
 
-  /** NOSTATE where there is no such guest. */
+  /** NOSTATE if there is no such guest. */
   async power(id: string): Promise<PowerState> {
     // It is about to run again, and what is seen of it until then means nothing.
     if (this.#rescues.has(id)) return 'RUNNING'
@@ -176,7 +176,7 @@ export class QemuHost {
     return (await findMachine(this.stateDir, id)) !== undefined
   }
 
-  #heard(machine: Machine, { event, data }: QmpEvent): void {
+  #onEvent(machine: Machine, { event, data }: QmpEvent): void {
     const { id } = machine
     this.log.debug({ instance: id, event, data }, 'event of a guest')
     if (event === 'RESUME') this.#changed(machine, 'RUNNING')
@@ -202,7 +202,7 @@ export class QemuHost {
     const power = powerOf(state)
     if (power === 'CRASHED') machine.power = power
     if (state === internalError) this.#startRescue(machine.id, false)
-    else if (machine.power !== before) this.#tellUnlessAsked(machine.id, machine.power)
+    else if (machine.power !== before) this.#reportUnlessAsked(machine.id, machine.power)
   }
 
   /**
@@ -218,7 +218,7 @@ export class QemuHost {
         this.log.error({ instance: id, err }, 'a guest that KVM failed under cannot be started again')
       }
       this.#rescues.delete(id)
-      if (!this.#closed) this.#tellUnlessAsked(id, await this.#powerNow(id))
+      if (!this.#closed) this.#reportUnlessAsked(id, await this.#powerNow(id))
     }
     this.#rescues.set(id, rescue())
   }
@@ -226,15 +226,15 @@ export class QemuHost {
   #changed(machine: Machine, power: PowerState): void {
     if (machine.power === power) return
     machine.power = power
-    this.#tellUnlessAsked(machine.id, power)
+    this.#reportUnlessAsked(machine.id, power)
   }
 
   /** What an action changes is told by whoever asked for it. */
-  #tellUnlessAsked(id: string, power: PowerState): void {
-    if (!this.#actions.has(id)) this.#tell({ id, power })
+  #reportUnlessAsked(id: string, power: PowerState): void {
+    if (!this.#actions.has(id)) this.#report({ id, power })
   }
 
-  #tell(change: GuestPower): void {
+  #report(change: GuestPower): void {
     this.log.info({ instance: change.id, power: change.power }, 'a guest changed its power state by itself')
     for (const listener of this.#listeners) listener(change)
   }
@@ -252,10 +252,10 @@ export class QemuHost {
     const ofKvm = byItself && !machine.panicked && kvmTrouble(await readLog(paths.log))?.lasting
     // An action that began meanwhile, as a stop, is what counts.
     if (ofKvm && !this.#actions.has(id)) return this.#startRescue(id, true)
-    if (byItself) this.#tell({ id, power: await this.power(id) })
+    if (byItself) this.#report({ id, power: await this.power(id) })
   }
 
-  /** False where the process has ended after all. */
+  /** False if the process has ended after all. */
   async #takenUpAgain(id: string, pid: number): Promise<boolean> {
     this.log.warn({ instance: id, pid }, 'lost the connection to a machine that lives; taking it up again')
     this.#machines.delete(id)

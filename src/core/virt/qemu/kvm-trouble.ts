@@ -7,7 +7,7 @@ const lasting =
 /** What QEMU prints when it cannot start with KVM: another program has the processor, or a permission is gone. */
 const passing = /Could not access KVM|failed to initialize kvm|ioctl\(KVM_\w+\) failed/i
 
-/** The line of QEMU's log that tells of an error of KVM itself, made readable; undefined where there is none. */
+/** The line of QEMU's log that tells of an error of KVM itself, made readable; undefined if there is none. */
 export function kvmTrouble(log: string): KvmTrouble | undefined {
   const lines = log.split('\n')
   const grave = lines.find((line) => lasting.test(line))

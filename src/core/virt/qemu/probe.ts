@@ -10,7 +10,7 @@ export type QemuProbe =
   /** `fix` is the command that installs what is missing. */
   | { found: false; why: string; fix: string }
 
-/** The version of QEMU, as `7.2.22`; undefined where it cannot be run. */
+/** The version of QEMU, as `7.2.22`; undefined if it cannot be run. */
 export async function qemuVersion(binary: string): Promise<string | undefined> {
   const { code, stdout } = await exec(binary, ['--version'], { timeoutMs: 10_000 })
   return code === 0 ? (/version (\d[\d.]*)/.exec(stdout)?.[1] ?? 'unknown') : undefined
@@ -18,7 +18,7 @@ export async function qemuVersion(binary: string): Promise<string | undefined> {
 
 type Programs = { qemuBinary?: string | undefined; qemuImg?: string | undefined }
 
-/** QEMU's version where its programs can be run here, or what is missing and how to fix that. Never fails. */
+/** QEMU's version if its programs can be run here, or what is missing and how to fix that. Never fails. */
 export async function findQemu({
   qemuBinary = defaultBinary,
   qemuImg = defaultQemuImg,

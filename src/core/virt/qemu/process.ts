@@ -90,7 +90,7 @@ class AsyncFiles implements AsyncDisposable {
   }
 }
 
-/** Waits until the process has ended. False where it still lives after `timeoutMs`. */
+/** Waits until the process has ended. False if it still lives after `timeoutMs`. */
 export async function machineGone(pid: number, paths: GuestPaths, clock: Clock, timeoutMs: number): Promise<boolean> {
   const until = clock.now() + timeoutMs
   while (await isMachine(pid, paths)) {

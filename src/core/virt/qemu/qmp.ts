@@ -8,7 +8,7 @@ export type QmpEvent = { event: string; data: Record<string, unknown> }
 
 /** A conversation with one QEMU process. QEMU talks with one client at a time. */
 export type Qmp = {
-  /** Rejects with QEMU's own words where it refuses, when the connection ends, and after `timeoutMs` without an answer. */
+  /** Rejects with QEMU's own words if it refuses, when the connection ends, and after `timeoutMs` without an answer. */
   execute(command: string, args?: Record<string, unknown>, timeoutMs?: number): Promise<unknown>
   onEvent(listener: (event: QmpEvent) => void): void
   /** Resolves when the connection has ended, by whichever side. */
@@ -30,7 +30,7 @@ type Pending = { resolve: (value: unknown) => void; reject: (e: Error) => void; 
 const commandTimeoutMs = 10_000
 
 /**
- * Opens the QMP socket at `path` and negotiates. Fails where nobody listens there, and after `timeoutMs` without a
+ * Opens the QMP socket at `path` and negotiates. Fails if nobody listens there, and after `timeoutMs` without a
  * greeting: then another client holds it.
  */
 export async function connectQmp(path: string, options: { clock: Clock; timeoutMs: number }): Promise<Qmp> {

@@ -6,7 +6,7 @@ import { internalError, runState } from './machine.ts'
 import { readRecord } from './record.ts'
 import { checkFiles, launchGuest, type StartDeps } from './start.ts'
 
-/** A KVM that fails does so while a guest boots, which takes minutes where each instruction is emulated. */
+/** A KVM that fails does so while a guest boots, which takes minutes if each instruction is emulated. */
 const provenAfterMs = 600_000
 
 /**

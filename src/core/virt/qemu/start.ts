@@ -31,7 +31,7 @@ export type StartDeps = {
 const configDriveLabel = 'config-2'
 
 /**
- * Makes the guest run: nothing to do where it runs; it goes on where it stands still; it takes up its saved memory where
+ * Makes the guest run: nothing to do if it runs; it goes on if it stands still; it takes up its saved memory if
  * it was suspended; else it boots. At no moment are there two machines of one guest.
  */
 export async function startGuest(deps: StartDeps, guest: Guest, signal?: AbortSignal): Promise<void> {
@@ -72,7 +72,7 @@ export async function resumeGuest(deps: StartDeps, guest: Guest, signal?: AbortS
   await startGuest(deps, guest, signal)
 }
 
-/** Makes a machine that is there run. False where it cannot: then it has ended. */
+/** Makes a machine that is there run. False if it cannot: then it has ended. */
 async function goOn(host: QemuHost, machine: Machine, paths: GuestPaths): Promise<boolean> {
   let state: string
   try {
@@ -158,7 +158,7 @@ export async function launchGuest(
     }
     signal?.throwIfAborted()
   } catch (e) {
-    // Not half started: a repetition begins anew, from the saved memory where there is one.
+    // Not half started: a repetition begins from the start, from the saved memory if there is one.
     await host.kill(guest.id)
     throw e
   }
@@ -183,7 +183,7 @@ async function memoryLoaded(host: QemuHost, machine: Machine, signal: AbortSigna
   }
 }
 
-/** Written anew at each boot, because the name may have changed; never under a machine that runs. */
+/** Written again at each boot, because the name may have changed; never under a machine that runs. */
 async function writeConfigDrive(guest: Guest, paths: GuestPaths): Promise<void> {
   await writeFile(`${paths.configDrive}.part`, isoImage(configDriveLabel, metadataFiles(guest)), { mode: 0o600 })
   await rename(`${paths.configDrive}.part`, paths.configDrive)

@@ -10,7 +10,7 @@ import { within } from './wait.ts'
 /** The power button is pressed again after this time, in ms: a guest that is just booting misses the first. */
 const pressAgainMs = 5_000
 
-/** Asks the guest to power off. True where its machine ended within `graceMs`. */
+/** Asks the guest to power off. True if its machine ended within `graceMs`. */
 async function askToPowerOff(
   host: QemuHost,
   machine: Machine,
