@@ -2,6 +2,7 @@ import { mkdirSync } from 'node:fs'
 import { version } from '../core/base/version.ts'
 import type { ConductorDeps } from '../core/conductor/deps.ts'
 import { agentManager, computeAgentManager, conductorManager } from '../core/conductor/manager.ts'
+import { KnownOperations } from '../core/conductor/operations/known.ts'
 import { startPeriodic } from '../core/conductor/periodic.ts'
 import { certificatesOf } from '../core/config/certificates.ts'
 import { hostName } from '../core/config/load.ts'
@@ -50,6 +51,7 @@ export async function startConductor(runtime: Runtime, bus: Bus, db: Db): Promis
     speakers,
     broker: brokerOf(config, clock, bus, db),
     busBackAt: backAt,
+    knownOperations: new KnownOperations(),
     hearing: openHearing(clock, config.services, backAt, clock.now()),
     publish: openPublisher(runtime, 'conductor', bus, db),
     imageDir,

@@ -10,6 +10,7 @@ import { startCompute } from '../../src/core/compute/start.ts'
 import { openTransfers, type Transfers } from '../../src/core/compute/transfer.ts'
 import type { ConductorDeps } from '../../src/core/conductor/deps.ts'
 import { agentManager, computeAgentManager, conductorManager } from '../../src/core/conductor/manager.ts'
+import { KnownOperations } from '../../src/core/conductor/operations/known.ts'
 import { sweep } from '../../src/core/conductor/operations/sweep.ts'
 import type { agent } from '../../src/core/contracts/agent.ts'
 import type { broker } from '../../src/core/contracts/broker.ts'
@@ -205,6 +206,7 @@ export class World {
       incarnation: systemIds.uuid(),
       computeOn: (host) => this.#client(() => this.#hosts.get(host)?.api as unknown as Methods, life, true),
       busBackAt: () => undefined,
+      knownOperations: new KnownOperations(),
       hearing,
       speakers: new Speakers(),
       scheduler: this.#client<Api<typeof scheduler>>(() => this.#pick(this.#schedulers)?.api, life, true),

@@ -1,13 +1,13 @@
 import type { Clock } from '../base/clock.ts'
 import { fail, isFailure } from '../base/errors.ts'
 import type { Ids } from '../base/ids.ts'
-import type { Flavor, Image } from '../contracts/shapes.ts'
+import type { Flavor } from '../contracts/shapes.ts'
 import type { Db } from '../db/open.ts'
 import { tx } from '../db/tx.ts'
 import type { Size } from '../model/instance.ts'
 import { isEmptyCloud } from '../store/emptiness.ts'
 import { addFlavors, listFlavors } from '../store/flavors.ts'
-import { findImage, listImages } from '../store/images.ts'
+import { activeImages, type BootImage, findImage } from '../store/images.ts'
 import { fits } from './fit.ts'
 
 /** The flavors that a new cloud has: Nova's own since its first release, and a smaller one for tiny guests. */
@@ -42,8 +42,8 @@ export async function ensureDefaults({ db, clock, ids }: { db: Db; clock: Clock;
 const namesMax = 20
 
 /** The only image, or the one called `tiny`; else the caller must say which. */
-export async function defaultImage(db: Db): Promise<Image> {
-  const [first, ...others] = await listImages(db, { status: 'active', limit: namesMax + 1 })
+export async function defaultImage(db: Db): Promise<BootImage> {
+  const [first, ...others] = await activeImages(db, namesMax + 1)
   if (!first) fail('InvalidRequest', { what: 'There is no image to boot from.', hint: 'Make one: nova image create' })
   if (others.length === 0) return first
   const tiny = await findImage(db, builtIn)
@@ -59,7 +59,7 @@ export async function defaultImage(db: Db): Promise<Image> {
 const searchPage = 1000
 
 /** The smallest flavor that the image fits. */
-export async function defaultFlavor(db: Db, image: Image): Promise<Flavor> {
+export async function defaultFlavor(db: Db, image: BootImage): Promise<Flavor> {
   let marker: string | undefined
   do {
     const flavors = await listFlavors(db, { limit: searchPage, marker })

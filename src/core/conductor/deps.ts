@@ -10,6 +10,7 @@ import type { Overcommit } from '../model/capacity.ts'
 import type { Api } from '../rpc/contract.ts'
 import type { Speakers } from '../rpc/speakers.ts'
 import type { Hearing } from '../service/hearing.ts'
+import type { KnownOperations } from './operations/known.ts'
 
 /** What the conductor may be told; the configuration has the defaults and the reasons. */
 export type ConductorOptions = {
@@ -51,6 +52,7 @@ export type ConductorDeps = {
   readonly speakers: Speakers
   /** When this process's link to the bus last came back, in milliseconds since the epoch; see `core/rpc/back-at.ts`. */
   readonly busBackAt: () => number | undefined
+  readonly knownOperations: KnownOperations
   /** Since when hosts could be heard without a break. */
   readonly hearing: Hearing
   /** Sends an event on its way; never waits for a reader. */

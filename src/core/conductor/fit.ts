@@ -1,12 +1,13 @@
 import { fail } from '../base/errors.ts'
-import type { Flavor, Image } from '../contracts/shapes.ts'
+import type { Flavor } from '../contracts/shapes.ts'
+import type { BootImage } from '../store/images.ts'
 
 /** Whether an instance of this flavor can start from this image. A flavor with no disk takes the image's own size, as in Nova. */
-export const fits = (flavor: Flavor, image: Image): boolean =>
+export const fits = (flavor: Flavor, image: BootImage): boolean =>
   flavor.memoryMb >= image.minMemoryMb && (flavor.diskGb === 0 || flavor.diskGb >= image.minDiskGb)
 
 /** Fails unless an instance of this flavor can start from this image: `FlavorTooSmall` says what is too small. */
-export function checkFit(flavor: Flavor, image: Image): void {
+export function checkFit(flavor: Flavor, image: BootImage): void {
   if (fits(flavor, image)) return
   const names = { flavor: flavor.name, image: image.name }
   if (flavor.memoryMb < image.minMemoryMb)

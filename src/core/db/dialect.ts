@@ -5,6 +5,7 @@ import {
   type InsertResult,
   MysqlQueryCompiler,
   SqliteAdapter,
+  SqliteQueryCompiler,
   sql,
 } from 'kysely'
 import type { Db } from './handle.ts'
@@ -41,6 +42,20 @@ export async function serverVersion(db: Db): Promise<string> {
 export class SqliteTransactionalAdapter extends SqliteAdapter {
   override get supportsTransactionalDdl(): boolean {
     return true
+  }
+}
+
+/**
+ * A table whose key has several columns is kept in the order of that key, as InnoDB keeps every table: else SQLite keeps the
+ * rows and the key as two trees, and writes both (https://sqlite.org/withoutrowid.html, which advises so for short rows).
+ */
+export class SqliteTablesCompiler extends SqliteQueryCompiler {
+  protected override visitCreateTable(node: CreateTableNode): void {
+    super.visitCreateTable(node)
+    const key = node.constraints?.find(
+      (constraint) => constraint.kind === 'PrimaryKeyConstraintNode' && constraint.columns.length > 1,
+    )
+    if (key) this.append(' without rowid')
   }
 }
 

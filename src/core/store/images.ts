@@ -1,4 +1,4 @@
-import type { Selectable, SelectQueryBuilder } from 'kysely'
+import type { Selectable } from 'kysely'
 import { fail } from '../base/errors.ts'
 import { nearest } from '../base/near.ts'
 import type { Image, ImageFile, ImagePart } from '../contracts/shapes.ts'
@@ -12,24 +12,44 @@ export type StoredFile = ImageFile & { complete: boolean }
 /** An image with how far its upload is, and whose it is. */
 export type ImageRecord = Image & { projectId: string; parts: Partial<Record<ImagePart, StoredFile>> }
 
-/**
- * Images by name, those in one state if it is given. One query (two with a marker). `InvalidRequest` if the marker is no
- * image's id.
- */
-export async function listImages(
-  db: Db,
-  { limit, marker, status }: Page & { status?: Image['status'] },
-): Promise<ImageRecord[]> {
+/** Images by name. Two queries (three with a marker). `InvalidRequest` if the marker is no image's id. */
+export async function listImages(db: Db, { limit, marker }: Page): Promise<ImageRecord[]> {
   const last = marker === undefined ? undefined : await placeOf(db, marker)
-  const page = db
+  const rows = await db
     .selectFrom('images')
     .selectAll()
-    .$if(status !== undefined, (q) => q.where('status', '=', status as string))
     .$if(last !== undefined, (q) => q.where(after(last ?? {})))
     .orderBy('name')
     .orderBy('id')
     .limit(limit)
-  return withFiles(db, page)
+    .execute()
+  if (rows.length === 0) return []
+  const ids = rows.map(({ id }) => id)
+  const files = await db.selectFrom('image_files').selectAll().where('image_id', 'in', ids).execute()
+  const byImage = grouped(files.filter(announced))
+  return rows.map((row) => toRecord(row, byImage.get(row.id) ?? []))
+}
+
+/** What a boot needs to know of its image. */
+export type BootImage = Pick<Image, 'id' | 'name' | 'status' | 'minMemoryMb' | 'minDiskGb'>
+
+/** The first active images by name. */
+export async function activeImages(db: Db, limit: number): Promise<BootImage[]> {
+  const rows = await db
+    .selectFrom('images')
+    .select(['id', 'name', 'status', 'min_memory_mb', 'min_disk_gb'])
+    .where('status', '=', 'active')
+    .orderBy('name')
+    .orderBy('id')
+    .limit(limit)
+    .execute()
+  return rows.map(({ id, name, status, min_memory_mb, min_disk_gb }) => ({
+    id,
+    name,
+    status: status as Image['status'],
+    minMemoryMb: min_memory_mb,
+    minDiskGb: min_disk_gb,
+  }))
 }
 
 const placeOf = async (db: Db, id: string) =>
@@ -37,14 +57,13 @@ const placeOf = async (db: Db, id: string) =>
 
 /** The image of this id or, else, name; undefined if there is none. */
 export async function findImage(db: Db, ref: string): Promise<ImageRecord | undefined> {
-  const found = await withFiles(
-    db,
-    db
-      .selectFrom('images')
-      .selectAll()
-      .where((eb) => eb.or([eb('id', '=', ref), eb('name', '=', ref)])),
-  )
-  return found.find(({ id }) => id === ref) ?? found[0]
+  const rows = await db
+    .selectFrom('images')
+    .selectAll()
+    .where((eb) => eb.or([eb('id', '=', ref), eb('name', '=', ref)]))
+    .execute()
+  const row = rows.find(({ id }) => id === ref) ?? rows[0]
+  return row && toRecord(row, await filesOf(db, row.id))
 }
 
 /** The image of this id or, else, name. `ImageNotFound` with near names. */
@@ -184,28 +203,10 @@ const filesOf = async (db: Db, id: string): Promise<FileRow[]> =>
 const announced = (row: Selectable<Database['image_files']>): row is FileRow =>
   row.size_bytes !== null && row.sha256 !== null
 
-type Images = SelectQueryBuilder<Database, 'images', Selectable<Database['images']>>
-
-/** These images with their files, by name. One query. */
-async function withFiles(db: Db, images: Images): Promise<ImageRecord[]> {
-  const rows = await db
-    .selectFrom(images.as('m'))
-    .leftJoin('image_files as f', 'f.image_id', 'm.id')
-    .selectAll('m')
-    .select(['f.image_id', 'f.part', 'f.size_bytes', 'f.sha256', 'f.complete'])
-    .orderBy('m.name')
-    .orderBy('m.id')
-    .execute()
-  const found = new Map<string, { row: (typeof rows)[number]; files: FileRow[] }>()
-  for (const row of rows) {
-    const image = found.get(row.id) ?? { row, files: [] }
-    found.set(row.id, image)
-    if (row.image_id === null || row.part === null || row.complete === null) continue
-    const { image_id, part, size_bytes, sha256, complete } = row
-    const file = { image_id, part, size_bytes, sha256, complete }
-    if (announced(file)) image.files.push(file)
-  }
-  return [...found.values()].map(({ row, files }) => toRecord(row, files))
+function grouped(files: readonly FileRow[]): Map<string, FileRow[]> {
+  const groups = new Map<string, FileRow[]>()
+  for (const file of files) groups.set(file.image_id, [...(groups.get(file.image_id) ?? []), file])
+  return groups
 }
 
 function toRecord(row: Selectable<Database['images']>, files: readonly FileRow[]): ImageRecord {

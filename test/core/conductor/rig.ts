@@ -7,6 +7,7 @@ import { systemIds } from '../../../src/core/base/ids.ts'
 import { silentLog } from '../../../src/core/base/log.ts'
 import type { ConductorDeps, ConductorOptions } from '../../../src/core/conductor/deps.ts'
 import { agentManager, computeAgentManager, conductorManager } from '../../../src/core/conductor/manager.ts'
+import { KnownOperations } from '../../../src/core/conductor/operations/known.ts'
 import type { agent } from '../../../src/core/contracts/agent.ts'
 import type { BusQueue } from '../../../src/core/contracts/broker.ts'
 import { compute as computeContract } from '../../../src/core/contracts/compute.ts'
@@ -135,6 +136,7 @@ export class Rig {
       incarnation: 'conductor-life',
       speakers: new Speakers(),
       busBackAt: () => this.busBackAt,
+      knownOperations: new KnownOperations(),
       hearing: { since: () => this.hearsSince, beat: () => undefined },
       computeOn: (host) => ({
         run: async (_ctx, { operation }) => hear(host, operation),

@@ -13,6 +13,7 @@ import type { OperationRecord } from '../../store/operation-record.ts'
 import { changeOperation } from '../../store/operations.ts'
 import { type Job, jobOf } from '../../store/work.ts'
 import type { ConductorDeps } from '../deps.ts'
+import type { KnownOperation } from './known.ts'
 
 /** How often a claim looks again at an operation that somebody else has just changed. */
 const looks = 3
@@ -53,7 +54,8 @@ export async function claim(
     const taken = { incarnation: owner.incarnation, leaseUntil, attempt, step, isNew: !again || leg.step === undefined }
     if (await takeLeg(db, key, leg, taken)) {
       if (operation.state === 'queued') await changeOperation(db, id, { state: 'running', host: owner.host })
-      if (!again) announceStep(deps, operation, { step: step.name, attempt: step.attempt, host: owner.host, now })
+      deps.knownOperations.record(operation)
+      if (!again) announceStep(deps, operation, { step: step.name, attempt: step.attempt, host: owner.host, undo, now })
       return workOf(job, { steps, undo, attempt: step.attempt, leaseUntil })
     }
     if (look === looks) fail('OperationLost', { id, why: 'somebody else is taking it' })
@@ -133,8 +135,8 @@ function workOf(
 /** Tells whoever follows the operation how far it is; steps are kept with the operation, not among the events. */
 export function announceStep(
   deps: Pick<ConductorDeps, 'publish'>,
-  operation: OperationRecord,
-  { step, attempt, host, now }: { step: string; attempt: number; host: string; now: number },
+  operation: KnownOperation,
+  { step, attempt, host, undo, now }: { step: string; attempt: number; host: string; undo: boolean; now: number },
 ): void {
   announce(deps, {
     id: 0,
@@ -146,7 +148,7 @@ export function announceStep(
       state: 'running',
       step,
       attempt,
-      ...(operation.undoing ? { undoing: true } : {}),
+      ...(undo ? { undoing: true } : {}),
     },
   })
 }

@@ -1,12 +1,12 @@
 import { allow } from '../../auth/policy.ts'
 import { fail } from '../../base/errors.ts'
 import type { BootRequest } from '../../contracts/conductor.ts'
-import type { Flavor, Image } from '../../contracts/shapes.ts'
+import type { Flavor } from '../../contracts/shapes.ts'
 import type { Db } from '../../db/open.ts'
 import type { Context } from '../../model/context.ts'
 import { resolveFlavor } from '../../store/flavors.ts'
 import { checkHost } from '../../store/hosts.ts'
-import { resolveImage } from '../../store/images.ts'
+import { type BootImage, resolveImage } from '../../store/images.ts'
 import { resolveInstance } from '../../store/instances.ts'
 import { scopeOf } from '../actions/access.ts'
 import { defaultFlavor, defaultImage } from '../defaults.ts'
@@ -16,7 +16,7 @@ import { checkFit } from '../fit.ts'
 /** A request with its names resolved and its defaults taken; everything that can be refused without writing was checked. */
 export type Plan = {
   names: string[]
-  image: Image
+  image: BootImage
   flavor: Flavor
   availabilityZone: string | undefined
   forcedHost: string | undefined

@@ -23,7 +23,7 @@ export async function step(
   { operation: id, step: name, attempt, undo = false, result, ...owner }: Args<typeof agent, 'step'>,
 ): Promise<Result<typeof agent, 'step'>> {
   const { db, clock, options } = deps
-  const operation = await findOperation(db, id)
+  const operation = await deps.knownOperations.find(db, id)
   if (!operation) return fail('OperationLost', { id, why: 'there is no such operation' })
   if (!kindOf(operation.kind).steps.some((spec) => spec.name === name))
     fail('InvalidRequest', { what: `A ${operation.kind} has no step "${name}".` })
@@ -31,8 +31,8 @@ export async function step(
   const leaseUntil = now + options.leaseSeconds * 1000
   const entry = { name, at: now, attempt, host: owner.host, ...(undo ? { undo } : {}) }
   const key = { operation: id, ...owner }
-  if (!(await recordStep(db, key, { step: entry, undo, leaseUntil }))) return refuse(deps, operation, owner)
-  announceStep(deps, operation, { step: name, attempt, host: owner.host, now })
+  if (!(await recordStep(db, key, { step: entry, undo, leaseUntil }))) return refuse(deps, id, owner)
+  announceStep(deps, operation, { step: name, attempt, host: owner.host, undo, now })
   if (result !== undefined) await share(deps, ctx, id, owner, result)
   return { leaseUntil }
 }
@@ -59,11 +59,7 @@ async function share(
 }
 
 /** Why the step was not recorded. */
-async function refuse(
-  { db }: ConductorDeps,
-  { id }: OperationRecord,
-  { service, host, incarnation }: Owner,
-): Promise<never> {
+async function refuse({ db }: ConductorDeps, id: string, { service, host, incarnation }: Owner): Promise<never> {
   const [operation, legs] = await Promise.all([findOperation(db, id), legsOfOperation(db, id)])
   const leg = legs.find((leg) => leg.service === service && leg.host === host)
   const lost = (why: string): never => fail('OperationLost', { id, why })
