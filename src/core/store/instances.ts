@@ -4,6 +4,7 @@ import { nearest } from '../base/near.ts'
 import type { Fault, Instance, InstanceSummary } from '../contracts/shapes.ts'
 import { isUniqueViolation, locked } from '../db/dialect.ts'
 import type { Db } from '../db/handle.ts'
+import { prepared } from '../db/prepared.ts'
 import type { Database } from '../db/schema.ts'
 import type { InstanceState, PowerState, Size } from '../model/instance.ts'
 import { kindOf, type OperationKind, openStates } from '../model/operation.ts'
@@ -166,17 +167,23 @@ export async function lockInstance(db: Db, id: string): Promise<Instance | undef
  * about something else. The operation itself is only looked at, so that the instance is locked first.
  */
 export async function lockSubject(db: Db, operation: string): Promise<Instance | undefined> {
-  const query = selectInstance(db).where('id', '=', (eb) =>
-    eb
-      .selectFrom('operations')
-      .select('subject_id')
-      .where('operations.id', '=', operation)
-      .where('subject_kind', '=', 'instance')
-      .where('operations.state', 'in', openStates),
-  )
-  const row = await locked(db, query).executeTakeFirst()
-  return row && toInstance(row)
+  const { rows } = await selectSubject(db, operation)
+  return rows[0] && toInstance(rows[0])
 }
+
+const selectSubject = prepared((db: Db, operation: string) =>
+  locked(
+    db,
+    selectInstance(db).where('id', '=', (eb) =>
+      eb
+        .selectFrom('operations')
+        .select('subject_id')
+        .where('operations.id', '=', operation)
+        .where('subject_kind', '=', 'instance')
+        .where('operations.state', 'in', openStates),
+    ),
+  ),
+)
 
 /** Those that there are of these ids, as they are now. */
 export async function findInstances(db: Db, ids: readonly string[]): Promise<Instance[]> {

@@ -1,6 +1,7 @@
 import { type Selectable, sql } from 'kysely'
 import type { Progress, Step } from '../contracts/shapes.ts'
 import type { Db } from '../db/handle.ts'
+import { prepared } from '../db/prepared.ts'
 import type { Database } from '../db/schema.ts'
 import type { OperationKind, Role, Service } from '../model/operation.ts'
 
@@ -266,31 +267,49 @@ export async function recordStep(
   { incarnation, ...key }: LegKey & { incarnation: string },
   { step, undo, leaseUntil }: { step: Step; undo: boolean; leaseUntil: number },
 ): Promise<boolean> {
-  const { numUpdatedRows } = await ofLeg(
-    db.updateTable('operation_hosts').set(({ eb, ref }) => ({
-      // Said twice, because the answer was lost: it is the same step.
-      steps: eb.case().when('step', '=', step.name).then(ref('steps')).else(withLine(step)).end(),
-      step: step.name,
-      lease_until: leaseUntil,
-    })),
-    key,
-  )
-    .where('state', '=', undo ? 'undo-running' : 'running')
-    .where('incarnation', '=', incarnation)
-    .$if(!undo, (q) =>
-      q.where(({ exists, selectFrom }) =>
-        exists(
-          selectFrom('operations')
-            .select('id')
-            .where('id', '=', key.operation)
-            .where('cancel_requested', '=', 0)
-            .where('undoing', '=', 0),
-        ),
-      ),
-    )
-    .executeTakeFirst()
-  return numUpdatedRows === 1n
+  const { operation, service, host } = key
+  const reach = undo ? reachUndoing : reachForward
+  const { numAffectedRows } = await reach(db, step.name, line(step), leaseUntil, operation, service, host, incarnation)
+  return numAffectedRows === 1n
 }
+
+const reachStep = (undo: boolean) =>
+  prepared(
+    (
+      db: Db,
+      name: string,
+      entry: string,
+      leaseUntil: number,
+      operation: string,
+      service: Service,
+      host: string,
+      incarnation: string,
+    ) =>
+      ofLeg(
+        db.updateTable('operation_hosts').set(({ eb, ref }) => ({
+          // Said twice, because the answer was lost: it is the same step.
+          steps: eb.case().when('step', '=', name).then(ref('steps')).else(sql<string>`concat(steps, ${entry})`).end(),
+          step: name,
+          lease_until: leaseUntil,
+        })),
+        { operation, service, host },
+      )
+        .where('state', '=', undo ? 'undo-running' : 'running')
+        .where('incarnation', '=', incarnation)
+        .$if(!undo, (q) =>
+          q.where(({ exists, selectFrom }) =>
+            exists(
+              selectFrom('operations')
+                .select('id')
+                .where('id', '=', operation)
+                .where('cancel_requested', '=', 0)
+                .where('undoing', '=', 0),
+            ),
+          ),
+        ),
+  )
+const reachForward = reachStep(false)
+const reachUndoing = reachStep(true)
 
 /**
  * The owner is alive: renews its hold on the legs of these operations. Answers with those that it holds; true: it is to

@@ -3,6 +3,7 @@ import type { Results } from '../contracts/kinds.ts'
 import type { Fault, OperationSummary, Step } from '../contracts/shapes.ts'
 import { locked } from '../db/dialect.ts'
 import type { Db } from '../db/handle.ts'
+import { prepared } from '../db/prepared.ts'
 import type { Database } from '../db/schema.ts'
 import type { InstanceState } from '../model/instance.ts'
 import { isOpen, type OperationState, openStates } from '../model/operation.ts'
@@ -76,17 +77,23 @@ export async function findOperation(db: Db, id: string): Promise<OperationRecord
 
 /** An operation with its legs, all locked until the transaction ends: the operation first. One query. */
 export async function lockOperation(db: Db, id: string): Promise<(OperationRecord & { legs: Leg[] }) | undefined> {
-  const query = db
-    .selectFrom('operations as o')
-    .leftJoin('operation_hosts as l', 'l.operation_id', 'o.id')
-    .selectAll('o')
-    .select(legColumns)
-    .where('o.id', '=', id)
-    .orderBy('l.queued_at')
-  const rows = await locked(db, query).execute()
+  const { rows } = await selectWithLegs(db, id)
   const [row] = rows
   return row && { ...toRecord(row), legs: rows.flatMap((row) => joinedLeg(row) ?? []) }
 }
+
+const selectWithLegs = prepared((db: Db, id: string) =>
+  locked(
+    db,
+    db
+      .selectFrom('operations as o')
+      .leftJoin('operation_hosts as l', 'l.operation_id', 'o.id')
+      .selectAll('o')
+      .select(legColumns)
+      .where('o.id', '=', id)
+      .orderBy('l.queued_at'),
+  ),
+)
 
 /** The open operation of a subject, locked until the transaction ends if `lock` is set. */
 export async function openOperation(

@@ -1,6 +1,7 @@
 import type { RequestSpec } from '../contracts/scheduler.ts'
 import type { Fault } from '../contracts/shapes.ts'
 import type { Db } from '../db/handle.ts'
+import { prepared } from '../db/prepared.ts'
 import type { Size } from '../model/instance.ts'
 import { kindOf, type OperationKind } from '../model/operation.ts'
 import type { Placing } from './operation-record.ts'
@@ -39,9 +40,8 @@ export type Placement = {
   faults: Fault[]
 }
 
-/** All hosts with what they have, what is promised of it, and how their service does. One query. */
-export async function hostsForPlacement(db: Db): Promise<HostRoom[]> {
-  const rows = await db
+const selectHosts = prepared((db: Db) =>
+  db
     .selectFrom('hosts as h')
     .leftJoin('services as s', (join) => join.onRef('s.host', '=', 'h.name').on('s.binary', '=', 'compute'))
     .select([
@@ -63,8 +63,12 @@ export async function hostsForPlacement(db: Db): Promise<HostRoom[]> {
       's.incarnation',
       's.contracts',
     ])
-    .orderBy('h.name')
-    .execute()
+    .orderBy('h.name'),
+)
+
+/** All hosts with what they have, what is promised of it, and how their service does. One query. */
+export async function hostsForPlacement(db: Db): Promise<HostRoom[]> {
+  const { rows } = await selectHosts(db)
   return rows.map((row) => ({
     name: row.name,
     availabilityZone: row.availability_zone,
@@ -92,20 +96,23 @@ export async function hostsOfInstances(db: Db, ids: readonly string[]): Promise<
   return new Map(rows.flatMap(({ id, host }) => (host === null ? [] : [[id, host] as const])))
 }
 
-/** What an operation asks for whose turn is the schedulers'; undefined if there is nothing (any more) to place. One query. */
-export async function placementFor(db: Db, operationId: string): Promise<Placement | undefined> {
-  const rows = await db
+const selectPlacement = prepared((db: Db, operation: string) =>
+  db
     .selectFrom('operation_hosts as l')
     .innerJoin('operations as o', 'o.id', 'l.operation_id')
     .innerJoin('instances as i', 'i.id', 'o.subject_id')
     .leftJoin('allocations as a', 'a.instance_id', 'i.id')
     .select(['o.kind', 'o.placing', 'o.request_id', 'i.id', 'i.name', 'i.project_id'])
     .select(['i.vcpus', 'i.memory_mb', 'i.disk_gb', 'i.hints', 'i.availability_zone', 'a.host as held_on'])
-    .where('l.operation_id', '=', operationId)
+    .where('l.operation_id', '=', operation)
     .where('l.service', '=', 'scheduler')
     .where('l.state', '=', 'queued')
-    .where('o.undoing', '=', 0)
-    .execute()
+    .where('o.undoing', '=', 0),
+)
+
+/** What an operation asks for whose turn is the schedulers'; undefined if there is nothing (any more) to place. One query. */
+export async function placementFor(db: Db, operationId: string): Promise<Placement | undefined> {
+  const { rows } = await selectPlacement(db, operationId)
   const [row] = rows
   if (!row) return undefined
   const held = rows.flatMap(({ held_on }) => held_on ?? [])

@@ -1,6 +1,7 @@
 import type { Work } from '../contracts/agent.ts'
 import type { diskFormats, ImageFile, ImagePart } from '../contracts/shapes.ts'
 import type { Db } from '../db/handle.ts'
+import { prepared } from '../db/prepared.ts'
 import { joinedLeg, type Leg, type LegKey, legColumns } from './legs.ts'
 import { type OperationRecord, toRecord } from './operation-record.ts'
 import { serviceId } from './services.ts'
@@ -19,7 +20,8 @@ export type Job = {
 
 /** One query: the operation, the host's leg, instance, image and the image's files. Undefined if there is no such operation. */
 export async function jobOf(db: Db, key: LegKey): Promise<Job | undefined> {
-  const rows = await selectJob(db, key)
+  const { operation, service, host } = key
+  const { rows } = await selectJob(db, operation, service, host, serviceId(service, host))
   const [row] = rows
   if (!row) return undefined
   return {
@@ -31,13 +33,13 @@ export async function jobOf(db: Db, key: LegKey): Promise<Job | undefined> {
   }
 }
 
-const selectJob = (db: Db, { operation, service, host }: LegKey) =>
+const selectJob = prepared((db: Db, operation: string, service: string, host: string, daemon: string) =>
   db
     .selectFrom('operations as o')
     .leftJoin('operation_hosts as l', (join) =>
       join.onRef('l.operation_id', '=', 'o.id').on('l.service', '=', service).on('l.host', '=', host),
     )
-    .leftJoin('services as s', (join) => join.on('s.id', '=', serviceId(service, host)))
+    .leftJoin('services as s', (join) => join.on('s.id', '=', daemon))
     .leftJoin('instances as i', 'i.id', 'o.subject_id')
     .leftJoin('images as m', (join) => join.on((eb) => eb('m.id', '=', eb.fn.coalesce('i.image_id', 'o.subject_id'))))
     .leftJoin('image_files as f', 'f.image_id', 'm.id')
@@ -47,10 +49,10 @@ const selectJob = (db: Db, { operation, service, host }: LegKey) =>
     .select(['i.id as instance_id', 'i.name as instance_name', 'i.host as instance_host', 'i.vcpus', 'i.memory_mb'])
     .select(['i.disk_gb', 'i.metadata', 'i.user_data', 'i.public_key', 'i.generation', 'i.mac'])
     .select(['m.id as image_id', 'm.name as image_name', 'm.disk_format', 'f.part', 'f.size_bytes', 'f.sha256'])
-    .where('o.id', '=', operation)
-    .execute()
+    .where('o.id', '=', operation),
+)
 
-type Row = Awaited<ReturnType<typeof selectJob>>[number]
+type Row = Awaited<ReturnType<typeof selectJob>>['rows'][number]
 
 function instanceOf(row: Row): Job['instance'] {
   if (row.instance_id === null) return undefined

@@ -1,0 +1,66 @@
+import { sql } from 'kysely'
+import { afterEach, describe, expect, test } from 'vitest'
+import type { Db } from '../../../src/core/db/handle.ts'
+import { prepared } from '../../../src/core/db/prepared.ts'
+import { databases } from '../../kit/databases.ts'
+import { Rig } from '../conductor/rig.ts'
+
+const open: Rig[] = []
+afterEach(async () => {
+  for (const rig of open.splice(0)) await rig.close()
+})
+
+describe.each(await databases())('a prepared query on $name', (database) => {
+  const start = async (): Promise<Db> => {
+    const rig = await Rig.open(database)
+    open.push(rig)
+    return rig.db
+  }
+
+  test('is built once, and filled in with the values of each question', async () => {
+    const db = await start()
+    let built = 0
+    const named = prepared((db: Db, name: string, diskGb: number) => {
+      built++
+      return db.selectFrom('flavors').select('name').where('name', '=', name).where('disk_gb', '>=', diskGb)
+    })
+    expect((await named(db, 'm1.tiny', 0)).rows).toEqual([{ name: 'm1.tiny' }])
+    expect((await named(db, 'm1.tiny', 10_000)).rows).toEqual([])
+    expect((await named(db, "m1'.tiny", 0)).rows).toEqual([])
+    expect((await named(db, 'm1.small', 0)).rows).toEqual([{ name: 'm1.small' }])
+    expect(built).toBe(1)
+  })
+
+  test('changes rows inside a transaction, and says how many; values in raw SQL and null are filled in, too', async () => {
+    const db = await start()
+    const rename = prepared((db: Db, name: string, suffix: string, diskGb: number | null) =>
+      db
+        .updateTable('flavors')
+        .set({ name: sql<string>`concat(name, ${suffix})` })
+        .where('name', '=', name)
+        .where('disk_gb', 'is not', diskGb),
+    )
+    const undone = db.transaction().execute(async (bare) => {
+      expect((await rename(Object.assign(bare, { ...db }) as Db, 'm1.tiny', '-2', null)).numAffectedRows).toBe(1n)
+      throw new Error('taken back')
+    })
+    await expect(undone).rejects.toThrow('taken back')
+    expect((await rename(db, 'm1.tiny', '-3', null)).numAffectedRows).toBe(1n)
+    expect((await rename(db, 'm1.tiny', '-4', null)).numAffectedRows).toBe(0n)
+    expect(await db.selectFrom('flavors').select('name').where('name', 'like', 'm1.tiny%').execute()).toEqual([
+      { name: 'm1.tiny-3' },
+    ])
+  })
+
+  test('is another one in each dialect', async () => {
+    const db = await start()
+    const now = prepared((db: Db) => db.selectFrom('flavors').select('name').orderBy('name').limit(1))
+    const other = (await databases()).find(({ name }) => name !== database.name)
+    const [first] = (await now(db)).rows
+    expect(first).toEqual({ name: 'm1.small' })
+    if (!other) return
+    const rig = await Rig.open(other)
+    open.push(rig)
+    expect((await now(rig.db)).rows).toEqual([first])
+  })
+})
