@@ -275,10 +275,13 @@ export const placedBy = (kind: OperationKind): number | undefined => {
 export const placeFilled = (kind: OperationKind): 'host' | 'target' =>
   stagesOf(kind)[(placedBy(kind) ?? 0) + 1]?.legs.some(({ at }) => at === 'target') ? 'target' : 'host'
 
+/** How large a disk counts that is as large as its image: a deadline that is too early would undo what only takes its time. */
+const imageGib = 100
+
 /** Milliseconds from request to the deadline, for a subject of this size. */
 export const deadlineMs = (kind: OperationKind, size: Pick<Size, 'diskGb'> | undefined): number => {
   const { seconds, perGib = 0 } = kindOf(kind).deadline
-  return (seconds + perGib * (size?.diskGb ?? 0)) * 1000
+  return (seconds + perGib * (size ? size.diskGb || imageGib : 0)) * 1000
 }
 
 /** The life of an operation. Open: queued (nobody has claimed it) and running. */
