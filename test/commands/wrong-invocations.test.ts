@@ -240,12 +240,6 @@ const refusals: Array<[typed: string, answers: Answers, says: string | RegExp, h
     { begin: failed('NoValidHost', { reason: 'besides host1, no host is up and enabled.' }) },
     'No valid host was found: besides host1, no host is up and enabled.',
   ],
-  [
-    'migrate web --host host1',
-    { begin: failed('NoValidHost', { reason: 'web is on host1 already.', hint: 'Name another host, or none.' }) },
-    'No valid host was found: web is on host1 already.',
-    'Name another host, or none.',
-  ],
   ['host list', {}, 'conductor has no method "hostList".', /nova status/],
   [
     'explain web',

@@ -128,7 +128,7 @@ describe.each(await databases())('on $name', (database) => {
       const messages: Record<string, string> = {}
       for (const host of ['h1', 'h9', 'h4', 'h3', 'h2']) messages[host] = (await refused(rig, { host })).message
       expect(messages).toEqual({
-        h1: 'No valid host was found: web is on h1 already.',
+        h1: 'web is on h1 already.',
         h9: 'No host "h9".',
         h4: 'No valid host was found: h4 is disabled: new disk.',
         h3: 'No valid host was found: h3 is degraded.',

@@ -12,8 +12,8 @@ import type { ConductorDeps } from '../deps.ts'
 const seeHosts = 'See the hosts: nova host list'
 
 /**
- * Fails if no scheduler could find a host for an instance that is to move: `NoValidHost`, or
- * `HostNotFound` for the host that was named. Only schedulers know whether there is room.
+ * Fails if no scheduler could find a host for an instance that is to move: `NoValidHost`; or, for the host that was named,
+ * `HostNotFound`, and `InvalidRequest` if the instance is there. Only schedulers know whether there is room.
  */
 export async function checkTarget(
   deps: Pick<ConductorDeps, 'clock' | 'options'>,
@@ -37,7 +37,8 @@ async function checkNamed(
   host: string,
 ): Promise<void> {
   const refuse = (reason: string, hint: string) => fail('NoValidHost', { reason, hint })
-  if (host === source) refuse(`${name} is on ${host} already.`, 'Name another host, or none.')
+  if (host === source)
+    fail('InvalidRequest', { what: `${name} is on ${host} already.`, hint: 'Name another host, or none.' })
   const service = await findService(db, serviceId('compute', host), alive(deps))
   if (!service) await checkHost(db, host)
   if (service?.status === 'disabled') {
