@@ -55,7 +55,8 @@ export async function startInBackground(
   const waits = noteWaits(child, note)
   const outcome = await outcomeOf(child, timeoutMs, signal)
   waits.over()
-  if (outcome === undefined) await endAll(child)
+  // Also if it has failed: its supervisor is about to end, and nobody shall find it who was told that nothing runs.
+  if (outcome === undefined || outcome.failed !== undefined) await endAll(child)
   if (child.connected) child.disconnect()
   child.unref()
   signal.throwIfAborted()

@@ -9,7 +9,7 @@ import { type Dispatch, livenessOf, lockOpen, type OpenOperation, type Transacti
 import { changeOperations } from '../../operations/transaction.ts'
 import { failOperation, leaveSilent, unplace } from '../../operations/undo.ts'
 import { hearsTooShort } from '../../service/hearing.ts'
-import { type DueLeg, dueLegs, recordDispatch } from '../../store/legs.ts'
+import { type DueLeg, dueLegs, recordDispatch } from '../../store/due-legs.ts'
 import { stepsOf } from '../../store/operation-record.ts'
 import { expiredOperations } from '../../store/operations.ts'
 import { isServiceUp } from '../../store/services.ts'
