@@ -52,6 +52,7 @@ export type ConductorDeps = {
   readonly speakers: Speakers
   /** When this process's link to the bus last came back, in milliseconds since the epoch; see `core/rpc/back-at.ts`. */
   readonly busBackAt: () => number | undefined
+  /** What the operations are about that this conductor has given to hosts lately. */
   readonly knownOperations: KnownOperations
   /** Since when hosts could be heard without a break. */
   readonly hearing: Hearing

@@ -12,9 +12,9 @@ class Slot {
 type Built<R> = { compile(): CompiledQuery<R> }
 
 /**
- * A query whose text is made once for each dialect and from then on only filled in: for what every boot asks, where making
- * the text of many columns costs as much as the answer. `build` gets a stand-in for each value, which it may hand to Kysely
- * and do nothing else with.
+ * A query whose text is made once for each dialect and from then on only filled in: for queries of many columns that every
+ * boot asks, because making their text costs as much as the answer. `build` gets a stand-in for each value, which it may
+ * hand to Kysely and do nothing else with.
  */
 export function prepared<P extends readonly unknown[], R>(
   build: (db: Db, ...values: P) => Built<R>,

@@ -32,7 +32,7 @@ import type { OperationRecord } from '../../store/operation-record.ts'
 import type { NewOperation } from '../../store/operations.ts'
 import type { ConductorDeps } from '../deps.ts'
 import { completeUpload, hasFile, readPiece, removeFile, removeUpload, writePiece } from '../files.ts'
-import { begunUnder, keyOf } from '../operations/idempotency.ts'
+import { begunUnder, keyOf, once } from '../operations/idempotency.ts'
 
 type Deps = Pick<ConductorDeps, 'db' | 'imageDir'>
 
@@ -192,15 +192,18 @@ export async function imageDelete(
   const { db, imageDir } = deps
   const key = idempotencyKey === undefined ? undefined : keyOf(ctx, idempotencyKey)
   // Before the name is looked up: a delete that is repeated finds no image of that name any more.
-  const before = await deletedUnder(deps, key, ref)
+  const { before, made } = await once(
+    () => deletedUnder(deps, key, ref),
+    async () => {
+      const image = await resolveImage(db, ref)
+      allow(ctx, 'delete_image', targetOf(image))
+      // First of all nothing boots from it, so that an image whose file is gone is never active, wherever this is cut off.
+      await tx(db, (db) => retireImage(db, image.id))
+      return { image, begun: (await removeRows(deps, ctx, image, key)) ?? fail('ImageNotFound', { id: ref }) }
+    },
+  )
   if (before) return before
-  const image = await resolveImage(db, ref)
-  allow(ctx, 'delete_image', targetOf(image))
-  // First of all nothing boots from it, so that an image whose file is gone is never active, wherever this is cut off.
-  await tx(db, (db) => retireImage(db, image.id))
-  const begun = await removeRows(deps, ctx, image, key)
-  // The same request at the same moment: the other one was first.
-  if (!begun) return (await deletedUnder(deps, key, ref)) ?? fail('ImageNotFound', { id: ref })
+  const { image, begun } = made
   await dispatchAll(deps, ctx, begun.dispatches)
   for (const part of imageParts) await removeUpload(imageDir, uploadOf(image.id, part))
   return { id: image.id, name: image.name, operation: begun.operation }
