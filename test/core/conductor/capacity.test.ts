@@ -1,14 +1,9 @@
 import fc from 'fast-check'
-import { afterEach, describe, expect, test } from 'vitest'
+import { describe, expect, test } from 'vitest'
 import { isFailure } from '../../../src/core/base/errors.ts'
 import { sweep } from '../../../src/core/conductor/operations/sweep.ts'
 import { databases } from '../../kit/databases.ts'
-import { admin, type Host, Rig } from './rig.ts'
-
-const open: Rig[] = []
-afterEach(async () => {
-  for (const rig of open.splice(0)) await rig.close()
-})
+import { admin, type Host, type Rig, rigsOf } from './rig.ts'
 
 const size = { vcpus: 1, memoryMb: 512, diskGb: 1 }
 
@@ -32,11 +27,7 @@ type Action = { action: (typeof actions)[number]; which: number }
 const action = fc.record({ action: fc.constantFrom(...actions), which: fc.nat(9) })
 
 describe.each(await databases())('on $name', (database) => {
-  const start = async () => {
-    const rig = await Rig.open(database)
-    open.push(rig)
-    return rig
-  }
+  const start = rigsOf(database)
 
   test('of twenty guarded claims on five slots exactly five are granted', async () => {
     const rig = await start()

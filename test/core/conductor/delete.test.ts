@@ -1,12 +1,7 @@
-import { afterEach, describe, expect, test } from 'vitest'
+import { describe, expect, test } from 'vitest'
 import { sweep } from '../../../src/core/conductor/operations/sweep.ts'
 import { databases } from '../../kit/databases.ts'
-import { admin, type Host, member, Rig, selfOf } from './rig.ts'
-
-const open: Rig[] = []
-afterEach(async () => {
-  for (const rig of open.splice(0)) await rig.close()
-})
+import { admin, type Host, member, type Rig, rigsOf, selfOf } from './rig.ts'
 
 /** Brings an instance called web into a state, by the means that people and hosts have. */
 const ways: Record<string, (rig: Rig, h1: Host) => Promise<unknown>> = {
@@ -66,11 +61,7 @@ const ways: Record<string, (rig: Rig, h1: Host) => Promise<unknown>> = {
 }
 
 describe.each(await databases())('on $name', (database) => {
-  const start = async () => {
-    const rig = await Rig.open(database)
-    open.push(rig)
-    return rig
-  }
+  const start = rigsOf(database)
 
   test.each(Object.keys(ways))('delete works, and twice: %s', async (state) => {
     const rig = await start()

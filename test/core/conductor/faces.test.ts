@@ -1,4 +1,4 @@
-import { afterEach, describe, expect, test } from 'vitest'
+import { describe, expect, test } from 'vitest'
 import { ensureDefaults } from '../../../src/core/conductor/defaults.ts'
 import { conductorManager } from '../../../src/core/conductor/manager.ts'
 import { startPeriodic, upkeep } from '../../../src/core/conductor/periodic.ts'
@@ -6,19 +6,10 @@ import { syncDatabase } from '../../../src/core/db/migrate.ts'
 import { healthOf } from '../../../src/core/model/health.ts'
 import { listFlavors } from '../../../src/core/store/flavors.ts'
 import { databases } from '../../kit/databases.ts'
-import { admin, member, options, Rig, selfOf } from './rig.ts'
-
-const open: Rig[] = []
-afterEach(async () => {
-  for (const rig of open.splice(0)) await rig.close()
-})
+import { admin, member, options, rigsOf, selfOf } from './rig.ts'
 
 describe.each(await databases())('on $name', (database) => {
-  const start = async () => {
-    const rig = await Rig.open(database)
-    open.push(rig)
-    return rig
-  }
+  const start = rigsOf(database)
 
   describe('names', () => {
     test('are looked up in the own project, then, for administrators, in all', async () => {

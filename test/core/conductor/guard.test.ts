@@ -1,22 +1,13 @@
-import { afterEach, describe, expect, test } from 'vitest'
+import { describe, expect, test } from 'vitest'
 import { busUserOf } from '../../../src/core/model/bus-user.ts'
 import { databases } from '../../kit/databases.ts'
-import { admin, member, Rig, selfOf } from './rig.ts'
-
-const open: Rig[] = []
-afterEach(async () => {
-  for (const rig of open.splice(0)) await rig.close()
-})
+import { admin, member, type Rig, rigsOf, selfOf } from './rig.ts'
 
 const unknown = '00000000-0000-4000-8000-000000000000'
 const as = (host: string) => ({ ...admin, busUser: busUserOf(host) })
 
 describe.each(await databases())('hosts with logins of their own (on $name)', (database) => {
-  const start = async () => {
-    const rig = await Rig.open(database)
-    open.push(rig)
-    return rig
-  }
+  const start = rigsOf(database)
   const refused = async (rig: Rig) => (await rig.events()).filter((type) => type === 'audit.refused').length
 
   test('a late word about what a host once had is no theft', async () => {

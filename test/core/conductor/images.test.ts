@@ -1,6 +1,6 @@
 import { createHash, randomBytes } from 'node:crypto'
 import { readdir } from 'node:fs/promises'
-import { afterEach, describe, expect, test } from 'vitest'
+import { describe, expect, test } from 'vitest'
 import { systemIds } from '../../../src/core/base/ids.ts'
 import { removeFile } from '../../../src/core/conductor/files.ts'
 import type { ImagePart } from '../../../src/core/contracts/shapes.ts'
@@ -14,12 +14,7 @@ import {
   resolveImage,
 } from '../../../src/core/store/images.ts'
 import { databases } from '../../kit/databases.ts'
-import { admin, member, Rig } from './rig.ts'
-
-const open: Rig[] = []
-afterEach(async () => {
-  for (const rig of open.splice(0)) await rig.close()
-})
+import { admin, member, type Rig, rigsOf } from './rig.ts'
 
 const announce = (data: Buffer) => ({
   sizeBytes: data.length,
@@ -27,11 +22,7 @@ const announce = (data: Buffer) => ({
 })
 
 describe.each(await databases())('on $name', (database) => {
-  const start = async () => {
-    const rig = await Rig.open(database)
-    open.push(rig)
-    return rig
-  }
+  const start = rigsOf(database)
   const write = (rig: Rig, image: string, part: ImagePart, data: Buffer, offset: number, ctx = admin) =>
     rig.conductor.imageWrite(ctx, { image, part, offset, data: data.toString('base64') })
   const stored = async (rig: Rig) => (await readdir(rig.deps.imageDir, { recursive: true })).sort()

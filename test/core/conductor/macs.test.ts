@@ -1,21 +1,12 @@
-import { afterEach, describe, expect, test } from 'vitest'
+import { describe, expect, test } from 'vitest'
 import { systemIds } from '../../../src/core/base/ids.ts'
 import { boot } from '../../../src/core/conductor/operations/boot.ts'
 import { databases } from '../../kit/databases.ts'
-import { admin, type Host, Rig } from './rig.ts'
-
-const open: Rig[] = []
-afterEach(async () => {
-  for (const rig of open.splice(0)) await rig.close()
-})
+import { admin, type Host, type Rig, rigsOf } from './rig.ts'
 
 /** No MAC is given twice (invariant I10). */
 describe.each(await databases())('on $name', (database) => {
-  const start = async () => {
-    const rig = await Rig.open(database)
-    open.push(rig)
-    return rig
-  }
+  const start = rigsOf(database)
   const macs = async (rig: Rig) =>
     (await rig.db.selectFrom('instances').select('mac').execute()).map(({ mac }) => mac).sort()
   const mac = (n: number) => `fa:16:3e:00:00:${n.toString(16).padStart(2, '0')}`

@@ -1,6 +1,7 @@
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { afterEach } from 'vitest'
 import { type Clock, systemClock } from '../../../src/core/base/clock.ts'
 import { fail } from '../../../src/core/base/errors.ts'
 import { systemIds } from '../../../src/core/base/ids.ts'
@@ -370,6 +371,19 @@ export class Host {
     const power = { pause: 'PAUSED', stop: 'SHUTDOWN', suspend: 'SUSPENDED', delete: 'NOSTATE' } as const
     await this.finish(operation, { power: power[work.operation.kind as keyof typeof power] ?? 'RUNNING' })
     return work
+  }
+}
+
+/** How the tests of one database open their rigs; each is closed after its test. */
+export function rigsOf(database: TestDatabases): () => Promise<Rig> {
+  const open: Rig[] = []
+  afterEach(async () => {
+    for (const rig of open.splice(0)) await rig.close()
+  })
+  return async () => {
+    const rig = await Rig.open(database)
+    open.push(rig)
+    return rig
   }
 }
 

@@ -1,21 +1,13 @@
 import { sql } from 'kysely'
-import { afterEach, describe, expect, test } from 'vitest'
+import { describe, expect, onTestFinished, test } from 'vitest'
 import type { Db } from '../../../src/core/db/handle.ts'
 import { prepared } from '../../../src/core/db/prepared.ts'
 import { databases } from '../../kit/databases.ts'
-import { Rig } from '../conductor/rig.ts'
-
-const open: Rig[] = []
-afterEach(async () => {
-  for (const rig of open.splice(0)) await rig.close()
-})
+import { Rig, rigsOf } from '../conductor/rig.ts'
 
 describe.each(await databases())('a prepared query on $name', (database) => {
-  const start = async (): Promise<Db> => {
-    const rig = await Rig.open(database)
-    open.push(rig)
-    return rig.db
-  }
+  const rig = rigsOf(database)
+  const start = async (): Promise<Db> => (await rig()).db
 
   test('is built once, and filled in with the values of each question', async () => {
     const db = await start()
@@ -59,8 +51,8 @@ describe.each(await databases())('a prepared query on $name', (database) => {
     const [first] = (await now(db)).rows
     expect(first).toEqual({ name: 'm1.small' })
     if (!other) return
-    const rig = await Rig.open(other)
-    open.push(rig)
-    expect((await now(rig.db)).rows).toEqual([first])
+    const elsewhere = await Rig.open(other)
+    onTestFinished(() => elsewhere.close())
+    expect((await now(elsewhere.db)).rows).toEqual([first])
   })
 })
