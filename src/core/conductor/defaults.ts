@@ -6,9 +6,8 @@ import type { Db } from '../db/open.ts'
 import { tx } from '../db/tx.ts'
 import type { Size } from '../model/instance.ts'
 import { isEmptyCloud } from '../store/emptiness.ts'
-import { addFlavors, listFlavors } from '../store/flavors.ts'
-import { activeImages, type BootImage, findImage } from '../store/images.ts'
-import { fits } from './fit.ts'
+import { addFlavors, smallestFlavor } from '../store/flavors.ts'
+import { activeImages, activeMax, type BootImage, findImage } from '../store/images.ts'
 
 /** The flavors that a new cloud has: Nova's own since its first release, and a smaller one for tiny guests. */
 const standardFlavors: ReadonlyArray<Size & { name: string }> = [
@@ -38,35 +37,24 @@ export async function ensureDefaults({ db, clock, ids }: { db: Db; clock: Clock;
   }
 }
 
-/** The most names that are listed if there are several images to choose from. */
-const namesMax = 20
-
 /** The only image, or the one called `tiny`; else the caller must say which. */
 export async function defaultImage(db: Db): Promise<BootImage> {
-  const [first, ...others] = await activeImages(db, namesMax + 1)
+  const [first, ...others] = await activeImages(db)
   if (!first) fail('InvalidRequest', { what: 'There is no image to boot from.', hint: 'Make one: nova image create' })
   if (others.length === 0) return first
   const tiny = await findImage(db, builtIn)
   if (tiny?.status === 'active') return tiny
-  const names = [first, ...others].slice(0, namesMax).map(({ name }) => name)
+  const names = [first, ...others].slice(0, activeMax - 1).map(({ name }) => name)
   fail('InvalidRequest', {
-    what: `Which image? There are ${names.join(', ')}${others.length < namesMax ? '' : ' and more'}.`,
+    what: `Which image? There are ${names.join(', ')}${others.length < activeMax - 1 ? '' : ' and more'}.`,
     hint: `Say which: nova boot --image ${first.name}`,
   })
 }
 
-/** How many flavors are read at a time in search of one that fits. */
-const searchPage = 1000
-
 /** The smallest flavor that the image fits. */
 export async function defaultFlavor(db: Db, image: BootImage): Promise<Flavor> {
-  let marker: string | undefined
-  do {
-    const flavors = await listFlavors(db, { limit: searchPage, marker })
-    const fitting = flavors.find((flavor) => fits(flavor, image))
-    if (fitting) return fitting
-    marker = flavors.length < searchPage ? undefined : flavors.at(-1)?.id
-  } while (marker !== undefined)
+  const smallest = await smallestFlavor(db, image)
+  if (smallest) return smallest
   fail('InvalidRequest', {
     what: `No flavor is large enough for image ${image.name}: it needs ${image.minMemoryMb} MB of memory and ${image.minDiskGb} GB of disk.`,
     hint: 'Make one: nova flavor create',

@@ -2,7 +2,6 @@ import {
   type ColumnDefinitionNode,
   type CreateTableNode,
   DataTypeNode,
-  type InsertResult,
   MysqlQueryCompiler,
   SqliteAdapter,
   SqliteQueryCompiler,
@@ -26,7 +25,7 @@ export function locked<Q extends { forUpdate(): Q }>(db: Db, query: Q): Q {
 /**
  * The generated id of the first of `count` rows that one statement inserted: MySQL returns the first, SQLite the last.
  */
-export function firstInsertId(db: Db, result: InsertResult, count: number): number {
+export function firstInsertId(db: Db, result: { insertId?: bigint | undefined }, count: number): number {
   const told = Number(result.insertId ?? 0)
   return db.dialect === 'mysql' ? told : told - count + 1
 }

@@ -7,9 +7,13 @@ import {
   type MysqlDialectConfig,
   MysqlDriver,
 } from 'kysely'
+import type { Connection } from 'mysql2'
 import { Failure, reason } from '../base/errors.ts'
 import type { Tls } from '../base/tls.ts'
 import { isConnectionLoss, MysqlTablesCompiler } from './dialect.ts'
+import { isPrepared } from './prepared.ts'
+
+type Query = (sql: string, values: unknown, done: unknown) => ReturnType<Connection['query']>
 
 /** Opens a pool of connections to a MySQL or MariaDB server: `mysql://user:password@host:port/database[?socketPath=…]`. */
 export async function mysqlDialect(url: string, poolSize: number, tls: Tls | undefined): Promise<Dialect> {
@@ -28,6 +32,13 @@ export async function mysqlDialect(url: string, poolSize: number, tls: Tls | und
     connectTimeout: 5000,
     // MySQL returns sums as DECIMAL; all of ours are far below 2^53.
     decimalNumbers: true,
+  })
+  // Prepared queries are parsed once for each connection; others vary too much to be worth keeping.
+  pool.on('connection', (connection) => {
+    const query = connection.query.bind(connection) as Query
+    const execute = connection.execute.bind(connection) as Query
+    connection.query = ((sql: string, values: unknown, done: unknown) =>
+      isPrepared(sql) ? execute(sql, values, done) : query(sql, values, done)) as typeof connection.query
   })
   const where = socketPath ?? `${hostname}:${port || 3306}`
   const config: MysqlDialectConfig = { pool, onCreateConnection: prepare }

@@ -1,5 +1,7 @@
 import { sql } from 'kysely'
 import type { Db } from '../db/handle.ts'
+import { insertRows } from '../db/insert.ts'
+import { prepared } from '../db/prepared.ts'
 import type { Size } from '../model/instance.ts'
 
 /**
@@ -19,34 +21,39 @@ export async function allocate(
   limits: Size,
   now: number,
 ): Promise<boolean> {
-  const { numUpdatedRows } = await db
-    .updateTable('hosts')
-    .set(({ eb }) => ({
-      used_vcpus: eb('used_vcpus', '+', size.vcpus),
-      used_memory_mb: eb('used_memory_mb', '+', size.memoryMb),
-      used_disk_gb: eb('used_disk_gb', '+', size.diskGb),
-      instances: eb('instances', '+', 1),
-    }))
-    .where('name', '=', host)
-    .where('used_vcpus', '<=', limits.vcpus - size.vcpus)
-    .where('used_memory_mb', '<=', limits.memoryMb - size.memoryMb)
-    .where('used_disk_gb', '<=', limits.diskGb - size.diskGb)
-    .executeTakeFirst()
-  if (numUpdatedRows !== 1n) return false
-  await db
-    .insertInto('allocations')
-    .values({
-      instance_id: instanceId,
-      host,
-      role,
-      vcpus: size.vcpus,
-      memory_mb: size.memoryMb,
-      disk_gb: size.diskGb,
-      created_at: now,
-    })
-    .execute()
+  const { vcpus, memoryMb, diskGb } = size
+  const { numAffectedRows } = await takeRoom(db, {
+    host,
+    vcpus,
+    memoryMb,
+    diskGb,
+    vcpusMax: limits.vcpus - vcpus,
+    memoryMbMax: limits.memoryMb - memoryMb,
+    diskGbMax: limits.diskGb - diskGb,
+  })
+  if (numAffectedRows !== 1n) return false
+  await insertRows(db, 'allocations', [
+    { instance_id: instanceId, host, role, vcpus, memory_mb: memoryMb, disk_gb: diskGb, created_at: now },
+  ])
   return true
 }
+
+type Taking = Size & { host: string; vcpusMax: number; memoryMbMax: number; diskGbMax: number }
+
+const takeRoom = prepared((db: Db, v: Taking) =>
+  db
+    .updateTable('hosts')
+    .set(({ eb }) => ({
+      used_vcpus: eb('used_vcpus', '+', v.vcpus),
+      used_memory_mb: eb('used_memory_mb', '+', v.memoryMb),
+      used_disk_gb: eb('used_disk_gb', '+', v.diskGb),
+      instances: eb('instances', '+', 1),
+    }))
+    .where('name', '=', v.host)
+    .where('used_vcpus', '<=', v.vcpusMax)
+    .where('used_memory_mb', '<=', v.memoryMbMax)
+    .where('used_disk_gb', '<=', v.diskGbMax),
+)
 
 /** All room that an instance holds. */
 export async function allocationsOf(db: Db, instanceId: string): Promise<Allocation[]> {

@@ -1,6 +1,7 @@
 import type { Decision } from '../contracts/shapes.ts'
 import { isUniqueViolation } from '../db/dialect.ts'
 import type { Db } from '../db/handle.ts'
+import { insertRows } from '../db/insert.ts'
 
 /** Keeps the scheduler's record of a placement; a later one of the same operation takes its place. */
 export async function saveDecision(
@@ -10,10 +11,7 @@ export async function saveDecision(
   const row = { instance_id: instanceId, at: decision.at, record: JSON.stringify(decision) }
   const update = () => db.updateTable('decisions').set(row).where('operation_id', '=', operationId).executeTakeFirst()
   try {
-    await db
-      .insertInto('decisions')
-      .values({ operation_id: operationId, ...row })
-      .execute()
+    await insertRows(db, 'decisions', [{ operation_id: operationId, ...row }])
   } catch (e) {
     if (!isUniqueViolation(e)) throw e
     await update()

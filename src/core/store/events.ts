@@ -2,6 +2,7 @@ import type { Selectable } from 'kysely'
 import type { Event } from '../contracts/shapes.ts'
 import { firstInsertId } from '../db/dialect.ts'
 import type { Db } from '../db/handle.ts'
+import { insertRows } from '../db/insert.ts'
 import type { Database } from '../db/schema.ts'
 
 /** An event before it has its number. */
@@ -15,22 +16,21 @@ export async function addEvents(db: Db, drafts: readonly EventDraft[]): Promise<
   // One statement takes so many rows at most: SQLite binds 32,766 values.
   for (let start = 0; start < drafts.length; start += 500) {
     const chunk = drafts.slice(start, start + 500)
-    const result = await db
-      .insertInto('events')
-      .values(
-        chunk.map((draft) => ({
-          at: draft.at,
-          type: draft.type,
-          instance_id: draft.instanceId ?? null,
-          instance_name: draft.instanceName ?? null,
-          operation_id: draft.operationId ?? null,
-          host: draft.host ?? null,
-          request_id: draft.requestId,
-          project_id: draft.projectId,
-          message: draft.message?.slice(0, eventMessageMax) ?? null,
-        })),
-      )
-      .executeTakeFirstOrThrow()
+    const result = await insertRows(
+      db,
+      'events',
+      chunk.map((draft) => ({
+        at: draft.at,
+        type: draft.type,
+        instance_id: draft.instanceId ?? null,
+        instance_name: draft.instanceName ?? null,
+        operation_id: draft.operationId ?? null,
+        host: draft.host ?? null,
+        request_id: draft.requestId,
+        project_id: draft.projectId,
+        message: draft.message?.slice(0, eventMessageMax) ?? null,
+      })),
+    )
     const first = firstInsertId(db, result, chunk.length)
     added.push(...chunk.map((draft, i) => ({ id: first + i, ...draft })))
   }

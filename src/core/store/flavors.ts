@@ -1,9 +1,10 @@
-import type { Selectable } from 'kysely'
+import { type Selectable, sql } from 'kysely'
 import { fail } from '../base/errors.ts'
 import { nearest } from '../base/near.ts'
 import type { Flavor } from '../contracts/shapes.ts'
 import { isUniqueViolation } from '../db/dialect.ts'
 import type { Db } from '../db/handle.ts'
+import { prepared } from '../db/prepared.ts'
 import type { Database } from '../db/schema.ts'
 import { after, failMarker, type Page } from './paging.ts'
 
@@ -22,6 +23,27 @@ export async function listFlavors(db: Db, { limit, marker }: Page): Promise<Flav
     .execute()
   return rows.map(toFlavor)
 }
+
+/** The smallest flavor with room for an image that needs so much; one with no disk takes the image's own size, as in Nova. */
+export async function smallestFlavor(db: Db, image: Needs): Promise<Flavor | undefined> {
+  const { rows } = await selectSmallest(db, { minMemoryMb: image.minMemoryMb, minDiskGb: image.minDiskGb })
+  return rows[0] && toFlavor(rows[0])
+}
+
+type Needs = { minMemoryMb: number; minDiskGb: number }
+
+const selectSmallest = prepared((db: Db, { minMemoryMb, minDiskGb }: Needs) =>
+  db
+    .selectFrom('flavors')
+    .selectAll()
+    .where('memory_mb', '>=', minMemoryMb)
+    .where((eb) => eb.or([eb('disk_gb', '=', 0), eb('disk_gb', '>=', minDiskGb)]))
+    .orderBy('memory_mb')
+    .orderBy('vcpus')
+    .orderBy('disk_gb')
+    .orderBy('name')
+    .limit(sql.lit(1)),
+)
 
 const placeOf = async (db: Db, id: string) =>
   (await db

@@ -1,9 +1,10 @@
-import type { Selectable } from 'kysely'
+import { type Selectable, sql } from 'kysely'
 import { fail } from '../base/errors.ts'
 import { nearest } from '../base/near.ts'
 import type { Image, ImageFile, ImagePart } from '../contracts/shapes.ts'
 import { isUniqueViolation, locked } from '../db/dialect.ts'
 import type { Db } from '../db/handle.ts'
+import { prepared } from '../db/prepared.ts'
 import type { Database } from '../db/schema.ts'
 import { after, failMarker, type Page } from './paging.ts'
 
@@ -33,16 +34,12 @@ export async function listImages(db: Db, { limit, marker }: Page): Promise<Image
 /** What a boot needs to know of its image. */
 export type BootImage = Pick<Image, 'id' | 'name' | 'status' | 'minMemoryMb' | 'minDiskGb'>
 
-/** The first active images by name. */
-export async function activeImages(db: Db, limit: number): Promise<BootImage[]> {
-  const rows = await db
-    .selectFrom('images')
-    .select(['id', 'name', 'status', 'min_memory_mb', 'min_disk_gb'])
-    .where('status', '=', 'active')
-    .orderBy('name')
-    .orderBy('id')
-    .limit(limit)
-    .execute()
+/** As many images as a question may offer to choose from, and one more. */
+export const activeMax = 21
+
+/** The first active images by name: at most {@link activeMax}. */
+export async function activeImages(db: Db): Promise<BootImage[]> {
+  const { rows } = await selectActive(db, {})
   return rows.map(({ id, name, status, min_memory_mb, min_disk_gb }) => ({
     id,
     name,
@@ -51,6 +48,16 @@ export async function activeImages(db: Db, limit: number): Promise<BootImage[]> 
     minDiskGb: min_disk_gb,
   }))
 }
+
+const selectActive = prepared((db: Db, _: Record<never, never>) =>
+  db
+    .selectFrom('images')
+    .select(['id', 'name', 'status', 'min_memory_mb', 'min_disk_gb'])
+    .where('status', '=', 'active')
+    .orderBy('name')
+    .orderBy('id')
+    .limit(sql.lit(activeMax)),
+)
 
 const placeOf = async (db: Db, id: string) =>
   (await db.selectFrom('images').select(['name', 'id']).where('id', '=', id).executeTakeFirst()) ?? failMarker(id)

@@ -1,9 +1,10 @@
-import type { Insertable, Selectable } from 'kysely'
+import type { Insertable, Selectable, Updateable } from 'kysely'
 import { fail } from '../base/errors.ts'
 import { nearest } from '../base/near.ts'
 import type { Fault, Instance, InstanceSummary } from '../contracts/shapes.ts'
 import { isUniqueViolation, locked } from '../db/dialect.ts'
 import type { Db } from '../db/handle.ts'
+import { insertRows } from '../db/insert.ts'
 import { prepared } from '../db/prepared.ts'
 import type { Database } from '../db/schema.ts'
 import type { InstanceState, PowerState, Size } from '../model/instance.ts'
@@ -49,7 +50,7 @@ const attemptsMax = 30
 async function addTogether(db: Db, group: readonly NewInstance[], newMac: () => string, attempt = 1): Promise<void> {
   const rows = group.map((instance) => fromNew(instance, newMac()))
   try {
-    await db.insertInto('instances').values(rows).execute()
+    await insertRows(db, 'instances', rows)
   } catch (e) {
     if (!isUniqueViolation(e) || attempt === attemptsMax) throw e
     const half = Math.ceil(group.length / 2)
@@ -167,11 +168,11 @@ export async function lockInstance(db: Db, id: string): Promise<Instance | undef
  * about something else. The operation itself is only looked at, so that the instance is locked first.
  */
 export async function lockSubject(db: Db, operation: string): Promise<Instance | undefined> {
-  const { rows } = await selectSubject(db, operation)
+  const { rows } = await selectSubject(db, { operation })
   return rows[0] && toInstance(rows[0])
 }
 
-const selectSubject = prepared((db: Db, operation: string) =>
+const selectSubject = prepared((db: Db, { operation }: { operation: string }) =>
   locked(
     db,
     selectInstance(db).where('id', '=', (eb) =>
@@ -298,20 +299,28 @@ export type InstanceChange = {
 
 /** Writes what changes of an instance. */
 export async function settleInstance(db: Db, id: string, change: InstanceChange, now: number): Promise<void> {
-  await db
-    .updateTable('instances')
-    .set(({ eb }) => ({
-      updated_at: now,
-      ...(change.state === undefined ? {} : { state: change.state }),
-      ...(change.power === undefined ? {} : { power: change.power }),
-      ...(change.fault === undefined ? {} : { fault: change.fault === null ? null : JSON.stringify(change.fault) }),
-      ...(change.host === undefined ? {} : { host: change.host }),
-      ...(typeof change.host === 'string' ? { generation: eb('generation', '+', 1) } : {}),
-      ...(change.launched ? { launched_at: now } : {}),
-    }))
-    .where('id', '=', id)
-    .execute()
+  const { state, power, fault, host, launched } = change
+  const set = {
+    updated_at: now,
+    ...(state === undefined ? {} : { state }),
+    ...(power === undefined ? {} : { power }),
+    ...(fault === undefined ? {} : { fault: fault === null ? null : JSON.stringify(fault) }),
+    ...(host === undefined ? {} : { host }),
+    ...(launched ? { launched_at: now } : {}),
+  }
+  await (typeof host === 'string' ? moveInstance : updateInstance)(db, { id, ...set })
 }
+
+type Changed = { id: string } & Updateable<Database['instances']>
+const updateInstance = prepared((db: Db, { id, ...set }: Changed) =>
+  db.updateTable('instances').set(set).where('id', '=', id),
+)
+const moveInstance = prepared((db: Db, { id, ...set }: Changed) =>
+  db
+    .updateTable('instances')
+    .set(({ eb }) => ({ ...set, generation: eb('generation', '+', 1) }))
+    .where('id', '=', id),
+)
 
 type Columns = Pick<Selectable<Database['instances']>, (typeof columns)[number]> & { has_user_data: unknown }
 

@@ -1,6 +1,7 @@
-import { type Selectable, sql } from 'kysely'
+import type { Selectable } from 'kysely'
 import type { Progress, Step } from '../contracts/shapes.ts'
 import type { Db } from '../db/handle.ts'
+import { insertRows } from '../db/insert.ts'
 import { prepared } from '../db/prepared.ts'
 import type { Database } from '../db/schema.ts'
 import type { Role, Service } from '../model/operation.ts'
@@ -27,22 +28,18 @@ export type Leg = {
   dispatchedAt: number
 }
 
-/** Who holds a leg: a service of a host, in one life of its daemon. */
-export type Owner = { service: Service; host: string; incarnation: string }
-
 /** A leg of an operation. */
 export type LegKey = { operation: string; service: Service; host: string }
 
 type Row = Selectable<Database['operation_hosts']>
 
 /** A step as the table keeps it, a line each: so that one is added without reading those that are there. */
-const line = (step: Step): string => `${JSON.stringify(step)}\n`
+export const line = (step: Step): string => `${JSON.stringify(step)}\n`
 const linesOf = (text: string): Step[] =>
   text
     .split('\n')
     .filter((part) => part !== '')
     .map((part) => JSON.parse(part) as Step)
-const withLine = (step: Step) => sql<string>`concat(steps, ${line(step)})`
 
 /** A row as the engine knows it. */
 const toLeg = (row: Omit<Row, 'operation_id' | 'queued_at'>): Leg => ({
@@ -72,10 +69,11 @@ export const legColumns = [
   'l.attempt as leg_attempt',
   'l.progress as leg_progress',
   'l.dispatched_at as leg_dispatched_at',
+  'l.queued_at as leg_queued_at',
 ] as const
 
 type Joined = {
-  [K in Exclude<keyof Row, 'operation_id' | 'queued_at'> as `leg_${K}`]: Row[K] | null
+  [K in Exclude<keyof Row, 'operation_id'> as `leg_${K}`]: Row[K] | null
 }
 
 /** The leg in a row with {@link legColumns}; undefined if none was joined. */
@@ -95,6 +93,13 @@ export const joinedLeg = (row: Joined): Leg | undefined =>
         progress: row.leg_progress,
         dispatched_at: row.leg_dispatched_at as number,
       })
+
+/**
+ * The legs in the rows of one operation with {@link legColumns}, the one that has waited longest first. Sorted here: a server
+ * that sorts rows with long texts makes a table of them first.
+ */
+export const joinedLegs = (rows: readonly Joined[]): Leg[] =>
+  rows.toSorted((a, b) => (a.leg_queued_at ?? 0) - (b.leg_queued_at ?? 0)).flatMap((row) => joinedLeg(row) ?? [])
 
 /** The legs of one operation, the one that has waited longest first. */
 export async function legsOfOperation(db: Db, operation: string): Promise<Leg[]> {
@@ -128,27 +133,26 @@ export async function addLegs(
   now: number,
 ): Promise<void> {
   for (let start = 0; start < legs.length; start += 500)
-    await db
-      .insertInto('operation_hosts')
-      .values(
-        legs.slice(start, start + 500).map(({ operation, service, host, role, state = 'queued' }) => ({
-          operation_id: operation,
-          service,
-          host,
-          role,
-          state,
-          incarnation: null,
-          lease_until: null,
-          step: null,
-          steps: '',
-          attempt: 0,
-          progress: null,
-          queued_at: now,
-          // Its message goes out right after the commit; the sweeper need not look at it before it is late.
-          dispatched_at: now,
-        })),
-      )
-      .execute()
+    await insertRows(
+      db,
+      'operation_hosts',
+      legs.slice(start, start + 500).map(({ operation, service, host, role, state = 'queued' }) => ({
+        operation_id: operation,
+        service,
+        host,
+        role,
+        state,
+        incarnation: null,
+        lease_until: null,
+        step: null,
+        steps: '',
+        attempt: 0,
+        progress: null,
+        queued_at: now,
+        // Its message goes out right after the commit; the sweeper need not look at it before it is late.
+        dispatched_at: now,
+      })),
+    )
 }
 
 /** A query of the row of one leg. */
@@ -174,30 +178,6 @@ export async function queueLeg(db: Db, key: LegKey, state: 'queued' | 'undo-queu
   ).execute()
 }
 
-/** The executor has done its part of this stage. False if it does not hold the leg. */
-export async function idleLeg(db: Db, { incarnation, ...key }: LegKey & { incarnation: string }): Promise<boolean> {
-  const { numUpdatedRows } = await ofLeg(
-    db.updateTable('operation_hosts').set({ state: 'idle', incarnation: null, lease_until: null, progress: null }),
-    key,
-  )
-    .where('state', 'in', ['running', 'undo-running'])
-    .where('incarnation', '=', incarnation)
-    .executeTakeFirst()
-  return numUpdatedRows === 1n
-}
-
-/** The executor that holds the leg goes on with undoing it. False if it does not hold the leg. */
-export async function turnLeg(db: Db, { incarnation, ...key }: LegKey & { incarnation: string }): Promise<boolean> {
-  const { numUpdatedRows } = await ofLeg(
-    db.updateTable('operation_hosts').set({ state: 'undo-running', step: null, progress: null }),
-    key,
-  )
-    .where('state', '=', 'running')
-    .where('incarnation', '=', incarnation)
-    .executeTakeFirst()
-  return numUpdatedRows === 1n
-}
-
 /** Puts a leg to rest, whoever holds it: it has nothing to do any more. */
 export async function restLeg(db: Db, key: LegKey): Promise<void> {
   await ofLeg(
@@ -215,160 +195,24 @@ export async function placeLeg(
   operation: string,
   { service, host, role, step, now }: { service: Service; host: string; role: Role; step: Step; now: number },
 ): Promise<boolean> {
-  const { numUpdatedRows } = await ofLeg(
-    db
-      .updateTable('operation_hosts')
-      .set({ service, host, role, steps: line(step), queued_at: now, dispatched_at: now }),
-    { operation, service: 'scheduler', host: '' },
-  )
-    .where('state', '=', 'queued')
-    .executeTakeFirst()
-  return numUpdatedRows === 1n
+  const values = { operation, service, host, role, steps: line(step), now }
+  const { numAffectedRows } = await placeQueued(db, values)
+  return numAffectedRows === 1n
 }
+
+type Placed = { operation: string; service: Service; host: string; role: Role; steps: string; now: number }
+
+const placeQueued = prepared((db: Db, { operation, service, host, role, steps, now }: Placed) =>
+  ofLeg(db.updateTable('operation_hosts').set({ service, host, role, steps, queued_at: now, dispatched_at: now }), {
+    operation,
+    service: 'scheduler',
+    host: '',
+  }).where('state', '=', 'queued'),
+)
 
 /** Takes a leg away; its steps are kept with the operation by the caller. */
 export async function removeLeg(db: Db, key: LegKey): Promise<void> {
   await ofLeg(db.deleteFrom('operation_hosts'), key).execute()
-}
-
-/**
- * An executor takes a leg; `seen` is how it looked before. Only who saw it as it is may take it: a leg that waits may go
- * elsewhere meanwhile, and its work would be done twice.
- */
-export async function takeLeg(
-  db: Db,
-  key: LegKey,
-  seen: Pick<Leg, 'state' | 'attempt' | 'incarnation'>,
-  taken: { incarnation: string; leaseUntil: number; attempt: number; step: Step; isNew: boolean },
-): Promise<boolean> {
-  const { numUpdatedRows } = await ofLeg(
-    db.updateTable('operation_hosts').set({
-      state: seen.state.startsWith('undo') ? 'undo-running' : 'running',
-      incarnation: taken.incarnation,
-      lease_until: taken.leaseUntil,
-      attempt: taken.attempt,
-      step: taken.step.name,
-      ...(taken.isNew ? { steps: withLine(taken.step) } : {}),
-    }),
-    key,
-  )
-    .where('state', '=', seen.state)
-    .where('attempt', '=', seen.attempt)
-    .where('incarnation', seen.incarnation === undefined ? 'is' : '=', seen.incarnation ?? null)
-    .executeTakeFirst()
-  return numUpdatedRows === 1n
-}
-
-/**
- * The executor that holds the leg has come to a step; its lease is renewed. False if it does not hold the leg and, going
- * forward, also if the operation is to be cancelled or is being undone.
- */
-export async function recordStep(
-  db: Db,
-  { incarnation, ...key }: LegKey & { incarnation: string },
-  { step, undo, leaseUntil }: { step: Step; undo: boolean; leaseUntil: number },
-): Promise<boolean> {
-  const { operation, service, host } = key
-  const reach = undo ? reachUndoing : reachForward
-  const { numAffectedRows } = await reach(db, step.name, line(step), leaseUntil, operation, service, host, incarnation)
-  return numAffectedRows === 1n
-}
-
-const reachStep = (undo: boolean) =>
-  prepared(
-    (
-      db: Db,
-      name: string,
-      entry: string,
-      leaseUntil: number,
-      operation: string,
-      service: Service,
-      host: string,
-      incarnation: string,
-    ) =>
-      ofLeg(
-        db.updateTable('operation_hosts').set(({ eb, ref }) => ({
-          // Said twice, because the answer was lost: it is the same step.
-          steps: eb.case().when('step', '=', name).then(ref('steps')).else(sql<string>`concat(steps, ${entry})`).end(),
-          step: name,
-          lease_until: leaseUntil,
-        })),
-        { operation, service, host },
-      )
-        .where('state', '=', undo ? 'undo-running' : 'running')
-        .where('incarnation', '=', incarnation)
-        .$if(!undo, (q) =>
-          q.where(({ exists, selectFrom }) =>
-            exists(
-              selectFrom('operations')
-                .select('id')
-                .where('id', '=', operation)
-                .where('cancel_requested', '=', 0)
-                .where('undoing', '=', 0),
-            ),
-          ),
-        ),
-  )
-const reachForward = reachStep(false)
-const reachUndoing = reachStep(true)
-
-/**
- * The owner is alive: renews its hold on the legs of these operations. Answers with those that it holds; true: it is to
- * stop going forward, because the operation is to be cancelled or is being undone.
- */
-export async function renewLeases(
-  db: Db,
-  { service, host, incarnation }: Owner,
-  held: ReadonlyArray<{ id: string; progress?: Progress | undefined }>,
-  leaseUntil: number,
-): Promise<Map<string, boolean>> {
-  if (held.length === 0) return new Map()
-  const ids = held.map(({ id }) => id)
-  await db
-    .updateTable('operation_hosts')
-    .set({ lease_until: leaseUntil })
-    .where('operation_id', 'in', ids)
-    .where('service', '=', service)
-    .where('host', '=', host)
-    .where('state', 'in', ['running', 'undo-running'])
-    .where('incarnation', '=', incarnation)
-    .execute()
-  for (const { id, progress } of held) {
-    if (progress === undefined) continue
-    await ofLeg(db.updateTable('operation_hosts').set({ progress: JSON.stringify(progress) }), {
-      operation: id,
-      service,
-      host,
-    })
-      .where('state', '=', 'running')
-      .where('incarnation', '=', incarnation)
-      .execute()
-  }
-  const rows = await db
-    .selectFrom('operation_hosts as l')
-    .innerJoin('operations as o', 'o.id', 'l.operation_id')
-    .select(['o.id', 'o.cancel_requested', 'o.undoing', 'l.state'])
-    .where('l.operation_id', 'in', ids)
-    .where('l.service', '=', service)
-    .where('l.host', '=', host)
-    .where('l.state', 'in', ['running', 'undo-running'])
-    .where('l.incarnation', '=', incarnation)
-    .execute()
-  return new Map(
-    rows.map((row) => [row.id, row.state === 'running' && (row.cancel_requested === 1 || row.undoing === 1)]),
-  )
-}
-
-/** The owner goes: what it holds may be taken at once. */
-export async function dropLeases(db: Db, { service, host, incarnation }: Owner, now: number): Promise<void> {
-  await db
-    .updateTable('operation_hosts')
-    .set({ lease_until: now })
-    .where('service', '=', service)
-    .where('host', '=', host)
-    .where('state', 'in', ['running', 'undo-running'])
-    .where('incarnation', '=', incarnation)
-    .execute()
 }
 
 /** The ids of the open operations that have a leg for this host to take up, the oldest first. */

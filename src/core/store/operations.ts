@@ -1,13 +1,14 @@
-import type { Insertable } from 'kysely'
+import type { Insertable, Updateable } from 'kysely'
 import type { Results } from '../contracts/kinds.ts'
 import type { Fault, OperationSummary, Step } from '../contracts/shapes.ts'
 import { locked } from '../db/dialect.ts'
 import type { Db } from '../db/handle.ts'
+import { insertRows } from '../db/insert.ts'
 import { prepared } from '../db/prepared.ts'
 import type { Database } from '../db/schema.ts'
 import type { InstanceState } from '../model/instance.ts'
 import { isOpen, type OperationState, openStates } from '../model/operation.ts'
-import { joinedLeg, type Leg, legColumns, legsOf } from './legs.ts'
+import { joinedLegs, type Leg, legColumns, legsOf } from './legs.ts'
 import { type OperationRecord, type Placing, summaryOfOperation, toRecord } from './operation-record.ts'
 import { type Marker, markerOf, olderThan } from './paging.ts'
 
@@ -25,18 +26,17 @@ export type NewOperation = Pick<
 export async function addOperations(db: Db, operations: readonly NewOperation[]): Promise<void> {
   for (let start = 0; start < operations.length; start += 500) {
     const chunk = operations.slice(start, start + 500)
-    await db.insertInto('operations').values(chunk.map(fromNew)).execute()
-    await db
-      .insertInto('operation_subjects')
-      .values(
-        chunk.map(({ id, subject }) => ({
-          operation_id: id,
-          kind: subject.kind,
-          id: subject.id,
-          open_id: subject.id,
-        })),
-      )
-      .execute()
+    await insertRows(db, 'operations', chunk.map(fromNew))
+    await insertRows(
+      db,
+      'operation_subjects',
+      chunk.map(({ id, subject }) => ({
+        operation_id: id,
+        kind: subject.kind,
+        id: subject.id,
+        open_id: subject.id,
+      })),
+    )
   }
 }
 
@@ -77,12 +77,12 @@ export async function findOperation(db: Db, id: string): Promise<OperationRecord
 
 /** An operation with its legs, all locked until the transaction ends: the operation first. One query. */
 export async function lockOperation(db: Db, id: string): Promise<(OperationRecord & { legs: Leg[] }) | undefined> {
-  const { rows } = await selectWithLegs(db, id)
+  const { rows } = await selectWithLegs(db, { id })
   const [row] = rows
-  return row && { ...toRecord(row), legs: rows.flatMap((row) => joinedLeg(row) ?? []) }
+  return row && { ...toRecord(row), legs: joinedLegs(rows) }
 }
 
-const selectWithLegs = prepared((db: Db, id: string) =>
+const selectWithLegs = prepared((db: Db, { id }: { id: string }) =>
   locked(
     db,
     db
@@ -90,8 +90,7 @@ const selectWithLegs = prepared((db: Db, id: string) =>
       .leftJoin('operation_hosts as l', 'l.operation_id', 'o.id')
       .selectAll('o')
       .select(legColumns)
-      .where('o.id', '=', id)
-      .orderBy('l.queued_at'),
+      .where('o.id', '=', id),
   ),
 )
 
@@ -158,26 +157,27 @@ export type OperationChange = {
 
 /** Changes an operation that is open; false if it is over. */
 export async function changeOperation(db: Db, id: string, change: OperationChange): Promise<boolean> {
-  const { numUpdatedRows } = await db
-    .updateTable('operations')
-    .set({
-      ...(change.state === undefined ? {} : { state: change.state }),
-      ...(change.stage === undefined ? {} : { stage: change.stage }),
-      ...(change.undoing === undefined ? {} : { undoing: change.undoing ? 1 : 0 }),
-      ...(change.fault === undefined ? {} : { fault: JSON.stringify(change.fault) }),
-      ...(change.host === undefined ? {} : { host: change.host }),
-      ...(change.deadline === undefined ? {} : { deadline: change.deadline }),
-      ...(change.placing === undefined ? {} : { placing: JSON.stringify(change.placing) }),
-      ...(change.results === undefined ? {} : { results: JSON.stringify(change.results) }),
-      ...(change.steps === undefined ? {} : { steps: JSON.stringify(change.steps) }),
-      ...(change.attempt === undefined ? {} : { attempt: change.attempt }),
-      ...(change.cancelRequested === undefined ? {} : { cancel_requested: 1 }),
-    })
-    .where('id', '=', id)
-    .where('state', 'in', openStates)
-    .executeTakeFirst()
-  return numUpdatedRows === 1n
+  const { state, stage, undoing, fault, host, deadline, placing, results, steps, attempt, cancelRequested } = change
+  const { numAffectedRows } = await updateOpen(db, {
+    id,
+    ...(state === undefined ? {} : { state }),
+    ...(stage === undefined ? {} : { stage }),
+    ...(undoing === undefined ? {} : { undoing: undoing ? 1 : 0 }),
+    ...(fault === undefined ? {} : { fault: JSON.stringify(fault) }),
+    ...(host === undefined ? {} : { host }),
+    ...(deadline === undefined ? {} : { deadline }),
+    ...(placing === undefined ? {} : { placing: JSON.stringify(placing) }),
+    ...(results === undefined ? {} : { results: JSON.stringify(results) }),
+    ...(steps === undefined ? {} : { steps: JSON.stringify(steps) }),
+    ...(attempt === undefined ? {} : { attempt }),
+    ...(cancelRequested === undefined ? {} : { cancel_requested: 1 }),
+  })
+  return numAffectedRows === 1n
 }
+
+const updateOpen = prepared((db: Db, { id, ...set }: { id: string } & Updateable<Database['operations']>) =>
+  db.updateTable('operations').set(set).where('id', '=', id).where('state', 'in', openStates),
+)
 
 /**
  * Ends an operation that is open: its subjects are free, its legs are gone, what its steps left is forgotten. False if it
@@ -196,30 +196,33 @@ export async function closeOperation(
     attempt: number
   },
 ): Promise<boolean> {
-  const { numUpdatedRows } = await db
-    .updateTable('operations')
-    .set({
-      state: end.state,
-      fault: end.fault === undefined ? null : JSON.stringify(end.fault),
-      results: null,
-      steps: JSON.stringify(end.steps),
-      step: end.step ?? null,
-      host: end.host ?? null,
-      attempt: end.attempt,
-      finished_at: end.now,
-    })
-    .where('id', '=', id)
-    .where('state', 'in', openStates)
-    .executeTakeFirst()
-  if (numUpdatedRows !== 1n) return false
-  await db.updateTable('operation_subjects').set({ open_id: null }).where('operation_id', '=', id).execute()
-  await db.deleteFrom('operation_hosts').where('operation_id', '=', id).execute()
+  const { numAffectedRows } = await updateOpen(db, {
+    id,
+    state: end.state,
+    fault: end.fault === undefined ? null : JSON.stringify(end.fault),
+    results: null,
+    steps: JSON.stringify(end.steps),
+    step: end.step ?? null,
+    host: end.host ?? null,
+    attempt: end.attempt,
+    finished_at: end.now,
+  })
+  if (numAffectedRows !== 1n) return false
+  await freeSubjects(db, { id })
+  await deleteLegs(db, { id })
   return true
 }
 
+const freeSubjects = prepared((db: Db, { id }: { id: string }) =>
+  db.updateTable('operation_subjects').set({ open_id: null }).where('operation_id', '=', id),
+)
+const deleteLegs = prepared((db: Db, { id }: { id: string }) =>
+  db.deleteFrom('operation_hosts').where('operation_id', '=', id),
+)
+
 /** Takes an operation away as if it had never been asked for; its subjects and legs go with it. */
 export async function removeOperation(db: Db, id: string): Promise<void> {
-  await db.deleteFrom('operation_hosts').where('operation_id', '=', id).execute()
+  await deleteLegs(db, { id })
   await db.deleteFrom('operation_subjects').where('operation_id', '=', id).execute()
   await db.deleteFrom('operations').where('id', '=', id).execute()
 }

@@ -62,14 +62,17 @@ const selectHosts = prepared((db: Db) =>
       's.silent_ms',
       's.incarnation',
       's.contracts',
-    ])
-    .orderBy('h.name'),
+    ]),
 )
 
-/** All hosts with what they have, what is promised of it, and how their service does. One query. */
+/**
+ * All hosts with what they have, what is promised of it, and how their service does. One query; sorted here, because a
+ * server that sorts rows with long texts makes a table of them first.
+ */
 export async function hostsForPlacement(db: Db): Promise<HostRoom[]> {
-  const { rows } = await selectHosts(db)
-  return rows.map((row) => ({
+  const { rows } = await selectHosts(db, {})
+  const byName = rows.sort((a, b) => (a.name < b.name ? -1 : 1))
+  return byName.map((row) => ({
     name: row.name,
     availabilityZone: row.availability_zone,
     total: { vcpus: row.total_vcpus, memoryMb: row.total_memory_mb, diskGb: row.total_disk_gb },
@@ -96,7 +99,7 @@ export async function hostsOfInstances(db: Db, ids: readonly string[]): Promise<
   return new Map(rows.flatMap(({ id, host }) => (host === null ? [] : [[id, host] as const])))
 }
 
-const selectPlacement = prepared((db: Db, operation: string) =>
+const selectPlacement = prepared((db: Db, { operationId }: { operationId: string }) =>
   db
     .selectFrom('operation_hosts as l')
     .innerJoin('operations as o', 'o.id', 'l.operation_id')
@@ -104,7 +107,7 @@ const selectPlacement = prepared((db: Db, operation: string) =>
     .leftJoin('allocations as a', 'a.instance_id', 'i.id')
     .select(['o.kind', 'o.placing', 'o.request_id', 'i.id', 'i.name', 'i.project_id'])
     .select(['i.vcpus', 'i.memory_mb', 'i.disk_gb', 'i.hints', 'i.availability_zone', 'a.host as held_on'])
-    .where('l.operation_id', '=', operation)
+    .where('l.operation_id', '=', operationId)
     .where('l.service', '=', 'scheduler')
     .where('l.state', '=', 'queued')
     .where('o.undoing', '=', 0),
@@ -112,7 +115,7 @@ const selectPlacement = prepared((db: Db, operation: string) =>
 
 /** What an operation asks for whose turn is the schedulers'; undefined if there is nothing (any more) to place. One query. */
 export async function placementFor(db: Db, operationId: string): Promise<Placement | undefined> {
-  const { rows } = await selectPlacement(db, operationId)
+  const { rows } = await selectPlacement(db, { operationId })
   const [row] = rows
   if (!row) return undefined
   const held = rows.flatMap(({ held_on }) => held_on ?? [])

@@ -1,5 +1,6 @@
 import { isUniqueViolation, locked } from '../db/dialect.ts'
 import type { Db } from '../db/handle.ts'
+import { prepared } from '../db/prepared.ts'
 
 /** What is limited, as `quotas.resource` names it. */
 export const quotaResources = ['instances', 'cores', 'ram'] as const
@@ -24,9 +25,13 @@ export async function lockProject(db: Db, id: string, now: number): Promise<void
 
 /** What this project may use at most, if it has limits of its own. */
 export async function ownQuota(db: Db, projectId: string): Promise<Partial<Amounts>> {
-  const rows = await db.selectFrom('quotas').select(['resource', 'max']).where('project_id', '=', projectId).execute()
+  const { rows } = await selectQuota(db, { projectId })
   return Object.fromEntries(rows.map(({ resource, max }) => [resource, max]))
 }
+
+const selectQuota = prepared((db: Db, { projectId }: { projectId: string }) =>
+  db.selectFrom('quotas').select(['resource', 'max']).where('project_id', '=', projectId),
+)
 
 /** What a project uses: its rows, counted. Nothing is stored that could drift. */
 export async function usage(db: Db, projectId: string): Promise<Amounts> {

@@ -21,7 +21,7 @@ export type Job = {
 /** One query: the operation, the host's leg, instance, image and the image's files. Undefined if there is no such operation. */
 export async function jobOf(db: Db, key: LegKey): Promise<Job | undefined> {
   const { operation, service, host } = key
-  const { rows } = await selectJob(db, operation, service, host, serviceId(service, host))
+  const { rows } = await selectJob(db, { operation, service, host, daemon: serviceId(service, host) })
   const [row] = rows
   if (!row) return undefined
   return {
@@ -33,7 +33,7 @@ export async function jobOf(db: Db, key: LegKey): Promise<Job | undefined> {
   }
 }
 
-const selectJob = prepared((db: Db, operation: string, service: string, host: string, daemon: string) =>
+const selectJob = prepared((db: Db, { operation, service, host, daemon }: LegKey & { daemon: string }) =>
   db
     .selectFrom('operations as o')
     .leftJoin('operation_hosts as l', (join) =>

@@ -7,8 +7,9 @@ import type { Context } from '../../model/context.ts'
 import { healthOf } from '../../model/health.ts'
 import { about, announce, change } from '../../operations/change.ts'
 import type { Args, Result } from '../../rpc/contract.ts'
+import { dropLeases, type Owner, renewLeases } from '../../store/held-legs.ts'
 import { lockHost } from '../../store/hosts.ts'
-import { dropLeases, type Owner, openOperationsOn, renewLeases } from '../../store/legs.ts'
+import { openOperationsOn } from '../../store/legs.ts'
 import { findOperation } from '../../store/operations.ts'
 import {
   dismissService,
