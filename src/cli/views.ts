@@ -1,17 +1,18 @@
 import type { Begun, conductor } from '../core/contracts/conductor.ts'
-import type {
-  Decision,
-  Event,
-  Fault,
-  Flavor,
-  Host,
-  HostVerdict,
-  Image,
-  Instance,
-  InstanceSummary,
-  Operation,
-  OperationSummary,
-  Service,
+import {
+  type Decision,
+  type Event,
+  type Fault,
+  type Flavor,
+  type Host,
+  type HostVerdict,
+  type Image,
+  type Instance,
+  type InstanceSummary,
+  instanceOf,
+  type Operation,
+  type OperationSummary,
+  type Service,
 } from '../core/contracts/shapes.ts'
 import { healthOf } from '../core/model/health.ts'
 import type { Result } from '../core/rpc/contract.ts'
@@ -191,8 +192,8 @@ const operationFields = {
   subject_id: (o: OperationSummary) => o.subject.id,
   subject_name: (o: OperationSummary) => o.subject.name,
   // Only of operations on instances.
-  instance_id: (o: OperationSummary) => (o.subject.kind === 'instance' ? o.subject.id : undefined),
-  instance_name: (o: OperationSummary) => (o.subject.kind === 'instance' ? o.subject.name : undefined),
+  instance_id: (o: OperationSummary) => instanceOf(o.subject)?.id,
+  instance_name: (o: OperationSummary) => instanceOf(o.subject)?.name,
   step: (o: OperationSummary) => o.step,
   host: (o: OperationSummary) => o.host,
   undoing: (o: OperationSummary) => o.undoing ?? false,

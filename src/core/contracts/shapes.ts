@@ -120,6 +120,9 @@ const subjectKinds = ['instance', 'image'] as const
 export const Subject = z.object({ kind: growing(subjectKinds), id: Id, name: z.string() })
 export type Subject = z.infer<typeof Subject>
 
+/** The instance that a subject is; undefined if the subject is of another kind. */
+export const instanceOf = (subject: Subject): Subject | undefined => (subject.kind === 'instance' ? subject : undefined)
+
 /** How far an executor has come with a long step: of how many bytes, and with what. */
 export const Progress = z.object({
   what: z.string().max(64),

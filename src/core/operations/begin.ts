@@ -1,22 +1,27 @@
 import type { Instance } from '../contracts/shapes.ts'
 import { kindOf, stagesOf } from '../model/operation.ts'
 import { addLegs } from '../store/legs.ts'
-import { addOperations, type NewOperation } from '../store/operations.ts'
+import { addOperations, type NewOperation, queuedRecord } from '../store/operations.ts'
 import { openStage } from './advance.ts'
 import { about, hostOf } from './change.ts'
-import { type Dispatch, lockOpen, type Transaction } from './open.ts'
+import type { Dispatch, Transaction } from './open.ts'
 
 /**
  * Begins operations of one kind: rows, subjects, legs and the event of each, and opens their first stage. Answers with who
  * is to be told after the commit: nobody, if there was nothing to do and the operation is over. A unique violation if a
- * subject has an open operation already, or a key was used. Part of a transaction that has locked the subjects.
+ * subject has an open operation already, or a key was used. Part of a transaction that has locked the subjects; `instance`
+ * is that of an operation whose first stage is no placement, if its subject is one.
  */
-export async function beginOperations(t: Transaction, operations: readonly NewOperation[]): Promise<Dispatch[]> {
+export async function beginOperations(
+  t: Transaction,
+  operations: readonly NewOperation[],
+  instance?: Instance,
+): Promise<Dispatch[]> {
   const [any] = operations
   if (!any) return []
   await addOperations(t.db, operations)
   const { subject, event } = kindOf(any.kind)
-  const publishStart = (operation: NewOperation, instance?: Instance) =>
+  const noteStart = (operation: NewOperation) =>
     t.note({
       ...about(operation, t.now),
       type: `${subject}.${event}.start`,
@@ -26,7 +31,7 @@ export async function beginOperations(t: Transaction, operations: readonly NewOp
       ...(operation.before === undefined ? {} : { status: operation.before }),
     })
   if (stagesOf(any.kind)[0]?.legs[0]?.at === 'scheduler') {
-    for (const operation of operations) publishStart(operation)
+    for (const operation of operations) noteStart(operation)
     const legs = operations.map(({ id }) => ({ operation: id, service: 'scheduler' as const, host: '' }))
     await addLegs(
       t.db,
@@ -37,9 +42,8 @@ export async function beginOperations(t: Transaction, operations: readonly NewOp
   }
   const dispatches: Dispatch[] = []
   for (const operation of operations) {
-    const open = await lockOpen(t.db, operation.id)
-    publishStart(operation, open?.instance)
-    if (open) dispatches.push(...(await openStage(t, open, 0)))
+    noteStart(operation)
+    dispatches.push(...(await openStage(t, { ...queuedRecord(operation), legs: [], instance }, 0)))
   }
   return dispatches
 }

@@ -1,4 +1,4 @@
-import type { Instance, Published } from '../contracts/shapes.ts'
+import { type Instance, instanceOf, type Published } from '../contracts/shapes.ts'
 import type { Db } from '../db/handle.ts'
 import { tx } from '../db/tx.ts'
 import { eventKey } from '../model/event.ts'
@@ -42,16 +42,18 @@ type About = Pick<
 export const about = (
   operation: Pick<OperationRecord, 'id' | 'subject' | 'requestId' | 'projectId'> & { userId?: string },
   at: number,
-): About => ({
-  at,
-  ...(operation.subject.kind === 'instance'
-    ? { instanceId: operation.subject.id, instanceName: operation.subject.name }
-    : { subject: operation.subject }),
-  operationId: operation.id,
-  requestId: operation.requestId,
-  projectId: operation.projectId,
-  ...(operation.userId === undefined ? {} : { userId: operation.userId }),
-})
+): About => {
+  const { id: operationId, subject, requestId, projectId, userId } = operation
+  const instance = instanceOf(subject)
+  return {
+    at,
+    ...(instance ? { instanceId: instance.id, instanceName: instance.name } : { subject }),
+    operationId,
+    requestId,
+    projectId,
+    ...(userId === undefined ? {} : { userId }),
+  }
+}
 
 /** The host that an event names, if there is one. */
 export const hostOf = ({ host }: Pick<Instance, 'host'>): { host?: string } => (host === undefined ? {} : { host })

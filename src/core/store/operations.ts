@@ -69,6 +69,24 @@ const fromNew = (o: NewOperation): Insertable<Database['operations']> => ({
   finished_at: null,
 })
 
+/** An operation as it stands right after {@link addOperations}. */
+export const queuedRecord = (operation: NewOperation): OperationRecord => ({
+  ...operation,
+  results: {},
+  state: 'queued',
+  stage: 0,
+  undoing: false,
+  step: undefined,
+  steps: [],
+  host: undefined,
+  attempt: 0,
+  before: operation.before,
+  cancelRequested: false,
+  retryOf: operation.retryOf,
+  fault: undefined,
+  finishedAt: undefined,
+})
+
 /** One operation by its id. */
 export async function findOperation(db: Db, id: string): Promise<OperationRecord | undefined> {
   const row = await db.selectFrom('operations').selectAll().where('id', '=', id).executeTakeFirst()

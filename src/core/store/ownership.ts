@@ -18,15 +18,7 @@ export async function operationNotOf(db: Db, host: string, ids: readonly string[
       .selectFrom('operations as o')
       .leftJoin('operation_hosts as l', (join) => join.onRef('l.operation_id', '=', 'o.id').on('l.host', '=', host))
       .leftJoin('instances as i', 'i.id', 'o.subject_id')
-      .select([
-        'o.id',
-        'o.subject_id',
-        'o.subject_kind',
-        'o.host',
-        'o.steps',
-        'l.host as leg',
-        'i.host as instance_host',
-      ])
+      .select(['o.id', 'o.host', 'o.steps', 'l.host as leg', 'i.id as instance', 'i.host as instance_host'])
       .where('o.id', 'in', ids.slice(start, start + chunk))
       .where('o.state', 'in', openStates)
       .execute()
@@ -37,7 +29,7 @@ export async function operationNotOf(db: Db, host: string, ids: readonly string[
     if (row)
       return {
         what: `operation ${row.id}`,
-        ...(row.subject_kind === 'instance' ? { instanceId: row.subject_id } : {}),
+        ...(row.instance === null ? {} : { instanceId: row.instance }),
         of: place(row.instance_host ?? row.host),
       }
   }

@@ -127,7 +127,7 @@ async function startNow(
   if (open && open.kind === kind && preempts) return { operation: open, dispatches: [] }
   check(seen, kind, open)
   // Whatever runs is over now, and its hosts hear so at their next step.
-  const instance = open ? await preempt(t, open) : seen
+  let instance = open ? await preempt(t, open) : seen
   await checkVersions(deps, t, instance, kind)
   await checkTarget(deps, t.db, instance, kind, placing)
   const operation: NewOperation = {
@@ -149,8 +149,10 @@ async function startNow(
   if (onFailure === 'ERROR') {
     await settleInstance(t.db, instanceId, { state: 'BUILD', fault: null }, t.now)
     operation.before = 'BUILD'
+    const { fault: _, ...rest } = instance
+    instance = { ...rest, status: 'BUILD' }
   }
-  return { operation, dispatches: await beginOperations(t, [operation]) }
+  return { operation, dispatches: await beginOperations(t, [operation], instance) }
 }
 
 /** Whether this may begin now. */

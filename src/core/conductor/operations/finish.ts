@@ -1,6 +1,6 @@
 import { fail } from '../../base/errors.ts'
 import type { agent } from '../../contracts/agent.ts'
-import type { Fault, Instance } from '../../contracts/shapes.ts'
+import { type Fault, type Instance, instanceOf } from '../../contracts/shapes.ts'
 import type { Context } from '../../model/context.ts'
 import { isOpen, stagesOf } from '../../model/operation.ts'
 import { openStage } from '../../operations/advance.ts'
@@ -123,8 +123,9 @@ async function tooLate(
   if (isOpen(operation.state)) fail('OperationLost', { id, why: `${host} has no part in it now` })
   if (operation.steps.every((step) => step.host !== host) && operation.host !== host)
     fail('OperationLost', { id, why: `it has ${operation.state} on ${operation.host ?? 'no host'}` })
-  if (operation.state !== 'succeeded' && power !== undefined && operation.subject.kind === 'instance')
-    await observe(deps, ctx, { host, incarnation, changes: [{ id: operation.subject.id, power }] })
+  const instance = instanceOf(operation.subject)
+  if (operation.state !== 'succeeded' && power !== undefined && instance)
+    await observe(deps, ctx, { host, incarnation, changes: [{ id: instance.id, power }] })
   return {}
 }
 

@@ -1,5 +1,6 @@
 import { fail } from '../../base/errors.ts'
 import type { Begun } from '../../contracts/conductor.ts'
+import { instanceOf } from '../../contracts/shapes.ts'
 import type { Context } from '../../model/context.ts'
 import { visibleOperation } from '../actions/access.ts'
 import type { ConductorDeps } from '../deps.ts'
@@ -12,10 +13,11 @@ import { begin } from './begin.ts'
 export async function retry(deps: ConductorDeps, ctx: Context, id: string): Promise<Begun> {
   const { state, kind, subject, args, placing } = await visibleOperation(deps, ctx, id)
   if (state === 'succeeded') fail('OperationNotOpen', { id, state, verb: 'retry' })
-  if (subject.kind !== 'instance')
+  const instance = instanceOf(subject)
+  if (!instance)
     fail('InvalidRequest', { what: `A ${kind} is not repeated by this command.`, hint: 'Ask for it again.' })
   return begin(deps, ctx, {
-    instanceId: subject.id,
+    instanceId: instance.id,
     kind,
     args,
     placing: placing && { ...placing, excluded: [], faults: [] },
