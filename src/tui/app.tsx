@@ -122,11 +122,11 @@ export function Foot({ session, look: { width, paint } }: Part) {
       />
     )
   }
-  const said = line ? paint(line.tone, cell(line.text, width).trimEnd()) : ''
+  const message = line ? paint(line.tone, cell(line.text, width).trimEnd()) : ''
   const below = line?.hint ? cell(line.hint, width).trimEnd() : paint('faint', cell(hints, width).trimEnd())
   // Text that does not fit continues in the line below if that line is free.
   const more = line && !line.hint && widthOf(line.text) > width ? line.text.slice(width - 1) : undefined
-  return <Lines width={width} lines={[said, more ? paint(line!.tone, cell(more, width).trimEnd()) : below]} />
+  return <Lines width={width} lines={[message, more ? paint(line!.tone, cell(more, width).trimEnd()) : below]} />
 }
 
 function Body({ session, look }: Part) {

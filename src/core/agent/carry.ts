@@ -174,7 +174,7 @@ function endOf<T>({ held }: Job<T>, thrown: unknown): End {
 /** Tells the conductor of the step to come, or of what a step has found out; waits for the conductor if it is away. */
 async function record<T>(job: Job<T>, step: string, undo: boolean, result?: Results): Promise<void> {
   const { deps, ctx, held, work, log } = job
-  const said = {
+  const reached = {
     ...speakerOf(deps),
     operation: work.operation.id,
     step,
@@ -185,7 +185,7 @@ async function record<T>(job: Job<T>, step: string, undo: boolean, result?: Resu
   await retryWhileUnavailable(
     deps,
     undo ? held.abandonedSignal : held.waitSignal,
-    () => deps.agent.step(ctx, said),
+    () => deps.agent.step(ctx, reached),
     (e) => {
       job.trouble = reason(e)
       log.warn({ step, err: e }, 'no conductor to record a step; retrying')
@@ -244,7 +244,7 @@ async function finish<T>(job: Job<T>, end: End, undone = false): Promise<string[
   held.reporting = true
   for (let n = 0; ; n++) {
     const power = await hooks.observe(work)
-    const said = deps.agent.finish(ctx, {
+    const sent = deps.agent.finish(ctx, {
       ...speakerOf(deps),
       operation: work.operation.id,
       ...(power === undefined ? {} : { power }),
@@ -254,7 +254,7 @@ async function finish<T>(job: Job<T>, end: End, undone = false): Promise<string[
     })
     try {
       // Even a daemon that is to stop says it once.
-      const { undo } = await (n === 0 ? said : abortable(said, held.abandonedSignal))
+      const { undo } = await (n === 0 ? sent : abortable(sent, held.abandonedSignal))
       held.reporting = undo === undefined
       return undo
     } catch (e) {

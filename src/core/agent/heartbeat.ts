@@ -27,14 +27,14 @@ export function heartbeats(
   return async () => {
     const silentMs = silentFor(serving.lastPongAt, clock.now())
     const held = engine.held()
-    const said = {
+    const report = {
       ...speakerOf(deps),
       operations: held.map(({ operation: id, progress }) => ({ id, ...(progress === undefined ? {} : { progress }) })),
       contracts: spoken,
       ...(silentMs === undefined ? {} : { silentMs }),
     }
     try {
-      const { lost, cancelled, contracts } = await agent.heartbeat(serviceContext(service, ids.requestId()), said, {
+      const { lost, cancelled, contracts } = await agent.heartbeat(serviceContext(service, ids.requestId()), report, {
         timeoutMs,
       })
       deps.conductors.record(contracts)

@@ -45,8 +45,8 @@ export function powerReports(
     const words: Record<string, string> = {}
     for (const { id, power } of changes) {
       if (power !== 'CRASHED') continue
-      const said = await driver.lastWords?.(id).catch(() => undefined)
-      if (said) words[id] = said.slice(0, lastWordsMax)
+      const last = await driver.lastWords?.(id).catch(() => undefined)
+      if (last) words[id] = last.slice(0, lastWordsMax)
     }
     return Object.keys(words).length > 0 ? { lastWords: words } : {}
   }

@@ -114,8 +114,8 @@ function recorder(deps: ConductorDeps): (ctx: Context, method: string, wrong: No
     deps.log.warn({ busUser: user, method, requestId, ...wrong }, 'a host spoke of what is not its own: refused')
     if (!isNews(user, `${method} ${wrong.what}`, now)) return
     const host = busUser === undefined ? undefined : hostOfBusUser(busUser)
-    await change(deps, async (_db, note) =>
-      note({
+    await change(deps, async (_db, emit) =>
+      emit({
         at: now,
         type: 'audit.refused',
         ...(host === undefined ? {} : { host }),

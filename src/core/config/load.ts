@@ -80,8 +80,8 @@ export async function loadConfig({ file, env = process.env, overrides = {} }: Lo
   }
   const rows = optionRows()
   for (const row of rows) {
-    const said = env[row.env]
-    if (said !== undefined && said !== '') set(row.key, fromText(said, row.default), row.env)
+    const value = env[row.env]
+    if (value !== undefined && value !== '') set(row.key, fromText(value, row.default), row.env)
   }
   for (const [key, value] of Object.entries(overrides)) {
     const like = rows.find((row) => row.key === key)?.default

@@ -21,8 +21,8 @@ export async function beginOperations(
   if (!any) return []
   await addOperations(t.db, operations)
   const { subject, event } = kindOf(any.kind)
-  const noteStart = (operation: NewOperation) =>
-    t.note({
+  const emitStart = (operation: NewOperation) =>
+    t.emit({
       ...about(operation, t.now),
       type: `${subject}.${event}.start`,
       ...(instance ? hostOf(instance) : {}),
@@ -31,7 +31,7 @@ export async function beginOperations(
       ...(operation.before === undefined ? {} : { status: operation.before }),
     })
   if (stagesOf(any.kind)[0]?.legs[0]?.at === 'scheduler') {
-    for (const operation of operations) noteStart(operation)
+    for (const operation of operations) emitStart(operation)
     const legs = operations.map(({ id }) => ({ operation: id, service: 'scheduler' as const, host: '' }))
     await addLegs(
       t.db,
@@ -42,7 +42,7 @@ export async function beginOperations(
   }
   const dispatches: Dispatch[] = []
   for (const operation of operations) {
-    noteStart(operation)
+    emitStart(operation)
     dispatches.push(...(await openStage(t, { ...queuedRecord(operation), legs: [], instance }, 0)))
   }
   return dispatches

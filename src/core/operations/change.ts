@@ -6,22 +6,25 @@ import { addEvents } from '../store/events.ts'
 import type { OperationRecord } from '../store/operation-record.ts'
 
 /** Something that has happened, before it has its number. */
-export type Note = Omit<Published, 'id'>
+export type NewEvent = Omit<Published, 'id'>
 
 /** What changing the state of the cloud leans on. */
 export type ChangeDeps = { readonly db: Db; readonly publish: (key: string, event: Published) => void }
 
 /**
- * Changes the state of the cloud: one transaction, the events that `fn` notes stored with it, and published once it is
+ * Changes the state of the cloud: one transaction, the events that `fn` emits stored with it, and published once it is
  * committed. `fn` may run several times, so it does nothing but read and write rows.
  */
-export async function change<T>(deps: ChangeDeps, fn: (db: Db, note: (event: Note) => void) => Promise<T>): Promise<T> {
+export async function change<T>(
+  deps: ChangeDeps,
+  fn: (db: Db, emit: (event: NewEvent) => void) => Promise<T>,
+): Promise<T> {
   let published: Published[] = []
   const result = await tx(deps.db, async (db) => {
-    const notes: Note[] = []
-    const result = await fn(db, (event) => notes.push(event))
-    const events = notes.length > 0 ? await addEvents(db, notes) : []
-    published = events.map((event, i) => ({ ...(notes[i] as Note), id: event.id }))
+    const emitted: NewEvent[] = []
+    const result = await fn(db, (event) => emitted.push(event))
+    const events = emitted.length > 0 ? await addEvents(db, emitted) : []
+    published = events.map((event, i) => ({ ...(emitted[i] as NewEvent), id: event.id }))
     return result
   })
   for (const event of published) announce(deps, event)
@@ -34,7 +37,7 @@ export function announce({ publish }: Pick<ChangeDeps, 'publish'>, event: Publis
 }
 
 type About = Pick<
-  Note,
+  NewEvent,
   'at' | 'instanceId' | 'instanceName' | 'subject' | 'operationId' | 'requestId' | 'projectId' | 'userId'
 >
 

@@ -15,7 +15,7 @@ export type Outcome =
   | { state: 'failed' | 'cancelled'; fault: Fault; power?: PowerState | undefined }
 
 /**
- * The one way in which an operation ends: closes it, brings its subject to rest as the row of its kind says, and notes the
+ * The one way in which an operation ends: closes it, brings its subject to rest as the row of its kind says, and emits the
  * event. Part of a transaction that has locked the operation (`lockOpen`). False if it is over already.
  */
 export async function endOperation(t: Transaction, operation: OpenOperation, outcome: Outcome): Promise<boolean> {
@@ -32,7 +32,7 @@ export async function endOperation(t: Transaction, operation: OpenOperation, out
   await leaveTargets(t, operation)
   const { subject, event } = kindOf(operation.kind)
   const status = await settle(t, operation, outcome, last !== undefined)
-  t.note({
+  t.emit({
     ...about(operation, now),
     ...(operation.instance ? hostOf(operation.instance) : {}),
     type: `${subject}.${event}.${state === 'succeeded' ? 'end' : 'error'}`,

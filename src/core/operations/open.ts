@@ -6,12 +6,12 @@ import type { Leg } from '../store/legs.ts'
 import type { OperationRecord } from '../store/operation-record.ts'
 import { lockOperation } from '../store/operations.ts'
 import type { Liveness } from '../store/services.ts'
-import type { Note } from './change.ts'
+import type { NewEvent } from './change.ts'
 
-/** A transaction that changes operations: what it reads and writes by, and what time it is in it. */
+/** A transaction that changes operations: its rows, its events, and its time. */
 export type Transaction = {
   readonly db: Db
-  readonly note: (event: Note) => void
+  readonly emit: (event: NewEvent) => void
   readonly now: number
   /** How long a service may be silent before it counts as down. */
   readonly downMs: number

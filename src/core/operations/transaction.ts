@@ -11,4 +11,4 @@ export type OperationDeps = ChangeDeps & {
 
 /** Changes operations in one transaction; its events are published after the commit. `fn` may run several times. */
 export const changeOperations = <T>(deps: OperationDeps, fn: (t: Transaction) => Promise<T>): Promise<T> =>
-  change(deps, (db, note) => fn({ db, note, now: deps.clock.now(), downMs: deps.options.serviceDownTime * 1000 }))
+  change(deps, (db, emit) => fn({ db, emit, now: deps.clock.now(), downMs: deps.options.serviceDownTime * 1000 }))

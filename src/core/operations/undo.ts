@@ -227,7 +227,7 @@ async function placeElsewhere(t: Transaction, operation: OpenOperation, fault: F
   await addLegs(db, [{ operation: operation.id, service: 'scheduler', host: '', role: 'scheduler' }], now)
   await changeOperation(db, operation.id, { undoing: false, stage: 0, placing, steps, attempt })
   await recordHostFailure(db, host, now)
-  t.note({
+  t.emit({
     ...about(operation, now),
     type: `${operation.subject.kind}.${kindOf(operation.kind).event}.retry`,
     host,

@@ -31,14 +31,14 @@ export function openManagement(text: string, clock: Clock): Management {
         redirect: 'error',
         signal: giveUp.signal,
       })
-      const said = await answer.text()
+      const text = await answer.text()
       const { status } = answer
       if (status === 401 || status === 403) {
         const hint = 'The tags and permissions that the user of bus.management_url needs: docs/rabbitmq.md'
-        return refuse(`it refused the user (${status} ${explain(said)})`, hint, status)
+        return refuse(`it refused the user (${status} ${explain(text)})`, hint, status)
       }
-      if (!answer.ok) return refuse(`${method} ${path.join('/')}: ${status} ${explain(said)}`, enable, status)
-      return said === '' ? undefined : readJson(said, refuse)
+      if (!answer.ok) return refuse(`${method} ${path.join('/')}: ${status} ${explain(text)}`, enable, status)
+      return text === '' ? undefined : readJson(text, refuse)
     } catch (e) {
       if (isFailure(e)) throw e
       if (giveUp.signal.aborted) return refuse(`no answer within ${timeoutMs / 1000} s`, enable, undefined, e)

@@ -34,7 +34,7 @@ export async function hello(
 ): Promise<Result<typeof agent, 'hello'>> {
   const now = alive(deps)
   const greet = () =>
-    change(deps, async (db, note) => {
+    change(deps, async (db, emit) => {
       const known = await lockHost(db, name)
       const before = await findService(db, serviceId(service, name), now)
       if (known && known.hostId !== hostId) {
@@ -48,7 +48,7 @@ export async function hello(
       )
       // A daemon says it again each time that its link to the bus comes back.
       if (!before || healthOf(before) !== 'up' || known?.incarnation !== incarnation)
-        note({
+        emit({
           at: now.now,
           type: 'host.up',
           host: name,
@@ -130,12 +130,12 @@ async function recordDegraded(
   reported: ServiceReport,
 ): Promise<void> {
   const now = alive(deps)
-  await change(deps, async (db, note) => {
+  await change(deps, async (db, emit) => {
     const before = await findService(db, serviceId(binary, host), now)
     if (!before || before.unresponsive || !(await seeService(db, { binary, host, incarnation, reported }, now.now)))
       return
     const seconds = Math.round((reported.silentMs ?? 0) / 1000)
-    note({
+    emit({
       at: now.now,
       type: 'host.degraded',
       host,
@@ -154,10 +154,10 @@ export async function bye(
 ): Promise<Result<typeof agent, 'bye'>> {
   const now = alive(deps)
   const { service: binary, host, incarnation } = owner
-  await change(deps, async (db, note) => {
+  await change(deps, async (db, emit) => {
     if (!(await dismissService(db, { binary, host, incarnation }, now))) return
     await dropLeases(db, owner, now.now)
-    note({ at: now.now, type: 'host.down', host, requestId: ctx.requestId, projectId: ctx.projectId })
+    emit({ at: now.now, type: 'host.down', host, requestId: ctx.requestId, projectId: ctx.projectId })
   })
   return {}
 }

@@ -3,7 +3,7 @@ import type { computeAgent, HostReport } from '../../contracts/compute-agent.ts'
 import { isUniqueViolation } from '../../db/dialect.ts'
 import type { Db } from '../../db/handle.ts'
 import type { Context } from '../../model/context.ts'
-import { change, type Note } from '../../operations/change.ts'
+import { change, type NewEvent } from '../../operations/change.ts'
 import type { Args, Result } from '../../rpc/contract.ts'
 import { release, residueOfHost, residueOn } from '../../store/allocations.ts'
 import { deletedAmong } from '../../store/history.ts'
@@ -25,10 +25,10 @@ export async function join(
   const self: HostSelf = { name, hostId, incarnation, availabilityZone, report }
   await checkLife(deps.db, name, incarnation)
   const enter = () =>
-    change(deps, async (db, note) => {
+    change(deps, async (db, emit) => {
       const now = deps.clock.now()
       if (!(await lockHost(db, name))) return addHost(db, self, now)
-      publishAcceleratorChange(note, await hostAccelerator(db, name), { host: name, report, ctx, now })
+      publishAcceleratorChange(emit, await hostAccelerator(db, name), { host: name, report, ctx, now })
       return updateHost(db, self)
     })
   // The first word of a new host, said twice at the same moment: the second finds it known.
@@ -69,9 +69,9 @@ export async function report(
   { host, incarnation, report, acceleratorWhy: why }: Args<typeof computeAgent, 'report'>,
 ): Promise<Result<typeof computeAgent, 'report'>> {
   await checkLife(deps.db, host, incarnation)
-  await change(deps, async (db, note) => {
+  await change(deps, async (db, emit) => {
     const now = deps.clock.now()
-    publishAcceleratorChange(note, await hostAccelerator(db, host), { host, report, ctx, now, why })
+    publishAcceleratorChange(emit, await hostAccelerator(db, host), { host, report, ctx, now, why })
     await updateHostReport(db, host, report)
   })
   return {}
@@ -81,12 +81,12 @@ type Reported = { host: string; report: HostReport; ctx: Context; now: number; w
 
 /** Guests of a host run on another accelerator: from KVM to TCG they are ten times slower, and somebody should know. */
 function publishAcceleratorChange(
-  note: (event: Note) => void,
+  emit: (event: NewEvent) => void,
   before: string | undefined,
   { host, report: { accelerator }, ctx, now, why }: Reported,
 ): void {
   if (before === undefined || before === accelerator) return
-  note({
+  emit({
     at: now,
     type: 'host.accelerator_changed',
     host,

@@ -2,7 +2,7 @@ import type { conductor } from '../../contracts/conductor.ts'
 import type { Flavor } from '../../contracts/shapes.ts'
 import type { Context } from '../../model/context.ts'
 import { pageDefault } from '../../model/page.ts'
-import { change, type Note } from '../../operations/change.ts'
+import { change, type NewEvent } from '../../operations/change.ts'
 import type { Args, Result } from '../../rpc/contract.ts'
 import { addFlavors, listFlavors, removeFlavor, resolveFlavor } from '../../store/flavors.ts'
 import type { ConductorDeps } from '../deps.ts'
@@ -28,9 +28,9 @@ export async function flavorCreate(
   { name, vcpus, memoryMb, diskGb }: Args<typeof conductor, 'flavorCreate'>,
 ): Promise<Flavor> {
   const flavor = { id: deps.ids.uuid(), name, vcpus, memoryMb, diskGb, createdAt: deps.clock.now() }
-  await change(deps, async (db, note) => {
+  await change(deps, async (db, emit) => {
     await addFlavors(db, [flavor])
-    note(reported(deps, ctx, 'flavor.create', flavor))
+    emit(reported(deps, ctx, 'flavor.create', flavor))
   })
   return flavor
 }
@@ -42,14 +42,14 @@ export async function flavorDelete(
   { flavor: ref }: Args<typeof conductor, 'flavorDelete'>,
 ): Promise<Result<typeof conductor, 'flavorDelete'>> {
   const flavor = await resolveFlavor(deps.db, ref)
-  await change(deps, async (db, note) => {
+  await change(deps, async (db, emit) => {
     await removeFlavor(db, flavor.id)
-    note(reported(deps, ctx, 'flavor.delete', flavor))
+    emit(reported(deps, ctx, 'flavor.delete', flavor))
   })
   return { id: flavor.id, name: flavor.name }
 }
 
-const reported = ({ clock }: Pick<ConductorDeps, 'clock'>, ctx: Context, type: string, flavor: Flavor): Note => ({
+const reported = ({ clock }: Pick<ConductorDeps, 'clock'>, ctx: Context, type: string, flavor: Flavor): NewEvent => ({
   at: clock.now(),
   type,
   requestId: ctx.requestId,

@@ -22,8 +22,8 @@ export async function hostAdd(
     fail('InvalidRequest', { what: `A host with a login of its own has a name of ${hostNameMax} characters at most.` })
   const user = busUserOf(host)
   const made = await deps.broker.userPut(ctx, { user, permissions: hostPermissions(host) })
-  await change(deps, async (_db, note) =>
-    note({
+  await change(deps, async (_db, emit) =>
+    emit({
       at: deps.clock.now(),
       type: 'host.add',
       host,
@@ -46,7 +46,7 @@ export async function hostDelete(
 ): Promise<Result<typeof conductor, 'hostDelete'>> {
   const refuse = (why: string, hint: string) => fail('HostInUse', { host, why, hint })
   const user = busUserOf(host)
-  const wasThere = await change(deps, async (db, note) => {
+  const wasThere = await change(deps, async (db, emit) => {
     const row = await lockHost(db, host)
     if (!row) return false
     if (row.instances > 0)
@@ -57,7 +57,7 @@ export async function hostDelete(
     if (await isServiceUp(db, 'compute', host, alive(deps)))
       refuse('it is up', `Stop its daemon first. To lock it out now, give it a new password: nova host add ${host}`)
     await removeHost(db, host)
-    note({ at: deps.clock.now(), type: 'host.delete', host, requestId: ctx.requestId, projectId: ctx.projectId })
+    emit({ at: deps.clock.now(), type: 'host.delete', host, requestId: ctx.requestId, projectId: ctx.projectId })
     return true
   })
   const { known } = await deps.broker.userDelete(ctx, { user })

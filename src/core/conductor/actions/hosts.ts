@@ -36,10 +36,10 @@ export async function hostSet(
   { host: name, availabilityZone: zone }: Args<typeof conductor, 'hostSet'>,
 ): Promise<Result<typeof conductor, 'hostSet'>> {
   const { clock, options } = deps
-  return change(deps, async (db, note) => {
+  return change(deps, async (db, emit) => {
     const before = await setHostZone(db, name, zone)
     if (before !== zone)
-      note({
+      emit({
         at: clock.now(),
         type: 'host.update',
         host: name,

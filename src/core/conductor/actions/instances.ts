@@ -49,11 +49,11 @@ export async function instanceRename(
 ): Promise<Instance> {
   const { id } = await resolveInstance(deps.db, ref, scopeOf(ctx))
   const now = deps.clock.now()
-  await change(deps, async (db, note) => {
+  await change(deps, async (db, emit) => {
     const before = await lockInstance(db, id)
     if (!before) return fail('InstanceNotFound', { id: ref })
     await renameInstance(db, id, name, now)
-    note({
+    emit({
       at: now,
       type: 'instance.rename',
       instanceId: id,

@@ -27,10 +27,10 @@ export async function serviceSet(
   { host, binary = 'compute', enabled, reason }: Args<typeof conductor, 'serviceSet'>,
 ): Promise<Service> {
   const id = serviceId(binary, host)
-  const service = await change(deps, async (db, note) => {
+  const service = await change(deps, async (db, emit) => {
     if (!(await setService(db, id, { enabled, reason }))) return undefined
     const service = await findService(db, id, alive(deps))
-    note({
+    emit({
       at: deps.clock.now(),
       type: enabled ? 'service.enable' : 'service.disable',
       host,

@@ -172,7 +172,7 @@ async function takeBack(
       }
       await removeOperation(t.db, operation.id)
       await removeInstance(t.db, operation.subject.id)
-      t.note({ ...about(operation, t.now), type: 'instance.create.error', message: unheard.message })
+      t.emit({ ...about(operation, t.now), type: 'instance.create.error', message: unheard.message })
     }
     return left
   })

@@ -33,8 +33,12 @@ type Finish = Args<typeof agent, 'finish'>
  * next, or ends it; in the transaction that records it. Said twice it is harmless; `OperationLost` if the leg is not this
  * host's any more.
  */
-export async function finish(deps: ConductorDeps, ctx: Context, said: Finish): Promise<Result<typeof agent, 'finish'>> {
-  const { operation: id, service, host, incarnation, power } = said
+export async function finish(
+  deps: ConductorDeps,
+  ctx: Context,
+  report: Finish,
+): Promise<Result<typeof agent, 'finish'>> {
+  const { operation: id, service, host, incarnation, power } = report
   const owner: Owner = { service, host, incarnation }
   const next = await changeOperations(deps, async (t): Promise<Undoing | undefined> => {
     const operation = await lockOpen(t.db, id)
@@ -46,37 +50,37 @@ export async function finish(deps: ConductorDeps, ctx: Context, said: Finish): P
     if (!holds)
       fail('OperationLost', { id, why: `${leg.incarnation ? 'another life of the host' : 'nobody'} has it now` })
     const news = seePower(operation, leg, power)
-    const next = await finishLeg(deps, t, operation, { leg, owner, said })
+    const next = await finishLeg(deps, t, operation, { leg, owner, report })
     // The end of an operation writes the power itself.
     if (news && isOpen(operation.state)) await settleInstance(t.db, news.id, { power: news.power }, t.now)
     return next
   })
-  if (!next) return tooLate(deps, ctx, said)
+  if (!next) return tooLate(deps, ctx, report)
   await dispatchAll(deps, ctx, next.dispatches)
   return next.undo.length > 0 ? { undo: next.undo } : {}
 }
 
-type Finishing = { leg: Leg; owner: Owner; said: Finish }
+type Finishing = { leg: Leg; owner: Owner; report: Finish }
 
 async function finishLeg(
   { options: { maxAttempts: attempts } }: ConductorDeps,
   t: Transaction,
   operation: OpenOperation,
-  { leg, owner, said }: Finishing,
+  { leg, owner, report }: Finishing,
 ): Promise<Undoing> {
   if (leg.state === 'undo-running') {
     // The answer to the first time was lost.
-    if (!said.undone) return { dispatches: [], undo: stepsToUndo(operation, leg) }
-    if (said.fault) return { undo: [], dispatches: await leaveSilentLeg(t, operation, leg, attempts) }
+    if (!report.undone) return { dispatches: [], undo: stepsToUndo(operation, leg) }
+    if (report.fault) return { undo: [], dispatches: await leaveSilentLeg(t, operation, leg, attempts) }
     await idleLeg(t.db, { operation: operation.id, ...owner })
     leg.state = 'idle'
     return { undo: [], dispatches: await continueUndo(t, operation, attempts) }
   }
   if (operation.undoing) return legStopped(t, operation, leg, owner, attempts)
-  const wrong = wrongWith(operation, leg, said, t.now)
+  const wrong = wrongWith(operation, leg, report, t.now)
   const stage = stagesOf(operation.kind)[operation.stage]
   if (wrong && !stage?.final) return failOperation(t, operation, wrong, { reporter: owner, attempts })
-  if (wrong) noteLeft(t, operation, wrong)
+  if (wrong) emitLeft(t, operation, wrong)
   leg.state = 'idle'
   // What a host has cleaned up it holds no more.
   if (stage?.final && !wrong && operation.instance)
@@ -103,8 +107,8 @@ function seePower({ instance }: OpenOperation, leg: Leg, power: Finish['power'])
 }
 
 /** The operation is as good as done, but its host could not do the last of it. */
-function noteLeft(t: Transaction, operation: OpenOperation, fault: Fault): void {
-  t.note({
+function emitLeft(t: Transaction, operation: OpenOperation, fault: Fault): void {
+  t.emit({
     ...about(operation, t.now),
     type: 'operation.left',
     ...(fault.host === undefined ? {} : { host: fault.host }),
@@ -112,7 +116,7 @@ function noteLeft(t: Transaction, operation: OpenOperation, fault: Fault): void 
   })
 }
 
-/** It is over already: said twice, or ended over the host's head. What became of the guest is worth knowing all the same. */
+/** It is over already: report twice, or ended over the host's head. What became of the guest is worth knowing all the same. */
 async function tooLate(
   deps: ConductorDeps,
   ctx: Context,

@@ -26,7 +26,7 @@ export async function observe(
   if (changes.length === 0 || (await serviceIncarnation(deps.db, 'compute', host)) !== incarnation) return
   const powers = new Map(changes.map(({ id, power }) => [id, power]))
   const now = deps.clock.now()
-  await change(deps, async (db, note) => {
+  await change(deps, async (db, emit) => {
     const ids = [...powers.keys()]
     const instances = await lockInstances(db, ids)
     const busy = await busySubjects(db, ids)
@@ -40,7 +40,7 @@ export async function observe(
       const fault = power === 'CRASHED' ? { fault: faultOf('GuestCrashed', crash, now, host) } : {}
       await settleInstance(db, instance.id, { state, power, ...fault }, now)
       if (state === instance.status) continue
-      note({
+      emit({
         at: now,
         type: 'instance.update',
         instanceId: instance.id,

@@ -64,18 +64,18 @@ function namesOf({ name, count = 1 }: BootRequest): string[] {
 }
 
 /** `zone`, `zone:host` or `:host`, as Nova has it; to name the host is for administrators. */
-function where(ctx: Context, said: string | undefined): Pick<Plan, 'availabilityZone' | 'forcedHost'> {
-  const [zone = '', host] = said === undefined ? [] : split(said)
+function where(ctx: Context, text: string | undefined): Pick<Plan, 'availabilityZone' | 'forcedHost'> {
+  const [zone = '', host] = text === undefined ? [] : split(text)
   if (host !== undefined) allow(ctx, 'os_compute_api:servers:create:forced_host')
   return { availabilityZone: zone === '' ? undefined : zone, forcedHost: host }
 }
 
-function split(said: string): [string, string | undefined] {
-  const colon = said.indexOf(':')
-  if (colon < 0) return [said, undefined]
-  const host = said.slice(colon + 1)
-  if (host === '') fail('InvalidRequest', { what: `"${said}" names no host.`, hint: 'It is ZONE, ZONE:HOST or :HOST.' })
-  return [said.slice(0, colon), host]
+function split(text: string): [string, string | undefined] {
+  const colon = text.indexOf(':')
+  if (colon < 0) return [text, undefined]
+  const host = text.slice(colon + 1)
+  if (host === '') fail('InvalidRequest', { what: `"${text}" names no host.`, hint: 'It is ZONE, ZONE:HOST or :HOST.' })
+  return [text.slice(0, colon), host]
 }
 
 /** The hints whose value is instances, several separated by commas. */

@@ -52,8 +52,8 @@ async function runProbe({ binary, probeTimeoutMs = defaultProbeTimeoutMs }: Acce
     if (run.code === bootedCode) return 'ran'
     const failure = kvmTrouble(run.stderr)?.why
     if (failure === undefined && run.code === 124) return 'late'
-    const said = failure ?? run.stderr.split('\n').find((line) => line.includes('qemu'))
-    return { failure: said ?? `QEMU ended with code ${run.code}` }
+    const why = failure ?? run.stderr.split('\n').find((line) => line.includes('qemu'))
+    return { failure: why ?? `QEMU ended with code ${run.code}` }
   } finally {
     await rm(dir, { recursive: true, force: true })
   }

@@ -41,14 +41,15 @@ async function qcow2Bytes(path: string): Promise<number> {
 }
 
 /** What qemu-img said of a file, without the place of the file: members read it, too. */
-const said = (text: string, path: string): string => (text.trim().split('\n')[0] ?? '').replaceAll(path, basename(path))
+const firstLine = (text: string, path: string): string =>
+  (text.trim().split('\n')[0] ?? '').replaceAll(path, basename(path))
 
 /** Fails if a qcow2 file is cut off or damaged: QEMU would start a guest on it all the same. Leaked clusters are no harm. */
 async function checkWhole(qemuImg: string, path: string): Promise<void> {
   const leaksOnly = 3
   const { code, stdout, stderr } = await exec(qemuImg, ['check', '-q', '-f', 'qcow2', path], { timeoutMs: 300_000 })
   if (code === 0 || code === leaksOnly) return
-  throw new Error(`it is damaged or cut off (${qemuImg} check: ${said(stderr || stdout, path)})`)
+  throw new Error(`it is damaged or cut off (${qemuImg} check: ${firstLine(stderr || stdout, path)})`)
 }
 
 /** The outcome of a look at an image's file, whose failure names the image. */
@@ -73,7 +74,7 @@ export async function rebaseDisk(qemuImg: string, path: string, image: ImageFile
   await readQcow2(path)
   const backing = image ? ['-b', image.path, '-F', image.format] : ['-b', '']
   const rebased = await exec(qemuImg, ['rebase', '-q', '-u', '-f', 'qcow2', ...backing, path])
-  if (rebased.code !== 0) throw new Error(`its disk cannot be used: ${qemuImg}: ${said(rebased.stderr, path)}`)
+  if (rebased.code !== 0) throw new Error(`its disk cannot be used: ${qemuImg}: ${firstLine(rebased.stderr, path)}`)
   if ((await readQcow2(path)).hasBacking !== (image !== undefined)) throw new Error('its disk was not put on its image')
   try {
     await checkWhole(qemuImg, path)
