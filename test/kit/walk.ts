@@ -12,11 +12,12 @@ import { agent, type Work } from '../../src/core/contracts/agent.ts'
 import { computeAgent } from '../../src/core/contracts/compute-agent.ts'
 import { conductor } from '../../src/core/contracts/conductor.ts'
 import type { Db } from '../../src/core/db/open.ts'
-import type { OperationKind } from '../../src/core/model/operation.ts'
+import { type OperationKind, stagesOf } from '../../src/core/model/operation.ts'
 import type { Bus, Served } from '../../src/core/rpc/bus.ts'
 import { connectBus } from '../../src/core/rpc/connect.ts'
 import type { Api } from '../../src/core/rpc/contract.ts'
 import { SpokenBy } from '../../src/core/rpc/versions.ts'
+import { findOperation } from '../../src/core/store/operations.ts'
 import type { Driver } from '../../src/core/virt/driver.ts'
 import { type FakeDriver, openFake } from '../../src/core/virt/fake/driver.ts'
 import { openState, startConductor } from '../../src/daemons/conductor.ts'
@@ -44,13 +45,19 @@ const settings = {
   NOVA_LOG_LEVEL: 'silent',
 }
 
+/** How long a host waits for an answer, in ms. */
+const callMs = 1_500
+
 const never = new Promise<never>(() => {})
 
 /** A moment of an operation: an executor of this kind has come to this step, which is recorded, and not begun. */
 export type Moment = { kind: OperationKind; step: string; host: WalkHost }
 
-/** A daemon of this process, and its abrupt end: what it was about to say is lost, what it was about to do is not done. */
-type Part = { bus: Bus; kill(): Promise<void> }
+/** A daemon of this process, and its abrupt end: what it was about to say is lost. */
+type Part = { kill(): Promise<void> }
+
+/** What becomes of a message to a scheduler or a conductor that leads to a step of theirs. */
+export type Fate = 'lost' | 'twice' | 'killed' | undefined
 
 export class WalkCloud {
   readonly #cloud: Cloud
@@ -61,6 +68,8 @@ export class WalkCloud {
   #broker: Daemon | undefined
   readonly #parts = new Map<'conductor' | 'scheduler', Part>()
   readonly #hosts: WalkHost[] = []
+  /** By the subject's name: called when a scheduler or a conductor is about to take a step; the step waits until it resolves. */
+  readonly control = new Map<string, (moment: Omit<Moment, 'host'> & { subject: string }) => Promise<Fate>>()
   db!: Db
   api!: Api<typeof conductor>
   readonly #undo: Array<() => unknown> = []
@@ -129,17 +138,60 @@ export class WalkCloud {
   }
 
   async #start(name: 'conductor' | 'scheduler'): Promise<void> {
-    const bus = await this.connect(name)
+    const url = this.address()
+    const line = await startProxy({ host: url.hostname, port: Number(url.port) })
+    url.port = String(line.port)
+    const bus = await this.connect(name, url.href)
     const { runtime, stop } = this.#runtime(name)
-    await (name === 'conductor' ? startConductor : startScheduler)(runtime, bus, this.db)
+    await (name === 'conductor' ? startConductor : startScheduler)(runtime, this.#controlled(bus), this.db)
     this.#parts.set(name, {
-      bus,
       async kill() {
-        // The link first: answers that are on their way are lost, as with the process.
-        await bus.close()
-        await stop()
+        // The line first: answers that are on their way are lost, as with the process. A request that it serves may be the
+        // one that kills it, so its end is not awaited.
+        line.down()
+        void bus.close().catch(() => undefined)
+        void stop().then(() => line.close())
       },
     })
+  }
+
+  /** A bus on which a case decides what becomes of the messages that lead to a step of the scheduler or the conductor. */
+  #controlled(bus: Bus): Bus {
+    const serve: Bus['serve'] = (services, options) =>
+      bus.serve(
+        services.map((service) => ({ ...service, api: this.#fated(service.api) })),
+        options,
+      )
+    return new Proxy(bus, {
+      get: (target, key) => {
+        const value: unknown = key === 'serve' ? serve : Reflect.get(target, key)
+        return typeof value === 'function' ? value.bind(target) : value
+      },
+    })
+  }
+
+  #fated(api: Served['api']): Served['api'] {
+    type Handler = (ctx: unknown, args: { operation: string }) => Promise<unknown>
+    const fated =
+      (method: 'place' | 'finish', handler: Handler): Handler =>
+      async (ctx, args) => {
+        const operation = await findOperation(this.db, args.operation)
+        const stage = operation && stagesOf(operation.kind)[operation.stage + (method === 'place' ? 0 : 1)]
+        const leg = stage?.legs.find(({ at }) => at === (method === 'place' ? 'scheduler' : 'conductor'))
+        if (!operation || !leg || operation.undoing) return handler(ctx, args)
+        const moment = { kind: operation.kind, step: leg.steps[0]?.name as string, subject: operation.subject.id }
+        const fate = await this.control.get(operation.subject.name)?.(moment)
+        if (fate === 'killed') throw new Error('killed')
+        if (fate === 'lost') return systemClock.sleep(callMs)
+        if (fate === 'twice') await handler(ctx, args)
+        return handler(ctx, args)
+      }
+    const { place, finish } = api as unknown as Record<string, Handler>
+    return {
+      ...api,
+      ...(place ? { place: fated('place', place) } : {}),
+      ...(finish ? { finish: fated('finish', finish) } : {}),
+    } as Served['api']
   }
 
   /** The end of a daemon, and another life of it. */
@@ -224,7 +276,7 @@ export class WalkHost {
     const bus = await this.#walk.connect(this.name, url.href)
     this.#bus = bus
     const conductors = new SpokenBy()
-    const timeoutMs = 1_500
+    const timeoutMs = callMs
     this.#stop = await startCompute({
       bus: {
         onLink: (listener) => bus.onLink(listener),

@@ -10,7 +10,7 @@ import { allocationsOf, capacityDrift } from '../../src/core/store/allocations.t
 import { addImage } from '../../src/core/store/images.ts'
 import { admin, type Backend, backends } from '../kit/cloud.ts'
 import { endOf, persist } from '../kit/patience.ts'
-import { leaseMs, WalkCloud, type WalkHost } from '../kit/walk.ts'
+import { type Fate, leaseMs, WalkCloud, type WalkHost } from '../kit/walk.ts'
 
 /**
  * Walks the table of operation kinds: every kind, every step, and everything that may happen at that moment. Each operation
@@ -20,18 +20,28 @@ import { leaseMs, WalkCloud, type WalkHost } from '../kit/walk.ts'
 /** What happens when an executor has come to a step: to that case's hosts alone. */
 const local = ['fails', 'host killed', 'message lost', 'message twice', 'host silent', 'cancelled', 'deleted'] as const
 /** And what happens to all that is under way at that moment. */
-const global = ['conductor killed', 'broker killed'] as const
+const global = ['conductor killed', 'scheduler killed', 'broker killed'] as const
 type Fault = (typeof local)[number] | (typeof global)[number]
 
-/** Every step that a host takes; of each kind. */
+/** Every step of each kind, and whose it is. */
 const moments = kindNames.flatMap((kind) =>
   stagesOf(kind).flatMap(({ legs, final }) =>
-    legs
-      .filter(({ at }) => at !== 'scheduler' && at !== 'conductor')
-      .flatMap((leg) => leg.steps.map(({ name }) => ({ kind, step: name, final }))),
+    legs.flatMap(({ at, steps }) => {
+      const by = at === 'scheduler' || at === 'conductor' ? at : 'host'
+      return steps.map(({ name }) => ({ kind, step: name, by, final }))
+    }),
   ),
 )
-type Case = (typeof moments)[number] & { fault: Fault }
+type Moment = (typeof moments)[number]
+type Case = Moment & { fault: Fault }
+
+/** A scheduler holds nothing of an operation, and a conductor takes its steps in one transaction: other faults say it. */
+const happensTo = (fault: Fault, { by }: Moment): boolean =>
+  fault === 'host killed'
+    ? by === 'host'
+    : fault === 'scheduler killed'
+      ? by === 'scheduler'
+      : fault !== 'fails' || by !== 'conductor'
 
 /** What makes an instance ready for a kind: the verbs that lead to a state from which it may begin. */
 const leading: Partial<Record<string, Beginnable[]>> = {
@@ -76,16 +86,19 @@ class Walk {
     const id = systemIds.hex().slice(0, 8)
     for (const n of [1, 2]) this.hosts.push(await this.cloud.host(`${id}-${n}`, `zone-${id}`))
     await this.#prepare(id)
-    for (const host of this.hosts)
-      host.onStep = (moment) =>
-        moment.kind === this.#what.kind && moment.step === this.#what.step ? this.#happen(host) : undefined
+    const { kind, step, by, fault } = this.#what
+    const isMine = (moment: { kind: string; step: string }) => moment.kind === kind && moment.step === step
+    if (by === 'host')
+      for (const host of this.hosts) host.onStep = (now) => (isMine(now) ? this.#happen(host) : undefined)
+    else this.cloud.control.set(`walk-${id}`, async (now) => (isMine(now) ? this.#happenAway(now.subject) : undefined))
     // An announcement that is lost, or comes twice, is that of the leg: told before there is a step.
-    if (this.#what.fault === 'message lost' || this.#what.fault === 'message twice')
-      for (const host of this.hosts) host.announcements = this.#what.fault === 'message lost' ? 'lost' : 'twice'
+    if (by === 'host' && (fault === 'message lost' || fault === 'message twice'))
+      for (const host of this.hosts) host.announcements = fault === 'message lost' ? 'lost' : 'twice'
     this.#stage = 'begin'
     await this.#begin(id)
     this.#stage = 'end'
     const ended = await this.#ended()
+    this.cloud.control.delete(`walk-${id}`)
     for (const host of this.hosts) {
       host.onStep = () => undefined
       host.failing = false
@@ -176,19 +189,49 @@ class Walk {
         return
       case 'host silent':
         return host.silence(leaseMs * 1.6)
+      default:
+        await this.#happenAnywhere()
+    }
+  }
+
+  /** The same, to a step that a scheduler or a conductor is about to take. */
+  async #happenAway(subject: string): Promise<Fate> {
+    if (this.#happened) return undefined
+    this.#happened = true
+    // The answer to the boot may still be on its way.
+    this.#instance ??= subject
+    const { fault, by } = this.#what
+    switch (fault) {
+      case 'fails':
+        // No host can take it any more.
+        await setDisabled(this.cloud, this.hosts, true)
+        return undefined
+      case 'host silent':
+        await systemClock.sleep(leaseMs * 1.6)
+        return undefined
+      case 'message lost':
+        return 'lost'
+      case 'message twice':
+        return 'twice'
+      default:
+        await this.#happenAnywhere()
+        return fault === `${by} killed` ? 'killed' : undefined
+    }
+  }
+
+  async #happenAnywhere(): Promise<void> {
+    switch (this.#what.fault) {
       case 'conductor killed':
         return this.cloud.restart('conductor')
+      case 'scheduler killed':
+        return this.cloud.restart('scheduler')
       case 'broker killed':
         return this.cloud.restartBroker()
       case 'cancelled':
-        await this.#cancel()
-        return
+        return this.#cancel()
       case 'deleted':
         if (this.#instance && this.#what.kind !== 'delete')
           await this.cloud.api.begin(admin(), { instance: this.#instance, kind: 'delete' })
-        return
-      case 'message lost':
-      case 'message twice':
     }
   }
 
@@ -221,11 +264,11 @@ class Walk {
   }
 
   async #check(operation: Operation): Promise<void> {
-    const { kind, fault, final } = this.#what
+    const { kind, by, fault, final } = this.#what
     const { to, retryElsewhere, onFailure, subject } = kindOf(kind)
-    if (!this.#happened && !fault.startsWith('message')) this.#say('the step was never reached')
+    if (!this.#happened && !(by === 'host' && fault.startsWith('message'))) this.#say('the step was never reached')
     const allowed = {
-      fails: final || retryElsewhere ? ['succeeded'] : ['failed'],
+      fails: by === 'host' && (final || retryElsewhere) ? ['succeeded'] : ['failed'],
       cancelled: final ? ['succeeded'] : ['cancelled', 'succeeded'],
       deleted: ['cancelled', 'succeeded'],
     }[fault as string] ?? ['succeeded']
@@ -292,6 +335,18 @@ class Walk {
   }
 }
 
+const setDisabled = async ({ db }: WalkCloud, hosts: readonly WalkHost[], disabled: boolean): Promise<void> => {
+  await db
+    .updateTable('services')
+    .set({ disabled: disabled ? 1 : 0 })
+    .where(
+      'host',
+      'in',
+      hosts.map(({ name }) => name),
+    )
+    .execute()
+}
+
 let images = 0
 /** An image of a kernel alone, whose file hosts read from nowhere: fake guests need none of it. */
 async function newImage(cloud: WalkCloud, id: string, name = `walk-${id}`): Promise<string> {
@@ -342,14 +397,16 @@ describe.each(await backends())('every kind at every step (%s)', (backend: Backe
   })
 
   test.each(local)('%s', { timeout: 300_000 }, async (fault) => {
-    const wrong = await mapConcurrent(moments, atOnce, (moment) => new Walk(cloud, { ...moment, fault }).play())
+    const cases = moments.filter((moment) => happensTo(fault, moment))
+    const wrong = await mapConcurrent(cases, atOnce, (moment) => new Walk(cloud, { ...moment, fault }).play())
     expect(wrong.flat()).toEqual([])
     expect(await capacityDrift(cloud.db)).toEqual([])
   })
 
   test.each(global)('%s', { timeout: 300_000 }, async (fault) => {
     const wrong: string[] = []
-    for (const moment of moments) wrong.push(...(await new Walk(cloud, { ...moment, fault }).play()))
+    for (const moment of moments.filter((moment) => happensTo(fault, moment)))
+      wrong.push(...(await new Walk(cloud, { ...moment, fault }).play()))
     expect(wrong).toEqual([])
     expect(await capacityDrift(cloud.db)).toEqual([])
   })
