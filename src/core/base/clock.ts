@@ -1,3 +1,5 @@
+import { setMaxListeners } from 'node:events'
+
 /** The system's time. Handed in, so that a test or a simulator can control it. */
 export type Clock = {
   /** Milliseconds since the epoch. */
@@ -33,7 +35,10 @@ export const systemClock: Clock = {
         resolve()
       }
       const timer = setTimeout(done, ms)
-      signal?.addEventListener('abort', done)
+      if (!signal) return
+      // As many may sleep on the end of one daemon as it has work: Node takes more than ten for a leak, and says so.
+      setMaxListeners(0, signal)
+      signal.addEventListener('abort', done)
     }),
 }
 

@@ -9,6 +9,20 @@ test('sleep ends at once when its signal aborts', async () => {
   await systemClock.sleep(60_000, stop.signal)
 })
 
+test('many sleep on one signal, and Node takes none of them for a leak', async () => {
+  const warnings: Error[] = []
+  const onWarning = (warning: Error) => warnings.push(warning)
+  process.on('warning', onWarning)
+  const stop = new AbortController()
+  const slept = Promise.all(Array.from({ length: 20 }, () => systemClock.sleep(60_000, stop.signal)))
+  // Warnings come in a tick of their own.
+  await new Promise((resolve) => setImmediate(resolve))
+  stop.abort()
+  await slept
+  process.off('warning', onWarning)
+  expect(warnings).toEqual([])
+})
+
 test('what is done every so often goes on after a failure, and stops when told, after the run under way', async () => {
   const errors: unknown[] = []
   let runs = 0
