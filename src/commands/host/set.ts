@@ -4,7 +4,7 @@ import { name } from '../../cli/flags.ts'
 import { hostRows } from '../../cli/views.ts'
 
 export default class HostSet extends NovaCommand {
-  static override summary = 'Move a host into another availability zone; instances already there stay.'
+  static override summary = 'Move a host without instances into another availability zone.'
   static override examples = ['<%= config.bin %> host set host1 --availability-zone east']
   static override hiddenAliases = ['host-set']
   static override args = { host: name('Name of the host.') }

@@ -162,10 +162,10 @@ export const failures = {
     text: (p) => `Host name ${p.host} belongs to another machine (host id ${p.known}, this one is ${p.presented}).`,
     hint: () => 'Give this host another name (compute.host), or restore its state directory.',
   }),
-  HostInUse: row<{ host: string; why: string; hint: string }>({
+  HostInUse: row<{ host: string; what: string; why: string; hint: string }>({
     http: 409,
     python: 'Invalid',
-    text: (p) => `Host ${p.host} cannot be deleted: ${p.why}.`,
+    text: (p) => `Host ${p.host} cannot be ${p.what}: ${p.why}.`,
     hint: (p) => p.hint,
   }),
   DriverFailed: row<{ action: string; why: string }>({

@@ -168,7 +168,10 @@ export const conductor = contract('conductor', '2.1', {
   hostList: call(z.object(Page), z.object({ hosts: z.array(Host) })),
   /** One host and the instances on it (administrators). */
   hostShow: call(z.object({ host: HostName }), z.object({ host: Host, instances: z.array(InstanceSummary) })),
-  /** Moves a host into an availability zone (administrators); the zone in its configuration is only its first. `HostNotFound`. */
+  /**
+   * Moves a host into an availability zone (administrators); the zone in its configuration is only its first. `HostInUse` if
+   * instances are on it, `HostNotFound`.
+   */
   hostSet: call(z.object({ host: HostName, availabilityZone: ZoneName }), Host, '2.1'),
   /**
    * Gives a host a login of its own on the bus (administrators); one that it had (`known`) counts no more. `url` is absent

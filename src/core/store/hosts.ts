@@ -40,12 +40,12 @@ export type HostReport = {
 export async function lockHost(
   db: Db,
   name: string,
-): Promise<{ hostId: string; incarnation: string; instances: number } | undefined> {
-  const row = await locked(
-    db,
-    db.selectFrom('hosts').select(['host_id', 'incarnation', 'instances']).where('name', '=', name),
-  ).executeTakeFirst()
-  return row && { hostId: row.host_id, incarnation: row.incarnation, instances: row.instances }
+): Promise<{ hostId: string; incarnation: string; availabilityZone: string; instances: number } | undefined> {
+  const columns = ['host_id', 'incarnation', 'availability_zone', 'instances'] as const
+  const row = await locked(db, db.selectFrom('hosts').select(columns).where('name', '=', name)).executeTakeFirst()
+  if (!row) return undefined
+  const { host_id, incarnation, availability_zone, instances } = row
+  return { hostId: host_id, incarnation, availabilityZone: availability_zone, instances }
 }
 
 /** A host that was never seen before; a unique violation if another conductor adds it at the same moment. */
@@ -71,13 +71,9 @@ export async function updateHost(db: Db, self: HostSelf): Promise<void> {
   await db.updateTable('hosts').set(selfColumns(self)).where('name', '=', self.name).execute()
 }
 
-/** Moves a host into a zone; answers with the zone that it was in. `HostNotFound` with near names. */
-export async function setHostZone(db: Db, name: string, zone: string): Promise<string> {
-  const host = db.selectFrom('hosts').select('availability_zone').where('name', '=', name)
-  const row = await locked(db, host).executeTakeFirst()
-  if (!row) return failHostNotFound(db, name)
+/** Moves a host into a zone. */
+export async function setHostZone(db: Db, name: string, zone: string): Promise<void> {
   await db.updateTable('hosts').set({ availability_zone: zone }).where('name', '=', name).execute()
-  return row.availability_zone
 }
 
 /** What a host's guests run on, as it told last; undefined if there is no such host. */

@@ -352,6 +352,19 @@ describe.each(await databases())('on $name', (database) => {
       })
     })
 
+    test('a host with instances stays in its zone: they may have been booted into that', async () => {
+      const rig = await start()
+      const host = await rig.host('h1')
+      await rig.running(host)
+      await expect(rig.conductor.hostSet(admin, { host: 'h1', availabilityZone: 'east' })).rejects.toMatchObject({
+        code: 'HostInUse',
+        message: 'Host h1 cannot be moved to another zone: 1 instance is on it.',
+      })
+      expect((await rig.conductor.hostList(admin, {})).hosts).toMatchObject([{ availabilityZone: 'nova' }])
+      // To the zone where it is: nothing to do.
+      await rig.conductor.hostSet(admin, { host: 'h1', availabilityZone: 'nova' })
+    })
+
     test("a name that is another machine's is refused while that is up or has instances", async () => {
       const rig = await start()
       const h1 = await rig.host('h1')

@@ -35,6 +35,13 @@ export async function hostAdd(
   return { host, user, ...made }
 }
 
+/** Refuses what is not to be done to a host while instances are on it: `HostInUse`. */
+export function checkEmpty(host: string, { instances }: { instances: number }, what: string): void {
+  if (instances === 0) return
+  const why = `${instances} instance${instances > 1 ? 's are' : ' is'} on it`
+  fail('HostInUse', { host, what, why, hint: `See them: nova list --host ${host}` })
+}
+
 /**
  * Takes a host's login away and forgets the host. `HostInUse` if it is up or has instances,
  * `HostNotFound` if there is neither host nor login.
@@ -44,18 +51,18 @@ export async function hostDelete(
   ctx: Context,
   { host }: Args<typeof conductor, 'hostDelete'>,
 ): Promise<Result<typeof conductor, 'hostDelete'>> {
-  const refuse = (why: string, hint: string) => fail('HostInUse', { host, why, hint })
   const user = busUserOf(host)
   const wasThere = await change(deps, async (db, emit) => {
     const row = await lockHost(db, host)
     if (!row) return false
-    if (row.instances > 0)
-      refuse(
-        `${row.instances} instance${row.instances > 1 ? 's are' : ' is'} on it`,
-        `See them: nova list --host ${host}`,
-      )
+    checkEmpty(host, row, 'deleted')
     if (await isServiceUp(db, 'compute', host, alive(deps)))
-      refuse('it is up', `Stop its daemon first. To lock it out now, give it a new password: nova host add ${host}`)
+      fail('HostInUse', {
+        host,
+        what: 'deleted',
+        why: 'it is up',
+        hint: `Stop its daemon first. To lock it out now, give it a new password: nova host add ${host}`,
+      })
     await removeHost(db, host)
     emit({ at: deps.clock.now(), type: 'host.delete', host, requestId: ctx.requestId, projectId: ctx.projectId })
     return true

@@ -3,10 +3,11 @@ import type { Context } from '../../model/context.ts'
 import { pageDefault } from '../../model/page.ts'
 import { change } from '../../operations/change.ts'
 import type { Args, Result } from '../../rpc/contract.ts'
-import { listHosts, resolveHost, setHostZone } from '../../store/hosts.ts'
+import { listHosts, lockHost, resolveHost, setHostZone } from '../../store/hosts.ts'
 import { listInstances } from '../../store/instances.ts'
 import type { ConductorDeps } from '../deps.ts'
 import { alive } from './access.ts'
+import { checkEmpty } from './host-logins.ts'
 
 type Deps = Pick<ConductorDeps, 'db' | 'clock' | 'options'>
 
@@ -29,7 +30,10 @@ export async function hostShow(
   return { host, instances: await listInstances(db, { host: name, limit: pageDefault }) }
 }
 
-/** Moves a host into an availability zone; instances that are on it stay. `HostNotFound`. */
+/**
+ * Moves a host into an availability zone. `HostInUse` if instances are on it, as in Nova: some were booted into that zone.
+ * `HostNotFound`.
+ */
 export async function hostSet(
   deps: Deps & Pick<ConductorDeps, 'publish'>,
   ctx: Context,
@@ -37,8 +41,10 @@ export async function hostSet(
 ): Promise<Result<typeof conductor, 'hostSet'>> {
   const { clock, options } = deps
   return change(deps, async (db, emit) => {
-    const before = await setHostZone(db, name, zone)
-    if (before !== zone)
+    const known = await lockHost(db, name)
+    if (known && known.availabilityZone !== zone) {
+      checkEmpty(name, known, 'moved to another zone')
+      await setHostZone(db, name, zone)
       emit({
         at: clock.now(),
         type: 'host.update',
@@ -46,8 +52,9 @@ export async function hostSet(
         requestId: ctx.requestId,
         projectId: ctx.projectId,
         userId: ctx.userId,
-        message: `availability zone: ${before} → ${zone}`,
+        message: `availability zone: ${known.availabilityZone} → ${zone}`,
       })
+    }
     return resolveHost(db, name, { alive: alive(deps), overcommit: options.placement })
   })
 }
