@@ -1,7 +1,7 @@
 import { mkdirSync, renameSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { isFailure } from '../core/base/errors.ts'
-import { exec } from '../core/base/exec.ts'
+import { exec, ownEnv } from '../core/base/exec.ts'
 import type { Config } from '../core/config/load.ts'
 import { places } from '../core/config/places.ts'
 import type { conductor } from '../core/contracts/conductor.ts'
@@ -90,6 +90,7 @@ async function buildGuest(
   const { code, stderr } = await exec('bash', [join(root, 'tools', 'guest', 'build.sh'), guest], {
     timeoutMs: 600_000,
     signal,
+    env: ownEnv(),
   })
   signal.throwIfAborted()
   if (code === 0) return { kernel: join(guest, 'vmlinuz'), ramdisk: join(guest, 'initrd.img') }

@@ -1,7 +1,7 @@
 import { hostname } from 'node:os'
 import { type Clock, systemClock } from '../core/base/clock.ts'
 import { isFailure, reason } from '../core/base/errors.ts'
-import { exec } from '../core/base/exec.ts'
+import { exec, ownEnv } from '../core/base/exec.ts'
 import { type Ids, systemIds } from '../core/base/ids.ts'
 import { type Log, openLog } from '../core/base/log.ts'
 import { backoffMs } from '../core/base/retry.ts'
@@ -104,5 +104,5 @@ export async function joinBus({ config, log, clock, ids, onStop }: Runtime, name
 /** Reports readiness to the parent: the supervisor by its channel, systemd by systemd-notify (Type=notify). */
 async function notifyReady(): Promise<void> {
   process.send?.({ ready: true })
-  if (systemdWaits()) await exec('systemd-notify', ['--ready'])
+  if (systemdWaits()) await exec('systemd-notify', ['--ready'], { env: ownEnv() })
 }

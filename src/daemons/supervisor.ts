@@ -2,7 +2,7 @@ import { once } from 'node:events'
 import { mkdirSync } from 'node:fs'
 import { dirname } from 'node:path'
 import { systemClock } from '../core/base/clock.ts'
-import { type ChildProcess, launch } from '../core/base/exec.ts'
+import { type ChildProcess, launch, ownEnv } from '../core/base/exec.ts'
 import { holdPidFile } from '../core/base/pid-file.ts'
 
 /**
@@ -28,7 +28,8 @@ async function supervise(pidFile: string, command: readonly string[]): Promise<n
 
   let restartMs = 200
   while (!stop.signal.aborted) {
-    child = await launch(process.execPath, command, { stdio: ['ignore', 'inherit', 'inherit', 'ipc'] })
+    const stdio = ['ignore' as const, 'inherit' as const, 'inherit' as const, 'ipc' as const]
+    child = await launch(process.execPath, command, { env: ownEnv(), stdio })
     if (stop.signal.aborted) child.kill('SIGTERM')
     let ready = false
     child.on('message', (message) => {

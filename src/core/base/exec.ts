@@ -10,20 +10,36 @@ export type { ChildProcess }
 export type Outcome = { code: number; stdout: string; stderr: string }
 
 /**
- * Runs a program to its end. Never through a shell. Resolves with its exit code, 127 if there is no such program, 124
+ * What other programs get of our environment. The rest is ours: passwords of the bus and of the database may stand there, and
+ * every program that a guest breaks out of could read them.
+ */
+const bareEnv = (): NodeJS.ProcessEnv => ({ PATH: process.env.PATH, LANG: 'C.UTF-8' })
+
+/** Our own environment, for programs that are ours or that act for the person at the terminal. */
+export const ownEnv = (): NodeJS.ProcessEnv => process.env
+
+/**
+ * Runs a program to its end, with next to no environment unless `env` gives one. Never through a shell. Resolves with its exit code, 127 if there is no such program, 124
  * if it was killed because it ran longer than `timeoutMs` or because `stopAt` returned true for its standard error so
  * far. `signal` kills it as well.
  */
 export async function exec(
   file: string,
   args: readonly string[],
-  options: { timeoutMs?: number; cwd?: string; stopAt?: (stderr: string) => boolean; signal?: AbortSignal } = {},
+  options: {
+    timeoutMs?: number
+    cwd?: string
+    stopAt?: (stderr: string) => boolean
+    signal?: AbortSignal
+    env?: NodeJS.ProcessEnv
+  } = {},
 ): Promise<Outcome> {
   const { stopAt } = options
   try {
     const running = run(file, args, {
       timeout: options.timeoutMs ?? 60_000,
       killSignal: 'SIGKILL',
+      env: options.env ?? bareEnv(),
       maxBuffer: 64 << 20,
       ...(options.signal === undefined ? {} : { signal: options.signal }),
       ...(options.cwd === undefined ? {} : { cwd: options.cwd }),
@@ -44,9 +60,12 @@ export async function exec(
   }
 }
 
-/** Starts a program and leaves it to the caller. Resolves when it runs; rejects if it cannot be started. */
+/**
+ * Starts a program, with next to no environment unless `env` gives one, and leaves it to the caller. Resolves when it runs;
+ * rejects if it cannot be started.
+ */
 export async function launch(file: string, args: readonly string[], options: SpawnOptions): Promise<ChildProcess> {
-  const child = spawn(file, args, options)
+  const child = spawn(file, args, { env: bareEnv(), ...options })
   await once(child, 'spawn')
   return child
 }
