@@ -28,8 +28,9 @@ export async function confirm(question: string): Promise<boolean> {
   return /^y(es)?$/i.test(answer.trim())
 }
 
-/** Whether a whole screen can be drawn here and keys can be read. */
-export const drawableTerminal = (): boolean => process.stdin.isTTY === true && process.stdout.isTTY === true
+/** Whether a whole screen can be drawn here and keys can be read: a `dumb` terminal only writes line after line. */
+export const drawableTerminal = (): boolean =>
+  process.stdin.isTTY === true && process.stdout.isTTY === true && process.env.TERM !== 'dumb'
 
 /** Columns of the terminal behind standard error. */
 export const errorWidth = (): number => process.stderr.columns || 80

@@ -2,7 +2,7 @@ import { Box, Transform, useInput } from 'ink'
 import { useEffect, useReducer } from 'react'
 import { layOut } from './columns.ts'
 import { detailLines } from './detail-lines.ts'
-import { keyHelp, keyHints, nameOf } from './keys.ts'
+import { keyHelp, keyHints, nameOf, pasteMarks } from './keys.ts'
 import { overviewLines } from './overview.ts'
 import { cell, clipped, type Paint, since, widthOf } from './paint.ts'
 import { outage } from './problems.ts'
@@ -156,9 +156,12 @@ export function App({ session, frames, size, paint }: AppProps) {
   useEffect(() => frames(draw), [frames])
   useInput((input, key) => {
     const name = nameOf(input, key)
+    if (input === pasteMarks.begin || input === pasteMarks.end) session.pasting = input === pasteMarks.begin
+    else if (session.pasting && name !== 'esc' && name !== 'ctrl-c') session.paste(input)
     // Letters that were typed quickly arrive together.
-    if (name === input && !key.ctrl) for (const letter of input) session.press(lineEnds.has(letter) ? 'enter' : letter)
-    else session.press(name)
+    else if (name === input && !key.ctrl)
+      session.type([...input].map((letter) => (lineEnds.has(letter) ? 'enter' : letter)))
+    else session.type([name])
     draw()
   })
   const { columns: width, rows } = size()

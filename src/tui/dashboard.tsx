@@ -38,7 +38,13 @@ export async function showDashboard(
     if (session.waits || ++ticks % quietTicks === 0) frames.want()
     return false
   })
-  const session = new Session(feed, frames.want, () => ink.unmount())
+  // As a terminal does it that reads whole lines: the shell comes back, and `fg` brings the dashboard back.
+  const suspend = (): void => {
+    restore()
+    stdin.setRawMode(false)
+    process.kill(0, 'SIGTSTP')
+  }
+  const session = new Session(feed, frames.want, () => ink.unmount(), suspend)
   screen.open()
   const ink = render(
     <App
@@ -61,10 +67,15 @@ export async function showDashboard(
     screen.wipe()
     draw()
   }
+  const resumed = (): void => {
+    stdin.setRawMode(true)
+    screen.open()
+    draw()
+  }
   const offChange = feed.onChange(frames.want)
   for (const name of ends) process.on(name, onSignal)
   stdout.on('resize', resized)
-  process.on('SIGCONT', resized)
+  process.on('SIGCONT', resumed)
   tick.want()
   try {
     await ink.waitUntilExit()
@@ -72,7 +83,7 @@ export async function showDashboard(
   } finally {
     for (const name of ends) process.off(name, onSignal)
     stdout.off('resize', resized)
-    process.off('SIGCONT', resized)
+    process.off('SIGCONT', resumed)
     offChange()
     tick.stop()
     frames.stop()

@@ -22,7 +22,10 @@ type Flags = Partial<
   >
 >
 
-/** The name of a key in the terminal library. Pasted text arrives as it is. */
+/** What the terminal sends before and after pasted text, as the terminal library hands it on. */
+export const pasteMarks = { begin: '[200~', end: '[201~' } as const
+
+/** The name of a key in the terminal library. Letters that were typed quickly arrive together. */
 export function nameOf(input: string, key: Flags): Key {
   if (key.upArrow) return 'up'
   if (key.downArrow) return 'down'
@@ -54,6 +57,7 @@ export const keyHelp: ReadonlyArray<
       ['/', 'show only rows with these words; !word: without'],
       ['Space', 'select several'],
       ['? q', 'this page; quit'],
+      ['Ctrl-Z', 'to the shell; fg comes back'],
     ],
   ],
   [

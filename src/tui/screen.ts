@@ -4,9 +4,10 @@ import stringWidth from 'string-width'
 /** What the screen needs of the terminal. */
 export type Terminal = Pick<NodeJS.WriteStream, 'write' | 'columns' | 'rows' | 'on' | 'off'>
 
-// The alternate page of the terminal, without a cursor; long lines do not wrap.
-const enter = '\u001b[?1049h\u001b[?25l\u001b[?7l\u001b[0m\u001b[H\u001b[2J'
-const leave = '\u001b[0m\u001b[?7h\u001b[?25h\u001b[?1049l'
+// The alternate page of the terminal, without a cursor; long lines do not wrap; pasted text comes between marks (DEC mode
+// 2004), so that its letters are not taken for keys.
+const enter = '\u001b[?1049h\u001b[?2004h\u001b[?25l\u001b[?7l\u001b[0m\u001b[H\u001b[2J'
+const leave = '\u001b[0m\u001b[?7h\u001b[?25h\u001b[?2004l\u001b[?1049l'
 // Terminals that support this show everything in between as one change (DEC mode 2026).
 const begin = '\u001b[?2026h'
 const end = '\u001b[?2026l'

@@ -13,7 +13,7 @@ import { type ListName, lists, type Rows, rowKeeper, type ViewName, viewNames } 
 export type Prompt =
   | { readonly kind: 'filter'; readonly text: string; readonly before: string }
   | { readonly kind: 'goto'; readonly text: string }
-  | { readonly kind: 'confirm'; readonly question: string; readonly yes: () => void }
+  | { readonly kind: 'confirm'; readonly question: string; readonly askedAt: number; readonly yes: () => void }
 
 /** The visible rows, and which of them is selected. */
 export type Window<T> = {
@@ -31,6 +31,11 @@ const words: Readonly<Record<string, ViewName | 'help' | 'quit'>> = {
   help: 'help',
   quit: 'quit',
 }
+
+/** Nobody reads a question and answers it in less: such a key was not meant as an answer. */
+export const answerAfterMs = 200
+/** As many characters as a filter takes from the clipboard. */
+const pasteMax = 255
 
 /** What a person looks at and does: keys come in; `changed` is called when the screen must be redrawn. */
 export class Session {
@@ -51,13 +56,15 @@ export class Session {
   readonly #actions: Actions
   readonly #changed: () => void
   readonly #quit: () => void
+  readonly #suspend: () => void
   /** Rows that fit on the screen, as last drawn. */
   #page = 10
 
-  constructor(feed: Feed, changed: () => void, quit: () => void) {
+  constructor(feed: Feed, changed: () => void, quit: () => void, suspend: () => void = () => undefined) {
     this.feed = feed
     this.#changed = changed
     this.#quit = quit
+    this.#suspend = suspend
     this.#rowsOf = rowKeeper(feed.world)
     this.#actions = new Actions(feed, (line) => {
       this.line = line
@@ -89,13 +96,46 @@ export class Session {
     }
   }
 
-  /** Handles a key. */
-  press(key: Key): void {
-    if (key === 'ctrl-c') this.#quit()
-    else if (this.prompt) this.#answer(this.prompt, key)
-    else if (this.help) this.help = false
-    else this.#command(key)
+  /** Whether the terminal has announced pasted text, and not its end. */
+  pasting = false
+
+  /**
+   * Handles keys that arrived together. What changes an instance or an operation, and the answer to a question, must come
+   * alone: text from the clipboard of a terminal that does not mark it, or from a cat on the keyboard, is no order.
+   */
+  type(keys: readonly Key[]): void {
+    const alone = keys.length === 1
+    for (const key of keys) {
+      if (key === 'ctrl-c') this.#quit()
+      else if (key === 'ctrl-z') this.#suspend()
+      else if (this.prompt?.kind === 'confirm') this.#confirm(this.prompt, key, alone)
+      else if (this.prompt) this.#answer(this.prompt, key)
+      else if (this.help) this.help = false
+      else if (!alone && this.#isOrder(key))
+        this.line = {
+          text: `"${key}" came with other keys, and was not heeded.`,
+          hint: 'Press it alone.',
+          tone: 'plain',
+        }
+      else this.#command(key)
+    }
+    this.pasting = false
     this.#changed()
+  }
+
+  /** Takes pasted text, which goes into the line that is being typed or else nowhere. */
+  paste(text: string): void {
+    if (this.prompt && this.prompt.kind !== 'confirm') {
+      const plain = text.replace(/\p{C}/gu, ' ').slice(0, pasteMax)
+      this.#edit(this.prompt, this.prompt.text + plain)
+    } else this.line = { text: 'Pasted text was not heeded.', hint: 'Paste it after / to filter.', tone: 'plain' }
+    this.#changed()
+  }
+
+  /** Whether a key acts on instances or operations here. */
+  #isOrder(key: Key): boolean {
+    const name = this.detail?.kind === 'operation' ? 'operations' : this.detail ? 'instances' : this.view
+    return orders[name]?.has(key) ?? false
   }
 
   close(): void {
@@ -235,16 +275,26 @@ export class Session {
     else if (key === 's') begin(({ status }) => (status === 'SHUTOFF' ? 'start' : 'stop'))
     else if (key === 'r') begin(() => 'reboot')
     else if (key === 'm') {
-      const question = `Migrate ${nameOrCount(rows)} to another host, shut down meanwhile? y/n`
-      this.prompt = { kind: 'confirm', question, yes: () => begin(() => 'migrate') }
+      this.#ask(`Migrate ${nameOrCount(rows)} to another host, shut down meanwhile?`, () => begin(() => 'migrate'))
     } else if (key === 'c') {
       if (this.detail?.id !== first.id) this.#show('instance', first.id)
       this.consoleOnly = !this.consoleOnly
       this.back = 0
     } else if (key === 'd' || key === 'ctrl-d') {
-      const question = `Delete ${nameOrCount(rows)}, with ${rows.length === 1 ? 'its disk' : 'their disks'}? y/n`
-      this.prompt = { kind: 'confirm', question, yes: () => begin(() => 'delete') }
+      const disks = rows.length === 1 ? 'its disk' : 'their disks'
+      this.#ask(`Delete ${nameOrCount(rows)}, with ${disks}?`, () => begin(() => 'delete'))
     }
+  }
+
+  #ask(question: string, yes: () => void): void {
+    this.prompt = { kind: 'confirm', question: `${question} y/n`, askedAt: this.feed.clock.now(), yes }
+  }
+
+  #confirm({ askedAt, yes }: Prompt & { kind: 'confirm' }, key: Key, alone: boolean): void {
+    if (!alone || this.feed.clock.now() - askedAt < answerAfterMs) return
+    this.prompt = undefined
+    if (key === 'y' || key === 'Y') yes()
+    else this.line = { text: 'Nothing was changed.', tone: 'plain' }
   }
 
   #operationVerb(key: Key, rows: readonly OperationSummary[]): void {
@@ -253,13 +303,7 @@ export class Session {
     void (key === 'x' ? this.#actions.cancel(rows) : this.#actions.retry(rows))
   }
 
-  #answer(prompt: Prompt, key: Key): void {
-    if (prompt.kind === 'confirm') {
-      this.prompt = undefined
-      if (key === 'y' || key === 'Y') prompt.yes()
-      else this.line = { text: 'Nothing was changed.', tone: 'plain' }
-      return
-    }
+  #answer(prompt: Exclude<Prompt, { kind: 'confirm' }>, key: Key): void {
     if (key === 'esc') {
       if (prompt.kind === 'filter' && this.view !== 'overview') this.filters[this.view] = prompt.before
       this.prompt = undefined
@@ -270,13 +314,13 @@ export class Session {
       if (prompt.kind === 'goto') this.#goTo(prompt.text)
       return
     }
-    if (key === 'tab' && prompt.kind === 'goto') this.#type(prompt, completed(prompt.text))
-    else if (key === 'backspace') this.#type(prompt, [...prompt.text].slice(0, -1).join(''))
-    else if (key === 'ctrl-u') this.#type(prompt, '')
-    else if (!named.has(key) && !key.startsWith('ctrl-')) this.#type(prompt, prompt.text + key)
+    if (key === 'tab' && prompt.kind === 'goto') this.#edit(prompt, completed(prompt.text))
+    else if (key === 'backspace') this.#edit(prompt, [...prompt.text].slice(0, -1).join(''))
+    else if (key === 'ctrl-u') this.#edit(prompt, '')
+    else if (!named.has(key) && !key.startsWith('ctrl-')) this.#edit(prompt, prompt.text + key)
   }
 
-  #type(prompt: Exclude<Prompt, { kind: 'confirm' }>, text: string): void {
+  #edit(prompt: Exclude<Prompt, { kind: 'confirm' }>, text: string): void {
     this.prompt = { ...prompt, text }
     if (prompt.kind === 'filter' && this.view !== 'overview') this.filters[this.view] = text
   }
@@ -299,6 +343,12 @@ const nameOrCount = (rows: readonly InstanceSummary[]): string =>
 const named: ReadonlySet<Key> = new Set(
   'up down left right pageup pagedown home end enter esc tab backtab backspace'.split(' '),
 )
+
+/** The keys that act on rows, by the list that has those rows. */
+const orders: Partial<Record<ViewName, ReadonlySet<Key>>> = {
+  instances: new Set(['p', 's', 'r', 'm', 'd', 'ctrl-d']),
+  operations: new Set(['x', 'r']),
+}
 
 /** The completion of a word, as far as it is unambiguous. */
 const completed = (typed: string): string => {

@@ -49,6 +49,12 @@ export class Tmux {
     await this.#ask('send-keys', '-t', 'main', ...keys)
   }
 
+  /** Pastes text as a terminal does: between marks, if the program has asked for them. */
+  async paste(text: string): Promise<void> {
+    await this.#ask('set-buffer', '--', text)
+    await this.#ask('paste-buffer', '-p', '-t', 'main')
+  }
+
   /** What stands on the screen; with its colours as escape sequences where asked. */
   screen(looks = false): Promise<string> {
     return this.#ask('capture-pane', '-p', ...(looks ? ['-e'] : []), '-t', 'main')

@@ -1,6 +1,8 @@
 import { readFileSync, writeFileSync } from 'node:fs'
 import { join, resolve } from 'node:path'
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
+import { systemClock } from '../../src/core/base/clock.ts'
+import { answerAfterMs } from '../../src/tui/session.ts'
 import { admin, Cloud, type Daemon } from '../kit/cloud.ts'
 import { hasTmux, Tmux } from '../kit/tmux.ts'
 
@@ -56,6 +58,8 @@ if (hasTmux()) {
       await tmux.until(/web +SHUTOFF/)
       await tmux.keys('d')
       await tmux.until(/Delete web, with its disk\? y\/n/)
+      // Sooner, no key is taken for an answer.
+      await systemClock.sleep(answerAfterMs)
       await tmux.keys('y')
       await tmux.until(/instances 0[\s\S]*web: deleted/)
       expect(await states()).toEqual({})
@@ -87,6 +91,46 @@ if (hasTmux()) {
       await tmux.until(/instances 1-\d of \d, filter "host-1"/)
       await tmux.keys('?')
       await tmux.until(/delete, after a question/)
+    })
+
+    test('text from the clipboard is no order', async () => {
+      await boot('web')
+      const tmux = await open()
+      await tmux.keys('2')
+      await tmux.until(/> +web +ACTIVE/)
+      for (const word of ['ready', 'staging', 'postgres']) {
+        await tmux.paste(word)
+        await tmux.until(/Pasted text was not heeded/)
+        await tmux.keys('Escape')
+        await tmux.until((screen) => !/Pasted text/.test(screen))
+      }
+      expect(await states()).toEqual({ web: 'ACTIVE' })
+      const { operations } = await (await cloud.conductor()).operationList(admin(), { instance: 'web' })
+      expect(operations.map(({ kind }) => kind)).toEqual(['boot'])
+    })
+
+    test('Ctrl-Z gives the shell back, and fg the dashboard', async () => {
+      terminal = await Tmux.open('bash --norc --noprofile -i', { env: { ...cloud.env, PS1: 'shell$ ' } })
+      const tmux = terminal
+      await tmux.until(/shell\$/)
+      await tmux.keys(`${nova} dashboard`, 'Enter')
+      await tmux.until(/hosts +3 up/)
+      await tmux.keys('C-z')
+      await tmux.until(/Stopped[\s\S]*shell\$/)
+      expect(await tmux.fact('alternate_on')).toBe('0')
+      await tmux.keys('echo typed', 'Enter')
+      await tmux.until(/\ntyped/)
+      await tmux.keys('fg', 'Enter')
+      await tmux.until(/hosts +3 up/)
+      await tmux.keys('2')
+      await tmux.until(/instances 0/)
+      await tmux.keys('q')
+      await tmux.until(/fg[\s\S]*shell\$ *$/m)
+    })
+
+    test('a terminal that cannot draw is told what to do', async () => {
+      terminal = await Tmux.open(`TERM=dumb ${nova} dashboard; ${after}`, { env: cloud.env })
+      expect(await terminal.until(/ended with 2/)).toMatch(/TERM is dumb[\s\S]*nova dashboard --once/)
     })
 
     test('several are selected with space', async () => {

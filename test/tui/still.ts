@@ -41,6 +41,7 @@ type Answers = Partial<Record<string, (args: Record<string, unknown>) => unknown
 /** A feed from a conductor that says what a test wants it to say; `asked` has every question. */
 export async function stillFeed(answers: Answers = {}, deps: Partial<FeedDeps> = {}) {
   const asked: Array<{ method: string; args: Record<string, unknown> }> = []
+  let now = noon
   let onEvent = (_event: { key: string; body: unknown }): void => undefined
   let link = (_up: boolean): void => undefined
   const usual: Answers = {
@@ -78,7 +79,7 @@ export async function stillFeed(answers: Answers = {}, deps: Partial<FeedDeps> =
       return answer(args)
     }) as FeedDeps['ask'],
     bus,
-    clock: { ...systemClock, now: () => noon },
+    clock: { ...systemClock, now: () => now },
     describe: describeError,
     isAdmin: true,
     ...deps,
@@ -89,6 +90,10 @@ export async function stillFeed(answers: Answers = {}, deps: Partial<FeedDeps> =
     /** Lets an event arrive. */
     describe: (event: Partial<Published>): void =>
       onEvent({ key: '', body: { id: 1, at: noon, requestId: 'req-1', projectId: 'default', ...event } }),
+    /** Lets so much time pass, in ms. */
+    pass: (ms: number): void => {
+      now += ms
+    },
     /** Takes the link away, or brings it back. */
     link: (up: boolean): void => {
       bus.up = up
