@@ -1,5 +1,5 @@
 import { readFile } from 'node:fs/promises'
-import { text } from 'node:stream/consumers'
+import { buffer } from 'node:stream/consumers'
 import { misuse } from './command-error.ts'
 
 /** The first word of a public key, as ssh-keygen writes it. */
@@ -22,7 +22,7 @@ export async function readKey(given: string): Promise<string> {
 
 /** The user data that `--user-data` names, as base64; `-` is standard input. */
 export async function readUserData(path: string): Promise<string> {
-  const bytes = path === '-' ? Buffer.from(await text(process.stdin)) : await readBytes('user-data', path, 'a file')
+  const bytes = path === '-' ? await buffer(process.stdin) : await readBytes('user-data', path, 'a file')
   const data = bytes.toString('base64')
   if (data.length > userDataMax)
     misuse(

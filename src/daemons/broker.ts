@@ -3,6 +3,7 @@ import { hostname } from 'node:os'
 import { Failure, fail } from '../core/base/errors.ts'
 import { newPassword } from '../core/base/ids.ts'
 import type { Tls } from '../core/base/tls.ts'
+import { urlParts } from '../core/base/url.ts'
 import { version } from '../core/base/version.ts'
 import { type Broker, startBroker } from '../core/broker/broker.ts'
 import { certificatesOf } from '../core/config/certificates.ts'
@@ -148,6 +149,7 @@ function certificatesFor(config: Config): Tls | undefined {
 function address(text: string): { path: string } | { host: string; port: number; tls: boolean } {
   if (text.startsWith('unix:')) return { path: text.slice('unix:'.length) }
   const tls = text.startsWith('tls:')
-  const { hostname, port } = new URL(`tcp://${tls ? text.slice('tls:'.length) : text}`)
-  return { host: hostname.replace(/^\[|\]$/g, ''), port: Number(port || (tls ? 5671 : 5672)), tls }
+  const allowed = 'HOST:PORT, tls:HOST:PORT or unix:/PATH'
+  const { host, port } = urlParts(`tcp://${tls ? text.slice('tls:'.length) : text}`, { key: 'broker.listen', allowed })
+  return { host, port: port ?? (tls ? 5671 : 5672), tls }
 }

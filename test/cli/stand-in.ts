@@ -30,7 +30,7 @@ export type StandIn = {
   readonly bus: Bus
   readonly url: string
   /** Runs `nova …` to its end. `env` on top of one in which nothing of nova is set. */
-  nova(args: readonly string[], env?: Record<string, string>, input?: string): Promise<Ran>
+  nova(args: readonly string[], env?: Record<string, string>, input?: string | Buffer): Promise<Ran>
   /** Starts `nova …` and leaves it running. */
   start(args: readonly string[], env?: Record<string, string>): ChildProcess
   close(): Promise<void>
@@ -47,7 +47,11 @@ export const cleanEnv = (more: Record<string, string>): Record<string, string> =
 })
 
 /** Runs `nova …` to its end in that environment. */
-export async function nova(args: readonly string[], env: Record<string, string>, input = ''): Promise<Ran> {
+export async function nova(
+  args: readonly string[],
+  env: Record<string, string>,
+  input: string | Buffer = '',
+): Promise<Ran> {
   const child = spawn(process.execPath, [program, ...args], { env: cleanEnv(env), stdio: 'pipe' })
   child.stdin.on('error', () => undefined)
   child.stdin.end(input)

@@ -280,6 +280,8 @@ describe('boot', () => {
   const answer = { begun: [{ ...begun, operation: ids.boot }], flavor: 'm1.nano', image: 'tiny' }
   test('sends what was said, nothing else, and shows the instance', async () => {
     standIn.answers = { boot: async () => answer }
+    // Bytes that are no text, as gzip writes them.
+    const userData = Buffer.from([0x1f, 0x8b, 0x08, 0x00, 0xff, 0xfe, 0x0a])
     const key = 'ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIOMqqnkVzrm0SdG6UOoqKLsabgH5C9okWi0dh2l9GKJl me@home'
     writeFileSync(join(scratch, 'key.pub'), `${key}\n`)
     const { code, stdout, stderr } = await standIn.nova(
@@ -298,14 +300,14 @@ describe('boot', () => {
         'same_host=db',
       ],
       {},
-      '#cloud-config\n',
+      userData,
     )
     expect(standIn.asked[0]?.args).toEqual({
       name: 'web',
       metadata: { a: '1', b: 'x=y' },
       hints: { same_host: 'db' },
       key,
-      userData: Buffer.from('#cloud-config\n').toString('base64'),
+      userData: userData.toString('base64'),
       // Its own for each command, where none is given: the same message twice is one instance.
       idempotencyKey: expect.stringMatching(/^[0-9a-f-]{36}$/),
     })

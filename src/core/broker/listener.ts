@@ -1,4 +1,4 @@
-import { chmodSync, unlinkSync } from 'node:fs'
+import { chmodSync, lstatSync, unlinkSync } from 'node:fs'
 import { type AddressInfo, connect, createServer, type Server, type Socket } from 'node:net'
 import { createServer as createSecureServer } from 'node:tls'
 import { fail } from '../base/errors.ts'
@@ -36,7 +36,7 @@ export async function listen(at: ListenAddress, onSocket: (socket: Socket) => vo
   try {
     await bind(server, at)
   } catch (e) {
-    if (!('path' in at) || !isCode(e, 'EADDRINUSE') || (await answers(at.path))) failed(at, e)
+    if (!('path' in at) || !isCode(e, 'EADDRINUSE') || !isOurSocket(at.path) || (await answers(at.path))) failed(at, e)
     // Left over from a broker that was killed.
     unlinkSync(at.path)
     await bind(server, at).catch((again) => failed(at, again))
@@ -59,8 +59,18 @@ function failed(at: ListenAddress, e: unknown): never {
   const code = (e as NodeJS.ErrnoException).code
   fail('ListenFailed', {
     address: shown(at),
-    why: code === 'EADDRINUSE' ? 'another program already listens there' : String(code),
+    why:
+      code !== 'EADDRINUSE' ? String(code) : isFile(at) ? 'a file is there' : 'another program already listens there',
   })
+}
+
+const isFile = (at: ListenAddress): boolean =>
+  'path' in at && lstatSync(at.path, { throwIfNoEntry: false })?.isSocket() === false
+
+/** Whether a socket of this user is there, and not a file that somebody still wants. */
+function isOurSocket(path: string): boolean {
+  const found = lstatSync(path, { throwIfNoEntry: false })
+  return found?.isSocket() === true && found.uid === process.geteuid?.()
 }
 
 const isCode = (e: unknown, code: string): boolean => (e as NodeJS.ErrnoException).code === code

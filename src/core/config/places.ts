@@ -1,6 +1,7 @@
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { fail } from '../base/errors.ts'
+import { pathInUrl } from '../base/url.ts'
 import { type Config, userName } from './load.ts'
 
 /** Paths under the state directory. Paths of sockets stay short: 107 bytes at most. */
@@ -58,4 +59,4 @@ export function busUrl(config: Config): string {
 
 /** The embedded broker's URL with a password. */
 const embeddedBusUrl = (config: Config, password: string): string =>
-  `amqp+unix://${encodeURIComponent(config.broker.user)}:${password}@${places(config.stateDir).busSocket}`
+  `amqp+unix://${encodeURIComponent(config.broker.user)}:${password}@${pathInUrl(places(config.stateDir).busSocket)}`

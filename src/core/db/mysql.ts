@@ -10,24 +10,25 @@ import {
 import type { Connection } from 'mysql2'
 import { Failure, reason } from '../base/errors.ts'
 import type { Tls } from '../base/tls.ts'
+import type { UrlParts } from '../base/url.ts'
 import { isConnectionLoss, MysqlTablesCompiler } from './dialect.ts'
 import { isPrepared } from './prepared.ts'
 
 type Query = (sql: string, values: unknown, done: unknown) => ReturnType<Connection['query']>
 
 /** Opens a pool of connections to a MySQL or MariaDB server: `mysql://user:password@host:port/database[?socketPath=…]`. */
-export async function mysqlDialect(url: string, poolSize: number, tls: Tls | undefined): Promise<Dialect> {
+export async function mysqlDialect(url: UrlParts, poolSize: number, tls: Tls | undefined): Promise<Dialect> {
   const { createPool } = await import('mysql2')
-  const { hostname, port, username, password, pathname, searchParams } = new URL(url)
-  const socketPath = searchParams.get('socketPath')
+  const { host, port = 3306, user, password, path, params } = url
+  const socketPath = params.get('socketPath')
   const pool = createPool({
-    ...(socketPath ? { socketPath } : { host: hostname, port: port ? Number(port) : 3306 }),
-    user: decodeURIComponent(username),
-    password: decodeURIComponent(password),
-    database: decodeURIComponent(pathname.slice(1)),
+    ...(socketPath ? { socketPath } : { host, port }),
+    user,
+    password,
+    database: path.slice(1),
     charset: 'utf8mb4_bin',
     // An IP address cannot be checked against the names in a certificate; then the CA alone must do.
-    ...(tls && { ssl: { ...tls, rejectUnauthorized: true, verifyIdentity: isIP(hostname) === 0 } }),
+    ...(tls && { ssl: { ...tls, rejectUnauthorized: true, verifyIdentity: isIP(host) === 0 } }),
     connectionLimit: poolSize,
     connectTimeout: 5000,
     // MySQL returns sums as DECIMAL; all of ours are far below 2^53.
@@ -40,7 +41,7 @@ export async function mysqlDialect(url: string, poolSize: number, tls: Tls | und
     connection.query = ((sql: string, values: unknown, done: unknown) =>
       isPrepared(sql) ? execute(sql, values, done) : query(sql, values, done)) as typeof connection.query
   })
-  const where = socketPath ?? `${hostname}:${port || 3306}`
+  const where = socketPath ?? (isIP(host) === 6 ? `[${host}]:${port}` : `${host}:${port}`)
   const config: MysqlDialectConfig = { pool, onCreateConnection: prepare }
   return new (class extends MysqlDialect {
     override createDriver = () => new GuardedDriver(config, where)

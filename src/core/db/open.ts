@@ -4,6 +4,7 @@ import { fail, isFailure } from '../base/errors.ts'
 import type { Log } from '../base/log.ts'
 import { redact } from '../base/redact.ts'
 import type { Tls } from '../base/tls.ts'
+import { urlParts } from '../base/url.ts'
 import { serverVersion } from './dialect.ts'
 import { type Db, type DialectName, withSetting } from './handle.ts'
 import type { Database } from './schema.ts'
@@ -30,6 +31,9 @@ export async function openDatabase(
   return db
 }
 
+const key = 'database.url'
+const allowed = 'it must be sqlite:/path/to/file or mysql://user:password@host:port/database'
+
 async function dialectOf(
   url: string,
   { clock, poolSize, tls }: { clock: Clock; poolSize: number; tls: Tls | undefined },
@@ -39,14 +43,9 @@ async function dialectOf(
     const path = url.slice('sqlite:'.length).replace(/^\/\/(?=\/)/, '')
     return { name: 'sqlite', dialect: await sqliteDialect(path, clock) }
   }
-  if (/^(mysql|mariadb):/.test(url) && URL.canParse(url)) {
+  if (/^(mysql|mariadb):/.test(url)) {
     const { mysqlDialect } = await import('./mysql.ts')
-    return { name: 'mysql', dialect: await mysqlDialect(url, poolSize, tls) }
+    return { name: 'mysql', dialect: await mysqlDialect(urlParts(url, { key, allowed }), poolSize, tls) }
   }
-  fail('ConfigInvalid', {
-    key: 'database.url',
-    value: redact(url),
-    source: 'database',
-    allowed: 'sqlite:/path/to/file or mysql://user:password@host:port/database',
-  })
+  fail('ConfigInvalid', { key, value: redact(url), source: 'as given', allowed })
 }

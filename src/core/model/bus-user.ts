@@ -30,9 +30,12 @@ export const busUserOf = (host: string): string => `${prefix}${host}`
 export const hostOfBusUser = (user: string): string | undefined =>
   user.startsWith(prefix) && user.length > prefix.length ? user.slice(prefix.length) : undefined
 
+/** Whether a queue takes the answers for this host. */
+export const isReplyQueueOf = (host: string, queue: string): boolean => queue.startsWith(`reply_${busUserOf(host)}.`)
+
 /** Whether a queue is one of this host's services, or takes the answers for the host. */
 export const isQueueOf = (host: string, queue: string): boolean =>
-  services.some((service) => queue === `${service}.${host}`) || queue.startsWith(`reply_${busUserOf(host)}.`)
+  services.some((service) => queue === `${service}.${host}`) || isReplyQueueOf(host, queue)
 
 /** A host listens on the queues of its services, asks conductors, and answers those who ask it; nothing else is in its reach. */
 export function hostPermissions(host: string): BusPermissions {

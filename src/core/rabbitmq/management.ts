@@ -1,6 +1,7 @@
 import type { Clock } from '../base/clock.ts'
 import { Failure, fail, isFailure, reason } from '../base/errors.ts'
 import { redact } from '../base/redact.ts'
+import { urlParts } from '../base/url.ts'
 
 /**
  * One request to RabbitMQ's management API; `path` is the part after `/api/`, in pieces and not encoded. Returns the
@@ -53,16 +54,15 @@ export function openManagement(text: string, clock: Clock): Management {
 export const isMissing = (e: unknown): boolean => isFailure(e, 'ManagementFailed') && e.params.status === 404
 
 function parse(text: string): { shown: string; base: string; authorization: string } {
-  const url = URL.canParse(text) ? new URL(text) : undefined
-  if (url === undefined || !['http:', 'https:'].includes(url.protocol)) {
-    const value = redact(text)
-    const allowed = 'it must be http://user:password@host:15672 (or https://)'
-    return fail('ConfigInvalid', { key: 'bus.management_url', value, allowed, source: 'as given' })
-  }
-  const [user, password] = [url.username || 'guest', url.password || (url.username === '' ? 'guest' : '')]
-  const login = `${decodeURIComponent(user)}:${decodeURIComponent(password)}`
-  const base = `${url.origin}${url.pathname.replace(/\/+$/, '')}`
-  const shown = base.replace('//', `//${user}:***@`)
+  const key = 'bus.management_url'
+  const allowed = 'it must be http://user:password@host:15672 (or https://)'
+  const parts = urlParts(text, { key, allowed })
+  if (!['http:', 'https:'].includes(parts.protocol))
+    return fail('ConfigInvalid', { key, value: redact(text), allowed, source: 'as given' })
+  const login = `${parts.user || 'guest'}:${parts.password || (parts.user === '' ? 'guest' : '')}`
+  const { origin, pathname } = new URL(text)
+  const base = `${origin}${pathname.replace(/\/+$/, '')}`
+  const shown = base.replace('//', `//${encodeURIComponent(parts.user || 'guest')}:***@`)
   return { shown, base, authorization: `Basic ${Buffer.from(login).toString('base64')}` }
 }
 

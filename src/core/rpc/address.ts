@@ -1,6 +1,7 @@
 import type { Options, SocketOptions } from 'amqplib'
 import { fail } from '../base/errors.ts'
 import { redact, splitUrls } from '../base/redact.ts'
+import { urlParts } from '../base/url.ts'
 
 /** The address of a broker and the login for it. `shown` is the URL without its password: the only form for people. */
 export type Address = {
@@ -39,22 +40,23 @@ function parseAddress(text: string): Address {
   const unix = text.startsWith('amqp+unix://')
   // A URL with a user must have a host, so a socket's URL gets one for parsing.
   const readable = unix ? text.replace(/^amqp\+unix:\/\/([^/]*@)?\//, 'amqp+unix://$1localhost/') : text
-  if (!URL.canParse(readable)) return refuse()
-  const url = new URL(readable)
-  if (!['amqp:', 'amqps:', 'amqp+unix:'].includes(url.protocol) || url.hostname === '') return refuse()
-  const path = decode(url.pathname)
+  const { protocol, host, port, user, password, path, params } = urlParts(readable, {
+    key: 'bus.url',
+    allowed: addressForm,
+  })
+  if (!['amqp:', 'amqps:', 'amqp+unix:'].includes(protocol) || host === '') return refuse()
   if (unix && path.length < 2) return refuse()
-  const vhost = (unix ? url.searchParams.get('vhost') : path.slice(1)) || '/'
-  const heartbeat = Number(url.searchParams.get('heartbeat') ?? heartbeatS)
+  const vhost = (unix ? params.get('vhost') : path.slice(1)) || '/'
+  const heartbeat = Number(params.get('heartbeat') ?? heartbeatS)
   if (!Number.isInteger(heartbeat) || heartbeat < 0 || heartbeat > 0xffff) return refuse()
   return {
     shown,
     connect: {
-      protocol: url.protocol === 'amqps:' ? 'amqps' : 'amqp',
-      hostname: url.hostname.replace(/^\[|\]$/g, ''),
-      ...(url.port === '' ? {} : { port: Number(url.port) }),
-      username: decode(url.username) || 'guest',
-      password: decode(url.password) || (url.username === '' ? 'guest' : ''),
+      protocol: protocol === 'amqps:' ? 'amqps' : 'amqp',
+      hostname: host,
+      ...(port === undefined ? {} : { port }),
+      username: user || 'guest',
+      password: password || (user === '' ? 'guest' : ''),
       // amqplib decodes the virtual host once more.
       vhost: encodeURIComponent(vhost),
       heartbeat,
@@ -62,13 +64,5 @@ function parseAddress(text: string): Address {
     // net.connect prefers `path` to `host` and `port`; amqplib's types know only the options of TLS, which have `path`
     // as well.
     socket: unix ? { path } : {},
-  }
-}
-
-function decode(text: string): string {
-  try {
-    return decodeURIComponent(text)
-  } catch {
-    return text
   }
 }

@@ -1,5 +1,6 @@
 import { fail } from '../base/errors.ts'
 import type { Ids } from '../base/ids.ts'
+import { hostOfBusUser, isReplyQueueOf } from '../model/bus-user.ts'
 import type { Context } from '../model/context.ts'
 import { brief, isRecord } from './envelope.ts'
 import { readContext } from './request-context.ts'
@@ -19,21 +20,33 @@ export type Request = {
 /** Names longer than this do not fit into AMQP's short strings. */
 const shortString = 255
 
-/** Where to send the answer; undefined for a cast, or if the target is incomplete. */
-export function returnPath(message: Readonly<Record<string, unknown>>): ReturnPath | undefined {
+/**
+ * Where to send the answer; undefined for a cast, or if that is no queue for answers: ours and those of oslo.messaging begin
+ * with `reply_`, and a host's carry its name. An answer goes out with our login, so nobody may send it to another's queue.
+ */
+export function returnPath(
+  message: Readonly<Record<string, unknown>>,
+  busUser: string | undefined,
+): ReturnPath | undefined {
   const { _msg_id: id, _reply_q: queue } = message
-  if (typeof id !== 'string' || typeof queue !== 'string' || id === '' || queue === '') return undefined
-  return Buffer.byteLength(queue) > shortString ? undefined : { queue, id }
+  if (typeof id !== 'string' || typeof queue !== 'string' || id === '') return undefined
+  const host = busUser === undefined ? undefined : hostOfBusUser(busUser)
+  const isTheirs = host === undefined ? queue.startsWith('reply_') : isReplyQueueOf(host, queue)
+  return isTheirs && Buffer.byteLength(queue) <= shortString ? { queue, id } : undefined
 }
 
 /** The id that identifies duplicates of a message. */
 export const uniqueId = (message: Readonly<Record<string, unknown>>): string | undefined =>
   typeof message._unique_id === 'string' && message._unique_id !== '' ? message._unique_id : undefined
 
+/** Whoever asks for signs of life more often gets them so often, in seconds: each costs us more than the caller. */
+const timeoutMin = 1
+
 /** The interval at which the caller wants a sign of life, in milliseconds: half of the seconds in `_timeout`. */
 export function beatMs(message: Readonly<Record<string, unknown>>): number | undefined {
   const seconds = message._timeout
-  return typeof seconds === 'number' && Number.isFinite(seconds) && seconds > 0 ? seconds * 500 : undefined
+  if (typeof seconds !== 'number' || !Number.isFinite(seconds) || seconds <= 0) return undefined
+  return Math.max(seconds, timeoutMin) * 500
 }
 
 /** Parses the rest of the message; `InvalidRequest` if a peer may not send this. */

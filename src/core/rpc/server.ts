@@ -158,7 +158,7 @@ function makeWork({
     answers: Answers,
     busUser: string | undefined,
   ): Promise<void> => {
-    const path = returnPath(raw)
+    const path = returnPath(raw, busUser)
     const to = path && { ...path, answers }
     const stopBeats = to === undefined ? undefined : startBeats(link, to, beatMs(raw))
     let what = 'a message'

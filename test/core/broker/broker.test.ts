@@ -1,6 +1,6 @@
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { mkdtempSync, rmSync, statSync } from 'node:fs'
+import { mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { connect } from 'amqplib'
@@ -108,6 +108,16 @@ test('an address that is taken is named, and nothing is left listening', async (
     params: { address: `127.0.0.1:${port}`, why: 'another program already listens there' },
   })
   await expect(startTestBroker({ listen: [{ path }] })).rejects.toMatchObject({ code: 'ListenFailed' })
+})
+
+test('a file where the socket should be is left alone, and said', async () => {
+  const path = socketPath()
+  writeFileSync(path, 'dear diary')
+  await expect(startTestBroker({ listen: [{ path }] })).rejects.toMatchObject({
+    code: 'ListenFailed',
+    params: { address: path, why: 'a file is there' },
+  })
+  expect(readFileSync(path, 'utf8')).toBe('dear diary')
 })
 
 test('virtual hosts are worlds of their own', async () => {

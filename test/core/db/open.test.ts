@@ -176,6 +176,15 @@ describe('what cannot be opened', () => {
       code: 'DatabaseDown',
       params: { why: expect.stringContaining('127.0.0.1:1') },
     })
+    // An IPv6 address is tried as one, without its brackets.
+    expect(await why('mysql://root@[::1]:1/nova')).toMatchObject({
+      code: 'DatabaseDown',
+      params: { why: expect.stringMatching(/^\[::1\]:1: (?!.*ENOTFOUND)/) },
+    })
+    expect(await why('mysql://root:100%zz@127.0.0.1/nova')).toMatchObject({
+      code: 'ConfigInvalid',
+      message: expect.stringContaining('write % as %25'),
+    })
   })
 
   test('a file that is no database is not touched', async () => {

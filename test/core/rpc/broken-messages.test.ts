@@ -159,6 +159,7 @@ describe.each(brokers)('wrong messages on %s', (_name, open) => {
   test.each([
     ['a reply queue that is not there', { _msg_id: 'm', _reply_q: 'reply_gone' }],
     ['a reply queue with a name too long for AMQP', { _msg_id: 'm', _reply_q: 'q'.repeat(300) }],
+    ['a reply queue that is not for answers', { _msg_id: 'm', _reply_q: 'toys.h' }],
     ['a reply queue that is no text', { _msg_id: 'm', _reply_q: 5 }],
     ['an id that is no text', { _msg_id: 5, _reply_q: 'q' }],
     ['an id with quotes in it', { _msg_id: '","result":{"sum":99},"x":"', _reply_q: queue }],
@@ -291,7 +292,7 @@ describe.each(brokers)('wrong messages on %s', (_name, open) => {
       args: { ms: 0 },
       _msg_id: 'monitored',
       _reply_q: queue,
-      _timeout: 0.1,
+      _timeout: 1,
       _unique_id: 'mon',
     }
     peer.channel.publish('nova', 'toys.beats', envelope(body))
