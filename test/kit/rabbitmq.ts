@@ -1,3 +1,5 @@
+import { once } from 'node:events'
+import { connect } from 'node:net'
 import { exec } from '../../src/core/base/exec.ts'
 import { systemIds } from '../../src/core/base/ids.ts'
 import { missing } from './missing.ts'
@@ -16,6 +18,30 @@ export async function rabbitmq(): Promise<RabbitMq | undefined> {
   return {
     url: `amqp://guest:guest@127.0.0.1:5672/${vhost}`,
     drop: async () => void (await rabbitmqctl('delete_vhost', vhost)),
+  }
+}
+
+/**
+ * Whether this machine's RabbitMQ can be used; if not, that is said (a failure where it is required). Each rabbitmqctl takes
+ * a second, so where root asks, its program and a listener on the port are enough.
+ */
+export async function hasRabbitmq(): Promise<boolean> {
+  const found = process.getuid?.() === 0 && (await exec('sh', ['-c', 'command -v rabbitmqctl'])).code === 0
+  if (found && (await listens(5672))) return true
+  const probe = await rabbitmq()
+  await probe?.drop()
+  return probe !== undefined
+}
+
+async function listens(port: number): Promise<boolean> {
+  const socket = connect(port, '127.0.0.1')
+  try {
+    await once(socket, 'connect')
+    return true
+  } catch {
+    return false
+  } finally {
+    socket.destroy()
   }
 }
 
