@@ -1,5 +1,8 @@
 import { once } from 'node:events'
+import { rmSync, writeFileSync } from 'node:fs'
 import { connect } from 'node:net'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import { exec } from '../../src/core/base/exec.ts'
 import { systemIds } from '../../src/core/base/ids.ts'
 import { missing } from './missing.ts'
@@ -10,11 +13,15 @@ export type RabbitMq = { url: string; drop(): Promise<void> }
 /** A fresh virtual host on this machine's RabbitMQ; undefined where there is none (a failure where it is required). */
 export async function rabbitmq(): Promise<RabbitMq | undefined> {
   const vhost = `nova-test-${systemIds.hex()}`
-  const added = await exec('rabbitmqctl', ['add_vhost', vhost])
+  const permission = { user: 'guest', vhost, configure: '.*', write: '.*', read: '.*' }
+  const file = join(tmpdir(), `${vhost}.json`)
+  writeFileSync(file, JSON.stringify({ vhosts: [{ name: vhost }], permissions: [permission] }))
+  // Both in one command: each takes half a second.
+  const added = await exec('rabbitmqctl', ['import_definitions', file])
+  rmSync(file)
   if (added.code !== 0) {
     return missing('rabbitmq', added.code === 127 ? 'rabbitmqctl is not installed' : 'no RabbitMQ answers')
   }
-  await rabbitmqctl('set_permissions', '-p', vhost, 'guest', '.*', '.*', '.*')
   return {
     url: `amqp://guest:guest@127.0.0.1:5672/${vhost}`,
     drop: async () => void (await rabbitmqctl('delete_vhost', vhost)),
