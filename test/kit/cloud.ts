@@ -14,7 +14,7 @@ import type { Bus } from '../../src/core/rpc/bus.ts'
 import { connectBus } from '../../src/core/rpc/connect.ts'
 import type { Api } from '../../src/core/rpc/contract.ts'
 import { databases } from './databases.ts'
-import { rabbitmq } from './rabbitmq.ts'
+import { hasRabbitmq, rabbitmq } from './rabbitmq.ts'
 
 const program = resolve(import.meta.dirname, '../../bin/run.js')
 
@@ -26,8 +26,7 @@ export type Backend = 'embedded' | 'services'
 
 /** The back ends that can run on this machine; what is missing is said, or fails where it is required. */
 export async function backends(): Promise<Backend[]> {
-  const [bus, mysql] = await Promise.all([rabbitmq(), mysqlDatabases()])
-  await bus?.drop()
+  const [bus, mysql] = await Promise.all([hasRabbitmq(), mysqlDatabases()])
   return bus && mysql ? ['embedded', 'services'] : ['embedded']
 }
 

@@ -38,10 +38,10 @@ if (guest)
       const { status, task } = JSON.parse(stdout) as { status: string; task: string | null }
       return task === null ? status : `${status} (${task})`
     }
-    const becomes = (wanted: string) => expect.poll(status, { timeout: patienceMs, interval: 100 }).toBe(wanted)
+    const becomes = (wanted: string) => expect.poll(status, { timeout: patienceMs, interval: 300 }).toBe(wanted)
     const consoleSays = (text: RegExp) =>
       expect
-        .poll(async () => (await cloud.nova('console-log', 'web')).stdout, { timeout: patienceMs, interval: 200 })
+        .poll(async () => (await cloud.nova('console-log', 'web')).stdout, { timeout: patienceMs, interval: 500 })
         .toMatch(text)
     /** Types a line on the guest's serial console, as somebody at its keyboard would. */
     const type = async (line: string) => {

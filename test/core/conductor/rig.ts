@@ -15,7 +15,6 @@ import { compute as computeContract } from '../../../src/core/contracts/compute.
 import type { computeAgent } from '../../../src/core/contracts/compute-agent.ts'
 import type { BootRequest } from '../../../src/core/contracts/conductor.ts'
 import type { Published } from '../../../src/core/contracts/shapes.ts'
-import { syncDatabase } from '../../../src/core/db/migrate.ts'
 import type { Db } from '../../../src/core/db/open.ts'
 import { limits } from '../../../src/core/model/capacity.ts'
 import type { Context } from '../../../src/core/model/context.ts'
@@ -34,6 +33,7 @@ import { addImage } from '../../../src/core/store/images.ts'
 import { hostsForPlacement, placementFor } from '../../../src/core/store/placement.ts'
 import { serviceHeartbeat } from '../../../src/core/store/services.ts'
 import type { TestDatabases } from '../../kit/databases.ts'
+import { migrated } from '../../kit/migrated.ts'
 
 export const options: ConductorOptions = {
   leaseSeconds: 30,
@@ -183,8 +183,7 @@ export class Rig {
   }
 
   static async open(databases: TestDatabases, but: Partial<ConductorOptions> = {}): Promise<Rig> {
-    const { db, drop } = await databases.open()
-    await syncDatabase(db)
+    const { db, drop } = await migrated(databases)
     const clock = testClock()
     const rig = new Rig(db, clock, but, [drop])
     const now = clock.now()

@@ -8,7 +8,7 @@ import type { Context } from '../../../src/core/model/context.ts'
 import type { Bus, BusOptions } from '../../../src/core/rpc/bus.ts'
 import { connectBus } from '../../../src/core/rpc/connect.ts'
 import { type Api, call, cast, contract } from '../../../src/core/rpc/contract.ts'
-import { rabbitmq, rabbitmqctl } from '../../kit/rabbitmq.ts'
+import { hasRabbitmq, rabbitmq, rabbitmqctl } from '../../kit/rabbitmq.ts'
 
 /** A broker for one suite. `wipe` makes it lose all connections and queues, and it comes back empty. */
 export type TestBroker = { url: string; port: number; wipe(): Promise<void>; drop(): Promise<void> }
@@ -51,18 +51,16 @@ const real = async (): Promise<OperatedBroker> => {
   }
 }
 
-const found = await rabbitmq()
-await found?.drop()
+const found = await hasRabbitmq()
 
 /** The brokers that the suites run on. */
 export const brokers: ReadonlyArray<[string, () => Promise<TestBroker>]> = [
   ['the embedded broker', embedded],
-  ...(found === undefined ? [] : [['RabbitMQ', real] as [string, () => Promise<TestBroker>]]),
+  ...(found ? [['RabbitMQ', real] as [string, () => Promise<TestBroker>]] : []),
 ]
 
 /** Those of them that somebody operates from outside. */
-export const operatedBrokers: ReadonlyArray<[string, () => Promise<OperatedBroker>]> =
-  found === undefined ? [] : [['RabbitMQ', real]]
+export const operatedBrokers: ReadonlyArray<[string, () => Promise<OperatedBroker>]> = found ? [['RabbitMQ', real]] : []
 
 /** A contract to try everything with. */
 export const Toys = contract('toys', '1.3', {

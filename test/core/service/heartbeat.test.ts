@@ -2,17 +2,16 @@ import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { systemClock } from '../../../src/core/base/clock.ts'
 import { silentLog } from '../../../src/core/base/log.ts'
 import { scheduler } from '../../../src/core/contracts/scheduler.ts'
-import { syncDatabase } from '../../../src/core/db/migrate.ts'
 import { Speakers } from '../../../src/core/rpc/speakers.ts'
 import { type HeartbeatDeps, startHeartbeat } from '../../../src/core/service/heartbeat.ts'
 import { findService, serviceHeartbeat } from '../../../src/core/store/services.ts'
 import { databases, type TestDatabase } from '../../kit/databases.ts'
+import { migrated } from '../../kit/migrated.ts'
 
 describe.each(await databases())('the heartbeat of a service, on $name', (database) => {
   let opened: TestDatabase
   beforeEach(async () => {
-    opened = await database.open()
-    await syncDatabase(opened.db)
+    opened = await migrated(database)
   })
   afterEach(() => opened.drop())
 

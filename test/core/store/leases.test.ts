@@ -1,13 +1,12 @@
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
-import { syncDatabase } from '../../../src/core/db/migrate.ts'
 import { acquireLease, releaseLease } from '../../../src/core/store/leases.ts'
 import { databases, type TestDatabase } from '../../kit/databases.ts'
+import { migrated } from '../../kit/migrated.ts'
 
 describe.each(await databases())('leases on $name', (database) => {
   let opened: TestDatabase
   beforeEach(async () => {
-    opened = await database.open()
-    await syncDatabase(opened.db)
+    opened = await migrated(database)
   })
   afterEach(() => opened.drop())
 

@@ -82,7 +82,6 @@ describe.each(onQemu)('a guest of $name', { timeout: 120_000 }, (harness) => {
     driver = await open(options('Nehalem-v1'), stateDir)
     await driver.createDisk(guest, harness.image)
     await driver.start(guest)
-    await printed(driver, guest.id, 'GUEST-READY')
     await driver.suspend(guest.id)
     await driver.close()
     driver = await open(harness, stateDir)
@@ -207,7 +206,6 @@ describe.each(onQemu)('a guest of $name', { timeout: 120_000 }, (harness) => {
     const guest = aGuest()
     await driver.createDisk(guest, harness.image)
     await driver.start(guest)
-    await printed(driver, guest.id, 'GUEST-READY')
     const { pid } = await machine()
     process.kill(pid ?? 0, 'SIGSTOP')
     const changed = { ...guest, name: 'Changed', size: { vcpus: 2, memoryMb: 160, diskGb: 0 } }

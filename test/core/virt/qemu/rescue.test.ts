@@ -89,8 +89,10 @@ describe.runIf(tiny)('a KVM that answers the probe and fails under a guest', { t
     const guests = [aGuest(), aGuest()]
     await Promise.all(guests.map((guest) => here.createDisk(guest, image)))
     await Promise.all(guests.map((guest) => here.start(guest)))
-    for (const { id } of guests) await printed(here, id, 'GUEST-READY')
-    expect((await runs()).sort()).toEqual(['kvm', 'kvm', 'probe', 'tcg', 'tcg'])
+    const again = async () => expect((await runs()).sort()).toEqual(['kvm', 'kvm', 'probe', 'tcg', 'tcg'])
+    await vi.waitFor(again, 20_000)
+    for (const { id } of guests) await vi.waitFor(async () => expect(await here.power(id)).toBe('RUNNING'), 20_000)
+    await again()
   })
 
   test('a KVM that has run another guest for long is not given up for one that fails on it', async () => {
