@@ -55,7 +55,6 @@ const selectActive = prepared((db: Db, _: Record<never, never>) =>
     .select(['id', 'name', 'status', 'min_memory_mb', 'min_disk_gb'])
     .where('status', '=', 'active')
     .orderBy('name')
-    .orderBy('id')
     .limit(sql.lit(activeMax)),
 )
 
