@@ -1,3 +1,4 @@
+import { ownEnv } from '../core/base/exec.ts'
 import type { Look } from './view.ts'
 
 /**
@@ -28,9 +29,12 @@ export async function confirm(question: string): Promise<boolean> {
   return /^y(es)?$/i.test(answer.trim())
 }
 
-/** Whether a whole screen can be drawn here and keys can be read: a `dumb` terminal only writes line after line. */
+/** Whether the terminal can only write line after line. */
+export const isDumbTerminal = (): boolean => ownEnv().TERM === 'dumb'
+
+/** Whether a whole screen can be drawn here and keys can be read. */
 export const drawableTerminal = (): boolean =>
-  process.stdin.isTTY === true && process.stdout.isTTY === true && process.env.TERM !== 'dumb'
+  process.stdin.isTTY === true && process.stdout.isTTY === true && !isDumbTerminal()
 
 /** Columns of the terminal behind standard error. */
 export const errorWidth = (): number => process.stderr.columns || 80

@@ -5,7 +5,7 @@ import * as Flags from '@oclif/core/flags'
 import { NovaCommand } from '../cli/command.ts'
 import { misuse } from '../cli/command-error.ts'
 import { describeError } from '../cli/show-error.ts'
-import { drawableTerminal } from '../cli/terminal.ts'
+import { drawableTerminal, isDumbTerminal } from '../cli/terminal.ts'
 import type { showDashboard } from '../tui/dashboard.tsx'
 import type { FeedDeps } from '../tui/feed.ts'
 
@@ -34,7 +34,7 @@ export default class Dashboard extends NovaCommand {
     }
     if (!drawableTerminal())
       misuse(
-        `The dashboard needs a terminal that draws${process.env.TERM === 'dumb' ? '; TERM is dumb' : ''}.`,
+        `The dashboard needs a terminal that draws${isDumbTerminal() ? '; TERM is dumb' : ''}.`,
         'As text: nova dashboard --once. As it happens: nova event list --follow',
       )
     const { Feed } = await import('../tui/feed.ts')
