@@ -7,9 +7,10 @@ import { systemIds } from '../core/base/ids.ts'
 import type { Config } from '../core/config/load.ts'
 import type { conductor } from '../core/contracts/conductor.ts'
 import type { OperationSummary } from '../core/contracts/shapes.ts'
-import type { Context } from '../core/model/context.ts'
+import { type Context, identityForm, isIdentity } from '../core/model/context.ts'
 import type { Bus } from '../core/rpc/bus.ts'
 import type { Args, Result } from '../core/rpc/contract.ts'
+import { misuse } from './command-error.ts'
 import { globalFlags } from './flags.ts'
 import { openBus, visibleTo } from './link.ts'
 import { checkColumns, renderOne, renderRows } from './output.ts'
@@ -80,6 +81,7 @@ export abstract class NovaCommand extends Command {
   protected async context(): Promise<Context> {
     const { userName } = await import('../core/config/load.ts')
     const { project, role } = this.common
+    if (!isIdentity(project)) misuse(`--project must be ${identityForm}.`)
     return {
       requestId: this.#requestId,
       userId: userName(),

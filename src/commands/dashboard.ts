@@ -34,7 +34,7 @@ export default class Dashboard extends NovaCommand {
     }
     if (!drawableTerminal())
       misuse(
-        `The dashboard needs a terminal that draws${isDumbTerminal() ? '; TERM is dumb' : ''}.`,
+        `The dashboard needs a terminal${isDumbTerminal() ? ' that can draw; TERM is dumb' : ''}.`,
         'As text: nova dashboard --once. As it happens: nova event list --follow',
       )
     const { Feed } = await import('../tui/feed.ts')

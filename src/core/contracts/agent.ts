@@ -2,13 +2,24 @@ import * as z from 'zod'
 import { powerStates } from '../model/instance.ts'
 import { call, contract, since } from '../rpc/contract.ts'
 import { Results } from './kinds.ts'
-import { diskFormats, Fault, HostName, Id, ImageFile, ImagePart, Metadata, Nics, Progress, Size } from './shapes.ts'
+import {
+  diskFormats,
+  Fault,
+  HostName,
+  Id,
+  ImageFile,
+  ImagePart,
+  Metadata,
+  Nics,
+  Progress,
+  Size,
+  Versions,
+  Word,
+} from './shapes.ts'
 
 /** Services of hosts; each has a queue `<service>.<host>`. */
 const hostServices = ['compute'] as const
 export type HostService = (typeof hostServices)[number]
-
-const Word = z.string().min(1).max(64)
 
 /**
  * Which process speaks: the service, its host, and one life of the daemon (`incarnation`). A new life takes over what the
@@ -62,9 +73,6 @@ export const Work = z.object({
     .optional(),
 })
 export type Work = z.infer<typeof Work>
-
-/** The versions of contracts, by topic. */
-const Versions = z.record(Word, Word)
 
 /** How many operations a host may hold. */
 const heldMax = 10_000

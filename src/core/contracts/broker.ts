@@ -46,7 +46,7 @@ const Permissions = z.object({
   configure: Pattern,
   write: Pattern,
   read: Pattern,
-  topics: z.array(z.object({ exchange: z.string(), write: Pattern, read: Pattern })),
+  topics: z.array(z.object({ exchange: z.string().max(255), write: Pattern, read: Pattern })).max(16),
 })
 const User = z.string().min(1).max(255)
 

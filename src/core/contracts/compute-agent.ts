@@ -1,9 +1,8 @@
 import * as z from 'zod'
 import { powerStates } from '../model/instance.ts'
 import { call, contract } from '../rpc/contract.ts'
-import { HostName, Id, ImagePart, Size } from './shapes.ts'
+import { HostName, Id, ImagePart, Piece, pieceMax, recordOf, Size, Word } from './shapes.ts'
 
-const Word = z.string().min(1).max(64)
 /** A compute daemon in one of its lives; see the contract `agent`. */
 const Self = { host: HostName, incarnation: Word }
 
@@ -20,6 +19,8 @@ export type HostReport = z.infer<typeof HostReport>
 /** What a hypervisor has to say, in a line. */
 export const lastWordsMax = 1_000
 const Words = z.string().max(lastWordsMax)
+/** Of so many guests at once; the message of all of them still fits into one of the bus. */
+export const lastWordsGuests = 1_000
 
 /** Guests that a host may have. */
 const guestsMax = 100_000
@@ -56,7 +57,7 @@ export const computeAgent = contract('compute_agent', '2.1', {
     z.object({
       ...Self,
       changes: z.array(z.object({ id: Id, power: z.enum(powerStates) })).max(guestsMax),
-      lastWords: z.record(Id, Words).optional(),
+      lastWords: recordOf(Id, Words, lastWordsGuests).optional(),
     }),
     z.object({}),
   ),
@@ -66,11 +67,8 @@ export const computeAgent = contract('compute_agent', '2.1', {
       image: Id,
       part: ImagePart,
       offset: z.int().nonnegative(),
-      length: z
-        .int()
-        .positive()
-        .max(4 << 20),
+      length: z.int().positive().max(pieceMax),
     }),
-    z.object({ data: z.base64() }),
+    z.object({ data: Piece }),
   ),
 })

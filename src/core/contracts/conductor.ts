@@ -21,9 +21,11 @@ import {
   Name,
   Operation,
   OperationSummary,
+  Piece,
   Ref,
   Service,
   Size,
+  Text,
 } from './shapes.ts'
 
 /** How many rows a list gives at most (1000 if unset), and the id of the last row of the page before. */
@@ -82,11 +84,11 @@ export const conductor = contract('conductor', '2.1', {
   instanceList: call(
     z.object({
       ...Page,
-      name: z.string().optional(),
+      name: Text.optional(),
       status: z.enum(instanceStates).optional(),
-      host: z.string().optional(),
-      flavor: z.string().optional(),
-      image: z.string().optional(),
+      host: Text.optional(),
+      flavor: Text.optional(),
+      image: Text.optional(),
       /** Only these, as far as they are there. */
       ids: z.array(Id).min(1).max(1_000).optional(),
       allProjects: z.boolean().optional(),
@@ -140,7 +142,7 @@ export const conductor = contract('conductor', '2.1', {
    * checks the file. `ImageCorrupt`.
    */
   imageWrite: call(
-    z.object({ image: Id, part: ImagePart, offset: z.int().nonnegative(), data: z.base64() }),
+    z.object({ image: Id, part: ImagePart, offset: z.int().nonnegative(), data: Piece }),
     z.object({ status: z.string() }),
   ),
   /**
@@ -158,7 +160,7 @@ export const conductor = contract('conductor', '2.1', {
   serviceSet: call(
     z.object({
       host: HostName,
-      binary: z.string().optional(),
+      binary: Text.optional(),
       enabled: z.boolean(),
       reason: z.string().max(255).optional(),
     }),

@@ -1,18 +1,18 @@
 import * as z from 'zod'
 import { call, cast, contract } from '../rpc/contract.ts'
-import { Decision, Id, Metadata, Size } from './shapes.ts'
+import { Decision, Id, Metadata, Size, Text } from './shapes.ts'
 
 /** What placement needs to know of an instance that is to be. */
 export const RequestSpec = z.object({
-  projectId: z.string(),
+  projectId: Text,
   size: Size,
   hints: Metadata,
-  availabilityZone: z.string().optional(),
-  forcedHost: z.string().optional(),
+  availabilityZone: Text.optional(),
+  forcedHost: Text.optional(),
   /** Hosts that may not be chosen: the operation has failed there already, or the instance is there now. */
-  excluded: z.array(z.string()),
+  excluded: z.array(Text).max(1_000),
   /** The version of the contract `compute` that the host must speak. */
-  needs: z.string(),
+  needs: Text,
 })
 export type RequestSpec = z.infer<typeof RequestSpec>
 

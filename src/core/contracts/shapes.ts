@@ -16,12 +16,24 @@ export const Ref = z.string().min(1, 'a name or id is needed').max(255)
 const Time = z.int().nonnegative()
 /** The identity of a thing of ours: a UUID, given once and never again. */
 export const Id = z.uuid()
+/** One word of a peer: a kind, a step, a version. As long as the columns that keep such words. */
+export const Word = z.string().min(1).max(64)
+/** A text as long as most columns. */
+export const Text = z.string().max(255)
+
+/** A record of at most `max` items; JSON Schema calls that `maxProperties`. */
+export const recordOf = <K extends z.ZodType<string>, V extends z.ZodType>(key: K, value: V, max: number) =>
+  z
+    .record(key, value)
+    .refine((items) => Object.keys(items).length <= max, `at most ${max} items`)
+    .meta({ maxProperties: max })
+
 /** As Nova's quota of metadata items. */
 const metadataMax = 128
 /** Notes of a user's own, key to value, as Nova bounds them. */
-export const Metadata = z
-  .record(z.string().min(1).max(255), z.string().max(255))
-  .refine((items) => Object.keys(items).length <= metadataMax, `at most ${metadataMax} items`)
+export const Metadata = recordOf(z.string().min(1).max(255), Text, metadataMax)
+/** The versions of contracts, by topic. */
+export const Versions = recordOf(Word, Word, 32)
 /** Names of instances, flavors and images: printable, no blank at either end. */
 export const Name = z
   .string()
@@ -47,15 +59,25 @@ export const Nics = z.array(Nic).max(nicsMax)
 /** What an instance takes of a host; memory in MiB, disk in GiB (0: as much as its image has). */
 export const Size = z.object({ vcpus: z.int().positive(), memoryMb: z.int().positive(), diskGb: z.int().nonnegative() })
 
+/** As much of the words of a failure as is kept. */
+const faultMax = { code: 255, message: 4_000, hint: 1_000 }
 /** A failure as it is kept in rows and shown to people; `code` is a row of base/errors.ts or the class of a bug. */
 export const Fault = z.object({
-  code: z.string(),
-  message: z.string(),
-  hint: z.string().optional(),
+  code: z.string().max(faultMax.code),
+  message: z.string().max(faultMax.message),
+  hint: z.string().max(faultMax.hint).optional(),
   at: Time,
-  host: z.string().optional(),
+  host: Text.optional(),
 })
 export type Fault = z.infer<typeof Fault>
+
+/** A failure cut to what is kept of it. */
+export const cutFault = ({ code, message, hint, ...rest }: Fault): Fault => ({
+  code: code.slice(0, faultMax.code),
+  message: message.slice(0, faultMax.message),
+  ...(hint === undefined ? {} : { hint: hint.slice(0, faultMax.hint) }),
+  ...rest,
+})
 
 /** A size with a name, that instances are made with. */
 export const Flavor = z.object({ id: z.string(), name: Name, ...Size.shape, createdAt: Time })
@@ -71,6 +93,10 @@ export type ImagePart = z.infer<typeof ImagePart>
 /** One file of an image; `sha256` is what the host checks its copy against and names it by. */
 export const ImageFile = z.object({ sizeBytes: z.int().nonnegative(), sha256: z.string().regex(/^[0-9a-f]{64}$/) })
 export type ImageFile = z.infer<typeof ImageFile>
+/** The largest piece of an image file in one message, in bytes. */
+export const pieceMax = 4 << 20
+/** Such a piece as base64. */
+export const Piece = z.base64().max(Math.ceil(pieceMax / 3) * 4)
 /** What instances start from; `active` once all of its files are here and checked. */
 export const Image = z.object({
   id: Id,

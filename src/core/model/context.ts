@@ -10,6 +10,15 @@ export type Context = {
   readonly busUser?: string
 }
 
+/**
+ * Whether a text may be the id of a user or project: as long as the columns that keep ids, nothing invisible, and no blank at
+ * either end, because MySQL takes `default` and `default ` for the same.
+ */
+export const isIdentity = (text: string): boolean =>
+  text.length >= 1 && text.length <= 255 && /^(?!\s)\P{C}*(?<!\s)$/u.test(text)
+/** What {@link isIdentity} asks for, for errors. */
+export const identityForm = '1 to 255 visible characters, without a blank at either end'
+
 /** The context of work that a daemon does on its own account. */
 export const serviceContext = (service: string, requestId: string): Context => ({
   requestId,

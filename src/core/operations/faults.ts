@@ -1,10 +1,16 @@
 import { type Code, Failure, type failures, type Params } from '../base/errors.ts'
-import type { Fault } from '../contracts/shapes.ts'
+import { cutFault, type Fault } from '../contracts/shapes.ts'
 
 /** A failure of ours as rows keep it. */
 export function faultOf<C extends Code>(code: C, params: Params<C>, at: number, host?: string): Fault {
   const { message, hint } = new Failure(code, params)
-  return { code, message, ...(hint === undefined ? {} : { hint }), at, ...(host === undefined ? {} : { host }) }
+  return cutFault({
+    code,
+    message,
+    ...(hint === undefined ? {} : { hint }),
+    at,
+    ...(host === undefined ? {} : { host }),
+  })
 }
 
 /** Failures that lie in what was asked for, not in the host: another host would fail in the same way. */

@@ -1,6 +1,7 @@
 import type { Clock } from '../base/clock.ts'
+import { fail } from '../base/errors.ts'
 import type { Ids } from '../base/ids.ts'
-import type { Context } from '../model/context.ts'
+import { type Context, identityForm, isIdentity } from '../model/context.ts'
 
 /**
  * The context as keys `_context_*` of a message, with a comma before each, ready to stand before the closing brace.
@@ -36,15 +37,27 @@ function write(context: Context, now: number): string {
   return `,${JSON.stringify(keys).slice(1, -1)}`
 }
 
-/** The context of a received message. A missing or malformed value becomes an empty one. */
+/** As a request id is kept; another text of a peer is no use to anybody who searches for it. */
+const requestIdForm = /^[\w.-]{1,64}$/
+const rolesMax = 100
+
+/**
+ * The context of a received message. A missing or malformed value becomes an empty one, and a request id that cannot be kept
+ * a new one. `InvalidRequest` if the user or the project is no id.
+ */
 export function readContext(message: Readonly<Record<string, unknown>>, ids: Ids): Context {
   const roles = message._context_roles
+  const requestId = textOf(message._context_request_id)
+  const userId = textOf(message._context_user_id) ?? textOf(message._context_user) ?? ''
+  const projectId =
+    textOf(message._context_project_id) ?? textOf(message._context_project) ?? textOf(message._context_tenant) ?? ''
+  for (const [what, id] of Object.entries({ user: userId, project: projectId }))
+    if (id !== '' && !isIdentity(id)) fail('InvalidRequest', { what: `The id of the ${what} must be ${identityForm}.` })
   return {
-    requestId: textOf(message._context_request_id) ?? ids.requestId(),
-    userId: textOf(message._context_user_id) ?? textOf(message._context_user) ?? '',
-    projectId:
-      textOf(message._context_project_id) ?? textOf(message._context_project) ?? textOf(message._context_tenant) ?? '',
-    roles: Array.isArray(roles) ? roles.filter((role) => typeof role === 'string') : [],
+    requestId: requestId !== undefined && requestIdForm.test(requestId) ? requestId : ids.requestId(),
+    userId,
+    projectId,
+    roles: Array.isArray(roles) ? roles.slice(0, rolesMax).filter((role) => typeof role === 'string') : [],
     isAdmin: message._context_is_admin === true,
   }
 }

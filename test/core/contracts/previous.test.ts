@@ -19,6 +19,8 @@ function understood(read: Json, written: Json, at: string): string[] {
     if (other !== undefined) wrong.push(...understood(field, other, `${at}.${name}`))
   }
   for (const key of new Set([...Object.keys(rest), ...Object.keys(others)])) {
+    // How much may be said: more than anybody says who means well.
+    if (['maxLength', 'maxItems', 'maxProperties'].includes(key)) continue
     const [one, other] = [rest[key], others[key]]
     if (key === 'items') wrong.push(...understood(one as Json, other as Json, `${at}[]`))
     else if (key === 'oneOf' && one && other) wrong.push(...understoodKinds(one as Json[], other as Json[], at))
