@@ -1,23 +1,43 @@
 import { readFile } from 'node:fs/promises'
 import { buffer } from 'node:stream/consumers'
+import { isPublicKey } from '../core/base/ssh-key.ts'
 import { misuse } from './command-error.ts'
 
 /** The first word of a public key, as ssh-keygen writes it. */
-const keyTypes = /^(ssh-(rsa|ed25519|dss)|ecdsa-sha2-\S+|sk-(ssh|ecdsa)-\S+) +[A-Za-z0-9+/]+=*( .*)?$/
+const keyType = /\b(sk-)?(ssh|ecdsa-sha2)-\S+ +[A-Za-z0-9+/]/
+
 /** The limit of the EC2 and OpenStack APIs, for the base64 text. */
 const userDataMax = 65_535
 
-/** The public key that `--key` means: the text of the key, or the file that holds it. Misuse if it is a private key. */
+/**
+ * The public key that `--key` means: the text of the key, or the file that holds one, among blank lines and comments. Misuse
+ * if there is none, more than one, or a private key.
+ */
 export async function readKey(given: string): Promise<string> {
-  if (keyTypes.test(given.trim())) return given.trim()
-  const line = (await read('key', given, 'a public key, or a file that holds one')).trim()
-  if (line.includes('PRIVATE KEY'))
+  if (isPublicKey(given.trim())) return given.trim()
+  const text = await read('key', given, 'a public key, or a file that holds one')
+  if (text.includes('PRIVATE KEY'))
     misuse(
       `--key: ${given} is a private key, which must not leave this machine.`,
       `Use its public half: --key ${given}.pub`,
     )
-  if (!keyTypes.test(line)) misuse(`--key: ${given} holds no SSH public key.`, 'Create one: ssh-keygen -t ed25519')
-  return line
+  const lines = text.split('\n').map((line) => line.trim().replaceAll('\t', ' '))
+  const keys = lines.filter(isPublicKey)
+  const [key] = keys
+  if (keys.length > 1)
+    misuse(
+      `--key: ${given} holds ${keys.length} keys; an instance gets one.`,
+      'Give the key itself: --key "ssh-ed25519 AAAA… you@host"',
+    )
+  if (key !== undefined) return key
+  const likely = lines.find((line) => line !== '' && !line.startsWith('#') && keyType.test(line))
+  if (likely === undefined) misuse(`--key: ${given} holds no SSH public key.`, 'Create one: ssh-keygen -t ed25519')
+  if (keyType.exec(likely)?.index === 0)
+    misuse(`--key: the key in ${given} is cut off or damaged.`, 'Copy the whole line of the .pub file.')
+  return misuse(
+    `--key: the key in ${given} has options in front, which guests do not get.`,
+    'Give the key itself: --key "ssh-ed25519 AAAA… you@host"',
+  )
 }
 
 /** The user data that `--user-data` names, as base64; `-` is standard input. */

@@ -124,17 +124,21 @@ function seconds(text: string): number {
   return misuse(`"${text}" is not a number of seconds above 0.`)
 }
 
-/** `key=value` pairs of a repeated flag as one record; the last value of a key wins. */
+/** `key=value` pairs of a repeated flag as one record. Misuse if a key is given twice, or could not be kept. */
 export function pairs(
   flag: string,
   pickDefined: readonly string[] | string | undefined,
 ): Record<string, string> | undefined {
   if (pickDefined === undefined) return undefined
-  return Object.fromEntries(
-    [pickDefined].flat().map((pair) => {
-      const at = pair.indexOf('=')
-      if (at < 1) misuse(`--${flag} "${pair}" has no value.`, `Write it as --${flag} KEY=VALUE.`)
-      return [pair.slice(0, at), pair.slice(at + 1)]
-    }),
-  )
+  const given = new Map<string, string>()
+  for (const pair of [pickDefined].flat()) {
+    const at = pair.indexOf('=')
+    if (at < 1) misuse(`--${flag} "${pair}" has no value.`, `Write it as --${flag} KEY=VALUE.`)
+    const key = pair.slice(0, at)
+    if (given.has(key)) misuse(`--${flag} "${key}" is given twice.`, 'Leave one out.')
+    // An object has no such key of its own: it would be lost on the way.
+    if (key === '__proto__') misuse(`--${flag}: "__proto__" cannot be a key.`)
+    given.set(key, pair.slice(at + 1))
+  }
+  return Object.fromEntries(given)
 }

@@ -56,8 +56,7 @@ export const keyHelp: ReadonlyArray<
       ['Enter, Esc', 'open, and back'],
       ['/', 'show only rows with these words; !word: without'],
       ['Space', 'select several'],
-      ['? q', 'this page; quit'],
-      ['Ctrl-Z', 'to the shell; fg comes back'],
+      ['? q Ctrl-Z', 'this page; quit; to the shell (fg comes back)'],
     ],
   ],
   [

@@ -17,6 +17,10 @@ const scratch = mkdtempSync(join(tmpdir(), 'nova-wrong-'))
 writeFileSync(join(scratch, 'empty'), '')
 writeFileSync(join(scratch, 'private'), '-----BEGIN OPENSSH PRIVATE KEY-----\nAAAA\n')
 writeFileSync(join(scratch, 'text'), 'hello\n')
+const key = 'ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIOMqqnkVzrm0SdG6UOoqKLsabgH5C9okWi0dh2l9GKJl'
+writeFileSync(join(scratch, 'cut.pub'), `${key.slice(0, 40)}\n`)
+writeFileSync(join(scratch, 'two.pub'), `${key} a\n${key} b\n`)
+writeFileSync(join(scratch, 'options.pub'), `no-pty ${key}\n`)
 writeFileSync(join(scratch, 'large'), Buffer.alloc(60_000))
 writeFileSync(join(scratch, 'bad.toml'), 'this is no TOML')
 writeFileSync(join(scratch, 'unknown.toml'), '[bus]\nurls = "amqp://x"\n')
@@ -121,10 +125,19 @@ const misuses: Row[] = [
   // Pairs and files.
   ['boot web --meta role', '--meta "role" has no value.', 'Write it as --meta KEY=VALUE.'],
   ['boot web --meta =x', '--meta "=x" has no value.'],
+  ['boot web --meta a=1 --meta a=2', '--meta "a" is given twice.', 'Leave one out.'],
+  ['boot web --meta __proto__=x', '--meta: "__proto__" cannot be a key.'],
   ['boot web --hint same_host', '--hint "same_host" has no value.'],
   ['boot web --key @/none', '--key: @/none does not exist.', 'Give a public key, or a file that holds one.'],
   ['boot web --key @/private', /^--key: .* is a private key, which must not leave this machine\.$/, /\.pub$/],
   ['boot web --key @/text', /^--key: .* holds no SSH public key\.$/, 'Create one: ssh-keygen -t ed25519'],
+  [
+    'boot web --key @/cut.pub',
+    /^--key: the key in .* is cut off or damaged\.$/,
+    'Copy the whole line of the .pub file.',
+  ],
+  ['boot web --key @/two.pub', /holds 2 keys; an instance gets one\.$/],
+  ['boot web --key @/options.pub', /has options in front, which guests do not get\.$/],
   ['boot web --user-data @/none', '--user-data: @/none does not exist.'],
   ['boot web --user-data @/folder', '--user-data: @/folder is a directory.'],
   ['boot web --user-data @/large', /60000 bytes; the limit is 49150/],

@@ -48,7 +48,7 @@ describe.each(await databases())('on $name', (database) => {
       metadata: { role: 'web' },
       hints: { different_host: ` db1,${other}`, group: 'front' },
       userData: Buffer.from('#!/bin/sh').toString('base64'),
-      key: 'ssh-ed25519 AAAAC3Nz me@here',
+      key: 'ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIOMqqnkVzrm0SdG6UOoqKLsabgH5C9okWi0dh2l9GKJl me@here',
       description: 'the first one',
       availabilityZone: 'nova:h1',
     })
@@ -56,7 +56,7 @@ describe.each(await databases())('on $name', (database) => {
       instance: {
         metadata: { role: 'web' },
         userData: 'IyEvYmluL3No',
-        key: 'ssh-ed25519 AAAAC3Nz me@here',
+        key: 'ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIOMqqnkVzrm0SdG6UOoqKLsabgH5C9okWi0dh2l9GKJl me@here',
       },
     })
     expect(await rig.show('web')).toMatchObject({

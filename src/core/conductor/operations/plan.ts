@@ -1,5 +1,6 @@
 import { allow } from '../../auth/policy.ts'
 import { fail } from '../../base/errors.ts'
+import { isPublicKey } from '../../base/ssh-key.ts'
 import type { BootRequest } from '../../contracts/conductor.ts'
 import type { Flavor } from '../../contracts/shapes.ts'
 import type { Db } from '../../db/open.ts'
@@ -25,8 +26,6 @@ export type Plan = {
 }
 
 const base64 = /^(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?$/
-/** One line of an authorized_keys file without options (sshd(8)). */
-const publicKey = /^(ssh|sk-ssh|ecdsa-sha2|sk-ecdsa-sha2)-[a-z0-9@.-]+ [A-Za-z0-9+/]{8,}={0,2}( [^\n\r]*)?$/
 
 /**
  * Makes a plan of a request: `ImageNotFound`, `FlavorNotFound`, `FlavorTooSmall`, `Forbidden`, `HostNotFound`,
@@ -47,9 +46,9 @@ export async function planOf({ db }: Pick<ConductorDeps, 'db'>, ctx: Context, re
 function check({ userData, key }: BootRequest): void {
   if (userData !== undefined && !base64.test(userData))
     fail('InvalidRequest', { what: 'The user data must be base64.', hint: 'nova boot --user-data FILE encodes it.' })
-  if (key !== undefined && !publicKey.test(key.trim()))
+  if (key !== undefined && !isPublicKey(key.trim()))
     fail('InvalidRequest', {
-      what: 'The key is not an OpenSSH public key line.',
+      what: 'The key is not an OpenSSH public key line, or is not whole.',
       hint: 'It looks like: ssh-ed25519 AAAA… you@host',
     })
 }
