@@ -1,4 +1,5 @@
 import { stripVTControlCharacters } from 'node:util'
+import { invisible } from '../core/base/invisible.ts'
 import type { Cell } from './view.ts'
 
 /** The text of a cell on one line: control characters are made visible, so that no value can move the cursor. */
@@ -12,14 +13,19 @@ export function cellText(cell: Cell | undefined): string {
   return visible(String(cell))
 }
 
-/** Makes control characters visible. */
-export const visible = (text: string): string =>
-  // biome-ignore lint/suspicious/noControlCharactersInRegex: they are what is looked for.
-  text.replace(/[\u0000-\u001f\u007f-\u009f]/g, (c) =>
-    c === '\n' ? '\\n' : c === '\t' ? '\\t' : `\\x${c.charCodeAt(0).toString(16).padStart(2, '0')}`,
-  )
+/** Makes visible what nobody sees, and what would move the cursor or the text beside it. */
+export const visible = (text: string): string => text.replace(invisible, shown)
 
-/** Text of several lines without escape sequences and control characters. */
+/** The same for text of several lines. */
+export const visibleLines = (text: string): string => text.replace(invisible, (c) => (c === '\n' ? c : shown(c)))
+
+function shown(c: string): string {
+  if (c === '\n') return '\\n'
+  if (c === '\t') return '\\t'
+  const code = (c.codePointAt(0) as number).toString(16)
+  return code.length > 2 ? `\\u{${code}}` : `\\x${code.padStart(2, '0')}`
+}
+
+/** Text of several lines without escape sequences and without what nobody sees. */
 export const harmless = (text: string): string =>
-  // biome-ignore lint/suspicious/noControlCharactersInRegex: they are what is looked for.
-  stripVTControlCharacters(text).replace(/[\u0000-\u0008\u000b-\u001f\u007f-\u009f]/g, '')
+  stripVTControlCharacters(text).replace(invisible, (c) => (c === '\n' || c === '\t' ? c : ''))

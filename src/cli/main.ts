@@ -35,6 +35,9 @@ function bareConfig(root: string): Config {
 }
 
 async function run(argv: readonly string[], config: Config, commands: readonly KnownCommand[]): Promise<void> {
+  // What Node makes of bytes that are no UTF-8: the word is not what was typed.
+  const lost = argv.find((word) => word.includes('\ufffd'))
+  if (lost !== undefined) misuse(`"${lost}" is not UTF-8.`)
   const { global, rest } = leadingFlags(argv)
   const isHelp = (word: string) => word === '--help' || word === '-h'
   const end = rest.indexOf('--')

@@ -1,5 +1,6 @@
+import { invisible } from '../core/base/invisible.ts'
 import { nearest } from '../core/base/near.ts'
-import { cellText } from './cell-text.ts'
+import { cellText, visibleLines } from './cell-text.ts'
 import { misuse } from './command-error.ts'
 import type { Cell, Look, Row, View } from './view.ts'
 
@@ -24,15 +25,14 @@ export async function renderRows(rows: readonly Row[], view: Columns, look: Look
   const keys = keysFor(view, look)
   switch (look.format) {
     case 'json':
-      return `${JSON.stringify(
-        rows.map((row) => pick(row, keys)),
-        null,
-        2,
-      )}\n`
+      return json(rows.map((row) => pick(row, keys)))
     case 'yaml':
-      return yaml(rows.map((row) => pick(row, keys)))
+      return yaml(
+        rows.map((row) => pick(row, keys)),
+        look,
+      )
     case 'csv':
-      return [keys, ...rows.map((row) => cells(row, keys))].map(csvLine).join('')
+      return [keys, ...rows.map((row) => cells(row, keys))].map((cells) => forReader(csvLine(cells), look)).join('')
     case 'value':
       return rows.map((row) => valueLine(cells(row, keys))).join('')
     case 'table': {
@@ -47,9 +47,9 @@ export async function renderOne(row: Row, view: Columns, look: Look): Promise<st
   const keys = keysFor(view, look)
   switch (look.format) {
     case 'json':
-      return `${JSON.stringify(pick(row, keys), null, 2)}\n`
+      return json(pick(row, keys))
     case 'yaml':
-      return yaml(pick(row, keys))
+      return yaml(pick(row, keys), look)
     case 'csv':
       return renderRows([row], view, look)
     case 'value':
@@ -70,10 +70,20 @@ function keysFor(view: Columns, look: Look): readonly string[] {
 
 const pick = (row: Row, keys: readonly string[]): Row => Object.fromEntries(keys.map((key) => [key, row[key] ?? null]))
 
-async function yaml(value: unknown): Promise<string> {
+/** JSON escapes what nobody sees, as every reader of JSON understands; `JSON.stringify` does that for some only. */
+const json = (value: unknown): string =>
+  `${JSON.stringify(value, null, 2).replace(invisible, (c) => (c === '\n' ? c : unitsOf(c)))}\n`
+
+const unitsOf = (c: string): string =>
+  Array.from({ length: c.length }, (_, i) => `\\u${c.charCodeAt(i).toString(16).padStart(4, '0')}`).join('')
+
+async function yaml(value: unknown, look: Look): Promise<string> {
   const { stringify } = await import('yaml')
-  return stringify(value)
+  return forReader(stringify(value), look)
 }
+
+/** A program gets the values as they are; on a terminal none of them may move the cursor, or the text beside it. */
+const forReader = (text: string, { width }: Look): string => (width === undefined ? text : visibleLines(text))
 
 const cells = (row: Row, keys: readonly string[]): Cell[] => keys.map((key) => row[key] ?? null)
 

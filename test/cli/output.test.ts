@@ -146,6 +146,24 @@ describe('a terminal', () => {
     expect(await renderRows([evil], notes, look())).toContain('x\\x1b[2J\\ty\\nz')
     expect(await renderRows([evil], notes, look({ format: 'value' }))).toBe('7 x\\x1b[2J\\ty\\nz\n')
     expect(harmless('a\u001b]0;title\u0007b\u001b[31mred\u001b[0m\r\nc')).toBe('abred\nc')
+    expect(harmless('a\u202eb\u200bc\u2028d\te')).toBe('abcd\te')
+    const turned = note({ text: 'x\u202egnp.exe \u009b2J \u{f0000}' })
+    for (const format of ['table', 'value'] as const)
+      expect(await renderRows([turned], notes, look({ format }))).toContain('x\\u{202e}gnp.exe \\x9b2J \\u{f0000}')
+  })
+  test('in no format a value can move the cursor of a terminal, and a program gets the value as it is', async () => {
+    const text = 'a\u001b[2J\u009b\u202eb\u{f0000}\nc'
+    const onTerminal = { width: 80 }
+    for (const format of ['csv', 'yaml', 'json', 'value', 'table'] as const)
+      for (const render of [
+        renderRows([note({ text })], notes, look({ format, ...onTerminal })),
+        renderOne(note({ text }), notes, look({ format, ...onTerminal })),
+      ])
+        expect((await render).replaceAll('\n', '')).not.toMatch(/[\p{C}]/u)
+    const json = await renderOne(note({ text }), notes, look({ format: 'json', ...onTerminal }))
+    expect(JSON.parse(json).text).toBe(text)
+    expect(await renderRows([note({ text })], notes, look({ format: 'csv' }))).toContain(`"${text}"`)
+    expect(parse(await renderOne(note({ text }), notes, look({ format: 'yaml' }))).text).toBe(text)
   })
 })
 

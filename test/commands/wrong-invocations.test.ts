@@ -105,6 +105,8 @@ const misuses: Row[] = [
   ['list --project "default "', '--project must be 1 to 255 visible characters, without a blank at either end.'],
   [`list --project ${'p'.repeat(256)}`, /--project must be 1 to 255 visible characters/],
   ['list --project "pr\u202eod"', /--project must be 1 to 255 visible characters/],
+  ['boot "bad\ufffd"', '"bad\ufffd" is not UTF-8.'],
+  ['boot "x\u202egnp.exe"', /name: no invisible characters/],
   ['host add', 'host add needs HOST.'],
   ['host add "my host"', /host.*letters, digits, dots and hyphens/],
   ['host set h1', 'host set needs --availability-zone.'],

@@ -1,4 +1,5 @@
 import * as z from 'zod'
+import { isPlain } from '../base/invisible.ts'
 import { instanceStates, powerStates } from '../model/instance.ts'
 import { kindNames, operationStates } from '../model/operation.ts'
 import { since } from '../rpc/contract.ts'
@@ -31,7 +32,11 @@ export const recordOf = <K extends z.ZodType<string>, V extends z.ZodType>(key: 
 /** As Nova's quota of metadata items. */
 const metadataMax = 128
 /** Notes of a user's own, key to value, as Nova bounds them. */
-export const Metadata = recordOf(z.string().min(1).max(255), Text, metadataMax)
+export const Metadata = recordOf(
+  z.string().min(1).max(255).refine(isPlain, 'no invisible characters in keys'),
+  Text,
+  metadataMax,
+)
 /** The versions of contracts, by topic. */
 export const Versions = recordOf(Word, Word, 32)
 /** Names of instances, flavors and images: printable, no blank at either end. */
@@ -41,6 +46,7 @@ export const Name = z
   .max(255, 'at most 255 characters')
   // biome-ignore lint/suspicious/noControlCharactersInRegex: control characters are what this refuses.
   .regex(/^(?!\s)[^\u0000-\u001f\u007f]*(?<!\s)$/u, 'no control characters, no blank at the start or end')
+  .refine(isPlain, 'no invisible characters')
 /** A host name as DNS has it; it becomes part of a queue's name. */
 export const HostName = z
   .string()

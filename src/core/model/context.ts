@@ -1,3 +1,5 @@
+import { isPlain } from '../base/invisible.ts'
+
 /** Who asks, for which project, and under which request id; it rides on every message as `_context_*`. */
 export type Context = {
   /** One request, from the command through every log line to the operation: `req-` and a UUID. */
@@ -10,12 +12,8 @@ export type Context = {
   readonly busUser?: string
 }
 
-/**
- * Whether a text may be the id of a user or project: as long as the columns that keep ids, nothing invisible, and no blank at
- * either end, because MySQL takes `default` and `default ` for the same.
- */
-export const isIdentity = (text: string): boolean =>
-  text.length >= 1 && text.length <= 255 && /^(?!\s)\P{C}*(?<!\s)$/u.test(text)
+/** Whether a text may be the id of a user or project. */
+export const isIdentity = (text: string): boolean => text.length >= 1 && text.length <= 255 && isPlain(text)
 /** What {@link isIdentity} asks for, for errors. */
 export const identityForm = '1 to 255 visible characters, without a blank at either end'
 

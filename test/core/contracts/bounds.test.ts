@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest'
 import * as z from 'zod'
 import { broker } from '../../../src/core/contracts/broker.ts'
-import { cutFault, Fault, Metadata } from '../../../src/core/contracts/shapes.ts'
+import { cutFault, Fault, Metadata, Name } from '../../../src/core/contracts/shapes.ts'
 import { contracts, type Json } from './recorded.ts'
 
 /** What a message may have without end: texts, lists, and records of any keys. */
@@ -43,6 +43,26 @@ describe('what a message may be', () => {
       c: z.record(z.string().max(1), z.int()).optional(),
     })
     expect(boundless(jsonOf(open), 'x')).toEqual(['x.a: a text', 'x.b: a list', 'x.c: a record'])
+  })
+
+  test.each(['web', 'web server', 'Ünï-名前', '🚀'])('may be called %j', (name) =>
+    expect(Name.safeParse(name).success).toBe(true),
+  )
+
+  test.each([
+    '',
+    ' web',
+    'web ',
+    'x\u202egnp.exe',
+    'a\u200bb',
+    'a\u2028b',
+    'a\u009b2Jb',
+    'a\u0000',
+    'bad\ufffd',
+    '\ud800',
+  ])('may not be called %j', (name) => {
+    expect(Name.safeParse(name).success).toBe(false)
+    expect(Metadata.safeParse({ [`k${name}k`]: 'v' }).success).toBe(name.trim() !== name || name === '')
   })
 
   test('has so many keys at most', () => {
