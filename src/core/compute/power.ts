@@ -1,7 +1,7 @@
 import type { KeyedMutex, Release } from '../base/concurrency.ts'
 import { reason } from '../base/errors.ts'
 import { backoffMs, isUnavailable } from '../base/retry.ts'
-import { lastWordsMax } from '../contracts/compute-agent.ts'
+import { lastWordsGuests, lastWordsMax } from '../contracts/compute-agent.ts'
 import { serviceContext } from '../model/context.ts'
 import type { PowerState } from '../model/instance.ts'
 import type { GuestPower } from '../virt/driver.ts'
@@ -44,7 +44,7 @@ export function powerReports(
   const wordsOf = async (changes: GuestPower[]): Promise<{ lastWords?: Record<string, string> }> => {
     const words: Record<string, string> = {}
     for (const { id, power } of changes) {
-      if (power !== 'CRASHED') continue
+      if (power !== 'CRASHED' || Object.keys(words).length === lastWordsGuests) continue
       const last = await driver.lastWords?.(id).catch(() => undefined)
       if (last) words[id] = last.slice(0, lastWordsMax)
     }
