@@ -1,15 +1,22 @@
 import { existsSync } from 'node:fs'
-import { open, readdir, readFile } from 'node:fs/promises'
+import { open, readdir, readFile, stat } from 'node:fs/promises'
 import { basename, dirname } from 'node:path'
 import { type Clock, systemClock } from '../../base/clock.ts'
 import { launch } from '../../base/exec.ts'
 import { type GuestPaths, guestPaths, instancesDir } from './paths.ts'
 
-/** The arguments of a process; none of one that has ended. */
+/**
+ * The arguments of a process; none of one that has ended. Nor of another user's: anybody may write the arguments of a machine
+ * behind a program of their own, and would be taken for the machine, or be killed in its place.
+ */
 async function argumentsOf(pid: number | string): Promise<string[]> {
+  const process = await stat(`/proc/${pid}`).catch(() => undefined)
+  if (process?.uid !== ownUid) return []
   const text = await readFile(`/proc/${pid}/cmdline`, 'utf8').catch(() => '')
   return text === '' ? [] : text.split('\0')
 }
+
+const ownUid = process.geteuid?.()
 
 /** The `-pidfile` argument of a process; it names state directory and guest, so it tells one machine from all others. */
 function pidfileIn(args: readonly string[]): string | undefined {
