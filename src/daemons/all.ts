@@ -1,5 +1,5 @@
-import { mkdirSync } from 'node:fs'
 import { fail } from '../core/base/errors.ts'
+import { ownDirectory } from '../core/base/own-directory.ts'
 import { holdPidFile } from '../core/base/pid-file.ts'
 import { busIsEmbedded, places } from '../core/config/places.ts'
 import { startEmbeddedBroker } from './broker.ts'
@@ -27,7 +27,8 @@ export async function startAll(runtime: Runtime): Promise<void> {
  */
 function holdStateDirectory({ config, log, clock, onStop }: Runtime): void {
   const { run, pid: file } = places(config.stateDir)
-  mkdirSync(run, { recursive: true, mode: 0o700 })
+  ownDirectory(config.stateDir, 'state_dir')
+  ownDirectory(run, 'state_dir')
   const hold = () => {
     const taken = holdPidFile(file)
     if (taken.held) onStop(() => void taken.release())

@@ -4,6 +4,7 @@ import { dirname, join } from 'node:path'
 import { systemClock } from '../core/base/clock.ts'
 import { type Code, Failure, fail, failures, isFailure } from '../core/base/errors.ts'
 import { type ChildProcess, launch } from '../core/base/exec.ts'
+import { ownDirectory } from '../core/base/own-directory.ts'
 import { livingPid } from '../core/base/pid-file.ts'
 import { type Config, environmentOf } from '../core/config/load.ts'
 import { places } from '../core/config/places.ts'
@@ -41,6 +42,7 @@ export async function startInBackground(
   { timeoutMs, signal, note }: StartWait,
 ): Promise<boolean> {
   const { pid, log } = places(config.stateDir)
+  ownDirectory(config.stateDir, 'state_dir')
   mkdirSync(dirname(log), { recursive: true, mode: 0o700 })
   const out = openSync(log, 'a', 0o600)
   const { size } = fstatSync(out)

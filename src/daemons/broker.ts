@@ -1,7 +1,8 @@
-import { mkdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { readFileSync, writeFileSync } from 'node:fs'
 import { hostname } from 'node:os'
 import { Failure, fail } from '../core/base/errors.ts'
 import { newPassword } from '../core/base/ids.ts'
+import { checkOwned, ownDirectory } from '../core/base/own-directory.ts'
 import type { Tls } from '../core/base/tls.ts'
 import { urlParts } from '../core/base/url.ts'
 import { version } from '../core/base/version.ts'
@@ -35,7 +36,8 @@ export async function startEmbeddedBroker(runtime: Runtime): Promise<void> {
     const allowed = `too long: the path of a socket may have ${socketPathMax} bytes, but ${busSocket} is longer`
     fail('ConfigInvalid', { key: 'state_dir', value: config.stateDir, allowed, source: 'NOVA_STATE_DIR' })
   }
-  mkdirSync(run, { recursive: true, mode: 0o700 })
+  ownDirectory(config.stateDir, 'state_dir')
+  ownDirectory(run, 'state_dir')
   // The socket always exists: commands on this machine find the bus there.
   const listen = [{ path: busSocket }, ...config.broker.listen.map(address)]
   const broker = await startBroker({
@@ -128,6 +130,7 @@ function busPassword(config: Config): string {
   } catch (e) {
     if ((e as NodeJS.ErrnoException).code !== 'EEXIST') throw e
   }
+  checkOwned(path, 'state_dir')
   return readFileSync(path, 'utf8').trim()
 }
 

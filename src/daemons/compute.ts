@@ -1,6 +1,7 @@
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { hostIdentity } from '../core/agent/identity.ts'
+import { ownDirectory } from '../core/base/own-directory.ts'
 import { version } from '../core/base/version.ts'
 import { startCompute } from '../core/compute/start.ts'
 import { type Config, hostName } from '../core/config/load.ts'
@@ -18,7 +19,7 @@ import { joinBus, type Runtime } from './runtime.ts'
 export async function startComputeHosts(runtime: Runtime, bus: Bus): Promise<void> {
   const { config } = runtime
   const name = hostName(config)
-  mkdirSync(config.stateDir, { recursive: true, mode: 0o700 })
+  ownDirectory(config.stateDir, 'state_dir')
   const { driver, hosts: count } = await chooseDriver(config)
   const names = count === 1 ? [name] : Array.from({ length: count }, (_, i) => `${name}-${i + 1}`)
   await Promise.all(names.map((host) => startComputeHost(runtime, bus, host, driver)))

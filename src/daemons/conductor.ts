@@ -1,4 +1,5 @@
 import { mkdirSync } from 'node:fs'
+import { ownDirectory } from '../core/base/own-directory.ts'
 import { version } from '../core/base/version.ts'
 import type { ConductorDeps } from '../core/conductor/deps.ts'
 import { agentManager, computeAgentManager, conductorManager } from '../core/conductor/manager.ts'
@@ -24,7 +25,7 @@ import { joinBus, type Runtime } from './runtime.ts'
 
 /** Opens the database and migrates it; conductor and scheduler share it if they share a process. */
 export async function openState({ config, log, clock, onStop }: Runtime): Promise<Db> {
-  if (config.database.url === '') mkdirSync(config.stateDir, { recursive: true, mode: 0o700 })
+  if (config.database.url === '') ownDirectory(config.stateDir, 'state_dir')
   const db = await openDatabase(databaseUrl(config), { tls: certificatesOf(config, 'database'), log, clock })
   onStop(() => db.destroy())
   await syncDatabase(db)

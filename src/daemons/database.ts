@@ -1,6 +1,6 @@
-import { mkdirSync } from 'node:fs'
 import { systemClock } from '../core/base/clock.ts'
 import { silentLog } from '../core/base/log.ts'
+import { ownDirectory } from '../core/base/own-directory.ts'
 import { certificatesOf } from '../core/config/certificates.ts'
 import type { Config } from '../core/config/load.ts'
 import { databaseUrl } from '../core/config/places.ts'
@@ -9,7 +9,7 @@ import { type Db, openDatabase } from '../core/db/open.ts'
 
 async function withDatabase<T>(config: Config, fn: (db: Db) => Promise<T>): Promise<T> {
   process.umask(0o077)
-  if (config.database.url === '') mkdirSync(config.stateDir, { recursive: true, mode: 0o700 })
+  if (config.database.url === '') ownDirectory(config.stateDir, 'state_dir')
   const db = await openDatabase(databaseUrl(config), {
     tls: certificatesOf(config, 'database'),
     log: silentLog,
