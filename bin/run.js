@@ -1,6 +1,7 @@
 #!/usr/bin/env node
 // The command `nova`: runs what `npm run build` has made.
 const { existsSync } = require('node:fs')
+const { homedir } = require('node:os')
 const { join, resolve } = require('node:path')
 
 const root = resolve(__dirname, '..')
@@ -14,6 +15,12 @@ else void run()
 async function run() {
   // Read when the libraries load: no development warnings, no search for sources.
   process.env.NODE_ENV = 'production'
+  // Libraries ask for the home directory while they load, and a user without an entry in passwd has none.
+  try {
+    homedir()
+  } catch {
+    process.env.HOME = '/nonexistent'
+  }
   const { loadBundle } = require('./load.js')
   process.exit(await loadBundle(root).exports.main(process.argv.slice(2), root))
 }

@@ -149,7 +149,10 @@ function readIfThere(path: string, mustBe: boolean): string | undefined {
   } catch (e) {
     const { code } = e as NodeJS.ErrnoException
     if (code === 'ENOENT' && !mustBe) return undefined
-    if (code === 'EACCES') return fail('Forbidden', { what: `${path} cannot be read by ${userName()}.` }, e)
+    if (code === 'EACCES') {
+      const without = mustBe ? '' : ' To do without it, for a cloud of your own: NOVA_CONFIG=/dev/null.'
+      return fail('Forbidden', { what: `${path} cannot be read by ${userName()}.${without}` }, e)
+    }
     return fail(
       'ConfigInvalid',
       { key: 'config', value: path, allowed: code === 'ENOENT' ? 'there is no such file' : reason(e), source: 'flag' },
