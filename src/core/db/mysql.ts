@@ -7,14 +7,15 @@ import {
   type MysqlDialectConfig,
   MysqlDriver,
 } from 'kysely'
-import type { Connection } from 'mysql2'
+import type { PoolConnection } from 'mysql2'
 import { Failure, reason } from '../base/errors.ts'
 import type { Tls } from '../base/tls.ts'
 import type { UrlParts } from '../base/url.ts'
-import { isConnectionLoss, MysqlTablesCompiler } from './dialect.ts'
+import { isConnectionLoss, isRefusal, MysqlTablesCompiler } from './dialect.ts'
 import { isPrepared } from './prepared.ts'
 
-type Query = (sql: string, values: unknown, done: unknown) => ReturnType<Connection['query']>
+type Done = (error: unknown, ...answer: unknown[]) => void
+type Query = (sql: string, values: unknown, done: Done) => ReturnType<PoolConnection['query']>
 
 /** Opens a pool of connections to a MySQL or MariaDB server: `mysql://user:password@host:port/database[?socketPath=…]`. */
 export async function mysqlDialect(url: UrlParts, poolSize: number, tls: Tls | undefined): Promise<Dialect> {
@@ -34,19 +35,32 @@ export async function mysqlDialect(url: UrlParts, poolSize: number, tls: Tls | u
     // MySQL returns sums as DECIMAL; all of ours are far below 2^53.
     decimalNumbers: true,
   })
-  // Prepared queries are parsed once for each connection; others vary too much to be worth keeping.
-  pool.on('connection', (connection) => {
-    const query = connection.query.bind(connection) as Query
-    const execute = connection.execute.bind(connection) as Query
-    connection.query = ((sql: string, values: unknown, done: unknown) =>
-      isPrepared(sql) ? execute(sql, values, done) : query(sql, values, done)) as typeof connection.query
-  })
+  pool.on('connection', watch)
   const where = socketPath ?? (isIP(host) === 6 ? `[${host}]:${port}` : `${host}:${port}`)
   const config: MysqlDialectConfig = { pool, onCreateConnection: prepare }
   return new (class extends MysqlDialect {
     override createDriver = () => new GuardedDriver(config, where)
     override createQueryCompiler = () => new MysqlTablesCompiler()
   })(config)
+}
+
+/**
+ * Prepared queries are parsed once for each connection; others vary too much to be worth keeping. And a connection to a
+ * server that takes nothing any more does not go back to the pool, where it would be taken again and again.
+ */
+function watch(connection: PoolConnection): void {
+  const query = connection.query.bind(connection) as Query
+  const execute = connection.execute.bind(connection) as Query
+  const release = connection.release.bind(connection)
+  let isOfNoUse = false
+  connection.query = ((sql: string, values: unknown, done: Done) => {
+    const heed: Done = (error, ...answer) => {
+      isOfNoUse ||= isRefusal(error)
+      done(error, ...answer)
+    }
+    return isPrepared(sql) ? execute(sql, values, heed) : query(sql, values, heed)
+  }) as typeof connection.query
+  connection.release = () => (isOfNoUse ? connection.destroy() : release())
 }
 
 /**
@@ -86,7 +100,8 @@ class GuardedDriver extends MysqlDriver {
       const why = `${this.#where}: its certificate could not be verified (${reason(e)}). Set database.ca_file to the CA that signed it`
       throw new Failure('DatabaseDown', { why }, e)
     }
-    if (isConnectionLoss(e)) throw new Failure('DatabaseDown', { why: `${this.#where}: ${reason(e)}` }, e)
+    if (isConnectionLoss(e) || isRefusal(e))
+      throw new Failure('DatabaseDown', { why: `${this.#where}: ${reason(e)}` }, e)
     throw e
   }
 }

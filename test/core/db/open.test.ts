@@ -14,6 +14,7 @@ import { openDatabase } from '../../../src/core/db/open.ts'
 import { tx } from '../../../src/core/db/tx.ts'
 import { admin, databases, type TestDatabase } from '../../kit/databases.ts'
 
+type Row = { id: string; created_at: number }
 const setting = { log: silentLog, clock: systemClock }
 const open: TestDatabase[] = []
 afterEach(async () => {
@@ -159,6 +160,24 @@ describe.each((await databases()).filter(({ name }) => name === 'mysql'))(
       expect(failure).toMatchObject({ code: 'DatabaseDown' })
       const rows = await tx(db, (db) => db.selectFrom('projects').select('id').execute())
       expect(rows.map(({ id }) => id)).toEqual(['a'])
+    })
+
+    test.each([
+      ['alone', (db: Db, row: Row) => db.insertInto('projects').values(row).execute()],
+      ['in a transaction', (db: Db, row: Row) => tx(db, (db) => db.insertInto('projects').values(row).execute())],
+    ])('one that has become read-only is told as DatabaseDown, and left for another (%s)', async (_how, write) => {
+      const database = await mysql.open()
+      open.push(database)
+      const { db } = database
+      await syncDatabase(db)
+      // What a failover leaves behind, for one connection alone.
+      await sql`set session transaction read only`.execute(db)
+      await expect(write(db, { id: 'a', created_at: 0 })).rejects.toMatchObject({
+        code: 'DatabaseDown',
+        message: expect.stringMatching(/read.only/i),
+      })
+      await write(db, { id: 'b', created_at: 0 })
+      expect(await db.selectFrom('projects').select('id').execute()).toEqual([{ id: 'b' }])
     })
   },
 )
