@@ -1,3 +1,4 @@
+import { isAbsolute } from 'node:path'
 import { type Dialect, Kysely } from 'kysely'
 import type { Clock } from '../base/clock.ts'
 import { fail, isFailure } from '../base/errors.ts'
@@ -39,8 +40,11 @@ async function dialectOf(
   { clock, poolSize, tls }: { clock: Clock; poolSize: number; tls: Tls | undefined },
 ): Promise<{ name: DialectName; dialect: Dialect }> {
   if (url.startsWith('sqlite:')) {
-    const { sqliteDialect } = await import('./sqlite.ts')
     const path = url.slice('sqlite:'.length).replace(/^\/\/(?=\/)/, '')
+    // Each process would make a database of its own in the directory that it was started in.
+    if (path !== ':memory:' && !isAbsolute(path))
+      fail('ConfigInvalid', { key, value: url, source: 'as given', allowed })
+    const { sqliteDialect } = await import('./sqlite.ts')
     return { name: 'sqlite', dialect: await sqliteDialect(path, clock) }
   }
   if (/^(mysql|mariadb):/.test(url)) {

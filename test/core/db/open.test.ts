@@ -191,6 +191,10 @@ describe('what cannot be opened', () => {
       params: { value: 'postgres://x:***@y/z' },
     })
     expect(await why('sqlite:/dev/null/nova.sqlite')).toMatchObject({ code: 'DatabaseDown' })
+    expect(await why('sqlite:nova.sqlite')).toMatchObject({
+      code: 'ConfigInvalid',
+      message: expect.stringContaining('sqlite:/path/to/file'),
+    })
     expect(await why('mysql://root@127.0.0.1:1/nova')).toMatchObject({
       code: 'DatabaseDown',
       params: { why: expect.stringContaining('127.0.0.1:1') },
