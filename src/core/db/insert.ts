@@ -16,9 +16,27 @@ const single = (table: Table): Single => {
   return fresh
 }
 
+/** SQLite binds 32,766 values in one statement, and a row has up to 30. */
+const rowsMax = 500
+/** A server takes 16 MiB in one packet (MariaDB's default `max_allowed_packet`) and cuts the link at more. */
+const bytesMax = 4 << 20
+
+/** Rows in parts that one statement takes each; `bytesOf` is about as much as a row has. */
+export function* inStatements<T>(rows: readonly T[], bytesOf: (row: T) => number): Generator<readonly T[]> {
+  for (let start = 0; start < rows.length; ) {
+    let end = start
+    for (let bytes = 0; end < rows.length && end - start < rowsMax; end++) {
+      bytes += bytesOf(rows[end] as T)
+      if (bytes > bytesMax && end > start) break
+    }
+    yield rows.slice(start, end)
+    start = end
+  }
+}
+
 /**
  * Inserts rows by one statement; answers with the generated id, if the table has one, as the server tells it. One row is
- * what most requests write: the text of that statement is made once. A server takes some hundred rows at once, not more.
+ * what most requests write: the text of that statement is made once. {@link inStatements} makes parts of many rows.
  */
 export async function insertRows<T extends Table>(
   db: Db,

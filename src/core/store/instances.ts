@@ -4,7 +4,7 @@ import { nearest } from '../base/near.ts'
 import type { Fault, Instance, InstanceSummary } from '../contracts/shapes.ts'
 import { isUniqueViolation, locked } from '../db/dialect.ts'
 import type { Db } from '../db/handle.ts'
-import { insertRows } from '../db/insert.ts'
+import { inStatements, insertRows } from '../db/insert.ts'
 import { prepared } from '../db/prepared.ts'
 import type { Database } from '../db/schema.ts'
 import type { InstanceState, PowerState, Size } from '../model/instance.ts'
@@ -36,9 +36,11 @@ export type NewInstance = {
 
 /** Writes instances in state BUILD, without a host, each with a MAC of `newMac` that no other instance has. */
 export async function addInstances(db: Db, instances: readonly NewInstance[], newMac: () => string): Promise<void> {
-  for (let start = 0; start < instances.length; start += 500)
-    await addTogether(db, instances.slice(start, start + 500), newMac)
+  for (const group of inStatements(instances, bytesOf)) await addTogether(db, group, newMac)
 }
+
+const bytesOf = ({ userData = '', key = '', metadata, hints }: NewInstance): number =>
+  1_000 + userData.length + key.length + JSON.stringify([metadata, hints]).length * 3
 
 /** More than a group can be halved, with many attempts left for the single instance that remains. */
 const attemptsMax = 30

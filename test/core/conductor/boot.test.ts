@@ -39,6 +39,16 @@ describe.each(await databases())('on $name', (database) => {
     expect(rig.take('scheduler')).toHaveLength(1000)
   })
 
+  test('many with as much user data as is allowed are begun: more than a server takes in one packet', async () => {
+    const rig = await start()
+    rig.placeAtOnce = false
+    const userData = 'A'.repeat(65_532)
+    const { begun } = await rig.conductor.boot(admin, { name: 'bulk', count: 300, userData })
+    expect(begun).toHaveLength(300)
+    const rows = await rig.db.selectFrom('instances').select('user_data').where('user_data', '=', userData).execute()
+    expect(rows).toHaveLength(300)
+  })
+
   test('everything that was wished for reaches the host and the scheduler', async () => {
     const rig = await start()
     const h1 = await rig.host('h1')
