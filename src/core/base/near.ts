@@ -1,3 +1,6 @@
+/** To measure two words of 255 letters takes a millisecond. */
+const measuredMax = 64
+
 /**
  * Words that a mistyped word may have meant, best first: it is a prefix of them, differs in a few letters, or is a
  * suffix.
@@ -16,8 +19,9 @@ export function nearest(word: string, words: Iterable<string>, most = 3): string
 function away(typed: string, known: string, limit: number): number {
   if (typed.length > 1 && known.startsWith(typed)) return typed === known ? 0 : 0.5
   if (typed.length > 2 && known.endsWith(typed)) return limit
-  // Such a large distance need not be measured: there may be thousands of names.
-  return Math.abs(typed.length - known.length) > limit ? limit + 1 : distance(typed, known)
+  // Such a large distance need not be measured, and nobody mistypes so long a word: there may be thousands of names.
+  const isTooFar = Math.abs(typed.length - known.length) > limit || typed.length > measuredMax
+  return isTooFar ? limit + 1 : distance(typed, known)
 }
 
 /**

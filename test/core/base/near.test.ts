@@ -27,6 +27,9 @@ test('names that may have been meant come nearest first, three at most', () => {
   expect(nearest('base', names)).toEqual(['database'])
   expect(nearest('x', ['y', 'zz'])).toEqual(['y'])
   expect(nearest('nothing like it', names)).toEqual([])
+  // A long one is found by its beginning, and not measured.
+  const long = 'w'.repeat(100)
+  expect(nearest(long, [`${long}-1`, `v${long.slice(1)}`])).toEqual([`${long}-1`])
   expect(nearest('aaaa', ['aaab', 'aaac', 'aaad', 'aaae'])).toHaveLength(3)
 })
 
