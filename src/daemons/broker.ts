@@ -1,5 +1,6 @@
 import { readFileSync, writeFileSync } from 'node:fs'
 import { hostname } from 'node:os'
+import { permittedKeeper } from '../core/auth/policy.ts'
 import { Failure, fail } from '../core/base/errors.ts'
 import { newPassword } from '../core/base/ids.ts'
 import { checkOwned, ownDirectory } from '../core/base/own-directory.ts'
@@ -57,7 +58,7 @@ export async function startEmbeddedBroker(runtime: Runtime): Promise<void> {
   })
   onStop(() => broker.close())
   const bus = await joinBus(runtime, 'broker')
-  const manager = brokerManager(broker, urlFor(config))
+  const manager = permittedKeeper(brokerManager(broker, urlFor(config)))
   const serving = await bus.serve([served(contract, manager)], { server: hostName(config), slots })
   onStop(() => serving.stop())
 }

@@ -1,8 +1,10 @@
 import { describe, expect, test } from 'vitest'
-import { allow, permits, type Rule, ruleOfKind, ruleOfMessage } from '../../../src/core/auth/policy.ts'
+import { allow, permits, permittedKeeper, type Rule, ruleOfKind, ruleOfMessage } from '../../../src/core/auth/policy.ts'
+import { broker } from '../../../src/core/contracts/broker.ts'
 import { conductor } from '../../../src/core/contracts/conductor.ts'
 import type { Context } from '../../../src/core/model/context.ts'
 import { kindNames } from '../../../src/core/model/operation.ts'
+import type { Api } from '../../../src/core/rpc/contract.ts'
 
 const caller = (roles: string[], isAdmin = false): Context => ({
   requestId: 'req-1',
@@ -54,4 +56,20 @@ test('every message and every kind of operation has a rule, and begin goes by it
   for (const method of Object.keys(conductor.methods) as Array<keyof typeof conductor.methods>)
     expect(() => permits(admin, ruleOfMessage(method, { kind: 'stop' }))).not.toThrow()
   for (const kind of kindNames) expect(ruleOfMessage('begin', { kind })).toBe(ruleOfKind(kind))
+})
+
+test('whoever keeps the broker asks nothing of it for a caller who is no administrator', async () => {
+  const asked: string[] = []
+  const api = permittedKeeper(
+    Object.fromEntries(
+      Object.keys(broker.methods).map((method) => [method, async () => asked.push(method)]),
+    ) as unknown as Api<typeof broker>,
+  )
+  const calls = Object.values(api) as Array<(ctx: Context, args: unknown) => Promise<unknown>>
+  expect(calls).toHaveLength(Object.keys(broker.methods).length)
+  for (const ctx of [nobody, reader, member])
+    for (const call of calls) await expect(call(ctx, {})).rejects.toMatchObject({ code: 'Forbidden' })
+  expect(asked).toEqual([])
+  for (const call of calls) await call(admin, {})
+  expect(asked).toEqual(Object.keys(broker.methods))
 })
