@@ -1,6 +1,6 @@
 import { readFileSync, writeFileSync } from 'node:fs'
 import { hostname } from 'node:os'
-import { permittedKeeper } from '../core/auth/policy.ts'
+import { allow, ruleOfKeeping } from '../core/auth/policy.ts'
 import { Failure, fail } from '../core/base/errors.ts'
 import { newPassword } from '../core/base/ids.ts'
 import { checkOwned, ownDirectory } from '../core/base/own-directory.ts'
@@ -12,6 +12,7 @@ import { certificatesOf } from '../core/config/certificates.ts'
 import { type Config, hostName } from '../core/config/load.ts'
 import { places } from '../core/config/places.ts'
 import { broker as contract, notificationsPolicy } from '../core/contracts/broker.ts'
+import type { Context } from '../core/model/context.ts'
 import { withLogin } from '../core/rpc/address.ts'
 import { served } from '../core/rpc/bus.ts'
 import type { Api } from '../core/rpc/contract.ts'
@@ -61,6 +62,23 @@ export async function startEmbeddedBroker(runtime: Runtime): Promise<void> {
   const manager = permittedKeeper(brokerManager(broker, urlFor(config)))
   const serving = await bus.serve([served(contract, manager)], { server: hostName(config), slots })
   onStop(() => serving.stop())
+}
+
+/** What the keeper of the broker answers, for callers whom the rule of the message allows it: `Forbidden` for others. */
+export function permittedKeeper(api: Api<typeof contract>): Api<typeof contract> {
+  type Method = keyof (typeof contract)['methods']
+  type Ask = (ctx: Context, args: unknown) => Promise<unknown>
+  const wrap = (method: Method): [Method, Ask] => {
+    const ask = api[method] as Ask
+    return [
+      method,
+      async (ctx, args) => {
+        allow(ctx, ruleOfKeeping(method))
+        return ask(ctx, args)
+      },
+    ]
+  }
+  return Object.fromEntries((Object.keys(contract.methods) as Method[]).map(wrap)) as unknown as Api<typeof contract>
 }
 
 /** What the keeper of the embedded broker answers. */

@@ -3,7 +3,6 @@ import type { broker } from '../contracts/broker.ts'
 import type { conductor } from '../contracts/conductor.ts'
 import type { Context } from '../model/context.ts'
 import type { OperationKind } from '../model/operation.ts'
-import type { Api } from '../rpc/contract.ts'
 
 /** The roles of a caller, each including the ones before it. `anyone` has no role at all. */
 const roles = ['anyone', 'reader', 'member', 'admin'] as const
@@ -166,21 +165,8 @@ const rulesOfKeeper: Readonly<Record<KeeperMethod, Rule>> = {
   userDelete: 'nova:hosts:delete',
 }
 
-/** What the keeper of the broker answers, for callers whom the rule of the message allows it: `Forbidden` for others. */
-export function permittedKeeper(api: Api<typeof broker>): Api<typeof broker> {
-  type Ask = (ctx: Context, args: unknown) => Promise<unknown>
-  const wrap = (method: KeeperMethod): [KeeperMethod, Ask] => {
-    const ask = api[method] as Ask
-    return [
-      method,
-      async (ctx, args) => {
-        allow(ctx, rulesOfKeeper[method])
-        return ask(ctx, args)
-      },
-    ]
-  }
-  return Object.fromEntries((Object.keys(rulesOfKeeper) as KeeperMethod[]).map(wrap)) as unknown as Api<typeof broker>
-}
+/** The rule that decides whether a message to the keeper of the broker is carried out. */
+export const ruleOfKeeping = (method: KeeperMethod): Rule => rulesOfKeeper[method]
 
 /** The target of an action: the project that it belongs to, and its name for the refusal (`Image "debian"`). */
 export type Target = { readonly projectId: string; readonly what: string }

@@ -1,10 +1,11 @@
 import { describe, expect, test } from 'vitest'
-import { allow, permits, permittedKeeper, type Rule, ruleOfKind, ruleOfMessage } from '../../../src/core/auth/policy.ts'
+import { allow, permits, type Rule, ruleOfKind, ruleOfMessage } from '../../../src/core/auth/policy.ts'
 import { broker } from '../../../src/core/contracts/broker.ts'
 import { conductor } from '../../../src/core/contracts/conductor.ts'
 import type { Context } from '../../../src/core/model/context.ts'
 import { kindNames } from '../../../src/core/model/operation.ts'
 import type { Api } from '../../../src/core/rpc/contract.ts'
+import { permittedKeeper } from '../../../src/daemons/broker.ts'
 
 const caller = (roles: string[], isAdmin = false): Context => ({
   requestId: 'req-1',
