@@ -3,6 +3,8 @@ import { buffer } from 'node:stream/consumers'
 import { isPublicKey } from '../core/base/ssh-key.ts'
 import { misuse } from './command-error.ts'
 
+const giveItself = 'Give the key itself: --key "ssh-ed25519 AAAA… you@host"'
+
 /** The first word of a public key, as ssh-keygen writes it. */
 const keyType = /\b(sk-)?(ssh|ecdsa-sha2)-\S+ +[A-Za-z0-9+/]/
 
@@ -24,20 +26,13 @@ export async function readKey(given: string): Promise<string> {
   const lines = text.split('\n').map((line) => line.trim().replaceAll('\t', ' '))
   const keys = lines.filter(isPublicKey)
   const [key] = keys
-  if (keys.length > 1)
-    misuse(
-      `--key: ${given} holds ${keys.length} keys; an instance gets one.`,
-      'Give the key itself: --key "ssh-ed25519 AAAA… you@host"',
-    )
+  if (keys.length > 1) misuse(`--key: ${given} holds ${keys.length} keys; an instance gets one.`, giveItself)
   if (key !== undefined) return key
   const likely = lines.find((line) => line !== '' && !line.startsWith('#') && keyType.test(line))
   if (likely === undefined) misuse(`--key: ${given} holds no SSH public key.`, 'Create one: ssh-keygen -t ed25519')
   if (keyType.exec(likely)?.index === 0)
     misuse(`--key: the key in ${given} is cut off or damaged.`, 'Copy the whole line of the .pub file.')
-  return misuse(
-    `--key: the key in ${given} has options in front, which guests do not get.`,
-    'Give the key itself: --key "ssh-ed25519 AAAA… you@host"',
-  )
+  return misuse(`--key: the key in ${given} has options in front, which guests do not get.`, giveItself)
 }
 
 /** The user data that `--user-data` names, as base64; `-` is standard input. */

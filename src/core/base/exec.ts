@@ -19,9 +19,9 @@ const bareEnv = (): NodeJS.ProcessEnv => ({ PATH: process.env.PATH, LANG: 'C.UTF
 export const ownEnv = (): NodeJS.ProcessEnv => process.env
 
 /**
- * Runs a program to its end, with next to no environment unless `env` gives one. Never through a shell. Resolves with its exit code, 127 if there is no such program, 124
- * if it was killed because it ran longer than `timeoutMs` or because `stopAt` returned true for its standard error so
- * far. `signal` kills it as well.
+ * Runs a program to its end, with next to no environment unless `env` gives one. Never through a shell. Resolves with its
+ * exit code, 127 if there is no such program, 124 if it was killed because it ran longer than `timeoutMs` or because `stopAt`
+ * returned true for its standard error so far. `signal` kills it as well.
  */
 export async function exec(
   file: string,

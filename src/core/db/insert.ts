@@ -21,8 +21,8 @@ const rowsMax = 500
 /** A server takes 16 MiB in one packet (MariaDB's default `max_allowed_packet`) and cuts the link at more. */
 const bytesMax = 4 << 20
 
-/** Rows in parts that one statement takes each; `bytesOf` is about as much as a row has. */
-export function* inStatements<T>(rows: readonly T[], bytesOf: (row: T) => number): Generator<readonly T[]> {
+/** Rows in parts that one statement takes each; `bytesOf`, for rows that may be long, is about as much as a row has. */
+export function* inStatements<T>(rows: readonly T[], bytesOf: (row: T) => number = () => 0): Generator<readonly T[]> {
   for (let start = 0; start < rows.length; ) {
     let end = start
     for (let bytes = 0; end < rows.length && end - start < rowsMax; end++) {

@@ -46,7 +46,7 @@ export async function mysqlDialect(url: UrlParts, poolSize: number, tls: Tls | u
 
 /**
  * Prepared queries are parsed once for each connection; others vary too much to be worth keeping. And a connection to a
- * server that takes nothing any more does not go back to the pool, where it would be taken again and again.
+ * server that refuses us is closed instead of given back: the pool would hand it out again and again.
  */
 function watch(connection: PoolConnection): void {
   const query = connection.query.bind(connection) as Query

@@ -10,7 +10,7 @@ import type { Dispatch, Transaction } from './open.ts'
  * Begins operations of one kind: rows, subjects, legs and the event of each, and opens their first stage. Answers with who
  * is to be told after the commit: nobody, if there was nothing to do and the operation is over. A unique violation if a
  * subject has an open operation already, or a key was used. Part of a transaction that has locked the subjects; `instance`
- * is that of an operation whose first stage is no placement, if its subject is one.
+ * is the one that a single operation acts on, if there is one.
  */
 export async function beginOperations(
   t: Transaction,

@@ -2,7 +2,7 @@ import type { Selectable } from 'kysely'
 import type { Event } from '../contracts/shapes.ts'
 import { firstInsertId } from '../db/dialect.ts'
 import type { Db } from '../db/handle.ts'
-import { insertRows } from '../db/insert.ts'
+import { inStatements, insertRows } from '../db/insert.ts'
 import type { Database } from '../db/schema.ts'
 
 /** An event before it has its number. */
@@ -13,9 +13,7 @@ const eventMessageMax = 2000
 /** Appends events, in order, and gives them back with their numbers. */
 export async function addEvents(db: Db, drafts: readonly EventDraft[]): Promise<Event[]> {
   const added: Event[] = []
-  // One statement takes so many rows at most: SQLite binds 32,766 values.
-  for (let start = 0; start < drafts.length; start += 500) {
-    const chunk = drafts.slice(start, start + 500)
+  for (const chunk of inStatements(drafts)) {
     const result = await insertRows(
       db,
       'events',

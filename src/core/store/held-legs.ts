@@ -111,21 +111,14 @@ const reachUndoing = reachStep(true)
  */
 export async function renewLeases(
   db: Db,
-  { service, host, incarnation }: Owner,
+  owner: Owner,
   held: ReadonlyArray<{ id: string; progress?: Progress | undefined }>,
   leaseUntil: number,
 ): Promise<Map<string, boolean>> {
   if (held.length === 0) return new Map()
+  const { service, host, incarnation } = owner
   const ids = held.map(({ id }) => id)
-  await db
-    .updateTable('operation_hosts')
-    .set({ lease_until: leaseUntil })
-    .where('operation_id', 'in', ids)
-    .where('service', '=', service)
-    .where('host', '=', host)
-    .where('state', 'in', ['running', 'undo-running'])
-    .where('incarnation', '=', incarnation)
-    .execute()
+  await leaseUntilOf(db, owner, leaseUntil).where('operation_id', 'in', ids).execute()
   for (const { id, progress } of held) {
     if (progress === undefined) continue
     await ofLeg(db.updateTable('operation_hosts').set({ progress: JSON.stringify(progress) }), {
@@ -153,16 +146,19 @@ export async function renewLeases(
 }
 
 /** The owner goes: what it holds may be taken at once. */
-export async function dropLeases(db: Db, { service, host, incarnation }: Owner, now: number): Promise<void> {
-  await db
+export async function dropLeases(db: Db, owner: Owner, now: number): Promise<void> {
+  await leaseUntilOf(db, owner, now).execute()
+}
+
+/** An update of the lease on all that an owner holds. */
+const leaseUntilOf = (db: Db, { service, host, incarnation }: Owner, until: number) =>
+  db
     .updateTable('operation_hosts')
-    .set({ lease_until: now })
+    .set({ lease_until: until })
     .where('service', '=', service)
     .where('host', '=', host)
     .where('state', 'in', ['running', 'undo-running'])
     .where('incarnation', '=', incarnation)
-    .execute()
-}
 
 /** The executor has done its part of this stage. False if it does not hold the leg. */
 export async function idleLeg(db: Db, { incarnation, ...key }: LegKey & { incarnation: string }): Promise<boolean> {

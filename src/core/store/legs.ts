@@ -1,7 +1,7 @@
 import type { Selectable } from 'kysely'
 import type { Progress, Step } from '../contracts/shapes.ts'
 import type { Db } from '../db/handle.ts'
-import { insertRows } from '../db/insert.ts'
+import { inStatements, insertRows } from '../db/insert.ts'
 import { prepared } from '../db/prepared.ts'
 import type { Database } from '../db/schema.ts'
 import type { Role, Service } from '../model/operation.ts'
@@ -132,11 +132,11 @@ export async function addLegs(
   legs: ReadonlyArray<LegKey & { role: Role; state?: LegState }>,
   now: number,
 ): Promise<void> {
-  for (let start = 0; start < legs.length; start += 500)
+  for (const chunk of inStatements(legs))
     await insertRows(
       db,
       'operation_hosts',
-      legs.slice(start, start + 500).map(({ operation, service, host, role, state = 'queued' }) => ({
+      chunk.map(({ operation, service, host, role, state = 'queued' }) => ({
         operation_id: operation,
         service,
         host,
@@ -195,8 +195,7 @@ export async function placeLeg(
   operation: string,
   { service, host, role, step, now }: { service: Service; host: string; role: Role; step: Step; now: number },
 ): Promise<boolean> {
-  const values = { operation, service, host, role, steps: line(step), now }
-  const { numAffectedRows } = await placeQueued(db, values)
+  const { numAffectedRows } = await placeQueued(db, { operation, service, host, role, steps: line(step), now })
   return numAffectedRows === 1n
 }
 

@@ -3,7 +3,7 @@ import type { Results } from '../contracts/kinds.ts'
 import type { Fault, OperationSummary, Step } from '../contracts/shapes.ts'
 import { locked } from '../db/dialect.ts'
 import type { Db } from '../db/handle.ts'
-import { insertRows } from '../db/insert.ts'
+import { inStatements, insertRows } from '../db/insert.ts'
 import { prepared } from '../db/prepared.ts'
 import type { Database } from '../db/schema.ts'
 import type { InstanceState } from '../model/instance.ts'
@@ -24,8 +24,7 @@ export type NewOperation = Pick<
 
 /** Inserts operations and their subjects; a unique violation if a subject has an open one already, or a key was used. */
 export async function addOperations(db: Db, operations: readonly NewOperation[]): Promise<void> {
-  for (let start = 0; start < operations.length; start += 500) {
-    const chunk = operations.slice(start, start + 500)
+  for (const chunk of inStatements(operations)) {
     await insertRows(db, 'operations', chunk.map(fromNew))
     await insertRows(
       db,
