@@ -7,7 +7,7 @@ import { places } from '../core/config/places.ts'
 import type { conductor } from '../core/contracts/conductor.ts'
 import { type ImagePart, imageParts } from '../core/contracts/shapes.ts'
 import type { Args, Result } from '../core/rpc/contract.ts'
-import { readList } from './pages.ts'
+import { pageIn, readList } from './pages.ts'
 import { measure, upload } from './upload.ts'
 
 type Cloud = typeof conductor
@@ -29,12 +29,12 @@ export async function ensureBuiltinImage(
   { ask, note, signal }: { ask: Ask; note: (text: string) => void; signal: AbortSignal },
 ): Promise<string | undefined> {
   const images = await readList(
-    async (asked) => (await ask('imageList', asked)).images,
+    async (asked) => pageIn(await ask('imageList', asked), 'images'),
     ({ id }) => id,
   )
   if (images.some((image) => image.status === 'active')) return undefined
   const hosts = await readList(
-    async (asked) => (await ask('hostList', asked)).hosts,
+    async (asked) => pageIn(await ask('hostList', asked), 'hosts'),
     ({ name }) => name,
   )
   const simulated = hosts.every((host) => host.driver === 'fake')

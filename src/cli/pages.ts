@@ -1,37 +1,48 @@
 import { pageDefault } from '../core/model/page.ts'
 
-/** The requested part of a list; if empty, the first page. */
+/** The requested part of a list; without a limit, all of the list. */
 type Asked = { limit?: number; marker?: string }
+/** Rows of a list; `more` if others come after them that did not fit into the answer. */
+type Page<T> = { rows: readonly T[]; more?: boolean | undefined }
+
+/** The answer to a question for a list, whose rows are called `key` there. */
+export const pageIn = <K extends string, T>(
+  answer: { readonly [R in K]: readonly T[] } & { more?: boolean | undefined },
+  key: K,
+): Page<T> => ({ rows: answer[key], more: answer.more })
 
 /**
- * A list: the requested page or, without one, all pages in turn. `idOf` gives the marker for the next page. A conductor
- * that does not know pages returns everything at once.
+ * A list: the requested part or, without one, all pages of `pageSize` rows in turn. `idOf` gives the marker for the next
+ * page. A conductor that does not know pages returns everything at once.
  */
 export async function readList<T>(
-  ask: (asked: Asked) => Promise<readonly T[]>,
+  ask: (asked: Asked) => Promise<Page<T>>,
   idOf: (row: T) => string,
-  asked: Asked = {},
+  { pageSize = pageDefault, ...asked }: Asked & { pageSize?: number } = {},
 ): Promise<T[]> {
-  const rows = [...(await ask(asked))]
-  if (asked.limit !== undefined) return rows
-  for (let page: readonly T[] = rows; page.length === pageDefault; ) {
-    page = await ask({ marker: idOf(page.at(-1) as T) })
-    rows.push(...page)
+  const rows: T[] = []
+  for (let next: Asked = { limit: pageSize, ...asked }; ; ) {
+    const page = await ask(next)
+    rows.push(...page.rows)
+    const marker = page.rows.at(-1)
+    const left = asked.limit === undefined ? undefined : asked.limit - rows.length
+    if (marker === undefined || (left !== undefined && left <= 0)) return rows
+    if (!page.more && (left !== undefined || page.rows.length !== pageSize)) return rows
+    next = { marker: idOf(marker), limit: left ?? pageSize }
   }
-  return rows
 }
 
 /**
- * The requested page of a history or, without one, its newest rows alone: all of them would be too many. `note` says so if
+ * The requested part of a history or, without one, its newest rows alone: all of them would be too many. `note` says so if
  * there may be more.
  */
 export async function readNewest<T>(
-  ask: (asked: Asked) => Promise<readonly T[]>,
+  ask: (asked: Asked) => Promise<Page<T>>,
   idOf: (row: T) => string,
   asked: Asked,
   note: (text: string) => void,
 ): Promise<readonly T[]> {
-  const rows = await ask(asked)
+  const rows = await readList(ask, idOf, { limit: pageDefault, ...asked })
   if (asked.limit === undefined && rows.length === pageDefault)
     note(`There may be more. Continue with: --marker ${idOf(rows.at(-1) as T)}`)
   return rows

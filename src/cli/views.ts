@@ -97,9 +97,9 @@ const imageFields = {
     Object.fromEntries(
       Object.entries(i.files).map(([part, f]) => [part, { size_bytes: f.sizeBytes, sha256: f.sha256 }]),
     ),
-  metadata: (i: Image) => i.metadata,
   created_at: (i: Image) => iso(i.createdAt),
 }
+/** Lists leave an image's metadata out. */
 export const imageRows = view<Image, typeof imageFields>(imageFields, [
   'id',
   'name',
@@ -109,7 +109,10 @@ export const imageRows = view<Image, typeof imageFields>(imageFields, [
   'min_memory_mb',
   'min_disk_gb',
 ])
-export const imageView = view<Image, typeof imageFields>(imageFields)
+export const imageView = view<Image, Record<string, (image: Image) => Cell | undefined>>({
+  ...imageFields,
+  metadata: (i: Image) => i.metadata,
+})
 
 /** A host's new login. */
 export const hostLoginView = view<HostLogin, Record<string, (login: HostLogin) => Cell | undefined>>({

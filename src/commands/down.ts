@@ -1,6 +1,6 @@
 import * as Flags from '@oclif/core/flags'
 import { NovaCommand } from '../cli/command.ts'
-import { readList } from '../cli/pages.ts'
+import { pageIn, readList } from '../cli/pages.ts'
 import { awaitOperations } from '../cli/wait.ts'
 import { kindOf } from '../core/model/operation.ts'
 
@@ -35,7 +35,7 @@ export default class Down extends NovaCommand {
    */
   private async stopInstances(): Promise<number> {
     const instances = await readList(
-      async (asked) => (await this.ask('instanceList', { allProjects: true, ...asked })).instances,
+      async (asked) => pageIn(await this.ask('instanceList', { allProjects: true, ...asked }), 'instances'),
       ({ id }) => id,
     )
     const running = instances.filter(

@@ -1,7 +1,7 @@
 import * as Flags from '@oclif/core/flags'
 import { NovaCommand } from '../cli/command.ts'
 import { page } from '../cli/flags.ts'
-import { readList, readNewest } from '../cli/pages.ts'
+import { pageIn, readList, readNewest } from '../cli/pages.ts'
 import { pickDefined } from '../cli/pick-defined.ts'
 import { deletedRows, instanceRows } from '../cli/views.ts'
 import { instanceStates } from '../core/model/instance.ts'
@@ -39,7 +39,7 @@ export default class List extends NovaCommand {
       ...(flags['all-projects'] ? { allProjects: true } : {}),
     }
     const part = pickDefined(flags, ['limit', 'marker'])
-    const list = async (asked: object) => (await this.ask('instanceList', { ...filter, ...asked })).instances
+    const list = async (asked: object) => pageIn(await this.ask('instanceList', { ...filter, ...asked }), 'instances')
     if (!flags.deleted) return this.showRows(instanceRows, await readList(list, ({ id }) => id, part))
     const deleted = (asked: object) => list({ ...asked, deleted: true })
     await this.showRows(

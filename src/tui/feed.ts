@@ -1,8 +1,8 @@
-import { readList } from '../cli/pages.ts'
+import { pageIn, readList } from '../cli/pages.ts'
 import type { Clock } from '../core/base/clock.ts'
 import type { conductor } from '../core/contracts/conductor.ts'
 import type { Beginnable } from '../core/contracts/kinds.ts'
-import type { Host, InstanceSummary, Published } from '../core/contracts/shapes.ts'
+import type { Host, InstanceSummary, OperationSummary, Published } from '../core/contracts/shapes.ts'
 import { sharedTopics } from '../core/model/shared-topics.ts'
 import type { Bus, QueueDepth } from '../core/rpc/bus.ts'
 import type { Args, Result } from '../core/rpc/contract.ts'
@@ -75,7 +75,7 @@ const idsMax = 1_000
 
 const listHosts = (ask: Ask, timeoutMs: number | undefined): Promise<Host[]> =>
   readList(
-    async (asked) => (await ask('hostList', asked, timeoutMs)).hosts,
+    async (asked) => pageIn(await ask('hostList', asked, timeoutMs), 'hosts'),
     ({ name }) => name,
   )
 
@@ -84,30 +84,32 @@ export async function loadSnapshot(
   { ask, isAdmin }: Pick<FeedDeps, 'ask' | 'isAdmin'>,
   timeoutMs?: number,
 ): Promise<Snapshot> {
-  const instances = async (): Promise<InstanceSummary[]> => {
-    const all: InstanceSummary[] = []
-    for (;;) {
-      const marker = all.at(-1)?.id
-      const scope = isAdmin ? { allProjects: true } : {}
-      const from = marker === undefined ? {} : { marker }
-      const page = await ask('instanceList', { limit: pageSize, ...scope, ...from }, timeoutMs)
-      all.push(...page.instances)
-      if (page.instances.length < pageSize) return all
-    }
-  }
+  const scope = isAdmin ? { allProjects: true } : {}
+  const instances = (): Promise<InstanceSummary[]> =>
+    readList(
+      async (asked) => pageIn(await ask('instanceList', { ...scope, ...asked }, timeoutMs), 'instances'),
+      ({ id }) => id,
+      { pageSize },
+    )
+  const open = (): Promise<OperationSummary[]> =>
+    readList(
+      async (asked) => pageIn(await ask('operationList', { open: true, ...asked }, timeoutMs), 'operations'),
+      ({ id }) => id,
+      { limit: pageSize },
+    )
   const hosts = async (): Promise<Host[]> => (isAdmin ? listHosts(ask, timeoutMs) : [])
-  const [status, rows, machines, recent, open, { events }] = await Promise.all([
+  const [status, rows, machines, recent, opened, { events }] = await Promise.all([
     ask('status', {}, timeoutMs),
     instances(),
     hosts(),
     ask('operationList', { limit: operationsAtFirst }, timeoutMs),
-    ask('operationList', { limit: pageSize, open: true }, timeoutMs),
+    open(),
     ask('eventList', { limit: eventsAtFirst }, timeoutMs),
   ])
   const { version, database, services, daemons, operations } = status
   return {
     instances: rows,
-    operations: [...recent.operations, ...open.operations],
+    operations: [...recent.operations, ...opened],
     events,
     hosts: machines,
     services,

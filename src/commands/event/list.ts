@@ -31,11 +31,13 @@ export default class EventList extends NovaCommand {
     const { flags } = await this.parse(EventList)
     const request = pickDefined(flags, ['instance', 'after', 'limit'])
     if (flags.follow) return this.followAll(request)
-    const { events } = await this.ask('eventList', request)
-    if (flags.limit === undefined && events.length === eventsDefault)
+    const { events, more } = await this.ask('eventList', request)
+    if (more || (flags.limit === undefined && events.length === eventsDefault))
       this.note(
         flags.after === undefined
-          ? 'There may be older ones: --limit N'
+          ? more
+            ? 'There are older ones, more than one answer carries.'
+            : 'There may be older ones: --limit N'
           : `There may be more. Continue with: --after ${events.at(-1)?.id}`,
       )
     await this.showRows(eventView, events)
@@ -50,7 +52,14 @@ export default class EventList extends NovaCommand {
     const writer = eventWriter(this.look)
     const stop = new AbortController()
     for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => stop.abort())
-    const list = async (from: typeof request): Promise<Event[]> => (await this.ask('eventList', from)).events
+    const list = async (from: typeof request): Promise<Event[]> => {
+      const { events, more } = await this.ask('eventList', from)
+      const last = events.at(-1)
+      // Without a number to begin after, the newest were asked for: older ones that do not fit are not to be shown.
+      return more && last && from.after !== undefined
+        ? [...events, ...(await list({ ...from, after: last.id }))]
+        : events
+    }
     await followEvents({ bus, list, show: (event) => this.write(writer(event)) }, request, stop.signal)
   }
 }

@@ -1,6 +1,6 @@
 import { NovaCommand } from '../../cli/command.ts'
 import { page } from '../../cli/flags.ts'
-import { readList } from '../../cli/pages.ts'
+import { pageIn, readList } from '../../cli/pages.ts'
 import { pickDefined } from '../../cli/pick-defined.ts'
 import { flavorView } from '../../cli/views.ts'
 
@@ -13,7 +13,7 @@ export default class FlavorList extends NovaCommand {
 
   async run(): Promise<void> {
     const { flags } = await this.parse(FlavorList)
-    const ask = async (asked: object) => (await this.ask('flavorList', asked)).flavors
+    const ask = async (asked: object) => pageIn(await this.ask('flavorList', asked), 'flavors')
     await this.showRows(flavorView, await readList(ask, (flavor) => flavor.id, pickDefined(flags, ['limit', 'marker'])))
   }
 }

@@ -1,6 +1,6 @@
 import { NovaCommand } from '../../cli/command.ts'
 import { page } from '../../cli/flags.ts'
-import { readList } from '../../cli/pages.ts'
+import { pageIn, readList } from '../../cli/pages.ts'
 import { pickDefined } from '../../cli/pick-defined.ts'
 import { hostRows } from '../../cli/views.ts'
 
@@ -13,7 +13,7 @@ export default class HostList extends NovaCommand {
 
   async run(): Promise<void> {
     const { flags } = await this.parse(HostList)
-    const ask = async (asked: object) => (await this.ask('hostList', asked)).hosts
+    const ask = async (asked: object) => pageIn(await this.ask('hostList', asked), 'hosts')
     await this.showRows(hostRows, await readList(ask, (host) => host.name, pickDefined(flags, ['limit', 'marker'])))
   }
 }

@@ -1,6 +1,6 @@
 import { NovaCommand } from '../../cli/command.ts'
 import { page } from '../../cli/flags.ts'
-import { readList } from '../../cli/pages.ts'
+import { pageIn, readList } from '../../cli/pages.ts'
 import { pickDefined } from '../../cli/pick-defined.ts'
 import { imageRows } from '../../cli/views.ts'
 
@@ -13,7 +13,7 @@ export default class ImageList extends NovaCommand {
 
   async run(): Promise<void> {
     const { flags } = await this.parse(ImageList)
-    const ask = async (asked: object) => (await this.ask('imageList', asked)).images
+    const ask = async (asked: object) => pageIn(await this.ask('imageList', asked), 'images')
     await this.showRows(imageRows, await readList(ask, (image) => image.id, pickDefined(flags, ['limit', 'marker'])))
   }
 }

@@ -1,7 +1,7 @@
 import * as Flags from '@oclif/core/flags'
 import { NovaCommand } from '../../cli/command.ts'
 import { page } from '../../cli/flags.ts'
-import { readNewest } from '../../cli/pages.ts'
+import { pageIn, readNewest } from '../../cli/pages.ts'
 import { pickDefined } from '../../cli/pick-defined.ts'
 import { operationRows, operationTable } from '../../cli/views.ts'
 import { operationStates } from '../../core/model/operation.ts'
@@ -24,7 +24,7 @@ export default class OperationList extends NovaCommand {
   async run(): Promise<void> {
     const { flags } = await this.parse(OperationList)
     const filter = { ...pickDefined(flags, ['instance', 'state']), ...(flags.open ? { open: true } : {}) }
-    const list = async (asked: object) => (await this.ask('operationList', { ...filter, ...asked })).operations
+    const list = async (asked: object) => pageIn(await this.ask('operationList', { ...filter, ...asked }), 'operations')
     const part = pickDefined(flags, ['limit', 'marker'])
     const operations = await readNewest(
       list,

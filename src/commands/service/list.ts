@@ -1,6 +1,6 @@
 import { NovaCommand } from '../../cli/command.ts'
 import { page } from '../../cli/flags.ts'
-import { readList } from '../../cli/pages.ts'
+import { pageIn, readList } from '../../cli/pages.ts'
 import { pickDefined } from '../../cli/pick-defined.ts'
 import { serviceView } from '../../cli/views.ts'
 
@@ -16,7 +16,7 @@ export default class ServiceList extends NovaCommand {
 
   async run(): Promise<void> {
     const { flags } = await this.parse(ServiceList)
-    const ask = async (asked: object) => (await this.ask('serviceList', asked)).services
+    const ask = async (asked: object) => pageIn(await this.ask('serviceList', asked), 'services')
     await this.showRows(
       serviceView,
       await readList(ask, (service) => service.id, pickDefined(flags, ['limit', 'marker'])),

@@ -69,8 +69,8 @@ export async function upkeep(deps: ConductorDeps): Promise<void> {
   // Each conductor looks after its own directory, which others may or may not share.
   await removeStaleUploads(imageDir, now - dayMs)
   if (!(await acquireLease(db, upkeepLease, incarnation, now + upkeepLeaseMs, now))) return
+  await pruneEvents(db, options.eventsMax, pruneBatch)
   for (const prune of [
-    () => pruneEvents(db, options.eventsMax, pruneBatch),
     () => pruneHistory(db, now - options.historyDays * dayMs, pruneBatch),
     () => pruneOperations(db, now - options.operationsDays * dayMs, pruneBatch),
   ])

@@ -30,6 +30,11 @@ import {
 
 /** How many rows a list gives at most (1000 if unset), and the id of the last row of the page before. */
 const Page = { limit: z.int().min(1).max(10_000).optional(), marker: z.string().min(1).max(255).optional() }
+/** Rows of a list; `more`: others come after them that no longer fit into the answer, whatever its limit was. */
+const pageOf = <K extends string, T extends z.ZodType>(rows: K, row: T) =>
+  z.object({ [rows]: z.array(row), more: z.boolean().optional() } as { [R in K]: z.ZodArray<T> } & {
+    more: z.ZodOptional<z.ZodBoolean>
+  })
 
 /** A colon would begin the name of a host, as in `zone:host`. */
 const ZoneName = z
@@ -95,7 +100,7 @@ export const conductor = contract('conductor', '2.1', {
       /** Rows of instance_history instead: what was deleted. */
       deleted: z.boolean().optional(),
     }),
-    z.object({ instances: z.array(InstanceSummary) }),
+    pageOf('instances', InstanceSummary),
   ),
   /** All that is known of one instance, with its open operation. */
   instanceShow: call(z.object({ instance: Ref }), Instance),
@@ -110,7 +115,7 @@ export const conductor = contract('conductor', '2.1', {
   ),
 
   /** Flavors, the smallest first. */
-  flavorList: call(z.object(Page), z.object({ flavors: z.array(Flavor) })),
+  flavorList: call(z.object(Page), pageOf('flavors', Flavor)),
   /** One flavor, by name or id. */
   flavorShow: call(z.object({ flavor: Ref }), Flavor),
   /** Makes a flavor (administrators). `FlavorExists`. */
@@ -118,8 +123,8 @@ export const conductor = contract('conductor', '2.1', {
   /** Removes a flavor (administrators); instances keep the size that they were made with. */
   flavorDelete: call(z.object({ flavor: Ref }), z.object({ id: z.string(), name: z.string() })),
 
-  /** Images by name, those that are still being uploaded too. */
-  imageList: call(z.object(Page), z.object({ images: z.array(Image) })),
+  /** Images by name, those that are still being uploaded too; their metadata is left out (`imageShow` has it). */
+  imageList: call(z.object(Page), pageOf('images', Image)),
   /** One image, by name or id. */
   imageShow: call(z.object({ image: Ref }), Image),
   /**
@@ -155,7 +160,7 @@ export const conductor = contract('conductor', '2.1', {
   ),
 
   /** Daemons by id (`compute@host1`), and whether they are up (administrators). */
-  serviceList: call(z.object(Page), z.object({ services: z.array(Service) })),
+  serviceList: call(z.object(Page), pageOf('services', Service)),
   /** Takes a compute host out of scheduling, or back in (administrators). `ServiceNotFound`. */
   serviceSet: call(
     z.object({
@@ -167,7 +172,7 @@ export const conductor = contract('conductor', '2.1', {
     Service,
   ),
   /** Hosts by name, with what is used of them and what may be promised (administrators); `marker` is a name. */
-  hostList: call(z.object(Page), z.object({ hosts: z.array(Host) })),
+  hostList: call(z.object(Page), pageOf('hosts', Host)),
   /** One host and the instances on it (administrators). */
   hostShow: call(z.object({ host: HostName }), z.object({ host: Host, instances: z.array(InstanceSummary) })),
   /**
@@ -200,7 +205,7 @@ export const conductor = contract('conductor', '2.1', {
       state: z.enum(operationStates).optional(),
       open: z.boolean().optional(),
     }),
-    z.object({ operations: z.array(OperationSummary) }),
+    pageOf('operations', OperationSummary),
   ),
   /** One operation with its steps. `OperationNotFound`. */
   operationShow: call(z.object({ operation: Id }), Operation),
@@ -220,7 +225,7 @@ export const conductor = contract('conductor', '2.1', {
       after: z.int().nonnegative().optional(),
       instance: Ref.optional(),
     }),
-    z.object({ events: z.array(Event) }),
+    pageOf('events', Event),
   ),
 
   /** The broker and all its queues, each with the service that it belongs to (administrators). `ManagementFailed`. */

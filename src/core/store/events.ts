@@ -1,4 +1,4 @@
-import type { Selectable } from 'kysely'
+import { type Selectable, sql } from 'kysely'
 import type { Event } from '../contracts/shapes.ts'
 import { firstInsertId } from '../db/dialect.ts'
 import type { Db } from '../db/handle.ts'
@@ -61,16 +61,66 @@ export async function listEvents(db: Db, asked: EventFilter): Promise<Event[]> {
   return asked.after === undefined ? events.reverse() : events
 }
 
-/** Removes the oldest events beyond `max`, at most `batch` of them; answers how many went. */
+/**
+ * Removes events beyond `max`, the oldest first, from those who have the most: each project, and what is about hosts and
+ * services in each, keeps as many as the others leave it, so that nobody's events push out another's. `batch` rows a
+ * statement. Answers how many went.
+ */
 export async function pruneEvents(db: Db, max: number, batch: number): Promise<number> {
-  const ends = await db
+  const { total } = await db
     .selectFrom('events')
-    .select(({ fn }) => [fn.min('id').as('first'), fn.max('id').as('last')])
+    .select(({ fn }) => fn.countAll().as('total'))
+    .executeTakeFirstOrThrow()
+  if (Number(total) <= max) return 0
+  const owners = await db
+    .selectFrom('events')
+    .select(({ fn }) => ['project_id', ofHost.as('of_host'), fn.countAll().as('count')])
+    .groupBy(['project_id', 'of_host'])
+    .execute()
+  const most = shareOf(
+    owners.map(({ count }) => Number(count)),
+    max,
+  )
+  let gone = 0
+  for (const { project_id, of_host, count } of owners)
+    for (let left = Number(count) - most; left > 0; left -= batch)
+      gone += await removeOldest(db, project_id, Number(of_host), Math.min(left, batch))
+  return gone
+}
+
+/** 1 for an event that is about a host or a service, not about something on it. */
+const ofHost = sql<number>`case when host is not null and instance_id is null then 1 else 0 end`
+
+/** How many each may keep at most, so that all together keep `max` of these counts; who has less leaves the rest to the others. */
+function shareOf(counts: readonly number[], max: number): number {
+  let left = max
+  const ascending = counts.toSorted((a, b) => a - b)
+  for (const [i, count] of ascending.entries()) {
+    const share = Math.floor(left / (ascending.length - i))
+    if (count > share) return share
+    left -= count
+  }
+  return Number.POSITIVE_INFINITY
+}
+
+/** Removes the `count` oldest events of a project, either those of hosts (1) or the others (0). */
+async function removeOldest(db: Db, projectId: string, isOfHost: number, count: number): Promise<number> {
+  const last = await db
+    .selectFrom('events')
+    .select('id')
+    .where('project_id', '=', projectId)
+    .where(ofHost, '=', isOfHost)
+    .orderBy('id')
+    .limit(1)
+    .offset(count - 1)
     .executeTakeFirst()
-  if (!ends?.last) return 0
-  const keepAfter = Math.min(Number(ends.last) - max, Number(ends.first) + batch - 1)
-  if (keepAfter < Number(ends.first)) return 0
-  const { numDeletedRows } = await db.deleteFrom('events').where('id', '<=', keepAfter).executeTakeFirst()
+  if (!last) return 0
+  const { numDeletedRows } = await db
+    .deleteFrom('events')
+    .where('project_id', '=', projectId)
+    .where('id', '<=', last.id)
+    .where(ofHost, '=', isOfHost)
+    .executeTakeFirst()
   return Number(numDeletedRows)
 }
 

@@ -44,8 +44,8 @@ export async function deletedAmong(db: Db, ids: readonly string[]): Promise<Set<
   return found
 }
 
-/** How many records are read at a time if most may not fit. */
-const searchPage = 500
+/** How many records are read at a time: each may have all metadata and hints that an instance may have. */
+const recordsAtOnce = 200
 
 /** The instances of these ids, by id; a deleted one as it was last. What has left no record is not among them. */
 export async function instancesEver(db: Db, ids: readonly string[]): Promise<Map<string, Instance>> {
@@ -60,7 +60,7 @@ export async function instancesEver(db: Db, ids: readonly string[]): Promise<Map
 /** Deleted instances, the last deleted first, as they were then. */
 export async function listDeleted(db: Db, asked: InstanceFilter): Promise<InstanceSummary[]> {
   const found: InstanceSummary[] = []
-  const page = asked.status === undefined ? asked.limit : Math.max(asked.limit, searchPage)
+  const page = asked.status === undefined ? Math.min(asked.limit, recordsAtOnce) : recordsAtOnce
   let after =
     asked.marker === undefined ? undefined : await markerOf(db, 'instance_history', asked.marker, asked.projectId)
   // The state is in the record alone, so that a page may have fewer that fit than were asked for: on with the next one.

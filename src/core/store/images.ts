@@ -13,12 +13,12 @@ export type StoredFile = ImageFile & { complete: boolean }
 /** An image with how far its upload is, and whose it is. */
 export type ImageRecord = Image & { projectId: string; parts: Partial<Record<ImagePart, StoredFile>> }
 
-/** Images by name. Two queries (three with a marker). `InvalidRequest` if the marker is no image's id. */
+/** Images by name, without their metadata. Two queries (three with a marker). `InvalidRequest` if the marker is no image's id. */
 export async function listImages(db: Db, { limit, marker }: Page): Promise<ImageRecord[]> {
   const last = marker === undefined ? undefined : await placeOf(db, marker)
   const rows = await db
     .selectFrom('images')
-    .selectAll()
+    .select(['id', 'name', 'project_id', 'status', 'disk_format', 'min_memory_mb', 'min_disk_gb', 'created_at'])
     .$if(last !== undefined, (q) => q.where(after(last ?? {})))
     .orderBy('name')
     .orderBy('id')
@@ -28,7 +28,7 @@ export async function listImages(db: Db, { limit, marker }: Page): Promise<Image
   const ids = rows.map(({ id }) => id)
   const files = await db.selectFrom('image_files').selectAll().where('image_id', 'in', ids).execute()
   const byImage = grouped(files.filter(announced))
-  return rows.map((row) => toRecord(row, byImage.get(row.id) ?? []))
+  return rows.map((row) => toRecord({ ...row, metadata: '{}' }, byImage.get(row.id) ?? []))
 }
 
 /** What a boot needs to know of its image. */

@@ -4,6 +4,7 @@ import { conductorManager } from '../../../src/core/conductor/manager.ts'
 import { startPeriodic, upkeep } from '../../../src/core/conductor/periodic.ts'
 import { syncDatabase } from '../../../src/core/db/migrate.ts'
 import { healthOf } from '../../../src/core/model/health.ts'
+import { addEvents } from '../../../src/core/store/events.ts'
 import { listFlavors } from '../../../src/core/store/flavors.ts'
 import { databases } from '../../kit/databases.ts'
 import { admin, member, options, rigsOf, selfOf } from './rig.ts'
@@ -114,6 +115,46 @@ describe.each(await databases())('on $name', (database) => {
         expect(paged).toEqual(all)
         await expect(list({ marker: 'nonsense' })).rejects.toMatchObject({ code: 'InvalidRequest' })
       }
+    })
+
+    test('leave out what one answer cannot carry, and say so', async () => {
+      const rig = await start()
+      const { events: before } = await rig.conductor.eventList(admin, { limit: 10_000 })
+      const drafts = Array.from({ length: 3_000 }, (_, i) => ({
+        at: i,
+        type: 'instance.rename',
+        requestId: 'req-1',
+        projectId: 'p1',
+        message: `${i}`.padEnd(2_000, '✓'),
+      }))
+      const all = [...before, ...(await addEvents(rig.db, drafts))].map(({ id }) => id)
+      const newest = await rig.conductor.eventList(admin, { limit: 10_000 })
+      const listed = newest.events.map(({ id }) => id)
+      expect([newest.more, listed]).toEqual([true, all.slice(-listed.length)])
+      const onwards: number[] = []
+      for (let after = 0, more: boolean | undefined = true; more; after = onwards.at(-1)!) {
+        const page = await rig.conductor.eventList(admin, { limit: 10_000, after })
+        expect(Buffer.byteLength(JSON.stringify(page))).toBeLessThan(5 << 20)
+        onwards.push(...page.events.map(({ id }) => id))
+        more = page.more
+      }
+      expect(onwards).toEqual(all)
+    })
+
+    test('of images are without metadata, however much of it there is', async () => {
+      const rig = await start()
+      const metadata = Object.fromEntries(
+        Array.from({ length: 128 }, (_, i) => [`${i}`.padEnd(255, 'k'), 'v'.repeat(255)]),
+      )
+      const files = { disk: { sizeBytes: 3, sha256: 'b'.repeat(64) } }
+      const ask = { name: 'full', diskFormat: 'raw' as const, files, metadata }
+      const { image } = await rig.conductor.imageCreate(admin, ask)
+      const { images } = await rig.conductor.imageList(member('p1'), {})
+      expect(images.map((row) => [row.name, row.metadata])).toEqual([
+        ['full', {}],
+        ['tiny', {}],
+      ])
+      expect((await rig.conductor.imageShow(admin, { image: image.id })).metadata).toEqual(metadata)
     })
 
     test('of hosts, services, flavors and images come in pages, too', async () => {
@@ -459,7 +500,7 @@ describe.each(await databases())('on $name', (database) => {
       rig.clock.advance(31 * 86_400)
       const fresh = await rig.conductor.begin(admin, { instance: web, kind: 'delete' })
       await upkeep({ ...rig.deps, options: { ...options, eventsMax: 2, historyDays: 30 } })
-      expect(await rig.events()).toEqual(['instance.create.end', 'instance.delete.start'])
+      expect(await rig.events()).toEqual(['host.up', 'instance.delete.start'])
       expect((await rig.conductor.operationList(admin, {})).operations.map(({ id }) => id)).toEqual([fresh.operation])
       expect((await rig.conductor.instanceList(admin, { deleted: true })).instances).toEqual([])
       await rig.boot('another')
@@ -469,7 +510,7 @@ describe.each(await databases())('on $name', (database) => {
     test('one of several conductors keeps them, and another when that one is gone', async () => {
       const rig = await start()
       const h1 = await rig.host('h1')
-      const few = { ...options, eventsMax: 1 }
+      const few = { ...options, eventsMax: 2 }
       const [one, other] = ['one', 'other'].map((incarnation) => ({ ...rig.deps, incarnation, options: few }))
       await upkeep({ ...one!, options })
       await rig.running(h1, 'web')
@@ -480,7 +521,7 @@ describe.each(await databases())('on $name', (database) => {
       expect(await rig.events()).toHaveLength(3)
       rig.clock.advance(61)
       await upkeep(other!)
-      expect(await rig.events()).toEqual(['instance.create.end'])
+      expect(await rig.events()).toEqual(['host.up', 'instance.create.end'])
     })
 
     test('a conductor that stops leaves the upkeep to the others at once', async () => {

@@ -1,7 +1,7 @@
 import type { conductor } from '../../contracts/conductor.ts'
 import type { Flavor } from '../../contracts/shapes.ts'
 import type { Context } from '../../model/context.ts'
-import { pageDefault } from '../../model/page.ts'
+import { inOneAnswer, pageDefault } from '../../model/page.ts'
 import { change, type NewEvent } from '../../operations/change.ts'
 import type { Args, Result } from '../../rpc/contract.ts'
 import { addFlavors, listFlavors, removeFlavor, resolveFlavor } from '../../store/flavors.ts'
@@ -12,7 +12,8 @@ export async function flavorList(
   { db }: Pick<ConductorDeps, 'db'>,
   { limit = pageDefault, marker }: Args<typeof conductor, 'flavorList'>,
 ): Promise<Result<typeof conductor, 'flavorList'>> {
-  return { flavors: await listFlavors(db, { limit, marker }) }
+  const { rows, ...more } = inOneAnswer(await listFlavors(db, { limit, marker }))
+  return { flavors: rows, ...more }
 }
 
 /** One flavor. `FlavorNotFound`, `AmbiguousName`. */

@@ -2,7 +2,7 @@ import { permits } from '../../auth/policy.ts'
 import type { conductor } from '../../contracts/conductor.ts'
 import type { Operation } from '../../contracts/shapes.ts'
 import type { Context } from '../../model/context.ts'
-import { eventsDefault, pageDefault } from '../../model/page.ts'
+import { eventsDefault, inOneAnswer, pageDefault } from '../../model/page.ts'
 import type { Args, Result } from '../../rpc/contract.ts'
 import { listEvents } from '../../store/events.ts'
 import { resolveInstance } from '../../store/instances.ts'
@@ -25,7 +25,9 @@ export async function operationList(
   { instance, limit = pageDefault, ...filter }: Args<typeof conductor, 'operationList'>,
 ): Promise<Result<typeof conductor, 'operationList'>> {
   const subjectId = instance === undefined ? undefined : await instanceIdOf(deps, ctx, instance)
-  return { operations: await listOperations(deps.db, { ...filter, limit, subjectId, projectId: projectOf(ctx) }) }
+  const asked = { ...filter, limit, subjectId, projectId: projectOf(ctx) }
+  const { rows, ...more } = inOneAnswer(await listOperations(deps.db, asked))
+  return { operations: rows, ...more }
 }
 
 /** One operation with its steps. `OperationNotFound`. */
@@ -46,5 +48,9 @@ export async function eventList(
 ): Promise<Result<typeof conductor, 'eventList'>> {
   const instanceId = instance === undefined ? undefined : await instanceIdOf(deps, ctx, instance)
   const ofHosts = permits(ctx, 'os_compute_api:os-hypervisors:list')
-  return { events: await listEvents(deps.db, { limit, after, instanceId, projectId: projectOf(ctx), ofHosts }) }
+  const events = await listEvents(deps.db, { limit, after, instanceId, projectId: projectOf(ctx), ofHosts })
+  // What an answer cannot carry is left out at the end that its caller asks for next.
+  const newestFirst = after === undefined
+  const { rows, ...more } = inOneAnswer(newestFirst ? events.reverse() : events)
+  return { events: newestFirst ? rows.reverse() : rows, ...more }
 }

@@ -1,6 +1,6 @@
 import type { conductor } from '../../contracts/conductor.ts'
 import type { Context } from '../../model/context.ts'
-import { pageDefault } from '../../model/page.ts'
+import { inOneAnswer, pageDefault } from '../../model/page.ts'
 import { change } from '../../operations/change.ts'
 import type { Args, Result } from '../../rpc/contract.ts'
 import { listHosts, lockHost, resolveHost, setHostZone } from '../../store/hosts.ts'
@@ -17,7 +17,9 @@ export async function hostList(
   { limit = pageDefault, marker }: Args<typeof conductor, 'hostList'>,
 ): Promise<Result<typeof conductor, 'hostList'>> {
   const { db, options } = deps
-  return { hosts: await listHosts(db, { limit, marker, alive: alive(deps), overcommit: options.placement }) }
+  const asked = { limit, marker, alive: alive(deps), overcommit: options.placement }
+  const { rows, ...more } = inOneAnswer(await listHosts(db, asked))
+  return { hosts: rows, ...more }
 }
 
 /** One host with its instances. `HostNotFound`. */

@@ -7,7 +7,7 @@ import { type Image, type ImagePart, imageParts } from '../../contracts/shapes.t
 import { tx } from '../../db/tx.ts'
 import type { Context } from '../../model/context.ts'
 import { deadlineMs } from '../../model/operation.ts'
-import { pageDefault } from '../../model/page.ts'
+import { inOneAnswer, pageDefault } from '../../model/page.ts'
 import { beginOperations } from '../../operations/begin.ts'
 import { dispatchAll } from '../../operations/dispatch.ts'
 import type { Dispatch } from '../../operations/open.ts'
@@ -41,7 +41,8 @@ export async function imageList(
   { db }: Pick<Deps, 'db'>,
   { limit = pageDefault, marker }: Args<typeof conductor, 'imageList'>,
 ): Promise<Result<typeof conductor, 'imageList'>> {
-  return { images: (await listImages(db, { limit, marker })).map(toImage) }
+  const { rows, ...more } = inOneAnswer((await listImages(db, { limit, marker })).map(toImage))
+  return { images: rows, ...more }
 }
 
 /** One image. `ImageNotFound`. */

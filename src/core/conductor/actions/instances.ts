@@ -4,7 +4,7 @@ import type { conductor } from '../../contracts/conductor.ts'
 import type { Instance } from '../../contracts/shapes.ts'
 import type { Context } from '../../model/context.ts'
 import { kindOf } from '../../model/operation.ts'
-import { pageDefault } from '../../model/page.ts'
+import { inOneAnswer, pageDefault } from '../../model/page.ts'
 import { change, hostOf } from '../../operations/change.ts'
 import type { Args, Result } from '../../rpc/contract.ts'
 import { decisionOn } from '../../store/decisions.ts'
@@ -25,7 +25,8 @@ export async function instanceList(
   if (allProjects) allow(ctx, 'os_compute_api:servers:index:get_all_tenants')
   if (filter.host !== undefined) allow(ctx, 'os_compute_api:servers:allow_all_filters')
   const asked = { ...filter, limit, projectId: allProjects ? undefined : ctx.projectId }
-  return { instances: deleted ? await listDeleted(db, asked) : await listInstances(db, asked) }
+  const { rows, ...more } = inOneAnswer(deleted ? await listDeleted(db, asked) : await listInstances(db, asked))
+  return { instances: rows, ...more }
 }
 
 /** One instance, with its task and its open operation. */
@@ -52,6 +53,7 @@ export async function instanceRename(
   await change(deps, async (db, emit) => {
     const before = await lockInstance(db, id)
     if (!before) return fail('InstanceNotFound', { id: ref })
+    if (before.name === name) return
     await renameInstance(db, id, name, now)
     emit({
       at: now,

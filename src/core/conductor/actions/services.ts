@@ -3,7 +3,7 @@ import { nearest } from '../../base/near.ts'
 import type { conductor } from '../../contracts/conductor.ts'
 import type { Service } from '../../contracts/shapes.ts'
 import type { Context } from '../../model/context.ts'
-import { pageDefault } from '../../model/page.ts'
+import { inOneAnswer, pageDefault } from '../../model/page.ts'
 import { change } from '../../operations/change.ts'
 import type { Args, Result } from '../../rpc/contract.ts'
 import { findService, listServices, serviceId, setService } from '../../store/services.ts'
@@ -17,7 +17,8 @@ export async function serviceList(
   deps: Deps,
   { limit = pageDefault, marker }: Args<typeof conductor, 'serviceList'>,
 ): Promise<Result<typeof conductor, 'serviceList'>> {
-  return { services: await listServices(deps.db, { limit, marker, alive: alive(deps) }) }
+  const { rows, ...more } = inOneAnswer(await listServices(deps.db, { limit, marker, alive: alive(deps) }))
+  return { services: rows, ...more }
 }
 
 /** Enables or disables a service; a disabled compute service gets no new instances. `ServiceNotFound`. */
