@@ -4,7 +4,7 @@
  * code does not compile.
  */
 
-type Row<P> = {
+export type Row<P> = {
   /** HTTP status that an HTTP front end answers with. */
   readonly http: number
   /** The class of Python's nova.exception (or oslo_messaging) with the same meaning; this name travels as `class`. */
@@ -13,6 +13,11 @@ type Row<P> = {
   readonly text: (p: P) => string
   /** What to do about it; shown under the text. */
   readonly hint?: (p: P) => string | undefined
+  /**
+   * What owners of instances read in place of a text that tells of hosts, paths and other programs; all of that is for
+   * administrators. Unset: nothing in the text is.
+   */
+  readonly forOwners?: (text: string) => string
 }
 const row = <P>(r: Row<P>): Row<P> => r
 
@@ -112,6 +117,7 @@ export const failures = {
     text: (p) =>
       `The ${p.kind} did not end within ${p.seconds} s. It had reached step "${p.step}"${p.last ? ` (${p.last})` : ''}.`,
     hint: (p) => `Try again: nova operation retry ${p.id}`,
+    forOwners: (text) => text.replace(/(It had reached step "[^"]*") \([\s\S]*\)/, '$1'),
   }),
   FlavorExists: row<{ name: string }>({
     http: 409,
@@ -155,10 +161,12 @@ export const failures = {
     python: 'NoValidHost',
     text: (p) => `No valid host was found: ${p.reason}`,
     hint: (p) => p.hint ?? (p.instance ? `The reason for each host: nova explain ${p.instance}` : undefined),
+    forOwners: (text) => text.replace(/; on \S+ it failed: [\s\S]*$/, '; on its host it failed.'),
   }),
   HostMismatch: row<{ host: string; known: string; presented: string }>({
     http: 409,
     python: 'Invalid',
+    forOwners: () => 'Its host has the name of another machine.',
     text: (p) => `Host name ${p.host} belongs to another machine (host id ${p.known}, this one is ${p.presented}).`,
     hint: () => 'Give this host another name (compute.host), or restore its state directory.',
   }),
@@ -172,11 +180,13 @@ export const failures = {
     http: 500,
     python: 'HypervisorUnavailable',
     text: (p) => `The hypervisor could not ${p.action}: ${p.why}`,
+    forOwners: (text) => `${/^The hypervisor could not [a-z ]{1,64}(?=:)/.exec(text)?.[0] ?? 'The hypervisor failed'}.`,
   }),
   TransferFailed: row<{ why: string }>({
     http: 500,
     python: 'MigrationError',
     text: (p) => `The instance could not be copied to its new host: ${p.why.replace(/\.$/, '')}.`,
+    forOwners: () => 'The instance could not be copied to its new host.',
     hint: () => 'The instance is unchanged on its host.',
   }),
   GuestCrashed: row<{ name: string; words?: string }>({
@@ -184,6 +194,7 @@ export const failures = {
     python: 'InstancePowerOnFailure',
     text: (p) => `The guest of ${p.name} has crashed${p.words ? `: ${p.words.replace(/\.$/, '')}` : ''}.`,
     hint: (p) => `Read its console: nova console-log ${p.name}; start it again: nova reboot --hard ${p.name}`,
+    forOwners: (text) => text.replace(/( has crashed): [\s\S]*$/, '$1.'),
   }),
 
   // The request itself.
@@ -217,12 +228,14 @@ export const failures = {
   BusDown: row<{ url: string; why: string }>({
     http: 503,
     python: 'MessageDeliveryFailure',
+    forOwners: () => 'The bus cannot be reached.',
     text: (p) => `The bus at ${p.url} cannot be reached: ${p.why}.`,
     hint: () => 'Start a cloud on this machine: nova up. Or name another bus: NOVA_BUS_URL=amqp://…',
   }),
   BusBlocked: row<{ url: string; why: string; seconds: number }>({
     http: 503,
     python: 'MessageDeliveryFailure',
+    forOwners: () => 'The bus accepts no messages.',
     text: (p) => `The bus at ${p.url} accepts no messages (waited ${p.seconds} s): ${p.why}.`,
     hint: () =>
       'Operations continue when the broker accepts messages again. If bus.management_url is set, nova doctor shows which queue is full; otherwise, on the broker: rabbitmqctl list_queues name messages memory',
@@ -230,12 +243,14 @@ export const failures = {
   BusRefused: row<{ url: string; why: string }>({
     http: 403,
     python: 'MessageDeliveryFailure',
+    forOwners: () => 'The bus refused a login.',
     text: (p) => `The bus at ${p.url} refused the login: ${p.why.replace(/\.$/, '')}.`,
     hint: () => 'Check the user and password in NOVA_BUS_URL or the configuration: nova config show',
   }),
   BusConflict: row<{ url: string; why: string }>({
     http: 409,
     python: 'MessageDeliveryFailure',
+    forOwners: () => 'The bus has a different queue or exchange of that name.',
     text: (p) =>
       `The bus at ${p.url} already has a different queue or exchange of that name: ${p.why.replace(/\.$/, '')}.`,
     hint: (p) =>
@@ -246,6 +261,7 @@ export const failures = {
   BusUntrusted: row<{ url: string; why: string }>({
     http: 503,
     python: 'MessageDeliveryFailure',
+    forOwners: () => 'The bus could not be verified.',
     text: (p) => `The bus at ${p.url} could not be verified: ${p.why}.`,
     hint: () =>
       'Set bus.ca_file to the CA that signed its certificate, and use a host name in bus.url that the certificate covers.',
@@ -253,18 +269,21 @@ export const failures = {
   ManagementFailed: row<{ url: string; why: string; hint: string; status?: number }>({
     http: 503,
     python: 'ServiceUnavailable',
+    forOwners: () => 'The management API of the broker has failed.',
     text: (p) => `The request to the broker's management API (${p.url}) failed: ${p.why}.`,
     hint: (p) => p.hint,
   }),
   ListenFailed: row<{ address: string; why: string }>({
     http: 500,
     python: 'Invalid',
+    forOwners: () => 'A daemon could not start.',
     text: (p) => `Cannot listen on ${p.address}: ${p.why}.`,
     hint: () => 'Is a cloud already running on this machine? nova status',
   }),
   StartFailed: row<{ why: string; log: string }>({
     http: 500,
     python: 'Invalid',
+    forOwners: () => 'A daemon could not start.',
     text: (p) => `The cloud did not start: ${p.why}`,
     hint: (p) => `Its log: ${p.log}`,
   }),
@@ -273,16 +292,19 @@ export const failures = {
     python: 'ServiceUnavailable',
     text: (p) => `The database cannot be reached: ${p.why}.`,
     hint: () => 'The change may not have been saved: check before you repeat it. Find the problem: nova doctor',
+    forOwners: () => 'The database cannot be reached.',
   }),
   UnknownMethod: row<{ topic: string; method: string }>({
     http: 400,
     python: 'NoSuchMethod',
+    forOwners: () => 'Two daemons of the cloud are of versions that do not go together.',
     text: (p) => `${p.topic} has no method "${p.method}".`,
     hint: () => 'Do both sides have the same version? nova status',
   }),
   UnsupportedVersion: row<{ topic: string; version: string; supported: string; what?: string }>({
     http: 400,
     python: 'UnsupportedVersion',
+    forOwners: () => 'Two daemons of the cloud are of versions that do not go together.',
     text: (p) =>
       p.what === undefined
         ? `${p.topic} speaks version ${p.supported}, but the message has version ${p.version}.`
@@ -292,6 +314,7 @@ export const failures = {
   ConfigInvalid: row<{ key: string; value: string; allowed: string; source: string }>({
     http: 500,
     python: 'InvalidConfiguration',
+    forOwners: () => 'A daemon is configured wrongly.',
     text: (p) => `Invalid configuration: ${p.key} = ${p.value} (${p.source}): ${p.allowed}.`,
     hint: () => 'All options: nova config docs',
   }),

@@ -1,4 +1,5 @@
-import { Failure, isFailure } from '../base/errors.ts'
+import { Failure, isFailure, RemoteError } from '../base/errors.ts'
+import { textForOwners } from '../base/fault-texts.ts'
 import type { conductor } from '../contracts/conductor.ts'
 import type {
   Decision,
@@ -100,16 +101,23 @@ function ofFullOperation({ host, fault, steps, hosts: legs, ...operation }: Oper
   }
 }
 
-const ofFault = ({ host, message, hint, ...fault }: Fault, others: readonly string[]): Fault => ({
-  ...fault,
-  message: ofText(message, [...named(host), ...others]),
-  ...(hint === undefined ? {} : { hint: ofText(hint, [...named(host), ...others]) }),
-})
+/** What to do is left out where the text is another one: it may name what the other text does not. */
+const ofFault = ({ host, message, hint, ...fault }: Fault, others: readonly string[]): Fault => {
+  const text = textForOwners(fault.code, message)
+  const hosts = [...named(host), ...others]
+  return {
+    ...fault,
+    message: ofText(text, hosts),
+    ...(hint === undefined || text !== message ? {} : { hint: ofText(hint, hosts) }),
+  }
+}
 
-const ofEvent = ({ host, message, ...event }: Event): Event => ({
-  ...event,
-  ...(message === undefined ? {} : { message: ofText(message, named(host)) }),
-})
+/** An event of before events had codes says no more than that something failed. */
+const ofEvent = ({ host, message, code = 'unknown', ...event }: Event): Event => {
+  const text =
+    /\.(error|retry|left)$/.test(event.type) && message !== undefined ? textForOwners(code, message) : message
+  return { ...event, ...(text === undefined ? {} : { message: ofText(text, named(host)) }) }
+}
 
 /** How many hosts would do and how many each filter refused, without their names and what they have left. */
 function ofDecision({ chosen, hosts, summary, counts = countOf(hosts), ...decision }: Decision): Decision {
@@ -118,7 +126,9 @@ function ofDecision({ chosen, hosts, summary, counts = countOf(hosts), ...decisi
     placed: chosen !== undefined,
     // The summary of a choice says which host was chosen and how heavy that is.
     summary:
-      chosen === undefined ? ofText(summary, []) : `one of the ${counts.passed} that can, of ${counts.hosts} in all`,
+      chosen === undefined
+        ? ofText(textForOwners('NoValidHost', summary), [])
+        : `one of the ${counts.passed} that can, of ${counts.hosts} in all`,
     hosts: [],
     counts,
   }
@@ -151,6 +161,8 @@ function ofText(text: string, hosts: readonly string[]): string {
   return text.replaceAll(hidden, (match) => (match.startsWith(' (') ? '' : 'its host'))
 }
 
+const askAdministrator = 'its host has failed; ask an administrator.'
+
 /** A failure as callers hear it who may not see hosts. */
 export function failureWithoutHosts(e: unknown): unknown {
   if (isFailure(e, 'HostUnreachable')) return new Failure('HostUnreachable', { target: ofTarget(e.params.target) }, e)
@@ -159,6 +171,9 @@ export function failureWithoutHosts(e: unknown): unknown {
     const { method, seconds, target } = e.params
     return new Failure('CallTimeout', { method, seconds, target: ofTarget(target) }, e)
   }
+  if (isFailure(e, 'DriverFailed')) return new Failure('DriverFailed', { ...e.params, why: askAdministrator }, e)
+  if (isFailure(e, 'DatabaseDown')) return new Failure('DatabaseDown', { why: 'no answer' }, e)
+  if (e instanceof RemoteError) return new Failure('DriverFailed', { action: 'answer', why: askAdministrator }, e)
   if (isFailure(e, 'BusBlocked')) return new Failure('BusBlocked', { ...e.params, why: ofText(e.params.why, []) }, e)
   return e
 }

@@ -94,7 +94,11 @@ export const schema = z.strictObject({
       '',
       'Directory of image files; conductors on several machines must share it. Empty: images in the state directory.',
     ),
-    eventsMax: option(z.int().positive(), 100_000, 'Number of events to keep; the oldest are deleted first, those of the project that has the most.'),
+    eventsMax: option(
+      z.int().positive(),
+      100_000,
+      'Number of events to keep; the oldest are deleted first, those of the project that has the most.',
+    ),
     historyDays: option(z.int().positive(), 90, 'How long the record of a deleted instance is kept.', { unit: 'days' }),
     operationsDays: option(z.int().positive(), 30, 'How long the record of an ended operation is kept.', {
       unit: 'days',

@@ -281,6 +281,8 @@ export const Event = z.object({
   requestId: z.string(),
   projectId: z.string(),
   message: z.string().optional(),
+  /** Whose text the message is, if it tells of a failure: as in a fault. */
+  code: z.string().optional(),
 })
 export type Event = z.infer<typeof Event>
 

@@ -153,6 +153,7 @@ export type Database = {
     request_id: string
     project_id: string
     message: string | null
+    code: string | null
   }
   instance_history: {
     id: string

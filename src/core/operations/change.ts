@@ -1,4 +1,4 @@
-import { type Instance, instanceOf, type Published } from '../contracts/shapes.ts'
+import { type Fault, type Instance, instanceOf, type Published } from '../contracts/shapes.ts'
 import type { Db } from '../db/handle.ts'
 import { tx } from '../db/tx.ts'
 import { eventKey } from '../model/event.ts'
@@ -57,6 +57,9 @@ export const about = (
     ...(userId === undefined ? {} : { userId }),
   }
 }
+
+/** What an event says of a failure. */
+export const ofFault = ({ code, message }: Fault): Pick<NewEvent, 'code' | 'message'> => ({ code, message })
 
 /** The host that an event names, if there is one. */
 export const hostOf = ({ host }: Pick<Instance, 'host'>): { host?: string } => (host === undefined ? {} : { host })

@@ -6,7 +6,7 @@ import { archiveInstance } from '../store/history.ts'
 import { settleInstance } from '../store/instances.ts'
 import { stepsOf } from '../store/operation-record.ts'
 import { closeOperation } from '../store/operations.ts'
-import { about, hostOf } from './change.ts'
+import { about, hostOf, ofFault } from './change.ts'
 import type { OpenOperation, Transaction } from './open.ts'
 
 /** How an operation ended; `power`, if somebody has just seen the guest. */
@@ -37,7 +37,7 @@ export async function endOperation(t: Transaction, operation: OpenOperation, out
     ...(operation.instance ? hostOf(operation.instance) : {}),
     type: `${subject}.${event}.${state === 'succeeded' ? 'end' : 'error'}`,
     ...(subject === 'instance' ? {} : { message: operation.subject.name }),
-    ...(fault === undefined ? {} : { message: fault.message }),
+    ...(fault === undefined ? {} : ofFault(fault)),
     operation: {
       kind: operation.kind,
       state,

@@ -8,7 +8,7 @@ import { addLegs, type Leg, queueLeg, removeLeg, restLeg } from '../store/legs.t
 import { changeOperation } from '../store/operations.ts'
 import { isServiceUp } from '../store/services.ts'
 import { keepStep } from './advance.ts'
-import { about } from './change.ts'
+import { about, ofFault } from './change.ts'
 import { conductorSteps } from './conductor-steps.ts'
 import { endOperation } from './end.ts'
 import { faultOf, isOfTheHost } from './faults.ts'
@@ -231,7 +231,7 @@ async function placeElsewhere(t: Transaction, operation: OpenOperation, fault: F
     ...about(operation, now),
     type: `${operation.subject.kind}.${kindOf(operation.kind).event}.retry`,
     host,
-    message: fault.message,
+    ...ofFault(fault),
     operation: { kind: operation.kind, state: 'queued', step: 'place', attempt, fault },
   })
   return [{ operation: operation.id, service: 'scheduler', host: '' }]

@@ -27,6 +27,7 @@ export async function addEvents(db: Db, drafts: readonly EventDraft[]): Promise<
         request_id: draft.requestId,
         project_id: draft.projectId,
         message: draft.message?.slice(0, eventMessageMax) ?? null,
+        code: draft.code ?? null,
       })),
     )
     const first = firstInsertId(db, result, chunk.length)
@@ -136,5 +137,6 @@ function toEvent(row: Selectable<Database['events']>): Event {
     requestId: row.request_id,
     projectId: row.project_id,
     ...(row.message === null ? {} : { message: row.message }),
+    ...(row.code === null ? {} : { code: row.code }),
   }
 }

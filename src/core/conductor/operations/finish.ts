@@ -1,10 +1,11 @@
 import { fail } from '../../base/errors.ts'
+import { hintFor } from '../../base/fault-texts.ts'
 import type { agent } from '../../contracts/agent.ts'
 import { type Fault, type Instance, instanceOf } from '../../contracts/shapes.ts'
 import type { Context } from '../../model/context.ts'
 import { isOpen, stagesOf } from '../../model/operation.ts'
 import { openStage } from '../../operations/advance.ts'
-import { about } from '../../operations/change.ts'
+import { about, ofFault } from '../../operations/change.ts'
 import { dispatchAll } from '../../operations/dispatch.ts'
 import { faultOf } from '../../operations/faults.ts'
 import { type Dispatch, lockOpen, type OpenOperation, type Transaction } from '../../operations/open.ts'
@@ -112,7 +113,7 @@ function emitLeft(t: Transaction, operation: OpenOperation, fault: Fault): void 
     ...about(operation, t.now),
     type: 'operation.left',
     ...(fault.host === undefined ? {} : { host: fault.host }),
-    message: fault.message,
+    ...ofFault(fault),
   })
 }
 
@@ -135,12 +136,18 @@ async function tooLate(
 
 /** What went wrong, if something did; a host that found its operation cancelled may say so as a fault, too. */
 function wrongWith(
-  { id }: OpenOperation,
+  { id, subject: { name } }: OpenOperation,
   leg: Leg,
   { fault, cancelled, host }: Finish,
   now: number,
 ): Fault | undefined {
-  if (!cancelled && fault?.code !== 'OperationCancelled') return fault && { ...fault, host: fault.host ?? host }
+  if (!cancelled && fault?.code !== 'OperationCancelled') {
+    if (!fault) return undefined
+    // What people are told to do is never a host's word.
+    const { hint: _, ...told } = fault
+    const hint = hintFor(fault.code, { id, name })
+    return { ...told, ...(hint === undefined ? {} : { hint }), host }
+  }
   const { step } = leg
   return { ...(fault ?? faultOf('OperationCancelled', { id, ...(step === undefined ? {} : { step }) }, now)), host }
 }
