@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto'
-import { mkdtempSync, rmSync } from 'node:fs'
+import { existsSync, mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { createConnection } from 'mysql2/promise'
@@ -15,10 +15,13 @@ export type TestDatabases = { name: 'sqlite' | 'mysql'; open(): Promise<TestData
 const server = process.env.NOVA_TEST_MYSQL_URL ?? 'mysql://root@127.0.0.1:3306'
 const setting = { log: silentLog, clock: systemClock }
 
+/** In memory where the machine has such a directory: what a test writes need not outlive a power cut. */
+const memory = existsSync('/dev/shm') ? '/dev/shm' : tmpdir()
+
 const sqlite: TestDatabases = {
   name: 'sqlite',
   async open() {
-    const folder = mkdtempSync(join(tmpdir(), 'nova-db-'))
+    const folder = mkdtempSync(join(memory, 'nova-db-'))
     const url = `sqlite:${join(folder, 'nova.sqlite')}`
     const db = await openDatabase(url, setting)
     return {

@@ -97,7 +97,9 @@ export function isBusy(e: unknown): boolean {
 
 /** There is no transaction to roll back: SQLite has already done it. This error has no code of its own. */
 export const isRolledBack = (e: unknown): boolean =>
-  typeof known(e).errcode === 'number' && e instanceof Error && e.message.includes('no transaction is active')
+  typeof known(e).errcode === 'number' &&
+  e instanceof Error &&
+  /no transaction is active|no such savepoint/.test(e.message)
 
 const lostCodes: ReadonlySet<unknown> = new Set([
   'ECONNREFUSED',

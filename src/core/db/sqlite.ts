@@ -1,16 +1,10 @@
 import { closeSync, mkdirSync, openSync } from 'node:fs'
 import { dirname } from 'node:path'
-import {
-  CompiledQuery,
-  type DatabaseConnection,
-  type Dialect,
-  type Driver,
-  type QueryResult,
-  SqliteIntrospector,
-} from 'kysely'
+import { type CompiledQuery, type Dialect, type QueryResult, SqliteIntrospector } from 'kysely'
 import type { Clock } from '../base/clock.ts'
 import { Failure, reason } from '../base/errors.ts'
-import { isBusy, isConnectionLoss, isRolledBack, SqliteTablesCompiler, SqliteTransactionalAdapter } from './dialect.ts'
+import { isBusy, isConnectionLoss, SqliteTablesCompiler, SqliteTransactionalAdapter } from './dialect.ts'
+import { groupingDriver, type Statements } from './group-commit.ts'
 
 /** The part of the `node:sqlite` API that we use. */
 type Statement = {
@@ -36,10 +30,11 @@ export async function sqliteDialect(path: string, clock: Clock): Promise<Dialect
       // Private to its owner: user data may contain passwords. SQLite gives the files beside it the same mode.
       closeSync(openSync(path, 'a', 0o600))
     }
+    // What somebody was told is on the disk: `full` waits for the log at every commit, `normal` only at checkpoints.
     // The switch to WAL may find the file locked by another process that opens it; later waits do not block the
     // process.
     library = new DatabaseSync(path, { timeout: 5000 })
-    library.exec('pragma journal_mode = wal; pragma synchronous = normal; pragma foreign_keys = on')
+    library.exec('pragma journal_mode = wal; pragma synchronous = full; pragma foreign_keys = on')
     // Pages that change all the time are copied into the database file once for 32 MiB of the log, not for 4.
     library.exec('pragma wal_autocheckpoint = 8000')
     library.exec('pragma busy_timeout = 0')
@@ -48,58 +43,21 @@ export async function sqliteDialect(path: string, clock: Clock): Promise<Dialect
   }
   return {
     createAdapter: () => new SqliteTransactionalAdapter(),
-    createDriver: () => sqliteDriver(library, path, clock),
+    createDriver: () => groupingDriver(sqliteStatements(library, path, clock), () => library.close()),
     createIntrospector: (db) => new SqliteIntrospector(db),
     createQueryCompiler: () => new SqliteTablesCompiler(),
   }
 }
 
-/** One connection, handed out in the order of requests; a statement runs to its end before anything else happens. */
-function sqliteDriver(library: Library, path: string, clock: Clock): Driver {
-  const connection = sqliteConnection(library, path, clock)
-  const waiting: Array<() => void> = []
-  let taken = false
-  return {
-    async init() {},
-    async acquireConnection() {
-      if (taken) await new Promise<void>((resolve) => waiting.push(resolve))
-      taken = true
-      return connection
-    },
-    async releaseConnection() {
-      const next = waiting.shift()
-      if (next) next()
-      else taken = false
-    },
-    // Plain `begin` takes the write lock only at the first write; if another writer holds it then, the whole
-    // transaction must start over.
-    async beginTransaction(c) {
-      await c.executeQuery(CompiledQuery.raw('begin immediate'))
-    },
-    async commitTransaction(c) {
-      await c.executeQuery(CompiledQuery.raw('commit'))
-    },
-    async rollbackTransaction(c) {
-      try {
-        await c.executeQuery(CompiledQuery.raw('rollback'))
-      } catch (e) {
-        // If its disk is full, SQLite has already rolled back; the caller must see the full disk as the cause.
-        if (!isRolledBack(e)) throw e
-      }
-    },
-    async destroy() {
-      library.close()
-    },
-  }
-}
-
 const reads = /^\s*(select|with|pragma|explain|values)\b|\breturning\b/i
+const onlyReads = /^\s*(select|pragma|explain|values)\b/i
 const statementsMax = 500
 /** Longer statements are lists of rows, whose text hardly ever repeats. */
 const cachedCharsMax = 8_000
 const busyMsMax = 10_000
 
-function sqliteConnection(library: Library, path: string, clock: Clock): DatabaseConnection {
+/** Runs statements on the one connection; each runs to its end before anything else happens. */
+function sqliteStatements(library: Library, path: string, clock: Clock): Statements {
   const statements = new Map<string, { statement: Statement; reads: boolean }>()
   const prepare = (sql: string) => {
     const cached = statements.get(sql)
@@ -118,7 +76,8 @@ function sqliteConnection(library: Library, path: string, clock: Clock): Databas
     return { rows: [], numAffectedRows: BigInt(changes), insertId: BigInt(lastInsertRowid) }
   }
   return {
-    async executeQuery<R>(query: CompiledQuery): Promise<QueryResult<R>> {
+    writes: ({ sql }) => !onlyReads.test(sql),
+    async run<R>(query: CompiledQuery): Promise<QueryResult<R>> {
       const start = clock.now()
       for (let waitMs = 1; ; waitMs = Math.min(waitMs * 2, 20)) {
         try {
@@ -132,10 +91,6 @@ function sqliteConnection(library: Library, path: string, clock: Clock): Databas
         // Another process writes. A busy timeout of SQLite itself would block this whole process in the meantime.
         await clock.sleep(waitMs)
       }
-    },
-    // biome-ignore lint/correctness/useYield: nothing of ours streams.
-    async *streamQuery() {
-      throw new Error('bug: SQLite results are not streamed')
     },
   }
 }

@@ -113,6 +113,23 @@ describe.each(await databases())('on $name', (database) => {
     ['a hint that names no instance', { hints: { same_host: 'db1' } }, { code: 'InstanceNotFound' }],
     ['no host behind the colon', { availabilityZone: 'nova:' }, { code: 'InvalidRequest' }],
     ['user data that is not base64', { userData: 'hello!' }, { code: 'InvalidRequest' }],
+    [
+      'more user data than one request may write',
+      {
+        userData: 'QUJD'.repeat(16_383),
+        metadata: {
+          a: 'b'.repeat(255),
+          c: 'd'.repeat(255),
+          e: 'f'.repeat(255),
+          g: 'h'.repeat(255),
+          i: 'j'.repeat(255),
+          k: 'l'.repeat(255),
+          m: 'n'.repeat(255),
+        },
+        count: 1000,
+      },
+      { code: 'InvalidRequest', hint: 'Boot at most 996 of them at a time.' },
+    ],
     ['a key that is none', { key: 'my key' }, { code: 'InvalidRequest' }],
     ['a name too long for its numbers', { name: 'x'.repeat(254), count: 10 }, { code: 'InvalidRequest' }],
     [

@@ -43,8 +43,17 @@ export async function planOf({ db }: Pick<ConductorDeps, 'db'>, ctx: Context, re
   return { names: namesOf(request), image, flavor, availabilityZone, forcedHost, hints }
 }
 
-function check({ userData, key }: BootRequest): void {
-  if (userData !== undefined && !base64.test(userData))
+/** The most bytes of user data, keys, metadata and hints that one request may have written: they take the database a second. */
+const writtenMax = 64 << 20
+
+function check({ count = 1, userData = '', key, metadata = {}, hints = {} }: BootRequest): void {
+  const each = userData.length + Buffer.byteLength(key ?? '') + Buffer.byteLength(JSON.stringify([metadata, hints]))
+  if (count * each > writtenMax)
+    fail('InvalidRequest', {
+      what: `${count} instances with ${each} bytes of user data, key, metadata and hints each are too much for one request.`,
+      hint: `Boot at most ${Math.floor(writtenMax / each)} of them at a time.`,
+    })
+  if (!base64.test(userData))
     fail('InvalidRequest', { what: 'The user data must be base64.', hint: 'nova boot --user-data FILE encodes it.' })
   if (key !== undefined && !isPublicKey(key.trim()))
     fail('InvalidRequest', {
