@@ -138,6 +138,7 @@ const rulesOfMethods: Readonly<Record<Exclude<Method, 'begin'>, Rule>> = {
   hostList: 'os_compute_api:os-hypervisors:list',
   hostShow: 'os_compute_api:os-hypervisors:show',
   hostSet: 'nova:hosts:update',
+  hostAcceptCapacity: 'nova:hosts:update',
   hostAdd: 'nova:hosts:add',
   hostDelete: 'nova:hosts:delete',
   busStatus: 'nova:bus:status',

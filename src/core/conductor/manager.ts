@@ -8,7 +8,7 @@ import { join, removed, report } from './actions/compute-agents.ts'
 import { flavorCreate, flavorDelete, flavorList, flavorShow } from './actions/flavors.ts'
 import { eventList, operationList, operationShow } from './actions/history.ts'
 import { hostAdd, hostDelete } from './actions/host-logins.ts'
-import { hostList, hostSet, hostShow } from './actions/hosts.ts'
+import { hostAcceptCapacity, hostList, hostSet, hostShow } from './actions/hosts.ts'
 import { imageCreate, imageDelete, imageList, imageRead, imageShow, imageWrite } from './actions/images.ts'
 import { consoleLog, explain, instanceList, instanceRename, instanceShow, type Relays } from './actions/instances.ts'
 import { serviceList, serviceSet } from './actions/services.ts'
@@ -55,6 +55,7 @@ export const conductorManager = (deps: ConductorDeps): Api<typeof conductor> => 
     hostList: (_ctx, args) => hostList(deps, args),
     hostShow: (_ctx, args) => hostShow(deps, args),
     hostSet: (ctx, args) => hostSet(deps, ctx, args),
+    hostAcceptCapacity: (_ctx, args) => hostAcceptCapacity(deps, args),
     hostAdd: (ctx, args) => hostAdd(deps, ctx, args),
     hostDelete: (ctx, args) => hostDelete(deps, ctx, args),
 

@@ -56,6 +56,7 @@ const answers: { readonly [M in Method]: (answer: Result<Conductor, M>) => Resul
   hostList: same,
   hostShow: same,
   hostSet: same,
+  hostAcceptCapacity: same,
   hostAdd: same,
   hostDelete: same,
   busStatus: same,

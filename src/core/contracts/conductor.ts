@@ -70,7 +70,7 @@ export const Begun = z.object({ operation: Id, instance: z.object({ id: Id, name
 export type Begun = z.infer<typeof Begun>
 
 /** Everything that clients (the command line, the dashboard, the APIs) may ask of the cloud. Conductors answer; they keep the database. */
-export const conductor = contract('conductor', '2.1', {
+export const conductor = contract('conductor', '2.2', {
   /**
    * Begins the life of one or `count` instances, all of them or none. `QuotaExceeded`; what the wish names and is not there;
    * `HostUnreachable` if no scheduler listens: nothing is left behind then.
@@ -180,6 +180,8 @@ export const conductor = contract('conductor', '2.1', {
    * instances are on it, `HostNotFound`.
    */
   hostSet: call(z.object({ host: HostName, availabilityZone: ZoneName }), Host, '2.1'),
+  /** The next time that the host says that it has more than it was known to have, that counts (administrators). `HostNotFound`. */
+  hostAcceptCapacity: call(z.object({ host: HostName }), Host, '2.2'),
   /**
    * Gives a host a login of its own on the bus (administrators); one that it had (`known`) counts no more. `url` is absent
    * if the broker listens for no other machine. `ManagementFailed`.

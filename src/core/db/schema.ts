@@ -44,6 +44,7 @@ export type Database = {
     instances: number
     failed_at: number | null
     created_at: number
+    growth_accepted: Generated<number>
   }
   services: {
     id: string

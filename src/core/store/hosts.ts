@@ -36,16 +36,41 @@ export type HostReport = {
   total: Size
 }
 
-/** The identity that a host has given, locked until the transaction ends; undefined for a host never heard of. */
-export async function lockHost(
-  db: Db,
-  name: string,
-): Promise<{ hostId: string; incarnation: string; availabilityZone: string; instances: number } | undefined> {
-  const columns = ['host_id', 'incarnation', 'availability_zone', 'instances'] as const
+/** What is known of a host; `mayGrow`: an administrator has accepted that it has more than `total`. */
+export type KnownHost = {
+  hostId: string
+  incarnation: string
+  availabilityZone: string
+  instances: number
+  accelerator: string
+  total: Size
+  mayGrow: boolean
+}
+
+/** The identity that a host has given, and what is known of it, locked until the transaction ends; undefined for a host never heard of. */
+export async function lockHost(db: Db, name: string): Promise<KnownHost | undefined> {
+  const columns = [
+    'host_id',
+    'incarnation',
+    'availability_zone',
+    'instances',
+    'accelerator',
+    'total_vcpus',
+    'total_memory_mb',
+    'total_disk_gb',
+    'growth_accepted',
+  ] as const
   const row = await locked(db, db.selectFrom('hosts').select(columns).where('name', '=', name)).executeTakeFirst()
   if (!row) return undefined
-  const { host_id, incarnation, availability_zone, instances } = row
-  return { hostId: host_id, incarnation, availabilityZone: availability_zone, instances }
+  return {
+    hostId: row.host_id,
+    incarnation: row.incarnation,
+    availabilityZone: row.availability_zone,
+    instances: row.instances,
+    accelerator: row.accelerator,
+    total: { vcpus: row.total_vcpus, memoryMb: row.total_memory_mb, diskGb: row.total_disk_gb },
+    mayGrow: row.growth_accepted === 1,
+  }
 }
 
 /** A host that was never seen before; a unique violation if another conductor adds it at the same moment. */
@@ -76,10 +101,14 @@ export async function setHostZone(db: Db, name: string, zone: string): Promise<v
   await db.updateTable('hosts').set({ availability_zone: zone }).where('name', '=', name).execute()
 }
 
-/** What a host's guests run on, as it told last; undefined if there is no such host. */
-export async function hostAccelerator(db: Db, name: string): Promise<string | undefined> {
-  const row = await db.selectFrom('hosts').select('accelerator').where('name', '=', name).executeTakeFirst()
-  return row?.accelerator
+/** The next time that a host says that it has more than it was known to have, it is believed. */
+export async function acceptGrowth(db: Db, name: string): Promise<void> {
+  await db.updateTable('hosts').set({ growth_accepted: 1 }).where('name', '=', name).execute()
+}
+
+/** It has grown. */
+export async function endGrowth(db: Db, name: string): Promise<void> {
+  await db.updateTable('hosts').set({ growth_accepted: 0 }).where('name', '=', name).execute()
 }
 
 /** Takes in fresh numbers; what is used of the host is not its to say. */

@@ -34,6 +34,54 @@ describe.each(await databases())('hosts with logins of their own (on $name)', (d
     expect(await refused(rig)).toBe(0)
   })
 
+  test("a host does not grow by its own word, but with an administrator's", async () => {
+    const rig = await start()
+    const h1 = await rig.host('h1', { slots: 4 })
+    const size = (vcpus: number) => ({ vcpus, memoryMb: vcpus * 512, diskGb: vcpus })
+    const reportOf = (vcpus: number) => ({
+      driver: 'fake',
+      hypervisor: 'fake',
+      hypervisorVersion: '1',
+      accelerator: 'none',
+      total: size(vcpus),
+    })
+    const join = (vcpus: number, ctx: typeof admin = as('h1')) =>
+      rig.computeAgent.join(ctx, {
+        ...selfOf(h1),
+        hostId: 'id-of-h1',
+        availabilityZone: 'nova',
+        report: reportOf(vcpus),
+        guests: [],
+      })
+    const known = async () => (await rig.conductor.hostShow(admin, { host: 'h1' })).host.total
+    const resized = async () =>
+      (await rig.conductor.eventList(admin, {})).events.flatMap(({ type, message }) =>
+        type === 'host.resized' ? message : [],
+      )
+
+    await join(1_000_000)
+    await rig.computeAgent.report(as('h1'), {
+      ...selfOf(h1),
+      report: { ...reportOf(3), total: { ...size(3), diskGb: 99 } },
+    })
+    expect(await known()).toEqual({ ...size(3), diskGb: 4 })
+    expect(await resized()).toEqual([
+      '4 vCPUs, 2048 MiB, 4 GiB; it says 1000000 vCPUs, 512000000 MiB, 1000000 GiB, which counts after: nova host set h1 --accept-capacity',
+    ])
+    await rig.conductor.hostAcceptCapacity(admin, { host: 'h1' })
+    await join(2)
+    expect(await known()).toEqual(size(2))
+    await join(8)
+    expect(await known()).toEqual(size(8))
+    await join(16)
+    expect(await known()).toEqual(size(8))
+    await join(16, admin)
+    expect(await known()).toEqual(size(16))
+    await expect(rig.conductor.hostAcceptCapacity(admin, { host: 'h9' })).rejects.toMatchObject({
+      code: 'HostNotFound',
+    })
+  })
+
   test('what is of nobody any more gets the answers that it always had', async () => {
     const rig = await start()
     const h1 = await rig.host('h1')

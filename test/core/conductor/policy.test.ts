@@ -124,6 +124,7 @@ const rows: { readonly [M in Method]: Row<M> } = {
   hostList: row(() => ({}), nobodyElse),
   hostShow: row(() => ({ host: 'kvm-alpha' }), nobodyElse),
   hostSet: row(() => ({ host: 'kvm-alpha', availabilityZone: 'east' }), nobodyElse),
+  hostAcceptCapacity: row(() => ({ host: 'kvm-alpha' }), nobodyElse),
   hostAdd: row(() => ({ host: 'kvm-gamma' }), nobodyElse),
   hostDelete: row(() => ({ host: 'kvm-alpha' }), nobodyElse),
   busStatus: row(() => ({}), nobodyElse),

@@ -2,12 +2,23 @@ import { fail } from '../../base/errors.ts'
 import type { computeAgent, HostReport } from '../../contracts/compute-agent.ts'
 import { isUniqueViolation } from '../../db/dialect.ts'
 import type { Db } from '../../db/handle.ts'
+import { hostOfBusUser } from '../../model/bus-user.ts'
+import { isSame, leastOf } from '../../model/capacity.ts'
 import type { Context } from '../../model/context.ts'
+import type { Size } from '../../model/instance.ts'
 import { change, type NewEvent } from '../../operations/change.ts'
 import type { Args, Result } from '../../rpc/contract.ts'
 import { release, residueOfHost, residueOn } from '../../store/allocations.ts'
 import { deletedAmong } from '../../store/history.ts'
-import { addHost, type HostSelf, hostAccelerator, lockHost, updateHost, updateHostReport } from '../../store/hosts.ts'
+import {
+  addHost,
+  endGrowth,
+  type HostSelf,
+  type KnownHost,
+  lockHost,
+  updateHost,
+  updateHostReport,
+} from '../../store/hosts.ts'
 import { findInstances, instancesOn } from '../../store/instances.ts'
 import { busySubjects } from '../../store/operations.ts'
 import { serviceIncarnation } from '../../store/services.ts'
@@ -27,9 +38,13 @@ export async function join(
   const enter = () =>
     change(deps, async (db, emit) => {
       const now = deps.clock.now()
-      if (!(await lockHost(db, name))) return addHost(db, self, now)
-      publishAcceleratorChange(emit, await hostAccelerator(db, name), { host: name, report, ctx, now })
-      return updateHost(db, self)
+      const known = await lockHost(db, name)
+      if (!known) return addHost(db, self, now)
+      const told = { host: name, report, ctx, now }
+      publishAcceleratorChange(emit, known.accelerator, told)
+      const total = await believed(db, known, told)
+      publishResize(emit, known.total, total, told)
+      return updateHost(db, { ...self, report: { ...report, total } })
     })
   // The first word of a new host, said twice at the same moment: the second finds it known.
   await enter().catch((e) => (isUniqueViolation(e) ? enter() : Promise.reject(e)))
@@ -71,21 +86,60 @@ export async function report(
   await checkLife(deps.db, host, incarnation)
   await change(deps, async (db, emit) => {
     const now = deps.clock.now()
-    publishAcceleratorChange(emit, await hostAccelerator(db, host), { host, report, ctx, now, why })
-    await updateHostReport(db, host, report)
+    const known = await lockHost(db, host)
+    if (!known) return
+    const told = { host, report, ctx, now, why }
+    publishAcceleratorChange(emit, known.accelerator, told)
+    await updateHostReport(db, host, { ...report, total: await believed(db, known, told) })
   })
   return {}
 }
 
 type Reported = { host: string; report: HostReport; ctx: Context; now: number; why?: string | undefined }
 
+/**
+ * What the cloud counts on. A host with a login of its own does not grow by its own word: whoever has stolen the login
+ * would draw other projects' instances to it. An administrator accepts what has been added to a host.
+ */
+async function believed(db: Db, { total, mayGrow }: KnownHost, { host, report, ctx }: Reported): Promise<Size> {
+  const least = leastOf(total, report.total)
+  if (ctx.busUser === undefined || hostOfBusUser(ctx.busUser) === undefined || isSame(least, report.total))
+    return report.total
+  if (!mayGrow) return least
+  await endGrowth(db, host)
+  return report.total
+}
+
+/** A host has other room than before, or says so: somebody should know. */
+function publishResize(
+  emit: (event: NewEvent) => void,
+  before: Size,
+  after: Size,
+  { host, report: { total: told }, ctx, now }: Reported,
+): void {
+  if (isSame(before, told)) return
+  const refused = isSame(after, told)
+    ? ''
+    : `; it says ${sizeText(told)}, which counts after: nova host set ${host} --accept-capacity`
+  emit({
+    at: now,
+    type: 'host.resized',
+    host,
+    requestId: ctx.requestId,
+    projectId: ctx.projectId,
+    message: `${isSame(before, after) ? '' : `${sizeText(before)} → `}${sizeText(after)}${refused}`,
+  })
+}
+
+const sizeText = ({ vcpus, memoryMb, diskGb }: Size): string => `${vcpus} vCPUs, ${memoryMb} MiB, ${diskGb} GiB`
+
 /** Guests of a host run on another accelerator: from KVM to TCG they are ten times slower, and somebody should know. */
 function publishAcceleratorChange(
   emit: (event: NewEvent) => void,
-  before: string | undefined,
+  before: string,
   { host, report: { accelerator }, ctx, now, why }: Reported,
 ): void {
-  if (before === undefined || before === accelerator) return
+  if (before === accelerator) return
   emit({
     at: now,
     type: 'host.accelerator_changed',

@@ -3,7 +3,7 @@ import type { Context } from '../../model/context.ts'
 import { inOneAnswer, pageDefault } from '../../model/page.ts'
 import { change } from '../../operations/change.ts'
 import type { Args, Result } from '../../rpc/contract.ts'
-import { listHosts, lockHost, resolveHost, setHostZone } from '../../store/hosts.ts'
+import { acceptGrowth, listHosts, lockHost, resolveHost, setHostZone } from '../../store/hosts.ts'
 import { listInstances } from '../../store/instances.ts'
 import type { ConductorDeps } from '../deps.ts'
 import { alive } from './access.ts'
@@ -30,6 +30,16 @@ export async function hostShow(
   const { db, options } = deps
   const host = await resolveHost(db, name, { alive: alive(deps), overcommit: options.placement })
   return { host, instances: await listInstances(db, { host: name, limit: pageDefault }) }
+}
+
+/** What was added to a host will count the next time that it reports. `HostNotFound`. */
+export async function hostAcceptCapacity(
+  { db, clock, options }: Deps,
+  { host: name }: Args<typeof conductor, 'hostAcceptCapacity'>,
+): Promise<Result<typeof conductor, 'hostAcceptCapacity'>> {
+  const host = await resolveHost(db, name, { alive: alive({ clock, options }), overcommit: options.placement })
+  await acceptGrowth(db, name)
+  return host
 }
 
 /**
