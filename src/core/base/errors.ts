@@ -68,10 +68,13 @@ export const failures = {
     text: (p) => `No operation "${p.id}".`,
     hint: () => 'List them: nova operation list',
   }),
-  AmbiguousName: row<{ kind: string; name: string; ids: string[] }>({
+  AmbiguousName: row<{ kind: string; name: string; ids: string[]; isPrefix?: boolean }>({
     http: 409,
     python: 'Invalid',
-    text: (p) => `${p.ids.length} ${p.kind}s are named "${p.name}".`,
+    text: (p) =>
+      p.isPrefix
+        ? `The ids of ${p.ids.length} ${p.kind}s begin with "${p.name}".`
+        : `${p.ids.length} ${p.kind}s are named "${p.name}".`,
     hint: (p) => `Use an id instead: ${p.ids.join(', ')}`,
   }),
 
@@ -289,11 +292,11 @@ export const failures = {
         : `${p.topic} does not know ${p.what}: it speaks version ${p.supported}, and ${p.version} is needed.`,
     hint: (p) => `Update ${p.what === undefined ? 'the older side' : p.topic}. Versions: nova service list`,
   }),
-  ConfigInvalid: row<{ key: string; value: string; allowed: string; source: string }>({
+  ConfigInvalid: row<{ key: string; value: string; allowed: string; source: string; hint?: string }>({
     http: 500,
     python: 'InvalidConfiguration',
     text: (p) => `Invalid configuration: ${p.key} = ${p.value} (${p.source}): ${p.allowed}.`,
-    hint: () => 'All options: nova config docs',
+    hint: (p) => p.hint ?? 'All options: nova config docs',
   }),
 } as const
 

@@ -60,6 +60,7 @@ const answers: { readonly [M in Method]: (answer: Result<Conductor, M>) => Resul
   busStatus: same,
   busPurge: same,
   operationList: ({ operations }) => ({ operations: operations.map((operation) => ofOperation(operation)) }),
+  operationFind: same,
   operationShow: (operation) => ofFullOperation(operation),
   operationCancel: (operation) => ofOperation(operation),
   operationRetry: same,
