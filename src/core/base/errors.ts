@@ -274,7 +274,7 @@ export const failures = {
   DatabaseDown: row<{ why: string }>({
     http: 503,
     python: 'ServiceUnavailable',
-    text: (p) => `The database cannot be reached: ${p.why}.`,
+    text: (p) => `The database cannot be reached: ${p.why.replace(/\.+$/, '')}.`,
     hint: () => 'The change may not have been saved: check before you repeat it. Find the problem: nova doctor',
   }),
   UnknownMethod: row<{ topic: string; method: string }>({

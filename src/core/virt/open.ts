@@ -57,6 +57,14 @@ export async function guestsKept(stateDir: string): Promise<Array<{ driver: stri
 const fakeFile = (stateDir: string): string => join(stateDir, 'guests.jsonl')
 
 async function loadPlugin(name: string): Promise<OpenDriver> {
+  if (name === 'kvm' || name === 'tcg')
+    fail('ConfigInvalid', {
+      key: 'compute.driver',
+      value: name,
+      allowed: `qemu, fake or an installed driver package; ${name} is an accelerator of qemu`,
+      source: 'driver',
+      hint: `nova up --driver qemu --set compute.accelerator=${name}`,
+    })
   const refuse = (why: string, cause?: unknown): never =>
     fail(
       'ConfigInvalid',
