@@ -45,7 +45,7 @@ const homes = {
   pino: '^src/core/base/log[.]ts$',
   ink: '^src/tui/[^/]+[.]tsx$',
   react: '^src/tui/[^/]+[.]tsx$',
-  'string-width': '^src/tui/',
+  'string-width': '^src/cli/text-width[.]ts$',
 }
 
 const forbid = (name, from, to, comment = '') => ({ name, severity: 'error', comment, from, to })

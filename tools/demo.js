@@ -162,6 +162,12 @@ if (driver !== 'qemu' && driver !== 'fake') stop(2, `--driver ${driver}: allowed
 prepare()
 if (driver === 'qemu') installQemu()
 step('Start a cloud on this machine: broker, database, all services', ['up', '--driver', driver])
+const others = JSON.parse(ask(['host', 'list', '-f', 'json']) ?? '[]').filter((host) => host.driver !== driver)
+if (others.length > 0)
+  stop(
+    1,
+    `The cloud that runs here has the driver ${others[0].driver}, not ${driver}. Delete its instances (node bin/run.js list; node bin/run.js delete NAME --wait), stop it (node bin/run.js down), and run the demo again; or: npm run demo -- --driver ${others[0].driver}`,
+  )
 step('The image that came with it', ['image', 'list'])
 await showConsole(bootDemo())
 step('Pause it', ['pause', 'demo', '--wait'])

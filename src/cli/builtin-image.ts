@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto'
 import { mkdirSync, renameSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { isFailure } from '../core/base/errors.ts'
@@ -5,7 +6,7 @@ import { exec, ownEnv } from '../core/base/exec.ts'
 import type { Config } from '../core/config/load.ts'
 import { places } from '../core/config/places.ts'
 import type { conductor } from '../core/contracts/conductor.ts'
-import { type ImagePart, imageParts } from '../core/contracts/shapes.ts'
+import { type Image, type ImagePart, imageParts } from '../core/contracts/shapes.ts'
 import type { Args, Result } from '../core/rpc/contract.ts'
 import { pageIn, readList } from './pages.ts'
 import { measure, upload } from './upload.ts'
@@ -32,14 +33,18 @@ export async function ensureBuiltinImage(
     async (asked) => pageIn(await ask('imageList', asked), 'images'),
     ({ id }) => id,
   )
-  if (images.some((image) => image.status === 'active')) return undefined
+  const blankOne = images.find((image) => image.name === builtinImage && isBlank(image))
+  if (!blankOne && images.some((image) => image.status === 'active')) return undefined
   const hosts = await readList(
     async (asked) => pageIn(await ask('hostList', asked), 'hosts'),
     ({ name }) => name,
   )
   const simulated = hosts.every((host) => host.driver === 'fake')
+  if (blankOne && simulated) return undefined
   const files = simulated ? blank(config) : await buildGuest(root, config, note, signal)
   if (!files) return undefined
+  // Made while the hosts were simulated: no guest runs from an empty disk.
+  if (blankOne) await ask('imageDelete', { image: blankOne.id })
 
   const sources = await Promise.all(
     imageParts.flatMap((part) => (files[part] === undefined ? [] : [measure(part, files[part], () => undefined)])),
@@ -66,6 +71,10 @@ export async function ensureBuiltinImage(
     ? `${builtinImage} (an empty disk: the fake driver runs nothing)`
     : `${builtinImage} (a small Linux with a shell on its console)`
 }
+
+const isBlank = ({ files }: Image): boolean =>
+  files.kernel === undefined &&
+  files.disk?.sha256 === createHash('sha256').update(Buffer.alloc(blankBytes)).digest('hex')
 
 type Files = Partial<Record<ImagePart, string>>
 

@@ -155,6 +155,11 @@ export abstract class NovaCommand extends Command {
     }
   }
 
+  /** The whole id of an operation of which a person has typed the beginning. */
+  protected async operationId(typed: string): Promise<string> {
+    return typed.length === 36 ? typed : (await this.ask('operationFind', { operation: typed })).id
+  }
+
   /** Waits for operations to end, with a progress line on a terminal. Ctrl-C ends the waiting, not the operations. */
   protected async follow(ids: readonly string[]): Promise<OperationSummary[]> {
     const [{ awaitOperations }, { showOperations }] = await Promise.all([import('./wait.ts'), import('./progress.ts')])

@@ -72,10 +72,13 @@ export const instance = Args.string({ required: true, ignoreStdin: true, descrip
 /** The id of one operation. */
 export const operation = Args.custom<string>({
   parse: async (text) => {
-    if (/^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i.test(text)) return text.toLowerCase()
-    return misuse(`"${text}" is not an operation id.`, 'Find the id: nova operation list')
+    if (/^[0-9a-f]{8}[0-9a-f-]{0,28}$/i.test(text)) return text.toLowerCase()
+    return misuse(
+      `"${text}" is not an operation id.`,
+      'Type at least the first eight characters of an id: nova operation list',
+    )
   },
-})({ required: true, ignoreStdin: true, description: 'Id of the operation.' })
+})({ required: true, ignoreStdin: true, description: 'Id of the operation, or its first characters (at least eight).' })
 
 /** One name; `description` says of what. */
 export const name = (description: string) => Args.string({ required: true, ignoreStdin: true, description })

@@ -5,6 +5,7 @@ import type { Config } from '../core/config/load.ts'
 import type { Published } from '../core/contracts/shapes.ts'
 import type { Context } from '../core/model/context.ts'
 import type { Bus } from '../core/rpc/bus.ts'
+import { CommandError } from './command-error.ts'
 
 /** A log that keeps nothing, without the cost of loading a real one. */
 const nothing = (): void => undefined
@@ -19,11 +20,25 @@ const quietLog = {
   child: () => quietLog,
 } as unknown as Log
 
+/** A host's login may ask nobody, so that no command has an answer: says so before the bus closes the connection. */
+export async function refuseHostLogin(config: Config): Promise<void> {
+  if (config.bus.url === '') return
+  const { hostOfBusUrl } = await import('../core/model/bus-user.ts')
+  const host = hostOfBusUrl(config.bus.url)
+  if (host !== undefined)
+    throw new CommandError(
+      `This machine has a host's login (host.${host}), which only "nova daemon compute" can use.`,
+      'Run this command on a controller.',
+      1,
+    )
+}
+
 /**
  * Connects to the bus for one command. `BusDown`, `BusRefused`, or `Forbidden` if the cloud here belongs to another
  * user.
  */
 export async function openBus(config: Config, timeoutMs: number | undefined, debug: boolean): Promise<Bus> {
+  await refuseHostLogin(config)
   const [{ connectBus }, { certificatesOf }, { busUrl }] = await Promise.all([
     import('../core/rpc/connect.ts'),
     import('../core/config/certificates.ts'),

@@ -1,45 +1,44 @@
-import Table from 'cli-table3'
 import { cellText } from './cell-text.ts'
+import { letters, widthOf } from './text-width.ts'
 import type { Cell, Look, Row } from './view.ts'
 
-const borders = {
-  top: '-',
-  'top-mid': '+',
-  'top-left': '+',
-  'top-right': '+',
-  bottom: '-',
-  'bottom-mid': '+',
-  'bottom-left': '+',
-  'bottom-right': '+',
-  left: '|',
-  'left-mid': '+',
-  mid: '-',
-  'mid-mid': '+',
-  right: '|',
-  'right-mid': '+',
-  middle: '|',
-}
+/** A column narrower than this cannot be read: columns are left out instead. */
+const narrowest = 10
+/** A list of fewer columns says too little: its rows become blocks instead. */
+const fewest = 3
+/** As many characters of an id as nova asks for at least. */
+const shortId = 8
 
-/** A column narrower than this (two characters are blanks) cannot be read: rows become blocks instead. */
-const narrowest = 12
-
-/** A table of rows. If the terminal is too narrow, cells wrap; if that is not enough, rows become blocks. */
+/**
+ * A table of rows. If the terminal is too narrow and the user named no columns: columns without a value are left out, then
+ * sentences wrap, then ids are shortened (every command takes the beginning of an id), then times and the last columns are
+ * left out, which a line below the table says. No id is broken over two lines. If all that is not enough, rows become blocks.
+ */
 export function drawTable(keys: readonly string[], rows: readonly Row[], look: Look): string {
-  const cells = rows.map((row) => keys.map((key) => text(row[key] ?? null)))
-  const drawn = draw(keys, cells, look, (cell, column) => paint(keys[column]!, cell))
-  return (
-    drawn ?? rows.map((row) => drawFields(Object.fromEntries(keys.map((k) => [k, row[k] ?? null])), look)).join('\n')
+  const columns = keys.map((key) => columnOf(key, [key, ...rows.map((row) => text(row[key] ?? null))]))
+  const shown = look.width === undefined ? columns : fitted(columns, look.width, look.columns.length > 0)
+  if (!shown)
+    return rows.map((row) => drawFields(Object.fromEntries(keys.map((k) => [k, row[k] ?? null])), look)).join('\n')
+  const missing = columns.filter(
+    ({ key, empty }) => !(empty && rows.length > 0) && !shown.some((column) => column.key === key),
   )
+  const note = missing.map(({ key }) => key).join(', ')
+  const table = draw(shown, look, (cell, column) => paint(shown[column]!.key, cell))
+  if (note === '') return table
+  const below = `Left out, because the terminal is narrow: ${note}. Choose columns with -c.`
+  return `${table}${wrap(below, look.width ?? below.length).join('\n')}\n`
 }
 
 /** A table with one row for each field of a thing. */
 export function drawFields(fields: Row, look: Look): string {
   const entries = Object.entries(fields)
-  const cells = entries.map(([key, value]) => [key, lines(value)])
-  const drawn = draw(['field', 'value'], cells, look, (cell, column, row) =>
-    column === 1 ? paint(entries[row]![0], cell) : cell,
-  )
-  return drawn ?? cells.map(([key, value]) => `${key}: ${value}\n`).join('')
+  const columns = [
+    columnOf('field', ['field', ...entries.map(([key]) => key)]),
+    columnOf('value', ['value', ...entries.map(([, value]) => lines(value))]),
+  ]
+  const shown = look.width === undefined ? columns : fitted(columns, look.width, true)
+  if (!shown) return entries.map(([key, value]) => `${key}: ${lines(value)}\n`).join('')
+  return draw(shown, look, (cell, column, row) => (column === 1 ? paint(entries[row]![0], cell) : cell))
 }
 
 const text = (cell: Cell): string => cellText(cell) || '-'
@@ -55,66 +54,121 @@ function lines(cell: Cell): string {
     .join('\n')
 }
 
+/** One column of a table: its head, then its cells. `width` is in columns of the terminal, without the blanks around. */
+type Column = {
+  key: string
+  cells: readonly string[]
+  width: number
+  /** Its widest word with an id in it: a narrower column would break the id. */
+  idWidth: number
+  /** None of its cells has a value. */
+  empty: boolean
+}
+
+const uuid = /[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}/
+const time = /^\d{4}-\d\d-\d\dT[\d:.]+Z$/
+
+function columnOf(key: string, cells: readonly string[]): Column {
+  let width = 0
+  let idWidth = 0
+  for (const cell of cells) {
+    width = Math.max(width, cell.includes('\n') ? Math.max(...cell.split('\n').map(widthOf)) : widthOf(cell))
+    if (cell.length >= 36 && uuid.test(cell))
+      for (const word of cell.split(/\s+/)) if (uuid.test(word)) idWidth = Math.max(idWidth, widthOf(word))
+  }
+  return { key, cells, width, idWidth, empty: cells.every((cell, i) => i === 0 || cell === '-') }
+}
+
+/** The columns as they fit into `width`; undefined if they do not. If the user has `chosen` them, none is left out or shortened. */
+function fitted(all: readonly Column[], width: number, chosen: boolean): readonly Column[] | undefined {
+  let columns = all
+  const over = () => columns.reduce((sum, column) => sum + column.width + 3, 1) - width
+  const isProse = ({ cells }: Column) => cells.some((cell) => cell.includes(' '))
+  if (over() > 0 && !chosen && columns[0]?.cells.length !== 1) columns = columns.filter(({ empty }) => !empty)
+  columns = narrow(columns, over(), isProse)
+  if (over() > 0 && !chosen) columns = columns.map(shortened)
+  while (over() > 0 && !chosen && columns.length > fewest) {
+    const times = columns.findLastIndex(
+      ({ cells }) => cells.length > 1 && cells.every((c, i) => i === 0 || time.test(c)),
+    )
+    columns = columns.filter((_, i) => i !== (times < 0 ? columns.length - 1 : times))
+  }
+  columns = narrow(columns, over(), () => true)
+  return over() > 0 ? undefined : columns
+}
+
+/** Takes `excess` from the widest of the columns that may be narrowed, as far as they can still be read. */
+function narrow(columns: readonly Column[], excess: number, may: (column: Column) => boolean): readonly Column[] {
+  const widths = columns.map(({ width }) => width)
+  const least = columns.map((column) =>
+    may(column) ? Math.max(Math.min(narrowest, column.width), column.idWidth) : column.width,
+  )
+  for (let left = excess; left > 0; left--) {
+    const open = widths.map((width, i) => (width > least[i]! ? width : 0))
+    const widest = Math.max(0, ...open)
+    if (widest === 0) break
+    widths[open.indexOf(widest)]! -= 1
+  }
+  return columns.map((column, i) => ({ ...column, width: widths[i]! }))
+}
+
+/** A column of ids with only the beginnings of them, as long as they must be to differ. */
+function shortened(column: Column): Column {
+  const [head = '', ...ids] = column.cells
+  if (!ids.some((id) => uuid.test(id)) || !ids.every((id) => id === '-' || (id.length === 36 && uuid.test(id))))
+    return column
+  const different = new Set(ids).size
+  let length = shortId
+  while (new Set(ids.map((id) => id.slice(0, length))).size < different) length++
+  return columnOf(column.key, [head, ...ids.map((id) => id.slice(0, length))])
+}
+
 type Paint = (cell: string, column: number, row: number) => string
 
-function draw(head: readonly string[], cells: readonly string[][], look: Look, colour: Paint): string | undefined {
-  const make = (widths?: number[]): string => {
-    const fit = (text: string, column: number) => (widths ? wrap(text, widths[column]! - 2) : text)
-    const table = new Table({ head: head.map(fit), chars: borders, style: { head: [], border: [], compact: true } })
-    const fitted = cells.map((row) => row.map(fit))
-    table.push(...(look.color ? fitted.map((row, r) => row.map((cell, c) => colour(cell, c, r))) : fitted))
-    return `${table.toString()}\n`
-  }
-  const drawn = make()
-  const border = drawn.slice(0, drawn.indexOf('\n'))
-  if (look.width === undefined || border.length <= look.width) return drawn
-  const natural = border
-    .slice(1, -1)
-    .split('+')
-    .map((dashes) => dashes.length)
-  const widths = shrink(natural, head, look.width - natural.length - 1)
-  return widths && make(widths)
-}
-
-/** Breaks lines that are longer than `width`: at a blank if there is one, otherwise anywhere. */
-function wrap(text: string, width: number): string {
-  return text
-    .split('\n')
-    .flatMap((line) => {
-      const lines: string[] = []
-      let current = ''
-      for (const letter of line) {
-        if (columns(current) + columns(letter) > width) {
-          const blank = current.lastIndexOf(' ')
-          const at = blank > current.length / 2 ? blank + 1 : current.length
-          lines.push(current.slice(0, at).trimEnd())
-          current = current.slice(at)
-        }
-        current += letter
-      }
-      return [...lines, current]
-    })
-    .join('\n')
-}
-
-/** Characters that take two columns of a terminal. */
-const wide =
-  /[\u1100-\u115f\u2e80-\u303e\u3041-\ua4cf\uac00-\ud7a3\uf900-\ufaff\ufe30-\ufe6f\uff00-\uff60\uffe0-\uffe6]|\p{Emoji_Presentation}/u
-const columns = (text: string): number => [...text].reduce((sum, letter) => sum + (wide.test(letter) ? 2 : 1), 0)
-
-/** Narrows the widest columns until the table fits; columns of ids last, because half an id cannot be pasted. */
-function shrink(natural: readonly number[], head: readonly string[], room: number): number[] | undefined {
-  const widths = [...natural]
-  const isId = head.map((key) => key === 'id' || key.endsWith('_id'))
-  const total = () => widths.reduce((sum, width) => sum + width, 0)
-  for (const ids of [false, true])
-    while (total() > room) {
-      const open = widths.map((width, i) => (isId[i] === ids && width > Math.min(narrowest, natural[i]!) ? width : 0))
-      const widest = Math.max(...open)
-      if (widest === 0) break
-      widths[open.indexOf(widest)]! -= 1
+function draw(columns: readonly Column[], look: Look, colour: Paint): string {
+  const border = `+${columns.map(({ width }) => '-'.repeat(width + 2)).join('+')}+\n`
+  const out: string[] = [border]
+  const rows = columns[0]?.cells.length ?? 0
+  for (let r = 0; r < rows; r++) {
+    const cells = columns.map(({ cells, width }) => wrap(cells[r]!, width))
+    const height = Math.max(...cells.map((lines) => lines.length))
+    for (let l = 0; l < height; l++) {
+      const line = cells.map((lines, c) => {
+        const part = lines[l] ?? ''
+        const painted = look.color && r > 0 ? colour(part, c, r - 1) : part
+        return ` ${painted}${' '.repeat(columns[c]!.width - widthOf(part))} `
+      })
+      out.push(`|${line.join('|')}|\n`)
     }
-  return total() <= room ? widths : undefined
+    if (r === 0 && rows > 1) out.push(border)
+  }
+  return `${out.join('')}${border}`
+}
+
+/** The lines of a cell, each at most `width` wide: broken between words if possible, otherwise between letters. */
+function wrap(cell: string, width: number): string[] {
+  if (!cell.includes('\n') && widthOf(cell) <= width) return [cell]
+  return cell.split('\n').flatMap((line) => {
+    if (widthOf(line) <= width) return [line]
+    const lines: string[] = []
+    let current = ''
+    for (const word of line.split(/(?<= )/)) {
+      if (widthOf(current + word.trimEnd()) <= width) {
+        current += word
+        continue
+      }
+      if (current !== '') lines.push(current.trimEnd())
+      current = ''
+      for (const { segment } of widthOf(word.trimEnd()) <= width ? [{ segment: word }] : letters.segment(word)) {
+        if (widthOf((current + segment).trimEnd()) > width) {
+          lines.push(current)
+          current = ''
+        }
+        current += segment
+      }
+    }
+    return [...lines, current.trimEnd()]
+  })
 }
 
 const shades: Readonly<Record<string, number>> = {

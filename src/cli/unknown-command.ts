@@ -2,6 +2,7 @@ import { Config } from '@oclif/core/config'
 import { nearest } from '../core/base/near.ts'
 import { visible } from './cell-text.ts'
 import { misuse } from './command-error.ts'
+import { foreign } from './foreign-words.ts'
 import { didYouMean } from './usage.ts'
 
 /**
@@ -16,6 +17,8 @@ export async function unknownCommand(typed: readonly string[], root: string): Pr
     .map((command) => command.id.replaceAll(':', ' '))
   const [topic = '', next] = typed.map(visible)
   const inTopic = visibleIds.filter((id) => id.startsWith(`${topic} `)).map((id) => id.slice(topic.length + 1))
+  const known = foreign(typed, inTopic.length === 0 ? 1 : 2)
+  if (known !== undefined) misuse(`There is no command "${typed.map(visible).join(' ')}".`, known)
   if (inTopic.length === 0) {
     const near = nearest(typed.slice(0, 2).join(' '), visibleIds, 2)
     const names = (

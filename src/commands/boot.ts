@@ -9,6 +9,9 @@ import { type Booted, bootedView } from '../cli/views.ts'
 import { systemIds } from '../core/base/ids.ts'
 import type { BootRequest } from '../core/contracts/conductor.ts'
 
+/** People read no longer list of what was booted: they get a summary. */
+const rowsMost = 20
+
 export default class Boot extends NovaCommand {
   static override summary = 'Create and start an instance.'
   static override description =
@@ -110,6 +113,12 @@ export default class Boot extends NovaCommand {
     this.noteDefaults(request, flavor, image)
     const booted: Booted[] = begun.map((b) => ({ ...b, flavor, image, status: 'BUILD', state: 'queued' }))
     if (!wait) {
+      if (this.forPeople && booted.length > rowsMost) {
+        this.write(
+          `${booted.length} instances are being created, ${booted[0]!.instance.name} to ${booted.at(-1)!.instance.name}: nova list\n`,
+        )
+        return
+      }
       await this.show(request, booted)
       if (this.forPeople)
         for (const b of booted.slice(0, 3)) this.note(`Follow it: nova operation follow ${b.operation}`)
@@ -118,6 +127,12 @@ export default class Boot extends NovaCommand {
     const { failureOf } = await import('../cli/wait.ts')
     const ended = await this.follow(begun.map((b) => b.operation))
     const failures = ended.map(failureOf).filter((failure) => failure !== undefined)
+    if (this.forPeople && booted.length > rowsMost) {
+      this.write(`${booted.length} instances: ${booted.length - failures.length} ACTIVE, ${failures.length} ERROR\n`)
+      const byMessage = new Map(failures.map((failure) => [failure.message, failure]))
+      for (const failure of byMessage.values()) this.reportFailure(failure)
+      return
+    }
     await this.show(
       request,
       booted.map((b, i) => {

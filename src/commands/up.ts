@@ -3,6 +3,7 @@ import { ensureBuiltinImage } from '../cli/builtin-image.ts'
 import { NovaCommand } from '../cli/command.ts'
 import { CommandError } from '../cli/command-error.ts'
 import { pairs, set, whole } from '../cli/flags.ts'
+import { refuseHostLogin } from '../cli/link.ts'
 import { oneLineStatus } from '../cli/status-view.ts'
 import { isFailure } from '../core/base/errors.ts'
 import type { Config } from '../core/config/load.ts'
@@ -45,6 +46,11 @@ export default class Up extends NovaCommand {
     const { flags } = await this.parse(Up)
     const told = { 'compute.driver': flags.driver, 'fake.hosts': flags.hosts, ...pairs('set', flags.set) }
     const config = await this.settings(told)
+    await refuseHostLogin(config)
+    if (config.bus.url !== '')
+      this.note(
+        'The bus is bus.url: this machine becomes a controller and a compute host of that cloud, with the same login for both. For one daemon: nova daemon --help',
+      )
     if (flags.foreground) {
       const [{ runDaemon }, { startAll }] = await Promise.all([
         import('../daemons/runtime.ts'),
@@ -66,9 +72,7 @@ export default class Up extends NovaCommand {
     }
     let already = background.runningPid(config)
     if (already !== undefined && Object.values(told).some((value) => value !== undefined))
-      this.note(
-        'The cloud is already running with its earlier flags. To use the new ones: nova down, then nova up again',
-      )
+      this.note(await alreadyUp(config, told))
     let image: string | undefined
     if (already === undefined) for (const signal of signals) process.on(signal, onSignal)
     try {
@@ -141,6 +145,16 @@ export default class Up extends NovaCommand {
       }
     }
   }
+}
+
+/** What becomes of the flags of an `up` that finds the cloud running. */
+async function alreadyUp(config: Config, told: Readonly<Record<string, unknown>>): Promise<string> {
+  const { keptHosts } = await import('../core/config/host-name.ts')
+  const running = keptHosts(config.stateDir)?.driver
+  const driver = told['compute.driver']
+  if (running === undefined || driver === undefined || driver === 'auto' || driver === running)
+    return 'The cloud is already running with its earlier flags. To use the new ones: nova down, then nova up again'
+  return `The cloud is already running with --driver ${running}; --driver ${driver} takes effect after: nova down; nova up --driver ${driver}`
 }
 
 const signals = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const

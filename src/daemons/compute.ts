@@ -1,16 +1,18 @@
-import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { mkdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { hostIdentity } from '../core/agent/identity.ts'
+import { fail } from '../core/base/errors.ts'
 import { ownDirectory } from '../core/base/own-directory.ts'
 import { version } from '../core/base/version.ts'
 import { startCompute } from '../core/compute/start.ts'
-import { type Config, hostName } from '../core/config/load.ts'
+import { hostName, type KeptHosts, keptHosts, namesOf } from '../core/config/host-name.ts'
+import type { Config } from '../core/config/load.ts'
 import { places } from '../core/config/places.ts'
 import { agent } from '../core/contracts/agent.ts'
 import { computeAgent } from '../core/contracts/compute-agent.ts'
 import type { Bus } from '../core/rpc/bus.ts'
 import { SpokenBy } from '../core/rpc/versions.ts'
-import { type DriverOptions, openDriver } from '../core/virt/open.ts'
+import { type DriverOptions, guestsKept, openDriver } from '../core/virt/open.ts'
 import { joinBus, type Runtime } from './runtime.ts'
 
 /**
@@ -18,14 +20,11 @@ import { joinBus, type Runtime } from './runtime.ts'
  */
 export async function startComputeHosts(runtime: Runtime, bus: Bus): Promise<void> {
   const { config } = runtime
-  const name = hostName(config)
   ownDirectory(config.stateDir, 'state_dir')
-  const { driver, hosts: count } = await chooseDriver(config)
-  const names = count === 1 ? [name] : Array.from({ length: count }, (_, i) => `${name}-${i + 1}`)
+  const { driver, name, names } = await chooseHosts(config)
   await Promise.all(names.map((host) => startComputeHost(runtime, bus, host, driver)))
   // Only once it is running: a driver that does not start must not be the next start's choice.
-  const chosen = driver === 'fake' ? `${driver} ${count}\n` : `${driver}\n`
-  writeFileSync(places(config.stateDir).driver, chosen, { mode: 0o600 })
+  writeFileSync(places(config.stateDir).driver, `${driver} ${names.length} ${name}\n`, { mode: 0o600 })
 }
 
 async function startComputeHost(
@@ -67,28 +66,55 @@ async function startComputeHost(
   onStop(stop)
 }
 
+/** The hosts to start, and their driver. */
+type Hosts = { driver: string; name: string; names: readonly string[] }
+
 /**
  * `auto` is the driver that this state directory's hosts had before, because another driver would not find their
  * guests; the first time it is QEMU if installed, otherwise the fake driver. The number of simulated hosts stays the
- * same, too, unless one is given: each keeps guests of its own.
+ * same, too, unless one is given: each keeps guests of its own. `ConfigInvalid` if instances of earlier hosts would be
+ * left behind.
  */
-async function chooseDriver(config: Config): Promise<{ driver: string; hosts: number }> {
-  const { driver: file } = places(config.stateDir)
-  const [before, count] = lineOf(file)?.split(' ') ?? []
-  const driver = config.compute.driver === 'auto' ? (before ?? (await findDriver())) : config.compute.driver
-  const given = config.sources['fake.hosts'] !== undefined || before !== 'fake' || count === undefined
-  const hosts = driver === 'fake' ? (given ? config.fake.hosts : Number(count)) : 1
-  return { driver, hosts }
+async function chooseHosts(config: Config): Promise<Hosts> {
+  const before = keptHosts(config.stateDir)
+  const driver = config.compute.driver === 'auto' ? (before?.driver ?? (await findDriver())) : config.compute.driver
+  const given = config.sources['fake.hosts'] !== undefined || before?.driver !== 'fake'
+  const count = driver === 'fake' ? (given ? config.fake.hosts : (before?.count ?? 1)) : 1
+  const name = hostName(config)
+  const hosts = { driver, name, names: namesOf(name, count) }
+  if (before) await refuseToStrand(config, before, hosts)
+  return hosts
+}
+
+/** Nobody would find the instances of a host that gets another driver or another name: they would run on, unseen. */
+async function refuseToStrand(config: Config, before: KeptHosts, hosts: Hosts): Promise<void> {
+  const { driver, name = hosts.name } = before
+  for (const host of namesOf(name, before.count)) {
+    if (driver === hosts.driver && hosts.names.includes(host)) continue
+    const kept = await guestsKept(places(config.stateDir).compute(host))
+    const guests = kept.find((one) => one.driver === driver)?.guests
+    if (guests === undefined) continue
+    const [key, value] =
+      driver !== hosts.driver
+        ? ['compute.driver', hosts.driver]
+        : name !== hosts.name
+          ? ['compute.host', hosts.name]
+          : ['fake.hosts', String(hosts.names.length)]
+    const flags = driver === 'fake' ? `${driver} --hosts ${before.count}` : driver
+    fail('ConfigInvalid', {
+      key,
+      value,
+      allowed: `${guests} instance${guests > 1 ? 's' : ''} of host ${host} (driver ${driver}) would be left behind in ${config.stateDir}`,
+      source: config.sources[key] ?? 'default',
+      hint: `Start as before: nova up --driver ${flags} --set compute.host=${name}. Or delete those instances first, or use another state directory: NOVA_STATE_DIR=/a/directory`,
+    })
+  }
 }
 
 async function findDriver(): Promise<string> {
   const { defaultBinary, defaultQemuImg, qemuVersion } = await import('../core/virt/qemu/probe.ts')
   const versions = await Promise.all([qemuVersion(defaultBinary), qemuVersion(defaultQemuImg)])
   return versions.includes(undefined) ? 'fake' : 'qemu'
-}
-
-function lineOf(path: string): string | undefined {
-  return existsSync(path) ? readFileSync(path, 'utf8').trim() || undefined : undefined
 }
 
 function driverOptions(config: Config, name: string, stateDir: string): DriverOptions {

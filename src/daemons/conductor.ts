@@ -6,7 +6,7 @@ import { agentManager, computeAgentManager, conductorManager } from '../core/con
 import { KnownOperations } from '../core/conductor/operations/known.ts'
 import { startPeriodic } from '../core/conductor/periodic.ts'
 import { certificatesOf } from '../core/config/certificates.ts'
-import { hostName } from '../core/config/load.ts'
+import { hostName } from '../core/config/host-name.ts'
 import { databaseUrl, imageDirectory } from '../core/config/places.ts'
 import { agent } from '../core/contracts/agent.ts'
 import { compute } from '../core/contracts/compute.ts'

@@ -6,13 +6,15 @@ import { isFailure, reason } from '../core/base/errors.ts'
 import { systemIds } from '../core/base/ids.ts'
 import { silentLog } from '../core/base/log.ts'
 import { certificatesOf } from '../core/config/certificates.ts'
-import { type Config, hostName } from '../core/config/load.ts'
+import { hostName } from '../core/config/host-name.ts'
+import type { Config } from '../core/config/load.ts'
 import { busIsEmbedded, busUrl, databaseUrl, places } from '../core/config/places.ts'
 import { notificationsPolicy } from '../core/contracts/broker.ts'
 import { conductor } from '../core/contracts/conductor.ts'
 import { databaseVersion, newestVersion } from '../core/db/migrate.ts'
 import { openDatabase } from '../core/db/open.ts'
-import { findProblems } from '../core/diagnosis/daemons.ts'
+import { findDown, findProblems } from '../core/diagnosis/daemons.ts'
+import { hostOfBusUrl } from '../core/model/bus-user.ts'
 import { serviceContext } from '../core/model/context.ts'
 import type { Bus } from '../core/rpc/bus.ts'
 import { connectBus } from '../core/rpc/connect.ts'
@@ -40,6 +42,12 @@ const leastFreeGb = 5
  * probe for all.
  */
 export async function examine(config: Config): Promise<Check[]> {
+  const host = hostOfBusUrl(config.bus.url)
+  // A host has no database, and its login may ask nobody but through its daemon.
+  if (host !== undefined) {
+    const [bus, disk, qemu] = await Promise.all([checkHostLogin(config, host), checkDisk(config), checkQemu(config)])
+    return [bus, disk, ...qemu]
+  }
   const [bus, database, disk, qemu] = await Promise.all([
     checkBus(config),
     checkDatabase(config),
@@ -61,6 +69,16 @@ const joinBus = (config: Config): Promise<Bus> =>
     callTimeoutMs: 5000,
     connectTimeoutMs: 5000,
   })
+
+/** The bus, as a host's login reaches it: that the broker accepts the login is all that can be asked. */
+async function checkHostLogin(config: Config, host: string): Promise<Check> {
+  try {
+    await (await joinBus(config)).close()
+    return ok('bus', `accepts the login of host ${host}; the rest of the cloud: nova doctor on a controller`)
+  } catch (e) {
+    return failed('bus', e, `On a controller, create the login anew: nova host add ${host}`)
+  }
+}
 
 /** The bus and, through it, a conductor and its clock. */
 async function checkBus(config: Config): Promise<Check[]> {
@@ -99,7 +117,9 @@ async function checkConductor(api: Api<typeof conductor>): Promise<Check[]> {
             'Leases need synchronised clocks: run an NTP client (chrony) on both machines.',
           )
     const { services } = await api.status(serviceContext('doctor', systemIds.requestId()), {})
-    const unhealthy = findProblems(services).map(({ found, fix }) => warning('services', found, fix))
+    const unhealthy = [...findDown(services, now), ...findProblems(services)].map(({ found, fix }) =>
+      warning('services', found, fix),
+    )
     const well = ok(
       'services',
       `${services.filter((service) => service.state === 'up').length} up, all pass their self-ping`,
@@ -200,6 +220,7 @@ async function checkQemu(config: Config): Promise<Check[]> {
 
 /** The accelerator of this machine's compute host, as it reports; undefined if no host is up. */
 async function runningAccelerator(config: Config): Promise<string | undefined> {
+  if (hostOfBusUrl(config.bus.url) !== undefined) return undefined
   try {
     const bus = await joinBus(config)
     try {

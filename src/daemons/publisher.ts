@@ -1,4 +1,4 @@
-import { hostName } from '../core/config/load.ts'
+import { hostName } from '../core/config/host-name.ts'
 import type { Published } from '../core/contracts/shapes.ts'
 import type { Db } from '../core/db/open.ts'
 import type { Format } from '../core/notify/messages.ts'

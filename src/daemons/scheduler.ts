@@ -1,5 +1,5 @@
 import { version } from '../core/base/version.ts'
-import { hostName } from '../core/config/load.ts'
+import { hostName } from '../core/config/host-name.ts'
 import { compute } from '../core/contracts/compute.ts'
 import { scheduler } from '../core/contracts/scheduler.ts'
 import type { Db } from '../core/db/open.ts'

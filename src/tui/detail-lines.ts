@@ -1,9 +1,10 @@
 import { progressText, stepText } from '../cli/progress.ts'
+import { widthOf } from '../cli/text-width.ts'
 import type { Instance, Operation } from '../core/contracts/shapes.ts'
 import { isOpen } from '../core/model/operation.ts'
 import type { Detail } from './detail.ts'
 import type { CloudModel } from './model.ts'
-import { cell, type Paint, since, timeOf, toneOf, took, widthOf, wrap } from './paint.ts'
+import { cell, type Paint, since, timeOf, toneOf, took, wrap } from './paint.ts'
 
 type Room = {
   readonly width: number

@@ -1,6 +1,6 @@
 import { stripVTControlCharacters } from 'node:util'
-import stringWidth from 'string-width'
 import { visible } from '../cli/cell-text.ts'
+import { letters, widthOf } from '../cli/text-width.ts'
 
 /**
  * The meaning that a style gives a text. Never style alone: a state is always written as a word, too. No colour is used
@@ -34,10 +34,6 @@ export const painter =
 export const unpainted: Paint = (_tone, text) => text
 
 const ascii = /^[\u0020-\u007e]*$/
-/** How many columns of a terminal a text takes. */
-export const widthOf = (text: string): number => (ascii.test(text) ? text.length : stringWidth(text))
-
-const letters = new Intl.Segmenter()
 
 /** Text in exactly `width` columns: padded, or cut with `~` at the end. Control characters are made visible. */
 export function cell(text: string, width: number, side: 'left' | 'right' = 'left'): string {
@@ -49,7 +45,7 @@ export function cell(text: string, width: number, side: 'left' | 'right' = 'left
   let cut = ''
   let room = width - 1
   for (const { segment } of letters.segment(shown)) {
-    const takes = stringWidth(segment)
+    const takes = widthOf(segment)
     if (takes > room) break
     cut += segment
     room -= takes

@@ -1,3 +1,4 @@
+import type { OperationSummary } from '../core/contracts/shapes.ts'
 import { findProblems } from '../core/diagnosis/daemons.ts'
 import { isOpen } from '../core/model/operation.ts'
 import type { Described, Health } from './feed.ts'
@@ -68,17 +69,24 @@ function ofInstances({ instances }: CloudModel): Described[] {
   return [{ text: `${first.name}${others} in ERROR`, hint: `Why: nova show ${first.name}; nova explain ${first.name}` }]
 }
 
-function ofOperations({ operations }: CloudModel, now: number): Described[] {
-  const failed: Array<Described & { at: number }> = []
+function ofOperations({ operations, instances }: CloudModel, now: number): Described[] {
+  const failed = new Map<string, { row: OperationSummary; at: number; count: number }>()
   let slow = 0
   let slowest: { createdAt: number; kind: string; subject: { name: string }; id: string } | undefined
   for (const row of operations.values()) {
-    if (row.state === 'failed' && now - (row.finishedAt ?? row.createdAt) < newsMs)
-      failed.push({
-        at: row.finishedAt ?? row.createdAt,
-        text: `${row.kind} of ${row.subject.name} failed ${since(now - (row.finishedAt ?? row.createdAt))} ago: ${row.fault?.message ?? 'no reason was recorded'}`,
-        hint: row.fault?.hint ?? `Details: nova operation show ${row.id}`,
-      })
+    const at = row.finishedAt ?? row.createdAt
+    // What failed on an instance that was deleted since is nobody's problem any more.
+    const gone = row.subject.kind === 'instance' && !instances.has(row.subject.id)
+    if (row.state === 'failed' && !gone && now - at < newsMs) {
+      // Equal failures are one line, of the newest of them.
+      const key = `${row.kind} ${(row.fault?.message ?? '')
+        .split(' ')
+        .filter((word) => word !== row.subject.name)
+        .join(' ')}`
+      const same = failed.get(key)
+      const newest = same && same.at > at ? same : { row, at }
+      failed.set(key, { row: newest.row, at: newest.at, count: (same?.count ?? 0) + 1 })
+    }
     if (isOpen(row.state) && now - row.createdAt > longMs) {
       slow++
       if (!slowest || row.createdAt < slowest.createdAt) slowest = row
@@ -88,5 +96,11 @@ function ofOperations({ operations }: CloudModel, now: number): Described[] {
     text: `${slow} operation${slow > 1 ? 's have' : ' has'} been open for more than ${since(longMs)}: ${slowest.kind} of ${slowest.subject.name} for ${since(now - slowest.createdAt)}`,
     hint: `nova operation show ${slowest.id}`,
   }
-  return [...(late ? [late] : []), ...failed.sort((a, b) => b.at - a.at)]
+  const told = [...failed.values()]
+    .sort((a, b) => b.at - a.at)
+    .map(({ row, at, count }) => ({
+      text: `${row.kind} of ${row.subject.name}${count > 1 ? ` and ${count - 1} more` : ''} failed ${since(now - at)} ago: ${row.fault?.message ?? 'no reason was recorded'}`,
+      hint: row.fault?.hint ?? `Details: nova operation show ${row.id}`,
+    }))
+  return [...(late ? [late] : []), ...told]
 }

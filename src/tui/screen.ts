@@ -1,5 +1,5 @@
 import { Writable } from 'node:stream'
-import stringWidth from 'string-width'
+import { widthOf } from '../cli/text-width.ts'
 
 /** What the screen needs of the terminal. */
 export type Terminal = Pick<NodeJS.WriteStream, 'write' | 'columns' | 'rows' | 'on' | 'off'>
@@ -67,7 +67,7 @@ export class Screen extends Writable {
       const line = lines[i] ?? ''
       if (line === this.#shown[i]) continue
       // Blanks, not an erasing sequence: that would erase the last letter of a full line.
-      const blanks = ' '.repeat(Math.max(0, this.columns - stringWidth(line)))
+      const blanks = ' '.repeat(Math.max(0, this.columns - widthOf(line)))
       changes += `\u001b[${i + 1};1H${line}\u001b[0m${blanks}`
     }
     this.#shown = lines

@@ -1,3 +1,4 @@
+import { widthOf } from '../cli/text-width.ts'
 import type { InstanceSummary, OperationSummary } from '../core/contracts/shapes.ts'
 import { isOpen } from '../core/model/operation.ts'
 import { Actions, type Line } from './actions.ts'
@@ -5,7 +6,7 @@ import { atTop, type Cursor, move, settle } from './cursor.ts'
 import { type Detail, openInstance, openOperation } from './detail.ts'
 import type { Feed, Verb } from './feed.ts'
 import type { Key } from './keys.ts'
-import { cell, widthOf } from './paint.ts'
+import { cell } from './paint.ts'
 import { outage } from './problems.ts'
 import { type ListName, lists, type Rows, rowKeeper, type ViewName, viewNames } from './views.ts'
 

@@ -123,6 +123,27 @@ describe('a terminal', () => {
   test('that is narrow shortens other columns before it breaks an id', async () => {
     expect(await renderRows(rows, instanceRows, look({ width: 100 }))).toContain(ids.web)
   })
+  test('that is narrow leaves out columns without values first, then shortens ids, then says what it leaves out', async () => {
+    const idle = rows.map((row) => ({ ...row, task: null }))
+    const at = async (width: number) => renderRows(idle, instanceRows, look({ width }))
+    expect(await at(80)).toMatch(/\| id +\| name +\| status \| power {3}\| host {2}\|\n/)
+    expect(await at(80)).toContain(`| ${ids.web} | web`)
+    expect(await at(60)).toContain(`| ${ids.web.slice(0, 8)} `)
+    expect(await at(60)).not.toContain('Left out')
+    expect((await at(42)).replaceAll('\n', ' ')).toContain('Left out, because the terminal is narrow: power, host.')
+    // Whoever named the columns gets them, and no other.
+    const chosen = { columns: ['id', 'task', 'name', 'status', 'power'] }
+    expect(await renderRows(idle, instanceRows, look({ width: 84, ...chosen }))).toMatch(/\| id +\| task \| name/)
+  })
+  test.each([30, 40, 44, 60, 80])('of %i columns never gets an id in two pieces', async (width) => {
+    const long = note({ text: `${'a sentence of many words '.repeat(3)}with ${ids.web} and ${ids.db}` })
+    for (const drawn of [
+      await renderRows([long], notes, look({ width })),
+      await renderOne(long, notes, look({ width })),
+      await renderOne(instanceView.row(webInstance), instanceView, look({ width })),
+    ])
+      expect(drawn).toContain(ids.web)
+  })
   test('counts wide letters as the two columns that they take', async () => {
     const long = note({ text: '東京の大きな計算機 '.repeat(8) })
     const lines = (await renderRows([long], notes, look({ width: 40 }))).split('\n')

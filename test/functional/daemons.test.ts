@@ -97,3 +97,31 @@ test('a host without QEMU does not come up with it, says what to install, and ma
   await cloud.up()
   expect(await cloud.nova('host', 'list', '-f', 'value')).toMatchObject({ stdout: expect.stringContaining('fake') })
 })
+
+describe('a state directory with instances', { timeout: 60_000 }, () => {
+  test('keeps the name of its host, and is not started so that they would be left behind', async () => {
+    // Empty: the machine's own name counts, which is not the one that the state directory has.
+    cloud = await Cloud.open('embedded', { NOVA_COMPUTE_HOST: '' })
+    await cloud.up('--driver', 'fake', '--set', 'compute.host=alpha')
+    await cloud.nova('boot', 'web', '--wait')
+    await cloud.nova('down')
+    for (const [changed, key] of [
+      [['--driver', 'qemu'], 'compute.driver = qemu'],
+      [['--set', 'compute.host=beta'], 'compute.host = beta'],
+      [['--hosts', '2'], 'fake.hosts = 2'],
+    ] as const) {
+      const { code, stderr } = await cloud.nova('up', ...changed)
+      expect(code, key).toBe(2)
+      expect(stderr).toContain(`${key} (`)
+      expect(stderr).toContain('1 instance of host alpha (driver fake) would be left behind')
+      expect(stderr).toContain('Start as before: nova up --driver fake --hosts 1 --set compute.host=alpha.')
+    }
+    await cloud.up()
+    expect(await cloud.json('list')).toMatchObject([{ name: 'web', host: 'alpha', power: 'RUNNING' }])
+    expect(await cloud.json('host', 'list')).toMatchObject([{ name: 'alpha', state: 'up' }])
+    // Without instances nothing is left behind.
+    await cloud.nova('delete', 'web', '--wait')
+    await cloud.nova('down')
+    await cloud.up('--set', 'compute.host=beta')
+  })
+})

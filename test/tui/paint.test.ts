@@ -1,8 +1,9 @@
 import * as fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
+import { widthOf } from '../../src/cli/text-width.ts'
 import { instanceColumns, layOut } from '../../src/tui/columns.ts'
 import { atTop, move, settle } from '../../src/tui/cursor.ts'
-import { bar, cell, clipped, painter, unpainted, widthOf, wrap } from '../../src/tui/paint.ts'
+import { bar, cell, clipped, painter, unpainted, wrap } from '../../src/tui/paint.ts'
 
 describe('what is drawn keeps to its columns', () => {
   test('a cell is as wide as it was told to be, whatever stands in it', () => {

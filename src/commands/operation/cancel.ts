@@ -10,7 +10,7 @@ export default class OperationCancel extends NovaCommand {
 
   async run(): Promise<void> {
     const { args } = await this.parse(OperationCancel)
-    const cancelled = await this.ask('operationCancel', { operation: args.operation })
+    const cancelled = await this.ask('operationCancel', { operation: await this.operationId(args.operation) })
     if (!this.forPeople) return this.showOne(operationRows, cancelled)
     const over = cancelled.state === 'cancelled'
     const { kind, subject, id } = cancelled

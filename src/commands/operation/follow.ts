@@ -15,7 +15,7 @@ export default class OperationFollow extends NovaCommand {
   async run(): Promise<void> {
     const { args } = await this.parse(OperationFollow)
     const { failureOf } = await import('../../cli/wait.ts')
-    const [ended] = await this.follow([args.operation])
+    const [ended] = await this.follow([await this.operationId(args.operation)])
     const failure = failureOf(ended!)
     if (!this.forPeople) await this.showOne(operationRows, ended!)
     else if (!failure) this.write(`${ended!.kind} of ${ended!.subject.name}: ${ended!.state}\n`)

@@ -11,7 +11,7 @@ export default class OperationRetry extends NovaCommand {
 
   async run(): Promise<void> {
     const { args, flags } = await this.parse(OperationRetry)
-    const begun = await this.ask('operationRetry', { operation: args.operation })
+    const begun = await this.ask('operationRetry', { operation: await this.operationId(args.operation) })
     if (!flags.wait) {
       if (!this.forPeople) return this.showOne(begunView, { ...begun, kind: 'retry', state: 'queued' })
       return this.write(`${begun.instance.name}: started again (nova operation follow ${begun.operation})\n`)

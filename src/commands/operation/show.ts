@@ -13,6 +13,9 @@ export default class OperationShow extends NovaCommand {
 
   async run(): Promise<void> {
     const { args } = await this.parse(OperationShow)
-    await this.showOne(operationView, await this.ask('operationShow', { operation: args.operation }))
+    await this.showOne(
+      operationView,
+      await this.ask('operationShow', { operation: await this.operationId(args.operation) }),
+    )
   }
 }

@@ -144,6 +144,7 @@ const rulesOfMethods: Readonly<Record<Exclude<Method, 'begin'>, Rule>> = {
   busStatus: 'nova:bus:status',
   busPurge: 'nova:bus:purge',
   operationList: 'nova:operations:list',
+  operationFind: 'nova:operations:show',
   operationShow: 'nova:operations:show',
   operationCancel: 'nova:operations:cancel',
   operationRetry: 'nova:operations:retry',

@@ -73,10 +73,13 @@ export const failures = {
     text: (p) => `No operation "${p.id}".`,
     hint: () => 'List them: nova operation list',
   }),
-  AmbiguousName: row<{ kind: string; name: string; ids: string[] }>({
+  AmbiguousName: row<{ kind: string; name: string; ids: string[]; isPrefix?: boolean }>({
     http: 409,
     python: 'Invalid',
-    text: (p) => `${p.ids.length} ${p.kind}s are named "${p.name}".`,
+    text: (p) =>
+      p.isPrefix
+        ? `The ids of ${p.ids.length} ${p.kind}s begin with "${p.name}".`
+        : `${p.ids.length} ${p.kind}s are named "${p.name}".`,
     hint: (p) => `Use an id instead: ${p.ids.join(', ')}`,
   }),
 
@@ -290,7 +293,7 @@ export const failures = {
   DatabaseDown: row<{ why: string }>({
     http: 503,
     python: 'ServiceUnavailable',
-    text: (p) => `The database cannot be reached: ${p.why}.`,
+    text: (p) => `The database cannot be reached: ${p.why.replace(/\.+$/, '')}.`,
     hint: () => 'The change may not have been saved: check before you repeat it. Find the problem: nova doctor',
     forOwners: () => 'The database cannot be reached.',
   }),
@@ -311,12 +314,12 @@ export const failures = {
         : `${p.topic} does not know ${p.what}: it speaks version ${p.supported}, and ${p.version} is needed.`,
     hint: (p) => `Update ${p.what === undefined ? 'the older side' : p.topic}. Versions: nova service list`,
   }),
-  ConfigInvalid: row<{ key: string; value: string; allowed: string; source: string }>({
+  ConfigInvalid: row<{ key: string; value: string; allowed: string; source: string; hint?: string }>({
     http: 500,
     python: 'InvalidConfiguration',
     forOwners: () => 'A daemon is configured wrongly.',
     text: (p) => `Invalid configuration: ${p.key} = ${p.value} (${p.source}): ${p.allowed}.`,
-    hint: () => 'All options: nova config docs',
+    hint: (p) => p.hint ?? 'All options: nova config docs',
   }),
 } as const
 

@@ -6,7 +6,7 @@ import { bye, heartbeat, hello } from './actions/agents.ts'
 import { busPurge, busStatus } from './actions/bus.ts'
 import { join, removed, report } from './actions/compute-agents.ts'
 import { flavorCreate, flavorDelete, flavorList, flavorShow } from './actions/flavors.ts'
-import { eventList, operationList, operationShow } from './actions/history.ts'
+import { eventList, operationFind, operationList, operationShow } from './actions/history.ts'
 import { hostAdd, hostDelete } from './actions/host-logins.ts'
 import { hostAcceptCapacity, hostList, hostSet, hostShow } from './actions/hosts.ts'
 import { imageCreate, imageDelete, imageList, imageRead, imageShow, imageWrite } from './actions/images.ts'
@@ -63,6 +63,7 @@ export const conductorManager = (deps: ConductorDeps): Api<typeof conductor> => 
     busPurge: (ctx, args) => busPurge(deps, ctx, args),
 
     operationList: (ctx, args) => operationList(deps, ctx, args),
+    operationFind: (ctx, args) => operationFind(deps, ctx, args),
     operationShow: (ctx, args) => operationShow(deps, ctx, args),
     operationCancel: (ctx, { operation }) => cancel(deps, ctx, operation),
     operationRetry: (ctx, { operation }) => retry(deps, ctx, operation),

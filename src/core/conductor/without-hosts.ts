@@ -65,6 +65,7 @@ const answers: { readonly [M in Method]: (answer: Result<Conductor, M>) => Resul
     operations: operations.map((operation) => ofOperation(operation)),
     ...more,
   }),
+  operationFind: same,
   operationShow: (operation) => ofFullOperation(operation),
   operationCancel: (operation) => ofOperation(operation),
   operationRetry: same,

@@ -1,5 +1,5 @@
 import { readFileSync } from 'node:fs'
-import { homedir, hostname, userInfo } from 'node:os'
+import { homedir, userInfo } from 'node:os'
 import { join, resolve } from 'node:path'
 import type { z } from 'zod'
 import { fail, reason } from '../base/errors.ts'
@@ -91,9 +91,6 @@ export async function loadConfig({ file, env = process.env, overrides = {} }: Lo
   const options = check(values, sources)
   return { ...options, stateDir: stateDirectory(env), file: text === undefined ? undefined : path, sources }
 }
-
-/** The name of this host: the option, or else the machine's own name. */
-export const hostName = (config: Options): string => config.compute.host || hostname()
 
 function check(values: Record<string, Record<string, unknown>>, sources: Readonly<Record<string, string>>): Options {
   for (const section of Object.keys(schema.shape)) values[section] ??= {}

@@ -17,7 +17,7 @@ export const places = (stateDir: string) => ({
   log: join(stateDir, 'log', 'nova.log'),
   /** The built-in guest's files, if they were built. */
   guest: join(stateDir, 'guest'),
-  /** The driver that this machine's compute hosts had last, and how many simulated hosts there were. */
+  /** The driver that this machine's compute hosts had last, how many hosts there were, and their name. */
   driver: join(stateDir, 'driver'),
   /** Whether KVM can run guests on this machine, as the probe found: for its compute host and for `nova doctor`. */
   accelerator: join(stateDir, 'accelerator.json'),

@@ -209,6 +209,8 @@ export const conductor = contract('conductor', '2.2', {
     }),
     pageOf('operations', OperationSummary),
   ),
+  /** The operation whose id begins so, with eight characters or more. `OperationNotFound`; `AmbiguousName`. */
+  operationFind: call(z.object({ operation: Ref }), z.object({ id: Id }), '2.2'),
   /** One operation with its steps. `OperationNotFound`. */
   operationShow: call(z.object({ operation: Id }), Operation),
   /** Ends an operation: one that waits at once, one that runs at its next step. `OperationNotOpen`. */

@@ -3,6 +3,8 @@ import { healthOf } from '../model/health.ts'
 /** The fields of a daemon that are checked. */
 type Daemon = Parameters<typeof healthOf>[0] & {
   readonly id: string
+  readonly binary: string
+  readonly host: string
   readonly version: string
   readonly seenAt: number
   readonly lastPongAt?: number | undefined
@@ -24,6 +26,19 @@ export function findProblems(daemons: readonly Daemon[]): Array<{ found: string;
       fix: 'They work together, but features of the newer ones wait until the older ones are updated: nova service list -c id -c version -c contracts',
     })
   return found
+}
+
+/** The daemons that are down, and what to do about each. `now` is the time of whoever keeps their heartbeats. */
+export function findDown(daemons: readonly Daemon[], now: number): Array<{ found: string; fix: string }> {
+  return daemons
+    .filter(({ state }) => state === 'down')
+    .map(({ id, binary, host, seenAt }) => ({
+      found: `${id} is down: its last heartbeat was ${Math.round((now - seenAt) / 1000)} s ago`,
+      fix:
+        binary === 'compute'
+          ? `Start it on ${host}: nova daemon compute, or its unit. If that machine is gone: nova host delete ${host}`
+          : `Start it on ${host}: nova daemon ${binary}, or its unit.`,
+    }))
 }
 
 function groups(daemons: readonly Daemon[], of: (daemon: Daemon) => string): Map<string, string[]> {

@@ -1,3 +1,5 @@
+import { splitUrls } from '../base/redact.ts'
+
 /**
  * What users of the broker may do. Names of queues and exchanges, and routing keys on topic exchanges, as regular
  * expressions; the same three kinds as RabbitMQ's.
@@ -29,6 +31,18 @@ export const busUserOf = (host: string): string => `${prefix}${host}`
 /** The host whose user this is; undefined for everybody else. */
 export const hostOfBusUser = (user: string): string | undefined =>
   user.startsWith(prefix) && user.length > prefix.length ? user.slice(prefix.length) : undefined
+
+/** The host whose login a bus URL has: nothing but `nova daemon compute` can use it. Undefined with any other login. */
+export function hostOfBusUrl(urls: string): string | undefined {
+  const [first = ''] = splitUrls(urls)
+  const user = /^[^:]*:\/\/([^:@/]*)(?::.*)?@/s.exec(first)?.[1] ?? ''
+  try {
+    return hostOfBusUser(decodeURIComponent(user))
+  } catch {
+    // Whoever connects says what is wrong with the URL.
+    return undefined
+  }
+}
 
 /** Whether a queue takes the answers for this host. */
 export const isReplyQueueOf = (host: string, queue: string): boolean => queue.startsWith(`reply_${busUserOf(host)}.`)

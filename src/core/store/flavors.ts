@@ -6,6 +6,7 @@ import { isUniqueViolation } from '../db/dialect.ts'
 import type { Db } from '../db/handle.ts'
 import { prepared } from '../db/prepared.ts'
 import type { Database } from '../db/schema.ts'
+import { idThatBegins } from './id-prefix.ts'
 import { after, failMarker, type Page } from './paging.ts'
 
 /** Flavors, the smallest first. One query (two with a marker). `InvalidRequest` if the marker is no flavor's id. */
@@ -52,7 +53,7 @@ const placeOf = async (db: Db, id: string) =>
     .where('id', '=', id)
     .executeTakeFirst()) ?? failMarker(id)
 
-/** The flavor of this id or, else, name. `FlavorNotFound` with near names. */
+/** The flavor of this id or, else, name or, else, beginning of an id. `FlavorNotFound` with near names. */
 export async function resolveFlavor(db: Db, ref: string): Promise<Flavor> {
   const rows = await db
     .selectFrom('flavors')
@@ -61,6 +62,8 @@ export async function resolveFlavor(db: Db, ref: string): Promise<Flavor> {
     .execute()
   const row = rows.find(({ id }) => id === ref) ?? rows[0]
   if (row) return toFlavor(row)
+  const id = await idThatBegins(db, 'flavors', ref)
+  if (id !== undefined && id !== ref) return resolveFlavor(db, id)
   const names = await db.selectFrom('flavors').select('name').limit(1000).execute()
   fail('FlavorNotFound', {
     id: ref,

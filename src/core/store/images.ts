@@ -6,6 +6,7 @@ import { isUniqueViolation, locked } from '../db/dialect.ts'
 import type { Db } from '../db/handle.ts'
 import { prepared } from '../db/prepared.ts'
 import type { Database } from '../db/schema.ts'
+import { idThatBegins } from './id-prefix.ts'
 import { after, failMarker, type Page } from './paging.ts'
 
 /** A file of an image; `complete` once its content is in the store and was checked. */
@@ -72,10 +73,12 @@ export async function findImage(db: Db, ref: string): Promise<ImageRecord | unde
   return row && toRecord(row, await filesOf(db, row.id))
 }
 
-/** The image of this id or, else, name. `ImageNotFound` with near names. */
+/** The image of this id or, else, name or, else, beginning of an id. `ImageNotFound` with near names. */
 export async function resolveImage(db: Db, ref: string): Promise<ImageRecord> {
   const image = await findImage(db, ref)
   if (image) return image
+  const id = await idThatBegins(db, 'images', ref)
+  if (id !== undefined && id !== ref) return resolveImage(db, id)
   const names = await db.selectFrom('images').select('name').limit(1000).execute()
   fail('ImageNotFound', {
     id: ref,

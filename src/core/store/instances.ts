@@ -9,6 +9,7 @@ import { prepared } from '../db/prepared.ts'
 import type { Database } from '../db/schema.ts'
 import type { InstanceState, PowerState, Size } from '../model/instance.ts'
 import { kindOf, type OperationKind, openStates } from '../model/operation.ts'
+import { idThatBegins } from './id-prefix.ts'
 import { type Marker, markerOf, olderThan } from './paging.ts'
 
 /** Whose instances one may see: those of a project; of all others too, after its own, if `all` is set. */
@@ -127,7 +128,7 @@ const selectInstance = (db: Db) =>
 
 /**
  * The instance that is meant: this id or, else, this name in the project or, else and if the scope is all, this name
- * anywhere. `InstanceNotFound` with near names; `AmbiguousName` if several have the name.
+ * anywhere or, else, the id that begins so. `InstanceNotFound` with near names; `AmbiguousName` if several are meant.
  */
 export async function resolveInstance(db: Db, ref: string, scope: Scope): Promise<Instance> {
   const own = await selectInstance(db)
@@ -141,6 +142,8 @@ export async function resolveInstance(db: Db, ref: string, scope: Scope): Promis
     seen.length === 0 && scope.all ? await selectInstance(db).where('name', '=', ref).limit(20).execute() : seen
   if (named.length > 1) fail('AmbiguousName', { kind: 'instance', name: ref, ids: named.map(({ id }) => id).sort() })
   if (named[0]) return toInstance(named[0])
+  const id = await idThatBegins(db, 'instances', ref, scope.all ? undefined : scope.projectId)
+  if (id !== undefined && id !== ref) return resolveInstance(db, id, scope)
   const names = await db
     .selectFrom('instances')
     .select('name')

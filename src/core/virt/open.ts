@@ -34,8 +34,7 @@ const ours: Readonly<Record<string, () => Promise<OpenDriver>>> = {
   },
   async fake() {
     const { openFake } = await import('./fake/driver.ts')
-    return ({ stateDir, fake }, { clock, ids }) =>
-      openFake({ ...fake, clock, ids, stateFile: join(stateDir, 'guests.jsonl') })
+    return ({ stateDir, fake }, { clock, ids }) => openFake({ ...fake, clock, ids, stateFile: fakeFile(stateDir) })
   },
 }
 
@@ -45,7 +44,27 @@ export async function openDriver(options: DriverOptions, deps: DriverDeps): Prom
   return (await load())(options, deps)
 }
 
+/** How many guests each of our drivers keeps below a host's directory, without opening any driver. Drivers with none are left out. */
+export async function guestsKept(stateDir: string): Promise<Array<{ driver: string; guests: number }>> {
+  const [{ guestsIn }, { FakeStore }] = await Promise.all([import('./qemu/paths.ts'), import('./fake/store.ts')])
+  const kept = [
+    { driver: 'qemu', guests: await guestsIn(stateDir) },
+    { driver: 'fake', guests: new FakeStore(fakeFile(stateDir)).guests.size },
+  ]
+  return kept.filter(({ guests }) => guests > 0)
+}
+
+const fakeFile = (stateDir: string): string => join(stateDir, 'guests.jsonl')
+
 async function loadPlugin(name: string): Promise<OpenDriver> {
+  if (name === 'kvm' || name === 'tcg')
+    fail('ConfigInvalid', {
+      key: 'compute.driver',
+      value: name,
+      allowed: `qemu, fake or an installed driver package; ${name} is an accelerator of qemu`,
+      source: 'driver',
+      hint: `nova up --driver qemu --set compute.accelerator=${name}`,
+    })
   const refuse = (why: string, cause?: unknown): never =>
     fail(
       'ConfigInvalid',

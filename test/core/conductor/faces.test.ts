@@ -42,6 +42,48 @@ describe.each(await databases())('on $name', (database) => {
       expect(await rig.show(first.instance.id)).toMatchObject({ name: 'web' })
     })
 
+    test('may be the beginning of an id, if only one begins so and nothing has that name', async () => {
+      const rig = await start()
+      await rig.host('h1')
+      const { instance, operation } = await rig.boot('web', {}, member('p1'))
+      const begins = instance.id.slice(0, 8)
+      expect((await rig.show(begins)).id).toBe(instance.id)
+      expect((await rig.show(instance.id.slice(0, 20).toUpperCase())).id).toBe(instance.id)
+      for (const ref of [instance.id.slice(0, 7), `${begins}%`, 'ffffffff-ffff'])
+        await expect(rig.show(ref)).rejects.toMatchObject({ code: 'InstanceNotFound' })
+      await expect(rig.conductor.instanceShow(member('p2'), { instance: begins })).rejects.toMatchObject({
+        code: 'InstanceNotFound',
+      })
+      expect(await rig.conductor.operationFind(admin, { operation: operation.slice(0, 9) })).toEqual({ id: operation })
+      await expect(
+        rig.conductor.operationFind(member('p2'), { operation: operation.slice(0, 8) }),
+      ).rejects.toMatchObject({
+        code: 'OperationNotFound',
+      })
+      const { flavors } = await rig.conductor.flavorList(admin, {})
+      const [flavor] = flavors
+      expect(await rig.conductor.flavorShow(admin, { flavor: flavor!.id.slice(0, 8) })).toEqual(flavor)
+      const { images } = await rig.conductor.imageList(admin, {})
+      expect(await rig.conductor.imageShow(admin, { image: images[0]!.id.slice(0, 8) })).toEqual(images[0])
+      // A name counts before the beginning of an id; what several ids begin with is said to be ambiguous.
+      const named = await rig.boot(begins)
+      expect((await rig.show(begins)).id).toBe(named.instance.id)
+      const twin = `${operation.slice(0, 8)}${'-0000'.repeat(3)}-${'0'.repeat(12)}`
+      const row = await rig.db
+        .selectFrom('operations')
+        .selectAll()
+        .where('id', '=', operation)
+        .executeTakeFirstOrThrow()
+      await rig.db
+        .insertInto('operations')
+        .values({ ...row, id: twin, idempotency_key: null })
+        .execute()
+      await expect(rig.conductor.operationFind(admin, { operation: operation.slice(0, 8) })).rejects.toMatchObject({
+        code: 'AmbiguousName',
+        message: expect.stringContaining('The ids of 2 operations begin with'),
+      })
+    })
+
     test('that are not there come with those that may have been meant, of the own project only', async () => {
       const rig = await start()
       await rig.host('h1')

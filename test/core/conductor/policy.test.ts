@@ -90,6 +90,7 @@ const rows: { readonly [M in Method]: Row<M> } = {
   instanceShow: row(({ failed }) => ({ instance: failed }), ofInstance('ok')),
   explain: row(({ idle }) => ({ instance: idle }), ofInstance('ok')),
   operationList: row(() => ({}), everybody),
+  operationFind: row(({ broken }) => ({ operation: broken }), ofOperation('ok')),
   operationShow: row(({ broken }) => ({ operation: broken }), ofOperation('ok')),
   eventList: row(() => ({ limit: 1000 }), everybody),
   status: row(() => ({}), everybody),

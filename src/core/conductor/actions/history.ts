@@ -1,10 +1,12 @@
 import { permits } from '../../auth/policy.ts'
+import { fail } from '../../base/errors.ts'
 import type { conductor } from '../../contracts/conductor.ts'
 import type { Operation } from '../../contracts/shapes.ts'
 import type { Context } from '../../model/context.ts'
 import { eventsDefault, inOneAnswer, pageDefault } from '../../model/page.ts'
 import type { Args, Result } from '../../rpc/contract.ts'
 import { listEvents } from '../../store/events.ts'
+import { idThatBegins } from '../../store/id-prefix.ts'
 import { resolveInstance } from '../../store/instances.ts'
 import { legsOfOperation } from '../../store/legs.ts'
 import { fullOperation } from '../../store/operation-record.ts'
@@ -28,6 +30,15 @@ export async function operationList(
   const asked = { ...filter, limit, subjectId, projectId: projectOf(ctx) }
   const { rows, ...more } = inOneAnswer(await listOperations(deps.db, asked))
   return { operations: rows, ...more }
+}
+
+/** The operation whose id begins so, among those that the caller may see. `OperationNotFound`; `AmbiguousName`. */
+export async function operationFind(
+  { db }: Pick<ConductorDeps, 'db'>,
+  ctx: Context,
+  { operation: ref }: Args<typeof conductor, 'operationFind'>,
+): Promise<Result<typeof conductor, 'operationFind'>> {
+  return { id: (await idThatBegins(db, 'operations', ref, projectOf(ctx))) ?? fail('OperationNotFound', { id: ref }) }
 }
 
 /** One operation with its steps. `OperationNotFound`. */

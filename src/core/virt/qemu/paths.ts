@@ -1,4 +1,4 @@
-import { open } from 'node:fs/promises'
+import { open, readdir } from 'node:fs/promises'
 import { basename, dirname, join } from 'node:path'
 import { assert } from '../../base/errors.ts'
 
@@ -28,6 +28,15 @@ export type GuestPaths = {
 
 /** The directory that holds a directory for each guest. */
 export const instancesDir = (stateDir: string): string => join(stateDir, 'instances')
+
+/** How many guests have a directory there. */
+export async function guestsIn(stateDir: string): Promise<number> {
+  const names = await readdir(instancesDir(stateDir)).catch((e: NodeJS.ErrnoException) => {
+    if (e.code === 'ENOENT') return []
+    throw e
+  })
+  return names.length
+}
 
 export function guestPaths(stateDir: string, id: string): GuestPaths {
   assert(/^[0-9a-f-]{36}$/.test(id), `not an instance id: ${id}`)
