@@ -1,7 +1,9 @@
 import type { Migration } from 'kysely'
 import * as first from './0001-first.ts'
+import * as images from './0002-images.ts'
 
 /** All migrations by name, in order. A table rather than a folder to read, so that a bundle contains them. */
 export const migrations: Readonly<Record<string, Migration>> = {
   '0001-first': { up: first.up, down: first.down },
+  '0002-images': { up: images.up, down: images.down },
 }

@@ -49,6 +49,7 @@ const answers: { readonly [M in Method]: (answer: Result<Conductor, M>) => Resul
   imageCreate: same,
   imageWrite: same,
   imageDelete: same,
+  quotaShow: same,
   // Only for administrators, all of them.
   serviceList: same,
   serviceSet: same,
@@ -59,6 +60,8 @@ const answers: { readonly [M in Method]: (answer: Result<Conductor, M>) => Resul
   hostDelete: same,
   busStatus: same,
   busPurge: same,
+  quotaList: same,
+  quotaSet: same,
   operationList: ({ operations }) => ({ operations: operations.map((operation) => ofOperation(operation)) }),
   operationShow: (operation) => ofFullOperation(operation),
   operationCancel: (operation) => ofOperation(operation),
