@@ -5,7 +5,8 @@ const floors = {
   'core/base': [],
   'core/model': ['core/base'],
   'core/diagnosis': ['core/model', 'core/base'],
-  'core/config': ['core/base'],
+  'core/config': ['core/model', 'core/base'],
+  'core/image-formats': [],
   // It could be published alone.
   'core/broker': ['core/base'],
   'core/rpc': ['core/model', 'core/base'],
@@ -15,7 +16,7 @@ const floors = {
   'core/rabbitmq': ['core/contracts', 'core/rpc', 'core/model', 'core/base'],
   'core/store': ['core/db', 'core/contracts', 'core/model', 'core/base'],
   'core/notify': ['core/contracts', 'core/rpc', 'core/model', 'core/base'],
-  'core/virt': ['core/model', 'core/base'],
+  'core/virt': ['core/image-formats', 'core/model', 'core/base'],
   // The two halves of the engine: rows and transactions here, the host's side there.
   'core/operations': withState,
   'core/agent': vocabulary,
@@ -24,8 +25,8 @@ const floors = {
   // Root or database, never both: a host agent has no store and no db.
   'core/compute': [...vocabulary, 'core/agent', 'core/virt'],
   'core/scheduler': [...withState, 'core/operations', 'core/service'],
-  'core/conductor': [...withState, 'core/operations', 'core/service', 'core/auth'],
-  cli: [...vocabulary, 'core/diagnosis'],
+  'core/conductor': [...withState, 'core/operations', 'core/service', 'core/auth', 'core/image-formats'],
+  cli: [...vocabulary, 'core/diagnosis', 'core/image-formats'],
   tui: ['cli', ...vocabulary, 'core/diagnosis'],
   daemons: ['core'],
   commands: ['cli', 'tui', 'daemons', 'core'],

@@ -1,11 +1,13 @@
 import type { Migration } from 'kysely'
 import * as first from './0001-first.ts'
-import * as eventCodes from './0005-event-codes.ts'
-import * as hostGrowth from './0006-host-growth.ts'
+import * as images from './0002-images.ts'
+import * as eventCodes from './0003-event-codes.ts'
+import * as hostGrowth from './0004-host-growth.ts'
 
 /** All migrations by name, in order. A table rather than a folder to read, so that a bundle contains them. */
 export const migrations: Readonly<Record<string, Migration>> = {
   '0001-first': { up: first.up, down: first.down },
-  '0005-event-codes': { up: eventCodes.up, down: eventCodes.down },
-  '0006-host-growth': { up: hostGrowth.up, down: hostGrowth.down },
+  '0002-images': { up: images.up, down: images.down },
+  '0003-event-codes': { up: eventCodes.up, down: eventCodes.down },
+  '0004-host-growth': { up: hostGrowth.up, down: hostGrowth.down },
 }

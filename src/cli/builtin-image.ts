@@ -54,6 +54,7 @@ export async function ensureBuiltinImage(
     ...(files.disk === undefined ? {} : { diskFormat: 'raw' as const }),
     files: Object.fromEntries(sources.map((source) => [source.part, source.file])),
     minMemoryMb: simulated ? 0 : 96,
+    visibility: 'public',
   }).catch((e: unknown) => {
     // Another `nova up` created it at the same time.
     if (isFailure(e, 'ImageExists')) return undefined

@@ -113,6 +113,11 @@ export const diskGb = Flags.custom<number>({
   parse: async (text) => measured(text, { '': 1, g: 1, t: 1024 }, '10, 10G or 1T'),
 })
 
+/** A limit in MiB, as `512`, `512M`, `2G` or `1T`; -1 for none. */
+export const limitMib = Flags.custom<number>({
+  parse: async (text) => (text === '-1' ? -1 : measured(text, { '': 1, m: 1, g: 1024, t: 1024 ** 2 }, '512, 2G or -1')),
+})
+
 function measured(text: string, units: Readonly<Record<string, number>>, allowed: string): number {
   const [, digits, unit = ''] = /^(\d{1,9})([a-z]?)(?:i?b)?$/i.exec(text) ?? []
   const factor = units[unit.toLowerCase()]

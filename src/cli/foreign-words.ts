@@ -82,6 +82,12 @@ const commands: Readonly<Record<string, string>> = {
   tasks: 'operation list',
   'instance-action': 'operation show ID',
   'instance-action-list': 'operation list --instance NAME',
+  quotas: 'quota list',
+  'quota-show': 'quota show PROJECT',
+  'quota-update': 'quota set PROJECT',
+  'quota-defaults': 'quota list',
+  limits: 'quota show',
+  'absolute-limits': 'quota show',
   daemon: 'daemon --help',
   update: 'rename NAME NEW-NAME',
   mv: 'rename NAME NEW-NAME',
@@ -113,7 +119,6 @@ const metadata = 'nova sets metadata at boot only: nova boot NAME --meta KEY=VAL
 const aggregate = 'nova has no aggregates. Hosts are in availability zones: nova host set HOST --availability-zone ZONE'
 const group = 'nova has no server groups. Keep instances apart with a hint: nova boot NAME --hint different_host=OTHER'
 const usage = 'nova keeps no accounts of usage. What hosts have given: nova host list'
-const quota = 'nova has no command for quotas. Limits per project are options: nova config docs'
 const files = 'nova copies no files into guests. Give user data at boot: nova boot NAME --user-data FILE'
 
 const sentences: Readonly<Record<string, string>> = {
@@ -209,8 +214,7 @@ const sentences: Readonly<Record<string, string>> = {
   ...same(metadata, 'meta', 'property', 'set', 'unset', 'tag', 'set-password', 'server-tag-list', 'label'),
   ...same(aggregate, 'aggregate', 'aggregate-list', 'aggregate-create'),
   ...same(group, 'server group', 'server-group-list', 'server-group-create', 'group'),
-  ...same(usage, 'usage', 'usage-list', 'hypervisor stats', 'hypervisor-stats', 'limits', 'absolute-limits', 'df'),
-  ...same(quota, 'quota', 'quotas', 'quota-show', 'quota-update', 'quota-defaults'),
+  ...same(usage, 'usage', 'usage-list', 'hypervisor stats', 'hypervisor-stats', 'df'),
   ...same(files, 'cp', 'scp', 'push', 'file'),
 }
 

@@ -2,6 +2,7 @@ import { createHash } from 'node:crypto'
 import { type FileHandle, open } from 'node:fs/promises'
 import { mapConcurrent } from '../core/base/concurrency.ts'
 import type { ImageFile, ImagePart } from '../core/contracts/shapes.ts'
+import { inspectDisk } from '../core/image-formats/inspect.ts'
 import { misuse } from './command-error.ts'
 
 /** Bytes of a piece; base64 adds a third, which is still far below what brokers accept. */
@@ -10,24 +11,29 @@ const pieceBytes = 1 << 20
 const inFlight = 4
 
 /** A file that becomes part of an image. */
-export type Source = { part: ImagePart; path: string; file: ImageFile; format: 'qcow2' | 'raw' }
+export type Source = { part: ImagePart; path: string; file: ImageFile; format: DiskFormat }
+type DiskFormat = 'qcow2' | 'raw'
 
 /** Sends a piece; repeating it is safe. */
 type Write = (piece: { part: ImagePart; offset: number; data: string }) => Promise<unknown>
 
 /**
- * Reads a file once for its size, its checksum and, for a disk, its format. Misuse if it is not a file or cannot be
- * read.
+ * Reads a file once for its size, its checksum and, for a disk, its format, if `said` does not say it. Misuse if it is not a
+ * file, cannot be read, or is a disk that no guest could start from.
  */
-export async function measure(part: ImagePart, path: string, onBytes: (bytes: number) => void): Promise<Source> {
+export async function measure(
+  part: ImagePart,
+  path: string,
+  onBytes: (bytes: number) => void,
+  said?: DiskFormat,
+): Promise<Source> {
   const handle = await openFile(part, path)
   try {
+    const format = part === 'disk' ? await formatOf(handle, path, said) : 'raw'
     const hash = createHash('sha256')
     let sizeBytes = 0
-    let format: Source['format'] = 'raw'
     for await (const chunk of handle.createReadStream({ highWaterMark: pieceBytes, autoClose: false })) {
       const bytes = chunk as Buffer
-      if (sizeBytes === 0 && bytes.subarray(0, 4).toString('latin1') === 'QFI\u00fb') format = 'qcow2'
       hash.update(bytes)
       sizeBytes += bytes.length
       onBytes(bytes.length)
@@ -37,6 +43,13 @@ export async function measure(part: ImagePart, path: string, onBytes: (bytes: nu
   } finally {
     await handle.close()
   }
+}
+
+/** The service looks again, when it has the file; what is known now need not be sent. */
+async function formatOf(handle: FileHandle, path: string, said: DiskFormat | undefined): Promise<DiskFormat> {
+  const { size } = await handle.stat()
+  const found = await inspectDisk((offset, length) => readPiece(handle, offset, length), size, said)
+  return 'why' in found ? misuse(`--disk: ${path} cannot be used: ${found.why}.`, found.hint) : found.format
 }
 
 /**

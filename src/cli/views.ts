@@ -1,4 +1,4 @@
-import type { Begun, conductor } from '../core/contracts/conductor.ts'
+import type { Begun, conductor, Quota } from '../core/contracts/conductor.ts'
 import {
   type Decision,
   type Event,
@@ -93,6 +93,9 @@ const imageFields = {
   size_bytes: (i: Image) => i.sizeBytes,
   min_memory_mb: (i: Image) => i.minMemoryMb,
   min_disk_gb: (i: Image) => i.minDiskGb,
+  virtual_bytes: (i: Image) => i.virtualBytes,
+  visibility: (i: Image) => i.visibility,
+  project_id: (i: Image) => i.projectId,
   files: (i: Image) =>
     Object.fromEntries(
       Object.entries(i.files).map(([part, f]) => [part, { size_bytes: f.sizeBytes, sha256: f.sha256 }]),
@@ -108,10 +111,25 @@ export const imageRows = view<Image, typeof imageFields>(imageFields, [
   'size_bytes',
   'min_memory_mb',
   'min_disk_gb',
+  'visibility',
 ])
 export const imageView = view<Image, Record<string, (image: Image) => Cell | undefined>>({
   ...imageFields,
   metadata: (i: Image) => i.metadata,
+})
+
+/** A quota: what is used of each thing, and the limit (-1: none); memory and images in MiB. */
+export const quotaView = view<Quota, Record<string, (q: Quota) => Cell | undefined>>({
+  project: (q) => q.project,
+  instances_used: (q) => q.used.instances,
+  instances: (q) => q.limits.instances,
+  cores_used: (q) => q.used.cores,
+  cores: (q) => q.limits.cores,
+  ram_used: (q) => q.used.ram,
+  ram: (q) => q.limits.ram,
+  image_size_total_used: (q) => q.used.image_size_total,
+  image_size_total: (q) => q.limits.image_size_total,
+  own: (q) => q.own,
 })
 
 /** A host's new login. */

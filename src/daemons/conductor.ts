@@ -5,6 +5,7 @@ import type { ConductorDeps } from '../core/conductor/deps.ts'
 import { agentManager, computeAgentManager, conductorManager } from '../core/conductor/manager.ts'
 import { KnownOperations } from '../core/conductor/operations/known.ts'
 import { startPeriodic } from '../core/conductor/periodic.ts'
+import { Uploads } from '../core/conductor/uploads.ts'
 import { certificatesOf } from '../core/config/certificates.ts'
 import { hostName } from '../core/config/host-name.ts'
 import { databaseUrl, imageDirectory } from '../core/config/places.ts'
@@ -56,6 +57,7 @@ export async function startConductor(runtime: Runtime, bus: Bus, db: Db): Promis
     hearing: openHearing(clock, config.services, backAt, clock.now()),
     publish: openPublisher(runtime, 'conductor', bus, db),
     imageDir,
+    uploads: new Uploads(imageDir, config.conductor.imageReserveMib * 2 ** 20),
     options: {
       ...config.operations,
       heartbeatSeconds: config.services.heartbeatSeconds,

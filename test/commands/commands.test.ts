@@ -9,6 +9,7 @@ import { Failure } from '../../src/core/base/errors.ts'
 import type { Decision, Image, ImagePart, Published } from '../../src/core/contracts/shapes.ts'
 import { kindOf, type OperationKind } from '../../src/core/model/operation.ts'
 import { anOperation, ids, type StandIn, startStandIn, webInstance, webSummary } from '../cli/stand-in.ts'
+import { qcow2File } from '../kit/qcow2.ts'
 
 let standIn: StandIn
 const scratch = mkdtempSync(join(tmpdir(), 'nova-commands-'))
@@ -472,13 +473,25 @@ describe('image create', () => {
     }
     return { files, order }
   }
-  const disk = Buffer.concat([Buffer.from('QFI\u00fb', 'latin1'), randomBytes(3 * (1 << 20) + 123)])
+  const disk = Buffer.concat([qcow2File({}), randomBytes(3 * (1 << 20) + 123)])
   const kernel = Buffer.from('a kernel')
   beforeAll(() => {
     writeFileSync(join(scratch, 'disk'), disk)
     writeFileSync(join(scratch, 'kernel'), kernel)
   })
   const sha256 = (bytes: Buffer) => createHash('sha256').update(bytes).digest('hex')
+
+  test('what no guest could start from is refused before anything is sent', async () => {
+    const service = imageService(['disk'])
+    const packed = join(scratch, 'disk.xz')
+    writeFileSync(packed, Buffer.from('\xfd7zXZ\0 and so on', 'latin1'))
+    const create = ['image', 'create', 'd', '--disk', packed]
+    const { code, stderr } = await standIn.nova(create)
+    expect([code, stderr]).toEqual([2, expect.stringContaining('it is xz, no disk.\n  Unpack it first.')])
+    expect(service.order).toEqual([])
+    await good(...create, '--disk-format', 'raw')
+    expect(service.order).toEqual([0])
+  })
 
   test('announces size, checksum and format, sends in pieces, and the last piece last', async () => {
     const service = imageService(['disk', 'kernel'])

@@ -12,6 +12,7 @@ import type { ConductorDeps } from '../../src/core/conductor/deps.ts'
 import { agentManager, computeAgentManager, conductorManager } from '../../src/core/conductor/manager.ts'
 import { KnownOperations } from '../../src/core/conductor/operations/known.ts'
 import { sweep } from '../../src/core/conductor/operations/sweep.ts'
+import { Uploads } from '../../src/core/conductor/uploads.ts'
 import type { agent } from '../../src/core/contracts/agent.ts'
 import type { broker } from '../../src/core/contracts/broker.ts'
 import type { compute } from '../../src/core/contracts/compute.ts'
@@ -142,6 +143,7 @@ export class World {
       minDiskGb: 0,
       sizeBytes: 6,
       metadata: {},
+      visibility: 'public',
       createdAt,
     })
   }
@@ -214,6 +216,7 @@ export class World {
       publish: (key, event) => void (key.startsWith('audit.') && this.bugs.push(event)),
       broker: this.#client<Api<typeof broker>>(() => undefined, life, true),
       imageDir: this.#dir,
+      uploads: new Uploads(this.#dir, 0),
       options: conductorOptions,
     }
     const bug = (e: unknown) => this.bugs.push(e)

@@ -362,6 +362,7 @@ async function newImage(cloud: WalkCloud, id: string, name = `walk-${id}`): Prom
     minDiskGb: 0,
     sizeBytes: 1,
     metadata: {},
+    visibility: 'public',
     createdAt: systemClock.now(),
   })
   return name

@@ -13,6 +13,7 @@ export default class ImageCreate extends NovaCommand {
     'Each file is verified by its SHA-256. If an upload was interrupted, run the same command again: only the missing parts are sent.'
   static override examples = [
     '<%= config.bin %> image create debian --disk debian-13.qcow2 --min-memory 512 --min-disk 3',
+    '<%= config.bin %> image create debian --disk debian-13.qcow2 --public',
     '<%= config.bin %> image create tiny --kernel vmlinuz --ramdisk initrd.img',
   ]
   static override hiddenAliases = ['image-create']
@@ -21,12 +22,13 @@ export default class ImageCreate extends NovaCommand {
     disk: Flags.string({ aliases: ['file'], helpValue: 'FILE', summary: 'A disk image.' }),
     'disk-format': Flags.option({ options: diskFormats })({
       dependsOn: ['disk'],
-      summary: 'Format of the disk; detected if omitted.',
+      summary: 'Format of the disk; detected if omitted. Say raw if something else than a disk is recognised in it.',
     }),
     kernel: Flags.string({ helpValue: 'FILE', summary: 'A kernel that QEMU boots directly.' }),
     ramdisk: Flags.string({ dependsOn: ['kernel'], helpValue: 'FILE', summary: 'The initial ramdisk for the kernel.' }),
     'min-memory': memoryMb({ helpValue: 'MIB', summary: 'Minimum memory, such as 512 (MiB) or 2G.' }),
     'min-disk': diskGb({ helpValue: 'GIB', summary: 'Minimum disk, such as 10 (GiB).' }),
+    public: Flags.boolean({ summary: 'Let all projects use the image (administrators); else it is for yours alone.' }),
     meta: Flags.string({
       multiple: true,
       multipleNonGreedy: true,
@@ -43,16 +45,15 @@ export default class ImageCreate extends NovaCommand {
     const metadata = pairs('meta', flags.meta)
     const sources = await this.measured(flags)
     const disk = sources.find((source) => source.part === 'disk')
-    const diskFormat = flags['disk-format'] ?? disk?.format
+    const diskFormat = disk?.format
+    const visibility = flags.public ? ('public' as const) : undefined
     const { image, missing } = await this.ask('imageCreate', {
       name: args.name,
       files: Object.fromEntries(sources.map((source) => [source.part, source.file])),
-      ...pickDefined({ diskFormat, metadata, minMemoryMb: flags['min-memory'], minDiskGb: flags['min-disk'] }, [
-        'diskFormat',
-        'metadata',
-        'minMemoryMb',
-        'minDiskGb',
-      ]),
+      ...pickDefined(
+        { diskFormat, metadata, visibility, minMemoryMb: flags['min-memory'], minDiskGb: flags['min-disk'] },
+        ['diskFormat', 'metadata', 'visibility', 'minMemoryMb', 'minDiskGb'],
+      ),
     })
     await this.send(
       image.id,
@@ -62,12 +63,16 @@ export default class ImageCreate extends NovaCommand {
   }
 
   /** Reads each file once for its size and checksum, which are announced before the data is sent. */
-  private async measured(flags: { [part in Source['part']]?: string | undefined }): Promise<Source[]> {
+  private async measured(
+    flags: {
+      [part in Source['part']]?: string | undefined
+    } & { 'disk-format'?: Source['format'] | undefined },
+  ): Promise<Source[]> {
     const { measure } = await import('../../cli/upload.ts')
     return this.counted('reading', 0, async (onBytes) => {
       const sources: Source[] = []
       for (const part of imageParts)
-        if (flags[part] !== undefined) sources.push(await measure(part, flags[part], onBytes))
+        if (flags[part] !== undefined) sources.push(await measure(part, flags[part], onBytes, flags['disk-format']))
       return sources
     })
   }

@@ -65,6 +65,11 @@ const rules = names({
   add_image: make('create images'),
   upload_image: changeOwn('upload images'),
   delete_image: changeOwn('delete images'),
+  publicize_image: administer('make images public'),
+
+  'os_compute_api:os-quota-sets:show': lookAtOwn('see quotas'),
+  'nova:quota-sets:list': administer('list the quotas of all projects'),
+  'os_compute_api:os-quota-sets:update': administer('set quotas'),
 
   'os_compute_api:os-services:list': administer('see the services'),
   'os_compute_api:os-services:update': administer('enable and disable services'),
@@ -133,6 +138,9 @@ const rulesOfMethods: Readonly<Record<Exclude<Method, 'begin'>, Rule>> = {
   imageCreate: 'add_image',
   imageWrite: 'upload_image',
   imageDelete: 'delete_image',
+  quotaShow: 'os_compute_api:os-quota-sets:show',
+  quotaList: 'nova:quota-sets:list',
+  quotaSet: 'os_compute_api:os-quota-sets:update',
   serviceList: 'os_compute_api:os-services:list',
   serviceSet: 'os_compute_api:os-services:update',
   hostList: 'os_compute_api:os-hypervisors:list',

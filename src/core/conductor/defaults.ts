@@ -5,9 +5,12 @@ import type { Flavor } from '../contracts/shapes.ts'
 import type { Db } from '../db/open.ts'
 import { tx } from '../db/tx.ts'
 import type { Size } from '../model/instance.ts'
+import { amountsOf, firstProject, quotaDefaults, quotaResources } from '../model/quota.ts'
 import { isEmptyCloud } from '../store/emptiness.ts'
 import { addFlavors, smallestFlavor } from '../store/flavors.ts'
 import { activeImages, activeMax, type BootImage, findImage } from '../store/images.ts'
+import { hasProject, lockProject, setQuota } from '../store/projects.ts'
+import type { ConductorDeps } from './deps.ts'
 
 /** The flavors that a new cloud has: Nova's own since its first release, and a smaller one for tiny guests. */
 const standardFlavors: ReadonlyArray<Size & { name: string }> = [
@@ -37,12 +40,30 @@ export async function ensureDefaults({ db, clock, ids }: { db: Db; clock: Clock;
   }
 }
 
-/** The only image, or the one called `tiny`; else the caller must say which. */
-export async function defaultImage(db: Db): Promise<BootImage> {
-  const [first, ...others] = await activeImages(db)
+/**
+ * The project that callers work in who name none starts without limits; but a limit that the operator has set in the
+ * configuration counts there, too.
+ */
+export async function ensureFirstProject({
+  db,
+  clock,
+  options: { quota },
+}: Pick<ConductorDeps, 'db' | 'clock' | 'options'>): Promise<void> {
+  const [set, unset] = [amountsOf(quota), amountsOf(quotaDefaults)]
+  const free = quotaResources.filter((resource) => set[resource] === unset[resource])
+  await tx(db, async (db) => {
+    if (await hasProject(db, firstProject)) return
+    await lockProject(db, firstProject, clock.now())
+    await setQuota(db, firstProject, Object.fromEntries(free.map((resource) => [resource, -1])))
+  })
+}
+
+/** The only image that the project has or everybody may use, or the one called `tiny`; else the caller must say which. */
+export async function defaultImage(db: Db, projectId: string): Promise<BootImage> {
+  const [first, ...others] = await activeImages(db, projectId)
   if (!first) fail('InvalidRequest', { what: 'There is no image to boot from.', hint: 'Make one: nova image create' })
   if (others.length === 0) return first
-  const tiny = await findImage(db, builtIn)
+  const tiny = await findImage(db, builtIn, { projectId, all: false })
   if (tiny?.status === 'active') return tiny
   const names = [first, ...others].slice(0, activeMax - 1).map(({ name }) => name)
   fail('InvalidRequest', {

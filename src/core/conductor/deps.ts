@@ -7,10 +7,12 @@ import type { scheduler } from '../contracts/scheduler.ts'
 import type { Published } from '../contracts/shapes.ts'
 import type { Db } from '../db/open.ts'
 import type { Overcommit } from '../model/capacity.ts'
+import type { QuotaOptions } from '../model/quota.ts'
 import type { Api } from '../rpc/contract.ts'
 import type { Speakers } from '../rpc/speakers.ts'
 import type { Hearing } from '../service/hearing.ts'
 import type { KnownOperations } from './operations/known.ts'
+import type { Uploads } from './uploads.ts'
 
 /** What the conductor may be told; the configuration has the defaults and the reasons. */
 export type ConductorOptions = {
@@ -29,7 +31,7 @@ export type ConductorOptions = {
   readonly historyDays: number
   readonly operationsDays: number
   /** What a project may use if it has no limits of its own; -1 for no limit. */
-  readonly quota: { readonly instances: number; readonly cores: number; readonly memoryMb: number }
+  readonly quota: QuotaOptions
   readonly placement: Overcommit
 }
 
@@ -60,5 +62,7 @@ export type ConductorDeps = {
   readonly publish: (key: string, event: Published) => void
   /** Where image files are kept. */
   readonly imageDir: string
+  /** Image files that are coming in there. */
+  readonly uploads: Uploads
   readonly options: ConductorOptions
 }

@@ -11,6 +11,7 @@ import { hostAdd, hostDelete } from './actions/host-logins.ts'
 import { hostAcceptCapacity, hostList, hostSet, hostShow } from './actions/hosts.ts'
 import { imageCreate, imageDelete, imageList, imageRead, imageShow, imageWrite } from './actions/images.ts'
 import { consoleLog, explain, instanceList, instanceRename, instanceShow, type Relays } from './actions/instances.ts'
+import { quotaList, quotaSet, quotaShow } from './actions/quotas.ts'
 import { serviceList, serviceSet } from './actions/services.ts'
 import { status } from './actions/status.ts'
 import type { ConductorDeps } from './deps.ts'
@@ -44,11 +45,15 @@ export const conductorManager = (deps: ConductorDeps): Api<typeof conductor> => 
     flavorCreate: (ctx, args) => flavorCreate(deps, ctx, args),
     flavorDelete: (ctx, args) => flavorDelete(deps, ctx, args),
 
-    imageList: (_ctx, args) => imageList(deps, args),
-    imageShow: (_ctx, args) => imageShow(deps, args),
+    imageList: (ctx, args) => imageList(deps, ctx, args),
+    imageShow: (ctx, args) => imageShow(deps, ctx, args),
     imageCreate: (ctx, args) => imageCreate(deps, ctx, args),
     imageWrite: (ctx, args) => imageWrite(deps, ctx, args),
     imageDelete: (ctx, args) => imageDelete(deps, ctx, args),
+
+    quotaShow: (ctx, args) => quotaShow(deps, ctx, args),
+    quotaList: (_ctx, args) => quotaList(deps, args),
+    quotaSet: (ctx, args) => quotaSet(deps, ctx, args),
 
     serviceList: (_ctx, args) => serviceList(deps, args),
     serviceSet: (ctx, args) => serviceSet(deps, ctx, args),

@@ -10,7 +10,8 @@ import { pruneEvents } from '../store/events.ts'
 import { pruneHistory } from '../store/history.ts'
 import { acquireLease, releaseLease } from '../store/leases.ts'
 import { forgetKeys, pruneOperations } from '../store/operations.ts'
-import { ensureDefaults } from './defaults.ts'
+import { expireImages } from './actions/images.ts'
+import { ensureDefaults, ensureFirstProject } from './defaults.ts'
 import type { ConductorDeps } from './deps.ts'
 import { removeStaleUploads } from './files.ts'
 import { keyMs } from './operations/idempotency.ts'
@@ -41,6 +42,7 @@ export async function startPeriodic(
 ): Promise<() => Promise<void>> {
   const { db, clock, log, options, incarnation } = deps
   await ensureDefaults(deps)
+  await ensureFirstProject(deps)
   const stopHeartbeat = await startHeartbeat(deps, { binary: 'conductor', contracts: spoken }, serving)
   const complain = (what: string) => (e: unknown) => log.error({ err: e }, `${what} failed: ${reason(e)}`)
   const stops = [
@@ -76,6 +78,7 @@ export async function upkeep(deps: ConductorDeps): Promise<void> {
   ])
     for (let round = 0; round < pruneRounds && (await prune()) >= pruneBatch; round++);
   await forgetKeys(db, now - keyMs)
+  await expireImages(deps, now - dayMs)
   for (const drift of await capacityDrift(db))
     log.error(drift, `bug: the counters of host ${drift.host} are not the sums over its allocations`)
 }

@@ -50,6 +50,7 @@ const answers: { readonly [M in Method]: (answer: Result<Conductor, M>) => Resul
   imageCreate: same,
   imageWrite: same,
   imageDelete: same,
+  quotaShow: same,
   // Only for administrators, all of them.
   serviceList: same,
   serviceSet: same,
@@ -61,6 +62,8 @@ const answers: { readonly [M in Method]: (answer: Result<Conductor, M>) => Resul
   hostDelete: same,
   busStatus: same,
   busPurge: same,
+  quotaList: same,
+  quotaSet: same,
   operationList: ({ operations, ...more }) => ({
     operations: operations.map((operation) => ofOperation(operation)),
     ...more,

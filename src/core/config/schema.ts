@@ -1,4 +1,5 @@
 import * as z from 'zod'
+import { quotaDefaults } from '../model/quota.ts'
 
 /** What an option is for, its unit, and its default. */
 type Note = { why: string; unit?: string; secret?: boolean }
@@ -8,6 +9,7 @@ const option = <S extends z.ZodType>(schema: S, fallback: z.output<S>, why: stri
 const seconds = z.number().positive()
 const whole = z.int().nonnegative()
 const ratio = z.number().positive()
+const limit = z.int().min(-1)
 const listenAddress = /^(unix:\/.+|(tls:)?(\[[\da-f:.]+\]|[\da-z._-]+)(:\d{1,5})?)$/i
 
 /**
@@ -93,6 +95,12 @@ export const schema = z.strictObject({
       z.string(),
       '',
       'Directory of image files; conductors on several machines must share it. Empty: images in the state directory.',
+    ),
+    imageReserveMib: option(
+      whole,
+      1024,
+      'Free space that uploads of images leave on the disk of conductor.image_dir; an embedded database may be on it, too.',
+      { unit: 'MiB' },
     ),
     eventsMax: option(
       z.int().positive(),
@@ -236,9 +244,19 @@ export const schema = z.strictObject({
     latencyMs: option(whole, 0, 'How long each action of the fake driver takes.', { unit: 'ms' }),
   }),
   quota: z.strictObject({
-    instances: option(z.int().min(-1), -1, 'Instances per project. -1: no limit.'),
-    cores: option(z.int().min(-1), -1, 'Virtual CPUs per project. -1: no limit.'),
-    memoryMb: option(z.int().min(-1), -1, 'Memory per project. -1: no limit.', { unit: 'MiB' }),
+    instances: option(
+      limit,
+      quotaDefaults.instances,
+      'Instances per project without a limit of its own (nova quota set). -1: no limit.',
+    ),
+    cores: option(limit, quotaDefaults.cores, 'Virtual CPUs per project. -1: no limit.'),
+    memoryMb: option(limit, quotaDefaults.memoryMb, 'Memory per project. -1: no limit.', { unit: 'MiB' }),
+    imageSizeTotal: option(
+      limit,
+      quotaDefaults.imageSizeTotal,
+      'Image files per project, as in Glance. -1: no limit.',
+      { unit: 'MiB' },
+    ),
   }),
   log: z.strictObject({
     level: option(z.enum(['debug', 'info', 'warn', 'error', 'silent']), 'info', 'Lowest level of log lines to write.'),

@@ -1,6 +1,7 @@
 import * as z from 'zod'
 import { instanceStates } from '../model/instance.ts'
 import { operationStates } from '../model/operation.ts'
+import { quotaRecord } from '../model/quota.ts'
 import { call, contract, since } from '../rpc/contract.ts'
 import { BusBroker, BusQueue } from './broker.ts'
 import { Begin, IdempotencyKey } from './kinds.ts'
@@ -18,6 +19,7 @@ import {
   Instance,
   InstanceSummary,
   Metadata,
+  Minimum,
   Name,
   Operation,
   OperationSummary,
@@ -26,6 +28,7 @@ import {
   Service,
   Size,
   Text,
+  visibilities,
 } from './shapes.ts'
 
 /** How many rows a list gives at most (1000 if unset), and the id of the last row of the page before. */
@@ -42,6 +45,18 @@ const ZoneName = z
   .min(1)
   .max(255)
   .regex(/^[^:]*$/, 'a zone without colons')
+
+/** Limits of a project in the words of Nova and Glance, memory and images in MiB; -1: no limit. */
+const Limit = z.int().min(-1)
+const Limits = z.object(quotaRecord(Limit.optional()))
+/** What a project may use, what it uses, and which of its limits are its own. */
+export const Quota = z.object({
+  project: z.string(),
+  limits: z.object(quotaRecord(Limit)),
+  used: z.object(quotaRecord(z.int().nonnegative())),
+  own: z.array(z.string()),
+})
+export type Quota = z.infer<typeof Quota>
 
 /** What somebody wants to boot; what it leaves out the conductor chooses. */
 export const BootRequest = z.object({
@@ -123,28 +138,34 @@ export const conductor = contract('conductor', '2.2', {
   /** Removes a flavor (administrators); instances keep the size that they were made with. */
   flavorDelete: call(z.object({ flavor: Ref }), z.object({ id: z.string(), name: z.string() })),
 
-  /** Images by name, those that are still being uploaded too; their metadata is left out (`imageShow` has it). */
+  /**
+   * The caller's images and the public ones by name (administrators: all), those that are still being uploaded
+   * too; their metadata is left out (`imageShow` has it).
+   */
   imageList: call(z.object(Page), pageOf('images', Image)),
-  /** One image, by name or id. */
+  /** One image, by id or by name: the caller's own before a public one. `AmbiguousName`. */
   imageShow: call(z.object({ image: Ref }), Image),
   /**
-   * Announces an image and the checksums of its files; `missing` says which files the service does not have yet. Said again
-   * it goes on with what is begun. `ImageExists`.
+   * Announces an image and the checksums of its files; `missing` says which files are to be sent: all that the project has
+   * not sent before. Said again it goes on with what is begun. `ImageExists` (names are unique in a project);
+   * `QuotaExceeded`; `InvalidRequest` if the disk of the images has no room.
    */
   imageCreate: call(
     z.object({
       name: Name,
       diskFormat: z.enum(diskFormats).optional(),
       files: z.partialRecord(ImagePart, ImageFile),
-      minMemoryMb: z.int().nonnegative().optional(),
-      minDiskGb: z.int().nonnegative().optional(),
+      minMemoryMb: Minimum.optional(),
+      minDiskGb: Minimum.optional(),
       metadata: Metadata.optional(),
+      /** Whose it is to see: `public`, for administrators to say, or its project's. `private` if unset. */
+      visibility: since('2.2', z.enum(visibilities)),
     }),
     z.object({ image: Image, missing: z.array(ImagePart) }),
   ),
   /**
    * Writes a piece of a file (base64) at an offset; repeating it is harmless. The last piece completes and
-   * checks the file. `ImageCorrupt`.
+   * checks the file. `ImageCorrupt`; `InvalidRequest` if the file is no disk that guests can start from: the image is gone then.
    */
   imageWrite: call(
     z.object({ image: Id, part: ImagePart, offset: z.int().nonnegative(), data: Piece }),
@@ -158,6 +179,13 @@ export const conductor = contract('conductor', '2.2', {
     z.object({ image: Ref, idempotencyKey: since('2.1', IdempotencyKey) }),
     z.object({ id: Id, name: z.string(), operation: Id.optional() }),
   ),
+
+  /** What a project may use, and uses: the caller's own unless an administrator names another. */
+  quotaShow: call(z.object({ project: Text.min(1).optional() }), Quota, '2.2'),
+  /** The same of all projects whose quota was ever counted or set, by id (administrators); `marker` is an id. */
+  quotaList: call(z.object(Page), pageOf('quotas', Quota), '2.2'),
+  /** Gives a project limits of its own (administrators); what is not named stays. -1: no limit. */
+  quotaSet: call(z.object({ project: Text.min(1), limits: Limits }), Quota, '2.2'),
 
   /** Daemons by id (`compute@host1`), and whether they are up (administrators). */
   serviceList: call(z.object(Page), pageOf('services', Service)),

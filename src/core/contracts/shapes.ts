@@ -62,8 +62,18 @@ const nicsMax = 25
 /** The network cards of an instance, in the order in which the guest sees them. */
 export const Nics = z.array(Nic).max(nicsMax)
 
-/** What an instance takes of a host; memory in MiB, disk in GiB (0: as much as its image has). */
-export const Size = z.object({ vcpus: z.int().positive(), memoryMb: z.int().positive(), diskGb: z.int().nonnegative() })
+/** The largest number that the columns of sizes hold. */
+const columnMax = 2 ** 31 - 1
+const fitsColumn = (schema: z.ZodInt): z.ZodInt => schema.refine((n) => n <= columnMax, `at most ${columnMax}`)
+
+/** What an instance takes of a host; memory in MiB, disk in GiB (0 in a flavor: as much as the image has). */
+export const Size = z.object({
+  vcpus: fitsColumn(z.int().positive()),
+  memoryMb: fitsColumn(z.int().positive()),
+  diskGb: fitsColumn(z.int().nonnegative()),
+})
+/** How much memory in MiB or disk in GiB an image needs at least. */
+export const Minimum = fitsColumn(z.int().nonnegative())
 
 /** As much of the words of a failure as is kept. */
 const faultMax = { code: 255, message: 4_000, hint: 1_000 }
@@ -99,6 +109,8 @@ export type ImagePart = z.infer<typeof ImagePart>
 /** One file of an image; `sha256` is what the host checks its copy against and names it by. */
 export const ImageFile = z.object({ sizeBytes: z.int().nonnegative(), sha256: z.string().regex(/^[0-9a-f]{64}$/) })
 export type ImageFile = z.infer<typeof ImageFile>
+/** Who sees an image, in Glance's words: everybody, or its project. */
+export const visibilities = ['public', 'private'] as const
 /** The largest piece of an image file in one message, in bytes. */
 export const pieceMax = 4 << 20
 /** Such a piece as base64. */
@@ -115,6 +127,11 @@ export const Image = z.object({
   sizeBytes: z.int().nonnegative(),
   metadata: Metadata,
   createdAt: Time,
+  /** How large a guest sees the disk, in bytes; absent if the image has none, or was not looked at yet. */
+  virtualBytes: since('2.2', z.int().nonnegative()),
+  visibility: since('2.2', growing(visibilities)),
+  /** The project that the image belongs to. */
+  projectId: since('2.2', z.string()),
 })
 export type Image = z.infer<typeof Image>
 

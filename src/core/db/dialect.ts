@@ -2,6 +2,7 @@ import {
   type ColumnDefinitionNode,
   type CreateTableNode,
   DataTypeNode,
+  type DropIndexNode,
   MysqlQueryCompiler,
   SqliteAdapter,
   SqliteQueryCompiler,
@@ -56,6 +57,11 @@ export class SqliteTablesCompiler extends SqliteQueryCompiler {
     )
     if (key) this.append(' without rowid')
   }
+
+  /** The names of indexes are those of a whole database; MySQL wants the table, too. */
+  protected override visitDropIndex({ table: _, ...node }: DropIndexNode): void {
+    super.visitDropIndex(node)
+  }
 }
 
 /**
@@ -93,6 +99,13 @@ export function isConflict(e: unknown): boolean {
 export function isBusy(e: unknown): boolean {
   const { errcode } = known(e)
   return typeof errcode === 'number' && ((errcode & 0xff) === 5 || (errcode & 0xff) === 6)
+}
+
+/** The disk of the database is full. SQLITE_FULL; MySQL: ER_DISK_FULL, ER_RECORD_FILE_FULL. */
+export function isFull(e: unknown): boolean {
+  const { errno, errcode } = known(e)
+  if ((typeof errcode === 'number' && (errcode & 0xff) === 13) || errno === 1021 || errno === 1114) return true
+  return e instanceof Error && e.cause !== undefined && isFull(e.cause)
 }
 
 /** There is no transaction to roll back: SQLite has already done it. This error has no code of its own. */

@@ -18,6 +18,8 @@ export type Database = {
     min_disk_gb: number
     metadata: string
     created_at: number
+    virtual_bytes: number | null
+    visibility: string
   }
   image_files: {
     image_id: string

@@ -13,8 +13,16 @@ const tables = {
   },
   images: {
     kind: 'image',
-    find: prepared<Omit<Range, 'projectId'>, { id: string }>((db, { from, to }) =>
-      db.selectFrom('images').select('id').where('id', '>=', from).where('id', '<', to).limit(sql.lit(20)),
+    find: prepared<Range, { id: string }>((db, { from, to, projectId }) =>
+      db
+        .selectFrom('images')
+        .select('id')
+        .where('id', '>=', from)
+        .where('id', '<', to)
+        .$if(projectId !== undefined, (q) =>
+          q.where((eb) => eb.or([eb('project_id', '=', projectId as string), eb('visibility', '=', 'public')])),
+        )
+        .limit(sql.lit(20)),
     ),
   },
   flavors: {
@@ -36,7 +44,7 @@ const idsOf = (db: Db, table: 'instances' | 'operations', { from, to, projectId 
 
 /**
  * The one id that begins with these eight or more characters, as tables on narrow terminals show ids; undefined if there is
- * none, or if that is no beginning of an id. With a project, only of what is that project's. `AmbiguousName` if several begin so.
+ * none, or if that is no beginning of an id. With a project, only of what is that project's (or public). `AmbiguousName` if several begin so.
  */
 export async function idThatBegins(
   db: Db,

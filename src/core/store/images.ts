@@ -1,25 +1,38 @@
-import { type Selectable, sql } from 'kysely'
+import { type ExpressionBuilder, type Selectable, type SqlBool, sql } from 'kysely'
 import { fail } from '../base/errors.ts'
 import { nearest } from '../base/near.ts'
-import type { Image, ImageFile, ImagePart } from '../contracts/shapes.ts'
+import type { Image, ImageFile, ImagePart, visibilities } from '../contracts/shapes.ts'
 import { isUniqueViolation, locked } from '../db/dialect.ts'
 import type { Db } from '../db/handle.ts'
 import { prepared } from '../db/prepared.ts'
 import type { Database } from '../db/schema.ts'
 import { idThatBegins } from './id-prefix.ts'
+import type { Scope } from './instances.ts'
 import { after, failMarker, type Page } from './paging.ts'
 
 /** A file of an image; `complete` once its content is in the store and was checked. */
 export type StoredFile = ImageFile & { complete: boolean }
 /** An image with how far its upload is, and whose it is. */
-export type ImageRecord = Image & { projectId: string; parts: Partial<Record<ImagePart, StoredFile>> }
+export type ImageRecord = Image & {
+  projectId: string
+  visibility: (typeof visibilities)[number]
+  parts: Partial<Record<ImagePart, StoredFile>>
+}
 
-/** Images by name, without their metadata. Two queries (three with a marker). `InvalidRequest` if the marker is no image's id. */
-export async function listImages(db: Db, { limit, marker }: Page): Promise<ImageRecord[]> {
+/** The rows that a caller sees: its project's and the public ones; all of them for administrators. */
+const seenBy =
+  ({ projectId, all }: Scope) =>
+  (eb: ExpressionBuilder<Database, 'images'>) =>
+    all ? sql.lit(true).$castTo<SqlBool>() : eb.or([eb('project_id', '=', projectId), eb('visibility', '=', 'public')])
+
+/** The images that a caller sees, by name, without their metadata. Two queries (three with a marker). `InvalidRequest` if the marker is no image's id. */
+export async function listImages(db: Db, { limit, marker }: Page, scope: Scope): Promise<ImageRecord[]> {
   const last = marker === undefined ? undefined : await placeOf(db, marker)
   const rows = await db
     .selectFrom('images')
     .select(['id', 'name', 'project_id', 'status', 'disk_format', 'min_memory_mb', 'min_disk_gb', 'created_at'])
+    .select(['virtual_bytes', 'visibility'])
+    .where(seenBy(scope))
     .$if(last !== undefined, (q) => q.where(after(last ?? {})))
     .orderBy('name')
     .orderBy('id')
@@ -33,28 +46,34 @@ export async function listImages(db: Db, { limit, marker }: Page): Promise<Image
 }
 
 /** What a boot needs to know of its image. */
-export type BootImage = Pick<Image, 'id' | 'name' | 'status' | 'minMemoryMb' | 'minDiskGb'>
+export type BootImage = Pick<
+  Image,
+  'id' | 'name' | 'status' | 'diskFormat' | 'minMemoryMb' | 'minDiskGb' | 'virtualBytes'
+>
 
 /** As many images as a question may offer to choose from, and one more. */
 export const activeMax = 21
 
-/** The first active images by name: at most {@link activeMax}. */
-export async function activeImages(db: Db): Promise<BootImage[]> {
-  const { rows } = await selectActive(db, {})
-  return rows.map(({ id, name, status, min_memory_mb, min_disk_gb }) => ({
+/** The first active images by name that are a project's own or public: at most {@link activeMax}. */
+export async function activeImages(db: Db, projectId: string): Promise<BootImage[]> {
+  const { rows } = await selectActive(db, { projectId })
+  return rows.map(({ id, name, status, disk_format, min_memory_mb, min_disk_gb, virtual_bytes }) => ({
     id,
     name,
     status: status as Image['status'],
     minMemoryMb: min_memory_mb,
     minDiskGb: min_disk_gb,
+    ...formatOf(disk_format),
+    ...(virtual_bytes === null ? {} : { virtualBytes: virtual_bytes }),
   }))
 }
 
-const selectActive = prepared((db: Db, _: Record<never, never>) =>
+const selectActive = prepared((db: Db, { projectId }: { projectId: string }) =>
   db
     .selectFrom('images')
-    .select(['id', 'name', 'status', 'min_memory_mb', 'min_disk_gb'])
+    .select(['id', 'name', 'status', 'disk_format', 'min_memory_mb', 'min_disk_gb', 'virtual_bytes'])
     .where('status', '=', 'active')
+    .where((eb) => eb.or([eb('project_id', '=', projectId), eb('visibility', '=', 'public')]))
     .orderBy('name')
     .limit(sql.lit(activeMax)),
 )
@@ -62,24 +81,39 @@ const selectActive = prepared((db: Db, _: Record<never, never>) =>
 const placeOf = async (db: Db, id: string) =>
   (await db.selectFrom('images').select(['name', 'id']).where('id', '=', id).executeTakeFirst()) ?? failMarker(id)
 
-/** The image of this id or, else, name; undefined if there is none. */
-export async function findImage(db: Db, ref: string): Promise<ImageRecord | undefined> {
+/** How many images of one name are read, to say which there are. */
+const sameNameMax = 20
+
+/**
+ * The image of this id or, else, of this name: the project's own, else a public one, else (for administrators) one of another
+ * project. Undefined if the caller sees none; `AmbiguousName` if the name is that of several.
+ */
+export async function findImage(db: Db, ref: string, scope: Scope): Promise<ImageRecord | undefined> {
   const rows = await db
     .selectFrom('images')
     .selectAll()
+    .where(seenBy(scope))
     .where((eb) => eb.or([eb('id', '=', ref), eb('name', '=', ref)]))
+    .orderBy(sql`case when id = ${ref} then 0 when project_id = ${scope.projectId} then 1
+      when visibility = 'public' then 2 else 3 end`)
+    .limit(sameNameMax)
     .execute()
-  const row = rows.find(({ id }) => id === ref) ?? rows[0]
-  return row && toRecord(row, await filesOf(db, row.id))
+  const [row] = rows
+  if (!row) return undefined
+  if (row.id !== ref && row.project_id !== scope.projectId) {
+    const alike = rows.filter(({ visibility }) => visibility === row.visibility)
+    if (alike.length > 1) fail('AmbiguousName', { kind: 'image', name: ref, ids: alike.map(({ id }) => id) })
+  }
+  return toRecord(row, await filesOf(db, row.id))
 }
 
-/** The image of this id or, else, name or, else, beginning of an id. `ImageNotFound` with near names. */
-export async function resolveImage(db: Db, ref: string): Promise<ImageRecord> {
-  const image = await findImage(db, ref)
+/** The same or, else, the image whose id begins so; `ImageNotFound` with near names if there is none. */
+export async function resolveImage(db: Db, ref: string, scope: Scope): Promise<ImageRecord> {
+  const image = await findImage(db, ref, scope)
   if (image) return image
-  const id = await idThatBegins(db, 'images', ref)
-  if (id !== undefined && id !== ref) return resolveImage(db, id)
-  const names = await db.selectFrom('images').select('name').limit(1000).execute()
+  const id = await idThatBegins(db, 'images', ref, scope.all ? undefined : scope.projectId)
+  if (id !== undefined && id !== ref) return resolveImage(db, id, scope)
+  const names = await db.selectFrom('images').select('name').where(seenBy(scope)).limit(1000).execute()
   fail('ImageNotFound', {
     id: ref,
     near: nearest(
@@ -89,7 +123,7 @@ export async function resolveImage(db: Db, ref: string): Promise<ImageRecord> {
   })
 }
 
-/** Adds an image and the announcement of its files. `ImageExists` if its name is taken. */
+/** Adds an image and the announcement of its files. `ImageExists` if its project has another of its name. */
 export async function addImage(db: Db, image: ImageRecord): Promise<void> {
   try {
     await db
@@ -104,6 +138,8 @@ export async function addImage(db: Db, image: ImageRecord): Promise<void> {
         min_disk_gb: image.minDiskGb,
         metadata: JSON.stringify(image.metadata),
         created_at: image.createdAt,
+        virtual_bytes: image.virtualBytes ?? null,
+        visibility: image.visibility,
       })
       .execute()
   } catch (e) {
@@ -123,6 +159,51 @@ export async function addImage(db: Db, image: ImageRecord): Promise<void> {
       })),
     )
     .execute()
+}
+
+/** Whether a project has a file of this content and size in the store: its own bytes need not be sent again. */
+export async function hasContent(db: Db, projectId: string, file: ImageFile): Promise<boolean> {
+  const row = await db
+    .selectFrom('image_files as f')
+    .innerJoin('images as i', 'i.id', 'f.image_id')
+    .select('f.image_id')
+    .where('f.sha256', '=', file.sha256)
+    .where('f.size_bytes', '=', file.sizeBytes)
+    .where('f.complete', '=', 1)
+    .where((eb) => eb.or([eb('i.project_id', '=', projectId), eb('i.visibility', '=', 'public')]))
+    .limit(1)
+    .executeTakeFirst()
+  return row !== undefined
+}
+
+/** The bytes that a project's images were announced with: what its quota counts. */
+export async function imageBytesOf(db: Db, projectIds: readonly string[]): Promise<Map<string, number>> {
+  const rows = await db
+    .selectFrom('image_files as f')
+    .innerJoin('images as i', 'i.id', 'f.image_id')
+    .select(({ fn }) => ['i.project_id', fn.sum('f.size_bytes').as('bytes')])
+    .where('i.project_id', 'in', projectIds)
+    .groupBy('i.project_id')
+    .execute()
+  return new Map(rows.map(({ project_id, bytes }) => [project_id, Number(bytes ?? 0)]))
+}
+
+/** Images that were announced before a time and are not active: at most so many. */
+export async function unfinishedImages(db: Db, before: number, limit: number): Promise<ImageRecord[]> {
+  const rows = await db
+    .selectFrom('images')
+    .selectAll()
+    .where('status', '!=', 'active')
+    .where('created_at', '<', before)
+    .orderBy('created_at')
+    .limit(limit)
+    .execute()
+  return Promise.all(rows.map(async (row) => toRecord(row, await filesOf(db, row.id))))
+}
+
+/** How large a guest sees the disk of an image, in bytes. */
+export async function setVirtualBytes(db: Db, id: string, virtualBytes: number): Promise<void> {
+  await db.updateTable('images').set({ virtual_bytes: virtualBytes }).where('id', '=', id).execute()
 }
 
 /** The first piece of a file has come. */
@@ -199,7 +280,7 @@ export async function storedFile(db: Db, id: string, part: ImagePart): Promise<I
 }
 
 /** The shape that clients see. */
-export function toImage({ parts: _, projectId: __, ...image }: ImageRecord): Image {
+export function toImage({ parts: _, ...image }: ImageRecord): Image {
   return image
 }
 
@@ -218,6 +299,9 @@ function grouped(files: readonly FileRow[]): Map<string, FileRow[]> {
   return groups
 }
 
+const formatOf = (format: string | null): Pick<Image, 'diskFormat'> =>
+  format === null ? {} : { diskFormat: format as NonNullable<Image['diskFormat']> }
+
 function toRecord(row: Selectable<Database['images']>, files: readonly FileRow[]): ImageRecord {
   const parts = Object.fromEntries(
     files.map((f) => [f.part, { sizeBytes: f.size_bytes, sha256: f.sha256, complete: f.complete === 1 }]),
@@ -227,7 +311,7 @@ function toRecord(row: Selectable<Database['images']>, files: readonly FileRow[]
     name: row.name,
     projectId: row.project_id,
     status: row.status as Image['status'],
-    ...(row.disk_format === null ? {} : { diskFormat: row.disk_format as Exclude<Image['diskFormat'], undefined> }),
+    ...formatOf(row.disk_format),
     files: Object.fromEntries(files.map((f) => [f.part, { sizeBytes: f.size_bytes, sha256: f.sha256 }])),
     parts,
     minMemoryMb: row.min_memory_mb,
@@ -235,5 +319,7 @@ function toRecord(row: Selectable<Database['images']>, files: readonly FileRow[]
     sizeBytes: files.reduce((sum, f) => sum + f.size_bytes, 0),
     metadata: JSON.parse(row.metadata) as Record<string, string>,
     createdAt: row.created_at,
+    ...(row.virtual_bytes === null ? {} : { virtualBytes: row.virtual_bytes }),
+    visibility: row.visibility as ImageRecord['visibility'],
   }
 }

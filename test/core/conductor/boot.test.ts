@@ -8,7 +8,7 @@ const open: Rig[] = []
 afterEach(async () => {
   for (const rig of open.splice(0)) await rig.close()
 })
-const quota = { instances: -1, cores: -1, memoryMb: -1 }
+const quota = { instances: -1, cores: -1, memoryMb: -1, imageSizeTotal: -1 }
 
 describe.each(await databases())('on $name', (database) => {
   const start = async (but: Partial<ConductorOptions> = {}) => {
@@ -82,7 +82,7 @@ describe.each(await databases())('on $name', (database) => {
   })
 
   test('a dry run with a quota counts and writes nothing', async () => {
-    const rig = await Rig.open(database, { quota: { instances: 1, cores: -1, memoryMb: -1 } })
+    const rig = await Rig.open(database, { quota: { instances: 1, cores: -1, memoryMb: -1, imageSizeTotal: -1 } })
     open.push(rig)
     await rig.host('h1')
     const asked = { name: 'web', image: 'tiny', flavor: 'm1.tiny' }

@@ -109,14 +109,16 @@ const rows: { readonly [M in Method]: Row<M> } = {
   operationRetry: row(({ broken }) => ({ operation: broken }), ofOperation('Forbidden')),
   imageCreate: row(
     () => ({ name: 'another', diskFormat: 'raw', files: { disk: { sizeBytes: 3, sha256: 'c'.repeat(64) } } }),
-    // The first of them takes the name.
-    ['ImageExists', 'ok', 'Forbidden'],
+    ['ok', 'ok', 'Forbidden'],
   ),
   imageWrite: row(
     ({ image }) => ({ image, part: 'disk', offset: 0, data: Buffer.from('x').toString('base64') }),
-    ['ok', 'Forbidden', 'Forbidden'],
+    ['ok', 'ImageNotFound', 'Forbidden'],
   ),
-  imageDelete: row(({ image }) => ({ image }), ['ok', 'Forbidden', 'Forbidden']),
+  imageDelete: row(({ image }) => ({ image }), ['ok', 'ImageNotFound', 'Forbidden']),
+  quotaShow: row(() => ({ project: 'red' }), ['ok', 'Forbidden', 'ok']),
+  quotaList: row(() => ({}), nobodyElse),
+  quotaSet: row(() => ({ project: 'red', limits: { instances: -1 } }), nobodyElse),
 
   flavorCreate: row(() => ({ name: 'm1.own', vcpus: 1, memoryMb: 1, diskGb: 1 }), nobodyElse),
   flavorDelete: row(() => ({ flavor: 'm1.tiny' }), nobodyElse),

@@ -95,7 +95,7 @@ describe.each(await databases())('on $name', (database) => {
   })
 
   test('one idempotency key twice at the same moment is one boot, even where the quota has room for no more', async () => {
-    const rig = await start({ quota: { instances: 1, cores: -1, memoryMb: -1 } })
+    const rig = await start({ quota: { instances: 1, cores: -1, memoryMb: -1, imageSizeTotal: -1 } })
     await rig.host('h1')
     const begun = await Promise.all([1, 2, 3].map(() => rig.boot('web', { idempotencyKey: 'k' })))
     expect(new Set(begun.map(({ operation }) => operation)).size).toBe(1)

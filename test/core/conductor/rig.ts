@@ -9,6 +9,7 @@ import { silentLog } from '../../../src/core/base/log.ts'
 import type { ConductorDeps, ConductorOptions } from '../../../src/core/conductor/deps.ts'
 import { agentManager, computeAgentManager, conductorManager } from '../../../src/core/conductor/manager.ts'
 import { KnownOperations } from '../../../src/core/conductor/operations/known.ts'
+import { Uploads } from '../../../src/core/conductor/uploads.ts'
 import type { agent } from '../../../src/core/contracts/agent.ts'
 import type { BusQueue } from '../../../src/core/contracts/broker.ts'
 import { compute as computeContract } from '../../../src/core/contracts/compute.ts'
@@ -46,7 +47,7 @@ export const options: ConductorOptions = {
   eventsMax: 1000,
   historyDays: 90,
   operationsDays: 30,
-  quota: { instances: -1, cores: -1, memoryMb: -1 },
+  quota: { instances: -1, cores: -1, memoryMb: -1, imageSizeTotal: -1 },
   placement: {
     cpuAllocationRatio: 1,
     ramAllocationRatio: 1,
@@ -175,6 +176,7 @@ export class Rig {
       },
       publish: (key, body) => this.published.push({ key, body: body as Published }),
       imageDir,
+      uploads: new Uploads(imageDir, 0),
       options: { ...options, ...but },
     }
     this.conductor = conductorManager(this.deps)
@@ -205,6 +207,7 @@ export class Rig {
       sizeBytes: 3,
       metadata: {},
       createdAt: now,
+      visibility: 'public',
     })
     return rig
   }
@@ -374,13 +377,13 @@ export class Host {
 }
 
 /** How the tests of one database open their rigs; each is closed after its test. */
-export function rigsOf(database: TestDatabases): () => Promise<Rig> {
+export function rigsOf(database: TestDatabases): (but?: Partial<ConductorOptions>) => Promise<Rig> {
   const open: Rig[] = []
   afterEach(async () => {
     for (const rig of open.splice(0)) await rig.close()
   })
-  return async () => {
-    const rig = await Rig.open(database)
+  return async (but = {}) => {
+    const rig = await Rig.open(database, but)
     open.push(rig)
     return rig
   }

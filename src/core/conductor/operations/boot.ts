@@ -16,7 +16,7 @@ import { type NewOperation, removeOperation } from '../../store/operations.ts'
 import type { ConductorDeps } from '../deps.ts'
 import { begunUnder, keyOf, once } from './idempotency.ts'
 import { type Plan, planOf } from './plan.ts'
-import { checkQuota, previewQuota } from './quota.ts'
+import { checkQuota, previewQuota, wantedBy } from './quota.ts'
 
 type Booted = Result<typeof conductor, 'boot'>
 
@@ -47,14 +47,13 @@ export async function boot(deps: ConductorDeps, ctx: Context, request: BootReque
 
 /** Where an instance would go and why; nothing is written. Refuses what boot would refuse, its quota too. */
 export async function bootDryRun(
-  deps: Pick<ConductorDeps, 'db' | 'options' | 'scheduler'>,
+  deps: Pick<ConductorDeps, 'db' | 'imageDir' | 'options' | 'scheduler'>,
   ctx: Context,
   request: Args<typeof conductor, 'bootDryRun'>,
 ): Promise<Result<typeof conductor, 'bootDryRun'>> {
   const { db, options, scheduler } = deps
-  const { image, flavor, names, availabilityZone, forcedHost, hints } = await planOf(deps, ctx, request)
-  const size = { vcpus: flavor.vcpus, memoryMb: flavor.memoryMb, diskGb: flavor.diskGb }
-  await previewQuota(db, ctx.projectId, { count: names.length, size, quota: options.quota })
+  const { image, flavor, size, names, availabilityZone, forcedHost, hints } = await planOf(deps, ctx, request)
+  await previewQuota(db, ctx.projectId, { wanted: wantedBy(names.length, size), quota: options.quota })
   const decision = await scheduler.decide(ctx, {
     projectId: ctx.projectId,
     size,
@@ -86,10 +85,9 @@ function pairsOf(
   request: BootRequest,
   { plan, key, now }: { plan: Plan; key: string | undefined; now: number },
 ): Pair[] {
-  const { image, flavor, names, forcedHost } = plan
+  const { image, flavor, size, names, forcedHost } = plan
   const args: ResolvedArgs<'boot'> = { image: image.name, flavor: flavor.name }
   const placing = { excluded: [], faults: [], ...(forcedHost === undefined ? {} : { forced: forcedHost }) }
-  const size = { vcpus: flavor.vcpus, memoryMb: flavor.memoryMb, diskGb: flavor.diskGb }
   return names.map((name, i) => {
     const instance: NewInstance = {
       id: ids.uuid(),
@@ -127,10 +125,10 @@ function pairsOf(
   })
 }
 
-async function write(deps: ConductorDeps, ctx: Context, pairs: readonly Pair[], { flavor }: Plan): Promise<void> {
+async function write(deps: ConductorDeps, ctx: Context, pairs: readonly Pair[], { size }: Plan): Promise<void> {
   await changeOperations(deps, async (t) => {
     const { quota } = deps.options
-    await checkQuota(t.db, ctx.projectId, { count: pairs.length, size: flavor, quota, now: t.now })
+    await checkQuota(t.db, ctx.projectId, { wanted: wantedBy(pairs.length, size), quota, now: t.now })
     await addInstances(
       t.db,
       pairs.map(({ instance }) => instance),

@@ -5,6 +5,7 @@ import type { BootRequest } from '../../contracts/conductor.ts'
 import type { Flavor } from '../../contracts/shapes.ts'
 import type { Db } from '../../db/open.ts'
 import type { Context } from '../../model/context.ts'
+import type { Size } from '../../model/instance.ts'
 import { resolveFlavor } from '../../store/flavors.ts'
 import { checkHost } from '../../store/hosts.ts'
 import { type BootImage, resolveImage } from '../../store/images.ts'
@@ -13,34 +14,48 @@ import { scopeOf } from '../actions/access.ts'
 import { defaultFlavor, defaultImage } from '../defaults.ts'
 import type { ConductorDeps } from '../deps.ts'
 import { checkFit } from '../fit.ts'
+import { virtualBytesOf } from '../image-content.ts'
 
 /** A request with its names resolved and its defaults taken; everything that can be refused without writing was checked. */
 export type Plan = {
   names: string[]
   image: BootImage
   flavor: Flavor
+  /** What each instance takes: the flavor's, with the size of the image for a disk of 0. */
+  size: Size
   availabilityZone: string | undefined
   forcedHost: string | undefined
   /** As requested; those that name instances have ids in the names' places, as the filters want them. */
   hints: Record<string, string>
 }
 
+const gib = 2 ** 30
 const base64 = /^(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?$/
 
 /**
  * Makes a plan of a request: `ImageNotFound`, `FlavorNotFound`, `FlavorTooSmall`, `Forbidden`, `HostNotFound`,
  * `InstanceNotFound` (of a hint) and so on.
  */
-export async function planOf({ db }: Pick<ConductorDeps, 'db'>, ctx: Context, request: BootRequest): Promise<Plan> {
+export async function planOf(
+  { db, imageDir }: Pick<ConductorDeps, 'db' | 'imageDir'>,
+  ctx: Context,
+  request: BootRequest,
+): Promise<Plan> {
   check(request)
   const { availabilityZone, forcedHost } = where(ctx, request.availabilityZone)
   if (forcedHost !== undefined) await checkHost(db, forcedHost)
-  const image = request.image === undefined ? await defaultImage(db) : await resolveImage(db, request.image)
-  if (image.status !== 'active') fail('ImageNotActive', { name: image.name, status: image.status })
+  const named: BootImage =
+    request.image === undefined
+      ? await defaultImage(db, ctx.projectId)
+      : await resolveImage(db, request.image, scopeOf(ctx))
+  if (named.status !== 'active') fail('ImageNotActive', { name: named.name, status: named.status })
+  const virtualGb = Math.ceil(((await virtualBytesOf({ db, imageDir }, named)) ?? 0) / gib)
+  const image = { ...named, minDiskGb: Math.max(named.minDiskGb, virtualGb) }
   const flavor = request.flavor === undefined ? await defaultFlavor(db, image) : await resolveFlavor(db, request.flavor)
   checkFit(flavor, image)
   const hints = await hintsOf(db, ctx, request.hints ?? {})
-  return { names: namesOf(request), image, flavor, availabilityZone, forcedHost, hints }
+  const size = { vcpus: flavor.vcpus, memoryMb: flavor.memoryMb, diskGb: flavor.diskGb || virtualGb }
+  return { names: namesOf(request), image, flavor, size, availabilityZone, forcedHost, hints }
 }
 
 /** The most bytes of user data, keys, metadata and hints that one request may have written: they take the database a second. */

@@ -2,6 +2,7 @@ import { open, rename, rm, stat } from 'node:fs/promises'
 import { basename } from 'node:path'
 import { reason } from '../../base/errors.ts'
 import { exec } from '../../base/exec.ts'
+import { parseQcow2, type Qcow2Header, qcow2HeaderBytes } from '../../image-formats/qcow2.ts'
 import type { ImageFiles } from '../driver.ts'
 
 const gib = 1 << 30
@@ -17,20 +18,17 @@ export const exists = (path: string): Promise<boolean> =>
  * The header of a qcow2 file, read by ourselves: a qcow2 from elsewhere may name any file of this host as its backing or
  * data file, and QEMU's own tools would open it. Fails if the file keeps its data in another one.
  */
-async function readQcow2(path: string): Promise<{ virtualBytes: number; hasBacking: boolean }> {
-  const header = Buffer.alloc(104)
+async function readQcow2(path: string): Promise<Qcow2Header> {
   const file = await open(path, 'r')
   try {
-    await file.read(header, 0, header.length, 0)
+    const bytes = Buffer.alloc(qcow2HeaderBytes)
+    const { bytesRead } = await file.read(bytes, 0, bytes.length, 0)
+    const header = parseQcow2(bytes.subarray(0, bytesRead))
+    if (header.hasDataFile) throw new Error('it keeps its data elsewhere')
+    return header
   } finally {
     await file.close()
   }
-  const version = header.readUInt32BE(4)
-  if (header.toString('latin1', 0, 4) !== 'QFI\xfb' || version < 2 || version > 3) throw new Error('it is not qcow2')
-  const externalData = 1n << 2n
-  if (version === 3 && (header.readBigUInt64BE(72) & externalData) !== 0n)
-    throw new Error('it keeps its data elsewhere')
-  return { virtualBytes: Number(header.readBigUInt64BE(24)), hasBacking: header.readBigUInt64BE(8) !== 0n }
 }
 
 /** The virtual size in bytes of an image's qcow2 file, which must stand alone. */
