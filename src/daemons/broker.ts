@@ -12,10 +12,13 @@ import { certificatesOf } from '../core/config/certificates.ts'
 import { type Config, hostName } from '../core/config/load.ts'
 import { places } from '../core/config/places.ts'
 import { broker as contract, notificationsPolicy } from '../core/contracts/broker.ts'
+import { fullest, leftOut } from '../core/model/bus-queues.ts'
+import { hostConnections, hostMessageBytes, hostsPolicy } from '../core/model/bus-user.ts'
 import type { Context } from '../core/model/context.ts'
 import { withLogin } from '../core/rpc/address.ts'
 import { served } from '../core/rpc/bus.ts'
 import type { Api } from '../core/rpc/contract.ts'
+import { bodyLimitBytes } from '../core/rpc/envelope.ts'
 import { joinBus, type Runtime } from './runtime.ts'
 
 /** The kernel's limit for the path of a socket, in bytes. */
@@ -53,7 +56,10 @@ export async function startEmbeddedBroker(runtime: Runtime): Promise<void> {
         maxLength: config.notifications.maxLength,
         messageTtlMs: Math.ceil(config.notifications.ttlSeconds * 1000),
       },
+      hostsPolicy,
     ],
+    messageBytes: bodyLimitBytes,
+    userLimits: { ...hostConnections, messageBytes: hostMessageBytes, receivedBytes: hostsPolicy.maxLengthBytes },
     heartbeatSeconds: config.broker.heartbeatSeconds,
     log: log.child({ part: 'broker' }),
   })
@@ -89,6 +95,9 @@ function brokerManager(
   return {
     async queueList() {
       const { connections, messageBytes, messageBytesMax, blocked, queues } = running.stats()
+      const here = queues.filter((queue) => queue.vhost === vhost)
+      const all = here.map((queue) => ({ ...queue, messages: queue.depth + queue.unacked }))
+      const partial = leftOut(all.length)
       return {
         broker: {
           product: 'embedded',
@@ -97,22 +106,21 @@ function brokerManager(
           connections,
           memoryBytes: messageBytes,
           memoryLimitBytes: messageBytesMax,
-          policies: [notificationsPolicy.name],
+          policies: [notificationsPolicy.name, hostsPolicy.name],
+          ...(partial === undefined ? {} : { partial }),
         },
-        queues: queues
-          .filter((queue) => queue.vhost === vhost)
-          .map(({ name, depth, unacked, consumers, bytes, policy, ...rates }) => ({
-            name,
-            messages: depth + unacked,
-            ready: depth,
-            unacked,
-            consumers,
-            memoryBytes: bytes,
-            publishRate: rates.publishRate,
-            deliverRate: rates.deliverRate,
-            ackRate: rates.ackRate,
-            ...(policy === undefined ? {} : { policy }),
-          })),
+        queues: fullest(all).map(({ name, messages, depth, unacked, consumers, bytes, policy, ...rates }) => ({
+          name,
+          messages,
+          ready: depth,
+          unacked,
+          consumers,
+          memoryBytes: bytes,
+          publishRate: rates.publishRate,
+          deliverRate: rates.deliverRate,
+          ackRate: rates.ackRate,
+          ...(policy === undefined ? {} : { policy }),
+        })),
       }
     },
     async queuePurge(_ctx, { queue }) {
@@ -121,8 +129,7 @@ function brokerManager(
       return { messages }
     },
     async userPut(_ctx, { user, permissions }) {
-      const password = newPassword()
-      const known = await running.putUser(user, password, permissions)
+      const { known, password } = running.putUser(user, permissions)
       return { known, password, ...(urlOf && { url: urlOf(user, password) }) }
     },
     userDelete: async (_ctx, { user }) => ({ known: running.deleteUser(user) }),

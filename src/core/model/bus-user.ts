@@ -52,3 +52,20 @@ export function hostPermissions(host: string): BusPermissions {
     ],
   }
 }
+
+/** The largest message that a host's user may send, in bytes: a console of 1 MiB, all of whose bytes JSON escapes. */
+export const hostMessageBytes = 8 << 20
+
+/** The most connections and channels of a host's user: several daemons, some of them just starting anew. */
+export const hostConnections = { connections: 16, channels: 256 } as const
+
+/**
+ * The policy that bounds hosts' own queues: a host that does not read, or a thief of its login, must not fill the broker.
+ * Beyond the bytes the oldest messages are dropped; a queue that nobody uses for so long is deleted.
+ */
+export const hostsPolicy = {
+  name: 'nova-hosts',
+  pattern: `^(${services.join('|')}|reply_host)\\.`,
+  maxLengthBytes: 64 << 20,
+  expiresMs: 600_000,
+} as const
