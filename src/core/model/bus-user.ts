@@ -30,6 +30,17 @@ export const busUserOf = (host: string): string => `${prefix}${host}`
 export const hostOfBusUser = (user: string): string | undefined =>
   user.startsWith(prefix) && user.length > prefix.length ? user.slice(prefix.length) : undefined
 
+const hostsOwn = new RegExp(`^(${prefix.replace('.', '\\.')}|(${services.join('|')}|reply_host)\\.)`)
+
+/**
+ * Whether a message comes from a host's user: by its sender, which need not be there, or by the exchange that it was
+ * published on, which the broker itself writes: the hosts' exchange, or one with the name of a host's own queue.
+ */
+export const isFromHost = (exchange: string, user: unknown): boolean =>
+  exchange === hostsExchange ||
+  hostsOwn.test(exchange) ||
+  (typeof user === 'string' && hostOfBusUser(user) !== undefined)
+
 /** Whether a queue takes the answers for this host. */
 export const isReplyQueueOf = (host: string, queue: string): boolean => queue.startsWith(`reply_${busUserOf(host)}.`)
 
