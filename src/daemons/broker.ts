@@ -137,15 +137,20 @@ function brokerManager(
 }
 
 /**
- * How another machine reaches this broker: the first TCP address that it is configured to listen on; undefined if there
- * is none.
+ * How another machine reaches this broker: the first TCP address that it is configured to listen on, one with TLS before
+ * others; undefined if there is none.
  */
 function urlFor({ broker }: Config): ((user: string, password: string) => string) | undefined {
-  const tcp = broker.listen.map(address).find((at) => 'host' in at)
-  if (!tcp) return undefined
-  const host = ['0.0.0.0', '[::]', '::'].includes(tcp.host) ? hostname() : tcp.host
+  const tcp = broker.listen.map(address).filter((at) => 'host' in at)
+  const [best] = [...tcp].sort((a, b) => Number(b.tls) - Number(a.tls))
+  if (!best) return undefined
+  const host = ['0.0.0.0', '[::]', '::'].includes(best.host) ? hostname() : best.host
   return (user, password) =>
-    withLogin(`${tcp.tls ? 'amqps' : 'amqp'}://${host.includes(':') ? `[${host}]` : host}:${tcp.port}`, user, password)
+    withLogin(
+      `${best.tls ? 'amqps' : 'amqp'}://${host.includes(':') ? `[${host}]` : host}:${best.port}`,
+      user,
+      password,
+    )
 }
 
 /** The broker's password: created at first start, kept in a file that only its owner may read. */

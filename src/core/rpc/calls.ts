@@ -76,7 +76,7 @@ export class Calls {
       answer = this.#waiters.wait(id, left)
       try {
         return channel.publish(
-          this.#link.reach.exchangeTo(asked.target),
+          asked.exchange ?? this.#link.reach.exchangeTo(asked.target),
           asked.target,
           body,
           this.#optionsFor(left.timeoutMs),

@@ -17,6 +17,9 @@ import { fanoutQueue, goesWithConsumers, type QueueKind, serverQueue, sharedQueu
 
 /** How many handled messages a server remembers, to recognise duplicates. */
 const remembered = 10_000
+const rememberedPings = 100
+/** How often a server consumes its shared queue anew: brokers have lost consumers without a word. */
+const renewMs = 60_000
 
 type Deps = {
   readonly link: Link
@@ -45,9 +48,9 @@ export async function startServer(
   options: ServeOptions,
 ): Promise<Serving> {
   const { topic, dispatch } = makeDispatch(services)
-  let lastPing: string | undefined
+  const pings = rememberLast(rememberedPings)
   const hear: Dispatch = (request) => {
-    if (request.method === pingMethod) lastPing = request.context.requestId
+    if (request.method === pingMethod) pings.add(request.context.requestId)
     return dispatch(request)
   }
   const work = makeWork({
@@ -66,6 +69,7 @@ export async function startServer(
   const plans = link.reach.host === undefined ? [...addressed, fanout] : addressed
   let consumers: Consumer[] = []
   let deliveries = 0
+  let current: Channel | undefined
 
   const kept = await link.keep({
     name: `${topic}.${options.server}`,
@@ -83,13 +87,33 @@ export async function startServer(
         take(message)
       }
       for (const plan of plans) consumers.push(await consumeQueue(link, channel, plan, plan === own ? takeOwn : take))
+      current = channel
     },
   })
   const { pingMs } = options
-  const serving = { target: own.name, deliveries: () => deliveries, full: slots.full, lastPing: () => lastPing }
+  const isShared = options.shared !== false
+  const rebind = async () => void (await (current && anyOne.rebind(current)))
+  const shared = isShared ? { name: anyOne.name, exchanges: anyOne.exchanges, rebind } : undefined
+  let stopRenewing = () => {}
+  let stopped = false
+  const renewLater = (): void => {
+    stopRenewing = link.clock.after(renewMs, () => void renew())
+  }
+  const renew = async (): Promise<void> => {
+    try {
+      await consumers[plans.indexOf(anyOne)]?.renew()
+    } catch (e) {
+      link.log.debug({ queue: anyOne.name, why: reason(e) }, 'shared queue not consumed anew')
+    }
+    if (!stopped) renewLater()
+  }
+  if (isShared) renewLater()
+  const serving = { target: own.name, deliveries: () => deliveries, full: slots.full, heard: pings.has, shared }
   const ping = pingMs === undefined ? undefined : startSelfPing(link, calls, { ...serving, everyMs: pingMs })
   const stop = async () => {
     ping?.stop()
+    stopped = true
+    stopRenewing()
     link.hasten()
     for (const consumer of consumers) consumer.letGo()
     const retired = addressed.filter((plan) => plan === own || goesWithConsumers(queues))
