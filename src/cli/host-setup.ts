@@ -3,15 +3,20 @@ import type { Result } from '../core/rpc/contract.ts'
 
 /** What to do on the new host: its configuration, as a file and as environment variables, and how to start it. */
 export function hostSetup({ host, user, password, url }: Result<typeof conductor, 'hostAdd'>): string {
-  const bus = url ?? `amqp://${user}:${password}@ADDRESS-OF-THE-BROKER:5672`
+  const bus = url ?? `amqps://${user}:${password}@ADDRESS-OF-THE-BROKER:5671`
   const near = url !== undefined && /@(127\.|localhost[:/]|\[::1\])/.test(url)
   const lines = [
     ...(url === undefined
       ? [
-          'The embedded broker does not listen for other machines yet: set broker.listen = ["0.0.0.0:5672"] (or tls:0.0.0.0:5671)',
-          'on the machine that runs it, restart it, and put the address of that machine into the lines below.',
+          'The embedded broker does not listen for other machines yet. On the machine that runs it set',
+          'broker.listen = ["tls:0.0.0.0:5671"] with broker.cert_file and broker.key_file (docs/security.md), restart it, and put',
+          'the address of that machine into the lines below. Without TLS ("0.0.0.0:5672", and amqp:// below) the password and',
+          'all messages cross the network in clear.',
           '',
         ]
+      : []),
+    ...(url?.startsWith('amqp:') && !near
+      ? ['This address has no TLS: the password and all messages cross the network in clear (docs/security.md).', '']
       : []),
     ...(near
       ? ['The broker listens on loopback only: replace the address below by one that other machines can reach.', '']

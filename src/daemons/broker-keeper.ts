@@ -1,9 +1,10 @@
 import { type Clock, every } from '../core/base/clock.ts'
 import { isFailure, reason } from '../core/base/errors.ts'
+import { certificatesOf } from '../core/config/certificates.ts'
 import type { Config } from '../core/config/load.ts'
 import { busIsEmbedded } from '../core/config/places.ts'
 import { agent } from '../core/contracts/agent.ts'
-import { broker, notificationsPolicy } from '../core/contracts/broker.ts'
+import { broker } from '../core/contracts/broker.ts'
 import { computeAgent } from '../core/contracts/compute-agent.ts'
 import { conductor } from '../core/contracts/conductor.ts'
 import type { Db } from '../core/db/open.ts'
@@ -11,7 +12,7 @@ import { unresponsiveAfterMs } from '../core/model/health.ts'
 import { sharedTopics } from '../core/model/shared-topics.ts'
 import { rabbitmqBroker } from '../core/rabbitmq/broker.ts'
 import { openManagement } from '../core/rabbitmq/management.ts'
-import { keepNotificationsPolicy } from '../core/rabbitmq/policies.ts'
+import { keepPoliciesOf } from '../core/rabbitmq/policies.ts'
 import { unmanagedBroker } from '../core/rabbitmq/unmanaged.ts'
 import { parseAddresses, withLogin } from '../core/rpc/address.ts'
 import type { Bus, QueueDepth } from '../core/rpc/bus.ts'
@@ -19,21 +20,24 @@ import type { Api } from '../core/rpc/contract.ts'
 import { listServices } from '../core/store/services.ts'
 import type { Runtime } from './runtime.ts'
 
-/** How often the policy is checked: somebody may have removed it, or reset the broker. */
+/** How often the policies are checked: somebody may have removed one, or reset the broker. */
 const policyMs = 60_000
 
-/** Keeps queues that only people read bounded on RabbitMQ; the embedded broker bounds them itself. */
+/** Keeps queues that only people read, and those of hosts, bounded on RabbitMQ; the embedded broker bounds them itself. */
 export function keepPolicies({ config, clock, log, onStop }: Runtime): void {
   if (busIsEmbedded(config) || config.bus.managementUrl === '') return
-  const management = openManagement(config.bus.managementUrl, clock)
+  const management = managementOf(config, clock)
   const keep = async () => {
-    if (await keepNotificationsPolicy(management, vhostOf(config), config.notifications))
-      log.info({ policy: notificationsPolicy.name }, 'policy for notification queues set')
+    const policies = await keepPoliciesOf(management, vhostOf(config), config.notifications)
+    if (policies.length > 0) log.info({ policies }, 'policies set')
   }
   onStop(
-    every(clock, policyMs, keep, (e) => log.warn({ err: e }, `policy for notification queues not set: ${reason(e)}`)),
+    every(clock, policyMs, keep, (e) => log.warn({ err: e }, `policies not set, queues are not bounded: ${reason(e)}`)),
   )
 }
+
+const managementOf = (config: Config, clock: Clock) =>
+  openManagement(config.bus.managementUrl, clock, certificatesOf(config, 'bus')?.ca)
 
 const vhostOf = (config: Config): string => decodeURIComponent(parseAddresses(config.bus.url)[0].connect.vhost ?? '/')
 
@@ -64,7 +68,7 @@ export function brokerByManagement(
   depths: (names: readonly string[]) => Promise<QueueDepth[]>,
 ): Api<typeof broker> {
   const urlOf = (user: string, password: string) => withLogin(config.bus.url, user, password)
-  const management = openManagement(config.bus.managementUrl, clock)
+  const management = managementOf(config, clock)
   return rabbitmqBroker({ management, vhost: vhostOf(config), urlOf, depths })
 }
 

@@ -13,10 +13,13 @@ import { hostName } from '../core/config/host-name.ts'
 import type { Config } from '../core/config/load.ts'
 import { places } from '../core/config/places.ts'
 import { broker as contract, notificationsPolicy } from '../core/contracts/broker.ts'
+import { fullest, leftOut } from '../core/model/bus-queues.ts'
+import { hostConnections, hostMessageBytes, hostsPolicy } from '../core/model/bus-user.ts'
 import type { Context } from '../core/model/context.ts'
 import { withLogin } from '../core/rpc/address.ts'
 import { served } from '../core/rpc/bus.ts'
 import type { Api } from '../core/rpc/contract.ts'
+import { bodyLimitBytes } from '../core/rpc/envelope.ts'
 import { joinBus, type Runtime } from './runtime.ts'
 
 /** The kernel's limit for the path of a socket, in bytes. */
@@ -54,7 +57,10 @@ export async function startEmbeddedBroker(runtime: Runtime): Promise<void> {
         maxLength: config.notifications.maxLength,
         messageTtlMs: Math.ceil(config.notifications.ttlSeconds * 1000),
       },
+      hostsPolicy,
     ],
+    messageBytes: bodyLimitBytes,
+    userLimits: { ...hostConnections, messageBytes: hostMessageBytes, receivedBytes: hostsPolicy.maxLengthBytes },
     heartbeatSeconds: config.broker.heartbeatSeconds,
     log: log.child({ part: 'broker' }),
   })
@@ -90,6 +96,9 @@ function brokerManager(
   return {
     async queueList() {
       const { connections, messageBytes, messageBytesMax, blocked, queues } = running.stats()
+      const here = queues.filter((queue) => queue.vhost === vhost)
+      const all = here.map((queue) => ({ ...queue, messages: queue.depth + queue.unacked }))
+      const partial = leftOut(all.length)
       return {
         broker: {
           product: 'embedded',
@@ -98,22 +107,21 @@ function brokerManager(
           connections,
           memoryBytes: messageBytes,
           memoryLimitBytes: messageBytesMax,
-          policies: [notificationsPolicy.name],
+          policies: [notificationsPolicy.name, hostsPolicy.name],
+          ...(partial === undefined ? {} : { partial }),
         },
-        queues: queues
-          .filter((queue) => queue.vhost === vhost)
-          .map(({ name, depth, unacked, consumers, bytes, policy, ...rates }) => ({
-            name,
-            messages: depth + unacked,
-            ready: depth,
-            unacked,
-            consumers,
-            memoryBytes: bytes,
-            publishRate: rates.publishRate,
-            deliverRate: rates.deliverRate,
-            ackRate: rates.ackRate,
-            ...(policy === undefined ? {} : { policy }),
-          })),
+        queues: fullest(all).map(({ name, messages, depth, unacked, consumers, bytes, policy, ...rates }) => ({
+          name,
+          messages,
+          ready: depth,
+          unacked,
+          consumers,
+          memoryBytes: bytes,
+          publishRate: rates.publishRate,
+          deliverRate: rates.deliverRate,
+          ackRate: rates.ackRate,
+          ...(policy === undefined ? {} : { policy }),
+        })),
       }
     },
     async queuePurge(_ctx, { queue }) {
@@ -122,8 +130,7 @@ function brokerManager(
       return { messages }
     },
     async userPut(_ctx, { user, permissions }) {
-      const password = newPassword()
-      const known = await running.putUser(user, password, permissions)
+      const { known, password } = running.putUser(user, permissions)
       return { known, password, ...(urlOf && { url: urlOf(user, password) }) }
     },
     userDelete: async (_ctx, { user }) => ({ known: running.deleteUser(user) }),
@@ -131,15 +138,20 @@ function brokerManager(
 }
 
 /**
- * How another machine reaches this broker: the first TCP address that it is configured to listen on; undefined if there
- * is none.
+ * How another machine reaches this broker: the first TCP address that it is configured to listen on, one with TLS before
+ * others; undefined if there is none.
  */
 function urlFor({ broker }: Config): ((user: string, password: string) => string) | undefined {
-  const tcp = broker.listen.map(address).find((at) => 'host' in at)
-  if (!tcp) return undefined
-  const host = ['0.0.0.0', '[::]', '::'].includes(tcp.host) ? hostname() : tcp.host
+  const tcp = broker.listen.map(address).filter((at) => 'host' in at)
+  const [best] = [...tcp].sort((a, b) => Number(b.tls) - Number(a.tls))
+  if (!best) return undefined
+  const host = ['0.0.0.0', '[::]', '::'].includes(best.host) ? hostname() : best.host
   return (user, password) =>
-    withLogin(`${tcp.tls ? 'amqps' : 'amqp'}://${host.includes(':') ? `[${host}]` : host}:${tcp.port}`, user, password)
+    withLogin(
+      `${best.tls ? 'amqps' : 'amqp'}://${host.includes(':') ? `[${host}]` : host}:${best.port}`,
+      user,
+      password,
+    )
 }
 
 /** The broker's password: created at first start, kept in a file that only its owner may read. */

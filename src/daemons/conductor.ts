@@ -2,6 +2,7 @@ import { mkdirSync } from 'node:fs'
 import { ownDirectory } from '../core/base/own-directory.ts'
 import { version } from '../core/base/version.ts'
 import type { ConductorDeps } from '../core/conductor/deps.ts'
+import { unreadRecorder } from '../core/conductor/guard.ts'
 import { agentManager, computeAgentManager, conductorManager } from '../core/conductor/manager.ts'
 import { KnownOperations } from '../core/conductor/operations/known.ts'
 import { startPeriodic } from '../core/conductor/periodic.ts'
@@ -75,9 +76,10 @@ export async function startConductor(runtime: Runtime, bus: Bus, db: Db): Promis
   // Apart, so that front ends and hosts do not take each other's slots.
   const apiServing = await bus.serve([served(conductor, conductorManager(deps))], as)
   onStop(() => apiServing.stop())
-  const agentServing = await bus.serve([served(agent, agentManager(deps))], { ...as, forHosts: true })
+  const forHosts = { ...as, forHosts: true, onUnread: unreadRecorder(deps) }
+  const agentServing = await bus.serve([served(agent, agentManager(deps))], forHosts)
   onStop(() => agentServing.stop())
-  const computeServing = await bus.serve([served(computeAgent, computeAgentManager(deps))], { ...as, forHosts: true })
+  const computeServing = await bus.serve([served(computeAgent, computeAgentManager(deps))], forHosts)
   onStop(() => computeServing.stop())
   const serving = {
     get lastPongAt() {

@@ -14,7 +14,7 @@ import { conductor } from '../core/contracts/conductor.ts'
 import { databaseVersion, newestVersion } from '../core/db/migrate.ts'
 import { openDatabase } from '../core/db/open.ts'
 import { findDown, findProblems } from '../core/diagnosis/daemons.ts'
-import { hostOfBusUrl } from '../core/model/bus-user.ts'
+import { hostOfBusUrl, hostsPolicy } from '../core/model/bus-user.ts'
 import { serviceContext } from '../core/model/context.ts'
 import type { Bus } from '../core/rpc/bus.ts'
 import { connectBus } from '../core/rpc/connect.ts'
@@ -159,10 +159,11 @@ async function checkQueues(list: () => Promise<Listed>): Promise<Check> {
       }
     }
     if (alone) return warning(check, `${alone.name}: ${alone.messages} messages`, alone.advice ?? '')
-    if (broker.policies && !broker.policies.includes(notificationsPolicy.name))
+    const lacking = [notificationsPolicy, hostsPolicy].find(({ name }) => broker.policies?.includes(name) === false)
+    if (lacking)
       return warning(
         check,
-        `no policy ${notificationsPolicy.name}: notifications without a consumer fill the broker`,
+        `no policy ${lacking.name}: queues whose readers are gone fill the broker`,
         'The conductor sets it if the user of bus.management_url has the tag policymaker: docs/rabbitmq.md',
       )
     if (broker.partial !== undefined) return warning(check, 'RabbitMQ, partly visible', broker.partial)

@@ -63,8 +63,8 @@ export class Semaphore {
   }
 
   /** Waits for a place; rejects with the signal's reason if that aborts first. */
-  async acquire(signal: AbortSignal): Promise<Release> {
-    signal.throwIfAborted()
+  async acquire(signal?: AbortSignal): Promise<Release> {
+    signal?.throwIfAborted()
     if (this.#free > 0) {
       this.#free--
       return this.#release
@@ -72,7 +72,7 @@ export class Semaphore {
     const turn = deferred()
     this.#waiting.push(turn.resolve)
     try {
-      await abortable(turn.promise, signal)
+      await (signal ? abortable(turn.promise, signal) : turn.promise)
       return this.#release
     } catch (e) {
       const at = this.#waiting.indexOf(turn.resolve)

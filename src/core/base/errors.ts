@@ -247,8 +247,12 @@ export const failures = {
     http: 403,
     python: 'MessageDeliveryFailure',
     forOwners: () => 'The bus refused a login.',
-    text: (p) => `The bus at ${p.url} refused the login: ${p.why.replace(/\.$/, '')}.`,
-    hint: () => 'Check the user and password in NOVA_BUS_URL or the configuration: nova config show',
+    text: (p) =>
+      `The bus at ${p.url} refused ${lacksPermission(p.why) ? 'access' : 'the login'}: ${p.why.replace(/\.$/, '')}.`,
+    hint: (p) =>
+      lacksPermission(p.why)
+        ? "Give that user the permission on the broker (docs/rabbitmq.md; for a host's login: nova host add)."
+        : 'Check the user and password in NOVA_BUS_URL or the configuration: nova config show',
   }),
   BusConflict: row<{ url: string; why: string }>({
     http: 409,
@@ -325,6 +329,9 @@ export const failures = {
 
 export type Code = keyof typeof failures
 export type Params<C extends Code> = (typeof failures)[C] extends Row<infer P> ? P : never
+
+/** Whether a broker let the login in, but not to a queue or an exchange. */
+const lacksPermission = (why: string): boolean => /access to (queue|exchange|topic)/.test(why)
 
 /** A failure that may cross the wire: what happened (`code`), and to what (`params`). Never extend this class. */
 export class Failure<C extends Code = Code> extends Error {

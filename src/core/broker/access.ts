@@ -35,6 +35,11 @@ export class Access {
     refuse('ACCESS_REFUSED', `access to ${kind} '${known}' in vhost '${vhost}' refused for user '${this.#user}'`)
   }
 
+  /** Whether the user may know of a queue or an exchange: whoever may do anything to it. */
+  checkKnown(kind: 'queue' | 'exchange', name: string, vhost: string): void {
+    if (!Object.values(this.#may).some((may) => may.test(name))) this.check('read', kind, name, vhost)
+  }
+
   /** Whether the user may publish, or bind, this key on a topic exchange. */
   checkTopic(action: 'write' | 'read', exchange: string, key: string, vhost: string): void {
     if (this.#topics.get(exchange)?.[action].test(key) ?? true) return

@@ -29,6 +29,15 @@ function checkExclusive(channel: Channel, queue: Queue, exclusive: boolean): voi
   }
 }
 
+function checkCount({ peer: { share }, consumers }: Channel): void {
+  if (share === undefined || consumers.size < share.limits.consumersPerChannel) return
+  const { consumersPerChannel } = share.limits
+  refuse(
+    'PRECONDITION_FAILED',
+    `user '${share.user}' may not have more than ${consumersPerChannel} consumers on a channel`,
+  )
+}
+
 export function consume(channel: Channel, args: Args<'basic.consume'>): void {
   if (args.queue === replyToName) consumeReplies(channel, args)
   else consumeQueue(channel, args)
@@ -40,6 +49,7 @@ function consumeQueue(channel: Channel, args: Args<'basic.consume'>): void {
   const tag = newTag(channel, args.consumerTag)
   const priority = consumerPriority(args)
   checkExclusive(channel, queue, args.exclusive)
+  checkCount(channel)
   const { noAck, exclusive } = args
   const consumer = new Consumer(channel, queue, { tag, noAck, exclusive, priority, prefetch: channel.prefetch })
   channel.consumers.set(tag, consumer)
@@ -51,7 +61,7 @@ function newTag(channel: Channel, wanted: string): string {
   if (channel.consumers.has(wanted) || channel.replyTag === wanted) {
     refuse('NOT_ALLOWED', `attempt to reuse consumer tag '${wanted}'`)
   }
-  return wanted === '' ? `amq.ctag-${Buffer.from(channel.peer.ids.hex(), 'hex').toString('base64url')}` : wanted
+  return wanted === '' ? `amq.ctag-${Buffer.from(channel.peer.deps.ids.hex(), 'hex').toString('base64url')}` : wanted
 }
 
 /**

@@ -4,13 +4,16 @@ import type { Log } from '../base/log.ts'
 import type { Tls } from '../base/tls.ts'
 import type { Permissions } from './access.ts'
 import { AmqpError } from './amqp-error.ts'
-import { Connection, type ConnectionDeps } from './connection.ts'
-import { type ListenAddress, type Listener, listen } from './listener.ts'
+import { Connection } from './connection.ts'
+import type { ConnectionDeps } from './connection-deps.ts'
+import { type Door, type ListenAddress, type Listener, listen } from './listener.ts'
 import { Memory } from './memory.ts'
 import { Flusher } from './outbox.ts'
 import type { Policy } from './policies.ts'
 import type { Queue } from './queue.ts'
 import { Meter, type Rates } from './rates.ts'
+import { type Limits, Shares } from './share.ts'
+import { Strangers } from './strangers.ts'
 import { Users } from './users.ts'
 import { Vhost } from './vhost.ts'
 
@@ -37,6 +40,10 @@ export type BrokerOptions = {
   frameMax?: number
   /** When messages take more bytes than this, publishers are blocked. */
   memoryBytes?: number
+  /** The largest message accepted, in bytes; 16 MiB if unset. */
+  messageBytes?: number
+  /** What each user with restricted permissions may have, see {@link Broker.putUser}. */
+  userLimits?: Partial<Limits>
   log: Log
   clock?: Clock
   ids?: Ids
@@ -66,16 +73,29 @@ export type Broker = {
   addresses(): ReadonlyArray<Listener['address']>
   stats(): BrokerStats
   /**
-   * Adds a user with these permissions in every virtual host; an existing user gets the new password, and its
-   * connections are closed. True if the user existed.
+   * Adds a user with these permissions in every virtual host; an existing user (`known`) gets a new password, and its
+   * connections are closed. Returns the password.
    */
-  putUser(name: string, password: string, permissions: Permissions): Promise<boolean>
-  /** Removes a user and closes its connections; false if there is no such user. */
+  putUser(name: string, permissions: Permissions): { known: boolean; password: string }
+  /** Removes a user, closes its connections, and deletes its queues and exchanges; false if there is no such user. */
   deleteUser(name: string): boolean
   /** Drops the ready messages of a queue and returns their number; undefined if there is no such queue. */
   purge(vhost: string, queue: string): number | undefined
   /** Closes every connection with 320 and stops listening; resolves when everything is closed. */
   close(): Promise<void>
+}
+
+/** What a user with restricted permissions may have, unless the options say otherwise: several daemons' needs. */
+const defaultLimits: Limits = {
+  messageBytes: 8 << 20,
+  sentBytes: 16 << 20,
+  receivedBytes: 64 << 20,
+  connections: 16,
+  channels: 256,
+  consumersPerChannel: 64,
+  queues: 64,
+  exchanges: 16,
+  bindings: 256,
 }
 
 /** How long clients have to answer the close of a broker that stops. */
@@ -103,6 +123,8 @@ export async function startBroker(options: BrokerOptions): Promise<Broker> {
       new Vhost(name, { clock, memory, policies: options.policies ?? [] }),
     ]),
   )
+  const shares = new Shares({ ...defaultLimits, ...options.userLimits })
+  const strangers = new Strangers()
   const meter = new Meter(clock, function* () {
     for (const vhost of vhosts.values()) yield* vhost.queues.values()
   })
@@ -114,15 +136,18 @@ export async function startBroker(options: BrokerOptions): Promise<Broker> {
     flusher: new Flusher(),
     users,
     vhosts,
+    messageBytes: options.messageBytes ?? 16 << 20,
+    shares,
+    strangers,
     offer: {
       channelMax: 2047,
       frameMax: options.frameMax ?? 131_072,
       heartbeat: options.heartbeatSeconds ?? 60,
     },
   }
-  const accept = (socket: ConstructorParameters<typeof Connection>[0]) => {
-    connections.add(new Connection(socket, deps, (connection) => connections.delete(connection)))
-  }
+  const onSocket: Door['onSocket'] = (socket) =>
+    void connections.add(new Connection(socket, deps, (connection) => connections.delete(connection)))
+  const door: Door = { admits: (socket) => strangers.arrive(socket), onSocket }
   const listeners: Listener[] = []
   const stop = async () => {
     meter.stop()
@@ -135,36 +160,24 @@ export async function startBroker(options: BrokerOptions): Promise<Broker> {
     giveUp()
   }
   try {
-    for (const at of options.listen) listeners.push(await listen(at, accept, options.tls))
+    for (const at of options.listen) listeners.push(await listen(at, door, options.tls))
   } catch (e) {
     await stop()
     throw e
   }
-  const dismiss = (user: string) => {
-    const why = new AmqpError('CONNECTION_FORCED', `user '${user}' has another password, or is gone`)
-    for (const each of [...connections]) if (each.user === user) each.close(why)
-  }
   let stopped: Promise<void> | undefined
   return {
     addresses: () => listeners.map((each) => each.address),
-    stats: () => ({
-      connections: connections.size,
-      messageBytes: memory.held,
-      messageBytesMax: memory.bound,
-      blocked: memory.alarmed,
-      queues: [...vhosts.values()].flatMap((vhost) =>
-        [...vhost.queues.values()].map((queue) => queueStats(vhost, queue, meter)),
-      ),
-    }),
-    putUser: async (name, password, permissions) => {
-      const known = await users.put(name, password, permissions)
-      dismiss(name)
-      return known
+    stats: () => ({ connections: connections.size, ...memoryStats(memory), queues: queuesOf(vhosts, meter) }),
+    putUser(name, permissions) {
+      const put = users.put(name, permissions)
+      dismiss(connections, name)
+      return put
     },
-    deleteUser: (name) => {
-      const known = users.remove(name)
-      dismiss(name)
-      return known
+    deleteUser(name) {
+      dismiss(connections, name)
+      shares.remove(name, vhosts.values())
+      return users.remove(name)
     },
     purge: (vhost, queue) => vhosts.get(vhost)?.queues.get(queue)?.purge(),
     close: () => {
@@ -173,6 +186,21 @@ export async function startBroker(options: BrokerOptions): Promise<Broker> {
     },
   }
 }
+
+/** Closes the connections of a user who may not use them any more. */
+function dismiss(connections: Iterable<Connection>, user: string): void {
+  const why = new AmqpError('CONNECTION_FORCED', `user '${user}' has another password, or is gone`)
+  for (const each of [...connections]) if (each.user === user) each.close(why)
+}
+
+const memoryStats = ({ held, bound, alarmed }: Memory) => ({
+  messageBytes: held,
+  messageBytesMax: bound,
+  blocked: alarmed,
+})
+
+const queuesOf = (vhosts: ReadonlyMap<string, Vhost>, meter: Meter): QueueStats[] =>
+  [...vhosts.values()].flatMap((vhost) => [...vhost.queues.values()].map((queue) => queueStats(vhost, queue, meter)))
 
 const queueStats = (vhost: Vhost, queue: Queue, meter: Meter): QueueStats => ({
   name: queue.name,

@@ -7,11 +7,12 @@ import { type Consumer, type ConsumerChannel, type Delivery, deliverFields } fro
 import type { Exchange } from './exchange.ts'
 import type { Table } from './field-table.ts'
 import type { Memory } from './memory.ts'
-import type { Message } from './message.ts'
+import { bookkeepingBytes, type Message } from './message.ts'
 import { type Args, type MethodName, writeMethod } from './methods.ts'
 import type { Outbox } from './outbox.ts'
 import type { Queue } from './queue.ts'
 import type { Entry } from './ready-list.ts'
+import type { Share } from './share.ts'
 import { replyToName, type Vhost } from './vhost.ts'
 
 /** What a channel needs of its connection. The connection is also the owner of exclusive queues. */
@@ -21,9 +22,11 @@ export type Peer = {
   readonly user: string
   /** The permissions of its user; undefined if it may do everything. */
   readonly access: Access | undefined
-  readonly clock: Clock
-  readonly ids: Ids
-  readonly memory: Memory
+  readonly deps: { readonly clock: Clock; readonly ids: Ids; readonly memory: Memory }
+  /** The largest message that is accepted of it, in bytes. */
+  readonly messageBytes: number
+  /** What its user has of the broker; undefined if that one has no limits. */
+  readonly share: Share | undefined
   /** Whether the client wants to be told if a queue that it consumes is deleted. */
   readonly wantsCancel: boolean
   /** A message of this many bytes came in: flow control counts them while the broker is full. */
@@ -247,7 +250,7 @@ export class Channel implements ConsumerChannel {
    * From now on replies to this channel arrive under that consumer tag; replies that it does not read in time are lost.
    */
   openReplyTo(tag: string): void {
-    const name = `${replyToName}.${this.peer.ids.hex()}`
+    const name = `${replyToName}.${this.peer.deps.ids.hex()}`
     this.#replies = { name, tag }
     this.vhost.replyTakers.set(name, (message) => {
       if (this.closing || this.outbox.overflowing) return false
@@ -282,7 +285,7 @@ export class Channel implements ConsumerChannel {
   /** Cancels its consumers. */
   silence(): void {
     this.#dead = true
-    if (this.incoming) this.peer.memory.shrink(this.incoming.received)
+    if (this.incoming?.header) forgetIncoming(this, this.incoming.received, this.incoming.size)
     this.incoming = undefined
     this.closeReplyTo()
     const consumers = [...this.consumers.values()]
@@ -305,13 +308,15 @@ export class Channel implements ConsumerChannel {
   commit(publish: (outgoing: Outgoing) => void): void {
     const { publishes, settlements } = this.#transaction()
     this.transaction = { publishes: [], settlements: [] }
-    for (const each of publishes) publish(each)
+    for (const each of publishes) {
+      this.#forget([each])
+      publish(each)
+    }
     for (const { tags, finish } of settlements) this.#finish([...tags.values()], finish)
-    this.#forget(publishes)
   }
 
   #forget(publishes: readonly Outgoing[]): void {
-    for (const { message } of publishes) this.peer.memory.shrink(message.body.length)
+    for (const { message } of publishes) forgetIncoming(this, message.body.length, message.body.length)
   }
 
   /** Drops what the transaction held back: its acknowledgements have not happened. */
@@ -327,6 +332,12 @@ export class Channel implements ConsumerChannel {
   #transaction(): Transaction {
     return this.transaction ?? refuse('PRECONDITION_FAILED', 'channel is not transactional')
   }
+}
+
+/** A message of `size` bytes, of which `received` have arrived, is not arriving any more. */
+export function forgetIncoming({ peer }: Channel, received: number, size: number): void {
+  peer.deps.memory.shrink(received)
+  peer.share?.sent(-(size + bookkeepingBytes))
 }
 
 const unknownTag = (tag: number): never => refuse('PRECONDITION_FAILED', `unknown delivery tag ${tag}`)

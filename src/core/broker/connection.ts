@@ -1,38 +1,30 @@
 import type { Socket } from 'node:net'
-import type { Clock } from '../base/clock.ts'
-import type { Ids } from '../base/ids.ts'
-import type { Log } from '../base/log.ts'
 import type { Access } from './access.ts'
 import { AmqpError, refuse } from './amqp-error.ts'
 import { Channel, type Peer } from './channel.ts'
 import { handleMethod } from './channel-methods.ts'
+import type { ConnectionDeps } from './connection-deps.ts'
 import type { Table } from './field-table.ts'
 import { Flow } from './flow.ts'
-import { FrameReader, frame } from './frames.ts'
-import { capable, protocolHeader, startArgs, type Tuning, tune } from './handshake.ts'
+import { FrameReader, frame, frameMinSize } from './frames.ts'
+import {
+  capable,
+  greeting,
+  patienceMs,
+  protocolHeader,
+  refusedAfterMs,
+  startArgs,
+  type Tuning,
+  tune,
+} from './handshake.ts'
 import { startHeartbeat } from './heartbeat.ts'
-import { authenticate } from './login.ts'
-import type { Memory } from './memory.ts'
+import { authenticate, refusedText } from './login.ts'
 import { type Args, type Method, type MethodName, readMethod, writeMethod } from './methods.ts'
-import { type Flusher, Outbox } from './outbox.ts'
+import { Outbox } from './outbox.ts'
 import { takeBody, takeHeader } from './publish.ts'
-import type { User, Users } from './users.ts'
+import type { Share } from './share.ts'
+import type { Login, User } from './users.ts'
 import type { Vhost } from './vhost.ts'
-
-/** What all connections of a broker share. */
-export type ConnectionDeps = {
-  clock: Clock
-  ids: Ids
-  log: Log
-  memory: Memory
-  flusher: Flusher
-  users: Users
-  vhosts: ReadonlyMap<string, Vhost>
-  offer: Tuning
-}
-
-/** How long a peer may take for the handshake, and to answer a close. */
-const patienceMs = 10_000
 
 type Phase = 'header' | 'start' | 'login' | 'tune' | 'open' | 'running' | 'closing' | 'closed'
 
@@ -40,14 +32,15 @@ type Phase = 'header' | 'start' | 'login' | 'tune' | 'open' | 'running' | 'closi
 export class Connection implements Peer {
   readonly outbox: Outbox
   readonly channels = new Map<number, Channel>()
+  readonly deps: ConnectionDeps
   readonly #socket: Socket
-  readonly #deps: ConnectionDeps
   readonly #frames: FrameReader
   readonly #onClosed: (connection: Connection) => void
   #phase: Phase = 'header'
   #header = Buffer.alloc(0)
   #vhost: Vhost | undefined
   #user: User = { name: '', access: undefined }
+  #share: Share | undefined
   #tuning: Tuning
   #wantsCancel = false
   readonly #flow: Flow
@@ -61,12 +54,10 @@ export class Connection implements Peer {
 
   constructor(socket: Socket, deps: ConnectionDeps, onClosed: (connection: Connection) => void) {
     this.#socket = socket
-    this.#deps = deps
+    this.deps = deps
     this.#onClosed = onClosed
     this.#tuning = deps.offer
-    this.#frames = new FrameReader(deps.offer.frameMax, (type, channel, payload) =>
-      this.#onFrame(type, channel, payload),
-    )
+    this.#frames = new FrameReader(frameMinSize, (type, channel, payload) => this.#onFrame(type, channel, payload))
     this.outbox = new Outbox(socket, deps.offer.frameMax, {
       schedule: () => this.#schedule(),
       onRoom: () => this.#onRoom(),
@@ -89,14 +80,11 @@ export class Connection implements Peer {
   get access(): Access | undefined {
     return this.#user.access
   }
-  get clock(): Clock {
-    return this.#deps.clock
+  get share(): Share | undefined {
+    return this.#share
   }
-  get ids(): Ids {
-    return this.#deps.ids
-  }
-  get memory(): Memory {
-    return this.#deps.memory
+  get messageBytes(): number {
+    return this.#share?.limits.messageBytes ?? this.deps.messageBytes
   }
   get wantsCancel(): boolean {
     return this.#wantsCancel
@@ -118,15 +106,14 @@ export class Connection implements Peer {
 
   #onHeader(chunk: Buffer): void {
     this.#header = Buffer.concat([this.#header, chunk])
-    const given = this.#header.subarray(0, protocolHeader.length)
-    if (!given.equals(protocolHeader.subarray(0, given.length))) {
+    const rest = greeting(this.#header)
+    if (rest === 'foreign') {
       // A peer with another protocol version is told which one is spoken here (specification §4.2.2).
       this.#socket.end(protocolHeader)
       this.#end()
       return
     }
-    if (given.length < protocolHeader.length) return
-    const rest = this.#header.subarray(protocolHeader.length)
+    if (rest === undefined) return
     this.#header = Buffer.alloc(0)
     this.#phase = 'start'
     this.#send('connection.start', startArgs)
@@ -190,52 +177,57 @@ export class Connection implements Peer {
   }
 
   #onStartOk({ mechanism, response, clientProperties }: Args<'connection.start-ok'>): void {
-    if (mechanism !== 'PLAIN' && mechanism !== 'AMQPLAIN') {
-      refuse('COMMAND_INVALID', `unknown authentication mechanism '${mechanism}'`)
-    }
     this.#wantsCancel = capable(clientProperties, 'consumer_cancel_notify')
     this.#flow.wantsBlocked = capable(clientProperties, 'connection.blocked')
     this.#phase = 'login'
-    const onLogin = (user: User | undefined) => this.#onLogin(user, mechanism, clientProperties)
-    authenticate(this.#deps.users, mechanism, response)
-      .then((user) => this.#phase === 'login' && onLogin(user))
+    authenticate(this.deps.users, mechanism, response, this.#socket.remoteAddress ?? 'local')
+      .then((login) => this.#phase === 'login' && this.#onLogin(login, mechanism, clientProperties))
       .catch((e) => this.#fail(e))
   }
 
-  #onLogin(user: User | undefined, mechanism: string, clientProperties: Table): void {
-    if (user === undefined) {
-      this.#deps.log.warn({ mechanism, from: this.#socket.remoteAddress }, 'login refused')
-      // Older clients expect a refused login to close the socket without a word.
-      if (!capable(clientProperties, 'authentication_failure_close')) {
-        this.#drop('login refused')
-        return
-      }
-      refuse(
-        'ACCESS_REFUSED',
-        `Login was refused using authentication mechanism ${mechanism}. For details see the broker logfile.`,
-      )
+  #onLogin(login: Login, mechanism: string, clientProperties: Table): void {
+    if (login === 'busy') this.#drop('too many logins at once')
+    else if (login === 'refused') {
+      this.deps.log.warn({ mechanism, from: this.#socket.remoteAddress }, 'login refused')
+      this.#stopTimer()
+      this.#stopTimer = this.deps.clock.after(refusedAfterMs, () => this.#refuseLogin(mechanism, clientProperties))
+    } else this.#letIn(login)
+  }
+
+  #letIn(login: User): void {
+    this.#user = login
+    if (login.access !== undefined) {
+      const share = this.deps.shares.of(login.name)
+      share.take('connections')
+      this.#share = share
     }
-    this.#user = user
+    this.deps.strangers.loggedIn(this.#socket)
     this.#phase = 'tune'
-    this.#send('connection.tune', this.#deps.offer)
+    this.#send('connection.tune', this.deps.offer)
+  }
+
+  #refuseLogin(mechanism: string, clientProperties: Table): void {
+    // Older clients expect a refused login to close the socket without a word.
+    if (!capable(clientProperties, 'authentication_failure_close')) this.#drop('login refused')
+    else this.#fail(new AmqpError('ACCESS_REFUSED', refusedText(mechanism)))
   }
 
   #onTuneOk(args: Args<'connection.tune-ok'>): void {
-    this.#tuning = tune(this.#deps.offer, args)
+    this.#tuning = tune(this.deps.offer, args)
     this.outbox.frameMax = this.#tuning.frameMax
     this.#frames.frameMax = this.#tuning.frameMax
     this.#phase = 'open'
   }
 
   #onOpen({ virtualHost }: Args<'connection.open'>): void {
-    const vhost = this.#deps.vhosts.get(virtualHost)
+    const vhost = this.deps.vhosts.get(virtualHost)
     if (!vhost) refuse('NOT_ALLOWED', `vhost ${virtualHost} not found`)
     this.#vhost = vhost
     this.#phase = 'running'
     this.#stopTimer()
     this.#send('connection.open-ok', { knownHosts: '' })
     if (this.#tuning.heartbeat === 0) return
-    this.#stopHeartbeat = startHeartbeat(this.#deps.clock, this.#tuning.heartbeat, {
+    this.#stopHeartbeat = startHeartbeat(this.deps.clock, this.#tuning.heartbeat, {
       takeReceived: () => this.#takeReceived(),
       takeWritten: () => this.outbox.takeWritten(),
       beat: () => this.outbox.heartbeat(),
@@ -264,23 +256,29 @@ export class Connection implements Peer {
       if (number > this.#tuning.channelMax) {
         refuse('NOT_ALLOWED', `channel ${number} is over the negotiated channel_max (${this.#tuning.channelMax})`)
       }
+      this.#share?.take('channels')
       this.channels.set(number, new Channel(number, this))
       answer('channel.open-ok')
     } else if (method.name === 'channel.close') {
       if (!channel) refuse('CHANNEL_ERROR', "expected 'channel.open'")
       if (!channel.closing) this.#giveUp(channel)
-      this.channels.delete(number)
+      this.#forget(number)
       answer('channel.close-ok')
     } else if (method.name === 'channel.close-ok') {
-      if (channel?.closing) this.channels.delete(number)
+      if (channel?.closing) this.#forget(number)
     } else if (channel && !channel.closing) {
       handleMethod(channel, payload)
     }
   }
 
+  #forget(number: number): void {
+    this.channels.delete(number)
+    this.#share?.giveBack('channels')
+  }
+
   /** Closes a channel for its client's mistake; the other channels stay open. */
   #failChannel(channel: Channel, e: AmqpError): void {
-    this.#deps.log.debug({ user: this.user, channel: channel.number, why: e.message }, 'channel closed')
+    this.deps.log.debug({ user: this.user, channel: channel.number, why: e.message }, 'channel closed')
     channel.flushConfirms()
     channel.closing = true
     this.#giveUp(channel)
@@ -296,7 +294,7 @@ export class Connection implements Peer {
 
   #giveUpChannels(): void {
     const channels = [...this.channels.values()]
-    this.channels.clear()
+    for (const { number } of channels) this.#forget(number)
     this.#toConfirm.clear()
     for (const channel of channels) channel.silence()
     for (const channel of channels) channel.giveBack()
@@ -324,7 +322,7 @@ export class Connection implements Peer {
   #schedule(): void {
     if (this.#scheduled) return
     this.#scheduled = true
-    this.#deps.flusher.add(() => this.#flush())
+    this.deps.flusher.add(() => this.#flush())
   }
 
   #flush(): void {
@@ -349,8 +347,8 @@ export class Connection implements Peer {
   #fail(e: unknown): void {
     const known = e instanceof AmqpError
     const error = known ? e : new AmqpError('INTERNAL_ERROR', '// The close')
-    if (known) this.#deps.log.warn({ user: this.user, why: e.message }, 'connection closed for a protocol error')
-    else this.#deps.log.error({ err: e, user: this.user }, 'bug: connection closed')
+    if (known) this.deps.log.warn({ user: this.user, why: e.message }, 'connection closed for a protocol error')
+    else this.deps.log.error({ err: e, user: this.user }, 'bug: connection closed')
     this.close(error)
   }
 
@@ -365,7 +363,7 @@ export class Connection implements Peer {
     const [classId, methodId] = error.code === 320 ? [0, 0] : this.#current
     this.#send('connection.close', { replyCode: error.code, replyText: error.message, classId, methodId })
     this.#stopTimer()
-    this.#stopTimer = this.#deps.clock.after(patienceMs, () => this.#drop('no answer to close'))
+    this.#stopTimer = this.deps.clock.after(patienceMs, () => this.#drop('no answer to close'))
   }
 
   /** Sends what is buffered and ends the socket. */
@@ -374,19 +372,18 @@ export class Connection implements Peer {
     this.#socket.end()
     this.#end()
     // A peer that never closes its side must not keep ours open.
-    this.#stopTimer = this.#deps.clock.after(patienceMs, () => this.#socket.destroy())
+    this.#stopTimer = this.deps.clock.after(patienceMs, () => this.#socket.destroy())
   }
 
   #drop(why: string): void {
-    this.#deps.log.info({ user: this.user, why }, 'connection dropped')
+    this.deps.log.info({ user: this.user, why }, 'connection dropped')
     this.#socket.destroy()
     this.#end()
   }
 
   /** Destroys the connection at once, as if it had been lost. */
   destroy(): void {
-    this.#socket.destroy()
-    this.#end()
+    this.#drop('the broker stops')
   }
 
   #end(): void {
@@ -395,6 +392,7 @@ export class Connection implements Peer {
     if (this.#phase === 'closed') return
     this.#phase = 'closed'
     this.#giveUpChannels()
+    this.#share?.giveBack('connections')
     this.#onClosed(this)
   }
 }

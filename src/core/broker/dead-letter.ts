@@ -71,6 +71,7 @@ export function deadLetter(vhost: Publisher, queue: Queue, message: Message, rea
     body: message.body,
     priority: message.priority,
     ttlMs: undefined,
+    share: message.share ?? queue.declared.share,
     holders: 0,
   }
   vhost.publish(again, exchange, headers, [routingKey], (to) => !goesRound(deaths, to))

@@ -60,13 +60,16 @@ function assertExchange(channel: Channel, args: Declare): void {
     internal: args.internal,
     table: args.arguments,
     alternate: alternateName,
+    share: channel.peer.share,
   })
 }
 
 export function declareExchange(channel: Channel, args: Declare): void {
   refuseDefault(args.exchange)
-  if (args.passive) channel.exchange(args.exchange)
-  else assertExchange(channel, args)
+  if (args.passive) {
+    channel.peer.access?.checkKnown('exchange', args.exchange, channel.vhost.name)
+    channel.exchange(args.exchange)
+  } else assertExchange(channel, args)
   if (!args.nowait) channel.reply('exchange.declare-ok', {})
 }
 
@@ -98,7 +101,8 @@ export function bindExchange(channel: Channel, args: Args<'exchange.bind'>): voi
   const destination = channel.exchange(args.destination)
   const source = channel.exchange(args.source)
   channel.checkTopics('read', source, [args.routingKey])
-  channel.vhost.bind({ source, destination, routingKey: args.routingKey, args: args.arguments })
+  const { share } = channel.peer
+  channel.vhost.bind({ source, destination, routingKey: args.routingKey, args: args.arguments, share })
   if (!args.nowait) channel.reply('exchange.bind-ok', {})
 }
 

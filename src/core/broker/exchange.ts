@@ -1,6 +1,7 @@
 import { emptyTable, type Table } from './field-table.ts'
 import { headersMatch } from './headers-match.ts'
 import type { Queue } from './queue.ts'
+import type { Share } from './share.ts'
 import { TopicTrie } from './topic-trie.ts'
 
 /** The exchange types of the specification (3.1.3). */
@@ -13,6 +14,8 @@ export type Binding = {
   readonly destination: Queue | Exchange
   readonly routingKey: string
   readonly args: Table
+  /** The share of the user who made it, if that one has limits. */
+  readonly share: Share | undefined
 }
 
 export type ExchangeDeclaration = {
@@ -25,6 +28,8 @@ export type ExchangeDeclaration = {
   table: Table
   /** Receives messages that match no binding here. */
   alternate: string | undefined
+  /** The share of the user who declared it, if that one has limits. */
+  share?: Share | undefined
 }
 
 /** What the type of an exchange decides: how to find the bindings that match a message. */

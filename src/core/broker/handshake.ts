@@ -7,8 +7,23 @@ import type { Args } from './methods.ts'
 /** The parameters of a connection; both sides agree on them before connection.open. */
 export type Tuning = { channelMax: number; frameMax: number; heartbeat: number }
 
+/** How long a peer may take for the handshake, and to answer a close. */
+export const patienceMs = 10_000
+/** How long a refused login waits for its answer, so that nobody can try many passwords. */
+export const refusedAfterMs = 1_000
+
 /** "AMQP", 0, and the version: the first bytes of a client, and our answer if it spoke another version. */
 export const protocolHeader = Buffer.from([0x41, 0x4d, 0x51, 0x50, 0, 0, 9, 1])
+
+/**
+ * What follows the protocol header in a peer's first bytes: undefined if it is not complete yet, `foreign` if it is
+ * another one.
+ */
+export function greeting(bytes: Buffer): Buffer | 'foreign' | undefined {
+  const given = bytes.subarray(0, protocolHeader.length)
+  if (!given.equals(protocolHeader.subarray(0, given.length))) return 'foreign'
+  return given.length < protocolHeader.length ? undefined : bytes.subarray(protocolHeader.length)
+}
 
 /**
  * The server properties that RabbitMQ's clients check: `product` makes them use RabbitMQ's extensions.

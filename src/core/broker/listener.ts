@@ -25,14 +25,22 @@ const handshakeMs = 10_000
 
 const shown = (at: ListenAddress): string => ('path' in at ? at.path : `${at.host ?? '127.0.0.1'}:${at.port}`)
 
+/** What becomes of connections: whether one is let in at all, before its first byte, and what to do with it then. */
+export type Door = { readonly admits: (socket: Socket) => boolean; readonly onSocket: (socket: Socket) => void }
+
 /** Listens on an address; a unix socket is private to its owner. Fails with `ListenFailed` if the address is in use. */
-export async function listen(at: ListenAddress, onSocket: (socket: Socket) => void, tls?: Tls): Promise<Listener> {
+export async function listen(at: ListenAddress, { admits, onSocket }: Door, tls?: Tls): Promise<Listener> {
   if ('path' in at && Buffer.byteLength(at.path) > socketPathBytes)
     fail('ListenFailed', {
       address: at.path,
       why: `the path of a socket may have ${socketPathBytes} bytes, but this one has ${Buffer.byteLength(at.path)}; choose a shorter directory (NOVA_STATE_DIR)`,
     })
-  const server = 'tls' in at && at.tls ? secureServer(tls, onSocket) : createServer({ noDelay: true }, onSocket)
+  const secure = 'tls' in at && at.tls
+  const server = secure ? secureServer(tls, onSocket) : createServer({ noDelay: true })
+  server.on('connection', (socket: Socket) => {
+    if (!admits(socket)) socket.destroy()
+    else if (!secure) onSocket(socket)
+  })
   try {
     await bind(server, at)
   } catch (e) {

@@ -1,5 +1,6 @@
+import { refuse } from './amqp-error.ts'
 import { readTable, textOf } from './field-table.ts'
-import type { User, Users } from './users.ts'
+import type { Login, Users } from './users.ts'
 import { Reader, Writer } from './wire.ts'
 
 /** The mechanisms offered, in the order of preference. */
@@ -19,8 +20,14 @@ function credentials(mechanism: string, response: Buffer): { user: string; passw
   return user === undefined || password === undefined ? undefined : { user, password }
 }
 
-/** The user that a SASL response proves; undefined if it proves none. */
-export async function authenticate(users: Users, mechanism: string, response: Buffer): Promise<User | undefined> {
+/** What RabbitMQ says to a refused login. */
+export const refusedText = (mechanism: string): string =>
+  `Login was refused using authentication mechanism ${mechanism}. For details see the broker logfile.`
+
+/** Whom a SASL response proves; `address` is the peer's. 503 for a mechanism that was not offered. */
+export async function authenticate(users: Users, mechanism: string, response: Buffer, address: string): Promise<Login> {
+  if (!mechanisms.split(' ').includes(mechanism))
+    refuse('COMMAND_INVALID', `unknown authentication mechanism '${mechanism}'`)
   const given = credentials(mechanism, response)
-  return given && users.login(given.user, given.password)
+  return given === undefined ? 'refused' : users.login(given.user, given.password, address)
 }

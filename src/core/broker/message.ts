@@ -1,3 +1,5 @@
+import type { Share } from './share.ts'
+
 /** A message as the broker keeps it: the publisher's bytes, copied once and never decoded on the way. */
 export type Message = {
   readonly exchange: string
@@ -10,12 +12,14 @@ export type Message = {
   readonly priority: number
   /** How long it may wait in a queue, in milliseconds; undefined for no limit. */
   readonly ttlMs: number | undefined
+  /** The share of its sender, if that one has limits. */
+  readonly share: Share | undefined
   /** How many queues hold it. */
   holders: number
 }
 
 /** The estimated memory of a message besides its bytes: objects, list entries, map slots. */
-const bookkeepingBytes = 400
+export const bookkeepingBytes = 400
 
 /** Bytes that a message occupies while a queue holds it. */
 export const footprint = (message: Message): number =>

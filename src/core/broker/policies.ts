@@ -10,7 +10,10 @@ export type Policy = {
   readonly pattern: string
   /** Beyond this the oldest messages are dropped, unless the queue was declared to refuse new ones instead. */
   readonly maxLength?: number
+  readonly maxLengthBytes?: number
   readonly messageTtlMs?: number
+  /** A queue that nobody uses for so long is deleted. */
+  readonly expiresMs?: number
 }
 
 const least = (a: number | undefined, b: number | undefined): number | undefined =>
@@ -29,6 +32,8 @@ export function underPolicy(declared: QueueDeclaration, policies: readonly Polic
     args: {
       ...args,
       maxLength: least(args.maxLength, policy.maxLength),
+      maxLengthBytes: least(args.maxLengthBytes, policy.maxLengthBytes),
+      expiresMs: least(args.expiresMs, policy.expiresMs),
       messageTtlMs: least(args.messageTtlMs, policy.messageTtlMs),
     },
   }

@@ -1,14 +1,11 @@
 import { AmqpError, refuse } from './amqp-error.ts'
-import type { Channel, Incoming, Outgoing } from './channel.ts'
+import { type Channel, forgetIncoming, type Incoming, type Outgoing } from './channel.ts'
 import { type Field, type Table, textOf } from './field-table.ts'
-import { footprint, type Message } from './message.ts'
+import { bookkeepingBytes, footprint, type Message } from './message.ts'
 import { methodKey } from './methods.ts'
 import { bodySize, readProperties, scan, withReplyTo, writeHeader } from './properties.ts'
 import { replyToName } from './vhost.ts'
 import { Reader, Writer } from './wire.ts'
-
-/** The largest body accepted, in bytes: RabbitMQ's own limit. */
-const maxMessageBytes = 128 << 20
 
 /** Starts a message: parses basic.publish by hand, because half of all traffic is this method. */
 export function beginPublish(channel: Channel, payload: Buffer): void {
@@ -30,7 +27,10 @@ export function beginPublish(channel: Channel, payload: Buffer): void {
   }
 }
 
-/** Accepts a content header. 505 if none is expected. */
+/**
+ * Accepts a content header. 505 if none is expected, 406 if the message is too large, 506 if its user has too many
+ * messages here.
+ */
 export function takeHeader(channel: Channel, payload: Buffer): void {
   const { incoming } = channel
   if (!incoming || incoming.header) refuse('UNEXPECTED_FRAME', 'expected method frame, got content header')
@@ -38,10 +38,13 @@ export function takeHeader(channel: Channel, payload: Buffer): void {
   const classId = payload.readUInt16BE(0)
   if (classId !== 60) refuse('UNEXPECTED_FRAME', `expected content header for class 60, got one for class ${classId}`)
   const size = bodySize(payload)
-  if (size > maxMessageBytes) {
+  const { messageBytes, share } = channel.peer
+  if (size > messageBytes) {
     channel.incoming = undefined
-    refuse('PRECONDITION_FAILED', `message size ${size} is larger than configured max size ${maxMessageBytes}`)
+    refuse('PRECONDITION_FAILED', `message size ${size} is larger than configured max size ${messageBytes}`)
   }
+  share?.admit(size + bookkeepingBytes)
+  share?.sent(size + bookkeepingBytes)
   incoming.header = payload
   incoming.size = size
   if (size === 0) complete(channel, incoming)
@@ -54,7 +57,7 @@ export function takeBody(channel: Channel, payload: Buffer): void {
   if (incoming.received + payload.length > incoming.size) refuse('FRAME_ERROR', 'content body larger than announced')
   incoming.parts.push(payload)
   incoming.received += payload.length
-  channel.peer.memory.grow(payload.length)
+  channel.peer.deps.memory.grow(payload.length)
   if (incoming.received === incoming.size) complete(channel, incoming)
 }
 
@@ -76,8 +79,10 @@ function complete(channel: Channel, incoming: Incoming): void {
   // What a transaction holds back counts as incoming until it is committed.
   if (channel.transaction) channel.transaction.publishes.push(outgoing)
   else {
+    // The share counts a message once: while it arrives, or in queues.
+    channel.peer.share?.sent(-(incoming.size + bookkeepingBytes))
     route(channel, outgoing)
-    channel.peer.memory.shrink(incoming.received)
+    channel.peer.deps.memory.shrink(incoming.received)
   }
 }
 
@@ -86,7 +91,7 @@ function prepare(channel: Channel, incoming: Incoming): Outgoing {
   try {
     return checked(channel, incoming)
   } catch (e) {
-    channel.peer.memory.shrink(incoming.received)
+    forgetIncoming(channel, incoming.received, incoming.size)
     throw e
   }
 }
@@ -124,6 +129,7 @@ function checked(channel: Channel, incoming: Incoming): Outgoing {
     ...gather(incoming, header),
     priority: properties.priority,
     ttlMs: properties.expiration === undefined ? undefined : milliseconds(properties.expiration),
+    share: peer.share,
     holders: 0,
   }
   return { message, exchange, headers, routingKeys, mandatory: incoming.mandatory }

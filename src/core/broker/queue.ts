@@ -4,6 +4,7 @@ import type { Memory } from './memory.ts'
 import { footprint, type Message } from './message.ts'
 import type { QueueArguments } from './queue-arguments.ts'
 import { type Entry, ReadyList } from './ready-list.ts'
+import type { Share } from './share.ts'
 
 /** Why a message left a queue without being consumed; `x-death` has the same words. */
 export type DeathReason = 'rejected' | 'expired' | 'maxlen'
@@ -39,6 +40,8 @@ export type QueueDeclaration = {
   owner: object | undefined
   table: Table
   args: QueueArguments
+  /** The share of the user who declared it, if that one has limits. */
+  share?: Share | undefined
   /** The policy that applies to it; its limits are among its `args`. */
   policy?: string
 }
@@ -122,6 +125,7 @@ export class Queue {
   /** Accepts a message; false if the queue is full and was declared to refuse new ones. */
   enqueue(message: Message): boolean {
     this.published++
+    if (!this.#affordable(message)) return false
     const { args } = this.declared
     if (args.overflow !== 'drop-head' && this.#over(1, message.body.length)) {
       if (args.overflow === 'reject-publish-dlx') this.#deps.onDead(this, message, 'maxlen')
@@ -161,12 +165,27 @@ export class Queue {
     return this.#deps.clock.now() + Math.min(own ?? Number.POSITIVE_INFINITY, common ?? Number.POSITIVE_INFINITY)
   }
 
+  /** Whether the users concerned have room for a message: its sender, and the owner of this queue. */
+  #affordable(message: Message): boolean {
+    const { share } = this.declared
+    if (message.share?.maySpread(footprint(message)) === false) return false
+    return share === undefined || share === message.share || share.hasRoom(footprint(message))
+  }
+
   #hold(message: Message): void {
     if (message.holders++ === 0) this.#deps.memory.grow(footprint(message))
+    this.#charge(message, footprint(message))
   }
 
   #release(message: Message): void {
     if (--message.holders === 0) this.#deps.memory.shrink(footprint(message))
+    this.#charge(message, -footprint(message))
+  }
+
+  #charge(message: Message, bytes: number): void {
+    const { share } = this.declared
+    message.share?.sent(bytes)
+    if (share !== message.share) share?.received(bytes)
   }
 
   #bury(entry: Entry, reason: DeathReason): void {

@@ -1,64 +1,87 @@
-import { createHash, randomBytes, scrypt, timingSafeEqual } from 'node:crypto'
+import { createHmac, randomBytes, timingSafeEqual } from 'node:crypto'
 import { readFileSync, renameSync, writeFileSync } from 'node:fs'
-import { promisify } from 'node:util'
+import { newPassword } from '../base/ids.ts'
 import { Access, type Permissions } from './access.ts'
+import { SlowHash } from './slow-hash.ts'
 
 /** A logged-in user; without `access` it may do everything. */
 export type User = { readonly name: string; readonly access: Access | undefined }
 
-/** A user as stored in the file: the scrypt hash (RFC 7914) of the password, never the password. Base64. */
-type Account = { readonly salt: string; readonly hash: string; readonly permissions: Permissions }
+/**
+ * A user as stored in the file: a hash of the password, never the password. `mac` is HMAC-SHA-256 under the salt: it is
+ * fast, which is safe because all of these passwords are random and have 192 bits. `hash` is scrypt, as earlier versions
+ * wrote it; the next login turns it into a `mac`. All are base64.
+ */
+type Account = { readonly salt: string; readonly permissions: Permissions } & (
+  | { readonly mac: string }
+  | { readonly hash: string }
+)
 
-const derive = promisify(scrypt) as (password: string, salt: Buffer, length: number) => Promise<Buffer>
+/** What a login comes to: the user, `refused`, or `busy` if too many wait for their turn. */
+export type Login = User | 'refused' | 'busy'
+
 const hashBytes = 32
 
-/** Stands in for the record of an unknown user, so that a login takes as long for any name. */
-const nobody: Account = {
-  salt: '',
-  hash: Buffer.alloc(hashBytes).toString('base64'),
-  permissions: { configure: '^$', write: '^$', read: '^$', topics: [] },
-}
+const macOf = (password: string, salt: Buffer): Buffer => createHmac('sha256', salt).update(password).digest()
 
-const digest = (text: string): Buffer => createHash('sha256').update(text).digest()
+/** The same work for a name that is no account as for one that is. */
+const nobody = { salt: randomBytes(16).toString('base64'), mac: randomBytes(hashBytes).toString('base64') }
 
 /** The users: those the broker was started with, who may do everything, and those in a file, who have permissions. */
 export class Users {
-  readonly #fixed: Readonly<Record<string, string>>
+  readonly #fixed: ReadonlyMap<string, { readonly salt: string; readonly mac: string }>
   readonly #file: string | undefined
   readonly #accounts: Map<string, Account>
+  readonly #slow = new SlowHash()
 
   /** Reads the file if it exists. */
   constructor(fixed: Readonly<Record<string, string>>, file: string | undefined) {
-    this.#fixed = fixed
+    this.#fixed = new Map(Object.entries(fixed).map(([name, password]) => [name, record(password)]))
     this.#file = file
     this.#accounts = new Map(file === undefined ? [] : Object.entries(readAccounts(file)))
   }
 
-  /** The user that a password proves; undefined if the password is wrong. */
-  async login(name: string, password: string): Promise<User | undefined> {
-    const fixed = Object.hasOwn(this.#fixed, name) ? this.#fixed[name] : undefined
-    if (fixed !== undefined)
-      return timingSafeEqual(digest(password), digest(fixed)) ? { name, access: undefined } : undefined
-    const account = this.#accounts.get(name)
-    const { salt, hash } = account ?? nobody
-    const given = await derive(password, Buffer.from(salt, 'base64'), hashBytes)
-    if (!timingSafeEqual(given, Buffer.from(hash, 'base64'))) return undefined
-    // The user may have been removed, or have another password, since this login began.
-    return account !== undefined && this.#accounts.get(name) === account
-      ? { name, access: new Access(name, account.permissions) }
-      : undefined
+  /**
+   * Whom a password proves. A login takes as long for any name, except those few whose password still has the slow hash:
+   * that such a name exists can be seen from outside. `address` is the peer's.
+   */
+  async login(name: string, password: string, address: string): Promise<Login> {
+    const fixed = this.#fixed.get(name)
+    const account = fixed === undefined ? this.#accounts.get(name) : undefined
+    if (account !== undefined && 'hash' in account) return this.#slowLogin(name, password, account, address)
+    const { salt, mac } = fixed ?? account ?? nobody
+    const proven = timingSafeEqual(macOf(password, Buffer.from(salt, 'base64')), Buffer.from(mac, 'base64'))
+    if (!proven) return 'refused'
+    if (fixed !== undefined) return { name, access: undefined }
+    return account === undefined ? 'refused' : { name, access: new Access(name, account.permissions) }
   }
 
-  /** Adds a user, or gives an existing one a new password and new permissions; true if the user existed. */
-  async put(name: string, password: string, permissions: Permissions): Promise<boolean> {
+  async #slowLogin(
+    name: string,
+    password: string,
+    account: Account & { readonly hash: string },
+    address: string,
+  ): Promise<Login> {
+    const given = await this.#slow.of(password, Buffer.from(account.salt, 'base64'), hashBytes, address)
+    if (given === undefined) return 'busy'
+    if (!timingSafeEqual(given, Buffer.from(account.hash, 'base64'))) return 'refused'
+    // The user was removed, or has another record since this login began.
+    if (this.#accounts.get(name) !== account) return this.login(name, password, address)
+    const { permissions } = account
+    this.#accounts.set(name, { ...record(password), permissions })
+    this.#save()
+    return { name, access: new Access(name, permissions) }
+  }
+
+  /** Adds a user, or gives an existing one new permissions; either way the user gets a new password. */
+  put(name: string, permissions: Permissions): { known: boolean; password: string } {
     // An invalid expression fails here, not at the next login.
     new Access(name, permissions)
-    const salt = randomBytes(16)
-    const hash = await derive(password, salt, hashBytes)
+    const password = newPassword()
     const known = this.#accounts.has(name)
-    this.#accounts.set(name, { salt: salt.toString('base64'), hash: hash.toString('base64'), permissions })
+    this.#accounts.set(name, { ...record(password), permissions })
     this.#save()
-    return known
+    return { known, password }
   }
 
   /** Removes a user; false if there was none. */
@@ -77,6 +100,11 @@ export class Users {
     })
     renameSync(next, this.#file)
   }
+}
+
+function record(password: string): { readonly salt: string; readonly mac: string } {
+  const salt = randomBytes(16)
+  return { salt: salt.toString('base64'), mac: macOf(password, salt).toString('base64') }
 }
 
 function readAccounts(file: string): Record<string, Account> {

@@ -6,6 +6,7 @@ import type { Memory } from './memory.ts'
 import type { Message } from './message.ts'
 import { type Policy, underPolicy } from './policies.ts'
 import { Queue, type QueueDeclaration, type QueueDeps } from './queue.ts'
+import type { Share } from './share.ts'
 
 /** The prefix of every direct reply-to queue; a token of its channel follows. */
 export const replyToName = 'amq.rabbitmq.reply-to'
@@ -54,7 +55,9 @@ export class Vhost {
     }
   }
 
+  /** 406 if its user has as many queues as it may have. */
   addQueue(declaration: QueueDeclaration): Queue {
+    declaration.share?.take('queues')
     const queue = new Queue(underPolicy(declaration, this.#policies), this.#queueDeps)
     this.queues.set(declaration.name, queue)
     return queue
@@ -65,10 +68,20 @@ export class Vhost {
     if (queue.deleted) return 0
     this.queues.delete(queue.name)
     this.#dropInbound(queue)
+    queue.declared.share?.giveBack('queues')
     return queue.delete()
   }
 
+  /** Deletes everything that a user who is gone has declared. */
+  deleteAllOf(share: Share): void {
+    for (const queue of [...this.queues.values()]) if (queue.declared.share === share) this.deleteQueue(queue)
+    for (const exchange of [...this.exchanges.values()])
+      if (exchange.declared.share === share) this.deleteExchange(exchange)
+  }
+
+  /** 406 if its user has as many exchanges as it may have. */
   addExchange(declaration: ExchangeDeclaration): Exchange {
+    declaration.share?.take('exchanges')
     const exchange = new Exchange(declaration)
     this.exchanges.set(declaration.name, exchange)
     return exchange
@@ -77,9 +90,11 @@ export class Vhost {
   deleteExchange(exchange: Exchange): void {
     if (this.exchanges.get(exchange.name) !== exchange) return
     this.exchanges.delete(exchange.name)
+    exchange.declared.share?.giveBack('exchanges')
     this.#dropInbound(exchange)
     for (const binding of [...exchange.bindings]) {
       exchange.remove(binding)
+      binding.share?.giveBack('bindings')
       this.#inbound.get(binding.destination)?.delete(binding)
     }
   }
@@ -93,10 +108,11 @@ export class Vhost {
   #removeFromSource(binding: Binding): void {
     const { source } = binding
     source.remove(binding)
+    binding.share?.giveBack('bindings')
     if (source.declared.autoDelete && source.bindings.size === 0) this.deleteExchange(source)
   }
 
-  #find(wanted: Binding): Binding | undefined {
+  #find(wanted: Omit<Binding, 'share'>): Binding | undefined {
     for (const each of this.#inbound.get(wanted.destination) ?? []) {
       if (each.source !== wanted.source || each.routingKey !== wanted.routingKey) continue
       if (sameField({ tag: 'F', value: each.args }, { tag: 'F', value: wanted.args })) return each
@@ -104,9 +120,10 @@ export class Vhost {
     return undefined
   }
 
-  /** Adds a binding; an existing one stays as it is. */
+  /** Adds a binding; an existing one stays as it is. 406 if its user has as many bindings as it may have. */
   bind(binding: Binding): void {
     if (this.#find(binding)) return
+    binding.share?.take('bindings')
     const inbound = this.#inbound.get(binding.destination)
     if (inbound) inbound.add(binding)
     else this.#inbound.set(binding.destination, new Set([binding]))
@@ -114,7 +131,7 @@ export class Vhost {
   }
 
   /** Removes a binding; the last binding of an auto-delete exchange takes the exchange with it. */
-  unbind(wanted: Binding): void {
+  unbind(wanted: Omit<Binding, 'share'>): void {
     const binding = this.#find(wanted)
     if (!binding) return
     this.#inbound.get(binding.destination)?.delete(binding)

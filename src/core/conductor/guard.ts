@@ -2,7 +2,7 @@ import { Failure } from '../base/errors.ts'
 import type { agent } from '../contracts/agent.ts'
 import type { computeAgent } from '../contracts/compute-agent.ts'
 import { hostOfBusUser } from '../model/bus-user.ts'
-import type { Context } from '../model/context.ts'
+import { type Context, serviceContext } from '../model/context.ts'
 import { change } from '../operations/change.ts'
 import type { Api, Args, Contract } from '../rpc/contract.ts'
 import { hasInstanceOf, instanceNotOf, type NotOwned, operationNotOf } from '../store/ownership.ts'
@@ -56,7 +56,7 @@ export function guarded<C extends Contract>(deps: ConductorDeps, claims: ClaimsO
     async (ctx: Context, args: Args<C, M>): Promise<unknown> => {
       const wrong = await wrongWith(deps, ctx.busUser, claims[method](args))
       if (wrong) {
-        await record(ctx, method, wrong)
+        await record(ctx, `may not ${method}`, { about: wrong.what, text: reported(wrong), ...pickInstance(wrong) })
         throw new Failure('Forbidden', {
           what: `${ctx.busUser ?? 'A sender without a name'} may not ${method}: ${reported(wrong)}.`,
         })
@@ -91,8 +91,24 @@ const quietMs = 60_000
 /** The most refusals of one login that are kept as events within {@link quietMs}: a thief must not push out the history. */
 const most = 20
 
+/** What was refused: `about` tells it from others, `text` says it in words. */
+type Refusal = { readonly about: string; readonly text: string; readonly instanceId?: string }
+
+const pickInstance = ({ instanceId }: NotOwned) => (instanceId === undefined ? {} : { instanceId })
+
+/** Tells of messages of hosts that are dropped unread. */
+export function unreadRecorder(deps: ConductorDeps): (busUser: string | undefined, why: string) => void {
+  const record = recorder(deps)
+  return (busUser, why) => {
+    const ctx = { ...serviceContext('audit', deps.ids.requestId()), ...(busUser === undefined ? {} : { busUser }) }
+    record(ctx, 'sent a message that was dropped', { about: '', text: why }).catch((e: unknown) =>
+      deps.log.warn({ err: e, busUser }, 'a refusal is not recorded'),
+    )
+  }
+}
+
 /** Tells of refusals: each in the log, and as an event once in a while. */
-function recorder(deps: ConductorDeps): (ctx: Context, method: string, wrong: NotOwned) => Promise<void> {
+function recorder(deps: ConductorDeps): (ctx: Context, what: string, refusal: Refusal) => Promise<void> {
   let began = 0
   let recent = new Map<string, Set<string>>()
 
@@ -108,21 +124,21 @@ function recorder(deps: ConductorDeps): (ctx: Context, method: string, wrong: No
     return true
   }
 
-  return async ({ busUser, requestId }, method, wrong) => {
+  return async ({ busUser, requestId }, what, { about, text, instanceId }) => {
     const user = busUser ?? '-'
     const now = deps.clock.now()
-    deps.log.warn({ busUser: user, method, requestId, ...wrong }, 'a host spoke of what is not its own: refused')
-    if (!isNews(user, `${method} ${wrong.what}`, now)) return
+    deps.log.warn({ busUser: user, requestId, what, why: text }, 'a message of a host was refused')
+    if (!isNews(user, `${what} ${about}`, now)) return
     const host = busUser === undefined ? undefined : hostOfBusUser(busUser)
     await change(deps, async (_db, emit) =>
       emit({
         at: now,
         type: 'audit.refused',
         ...(host === undefined ? {} : { host }),
-        ...(wrong.instanceId === undefined ? {} : { instanceId: wrong.instanceId }),
+        ...(instanceId === undefined ? {} : { instanceId }),
         requestId,
         projectId: 'service',
-        message: `${user} may not ${method}: ${reported(wrong)}`,
+        message: `${user} ${what}: ${text}`,
       }),
     )
   }

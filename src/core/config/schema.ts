@@ -27,7 +27,7 @@ export const schema = z.strictObject({
     managementUrl: option(
       z.string(),
       '',
-      "URL of RabbitMQ's management API, for the bus commands and for limits on queues: http://user:password@host:15672. Empty: none. The embedded broker needs none.",
+      "URL of RabbitMQ's management API, for the bus commands and for limits on queues: http://user:password@host:15672; several separated by commas. Empty: none. The embedded broker needs none.",
       { secret: true },
     ),
     queues: option(
@@ -38,7 +38,7 @@ export const schema = z.strictObject({
     caFile: option(
       z.string(),
       '',
-      'File of the CA (PEM) that must have signed the certificate of a broker behind amqps://. Empty: the CAs that this machine trusts.',
+      'File of the CA (PEM) that must have signed the certificate of a broker behind amqps://, and of its management API behind https://. Empty: the CAs that this machine trusts.',
     ),
     certFile: option(z.string(), '', 'File of the client certificate (PEM) for a broker that asks for one.'),
     keyFile: option(z.string(), '', 'File of the key (PEM) of bus.cert_file.'),

@@ -55,7 +55,7 @@ const User = z.string().min(1).max(255)
  * the same functions over its management API (`core/rabbitmq`).
  */
 export const broker = contract('broker', '1.0', {
-  /** The broker and every queue in the cloud's virtual host. `ManagementFailed`. */
+  /** The broker and the queues in the cloud's virtual host, a bounded number. `ManagementFailed`. */
   queueList: call(z.object({}), z.object({ broker: BusBroker, queues: z.array(BusQueue) })),
   /** Throws away what waits in a queue and says how many messages that were. `QueueNotFound`, `ManagementFailed`. */
   queuePurge: call(z.object({ queue: z.string().min(1).max(255) }), z.object({ messages: z.int().nonnegative() })),

@@ -43,6 +43,16 @@ export function hostOfBusUrl(urls: string): string | undefined {
     return undefined
   }
 }
+const hostsOwn = new RegExp(`^(${prefix.replace('.', '\\.')}|(${services.join('|')}|reply_host)\\.)`)
+
+/**
+ * Whether a message comes from a host's user: by its sender, which need not be there, or by the exchange that it was
+ * published on, which the broker itself writes: the hosts' exchange, or one with the name of a host's own queue.
+ */
+export const isFromHost = (exchange: string, user: unknown): boolean =>
+  exchange === hostsExchange ||
+  hostsOwn.test(exchange) ||
+  (typeof user === 'string' && hostOfBusUser(user) !== undefined)
 
 /** Whether a queue takes the answers for this host. */
 export const isReplyQueueOf = (host: string, queue: string): boolean => queue.startsWith(`reply_${busUserOf(host)}.`)
@@ -66,3 +76,20 @@ export function hostPermissions(host: string): BusPermissions {
     ],
   }
 }
+
+/** The largest message that a host's user may send, in bytes: a console of 1 MiB, all of whose bytes JSON escapes. */
+export const hostMessageBytes = 8 << 20
+
+/** The most connections and channels of a host's user: several daemons, some of them just starting anew. */
+export const hostConnections = { connections: 16, channels: 256 } as const
+
+/**
+ * The policy that bounds hosts' own queues: a host that does not read, or a thief of its login, must not fill the broker.
+ * Beyond the bytes the oldest messages are dropped; a queue that nobody uses for so long is deleted.
+ */
+export const hostsPolicy = {
+  name: 'nova-hosts',
+  pattern: `^(${services.join('|')}|reply_host)\\.`,
+  maxLengthBytes: 64 << 20,
+  expiresMs: 600_000,
+} as const

@@ -2,6 +2,8 @@ import * as z from 'zod'
 import { Failure, isFailure } from '../base/errors.ts'
 import { newPassword } from '../base/ids.ts'
 import type { BusQueue, broker } from '../contracts/broker.ts'
+import { fullestQuery, leftOut } from '../model/bus-queues.ts'
+import { hostConnections } from '../model/bus-user.ts'
 import type { QueueDepth } from '../rpc/bus.ts'
 import type { Api } from '../rpc/contract.ts'
 import { isMissing, type Management } from './management.ts'
@@ -27,6 +29,8 @@ const Queue = z.object({
   policy: z.string().nullish(),
   message_stats: z.object({ publish_details: rate, deliver_get_details: rate, ack_details: rate }).optional(),
 })
+/** A page of queues. */
+const Queues = z.object({ items: z.array(Queue), total_count: z.int().nonnegative() })
 const Overview = z.object({
   product_name: z.string().optional(),
   rabbitmq_version: z.string(),
@@ -39,6 +43,9 @@ const Node = z.object({
   mem_alarm: z.boolean().optional(),
   disk_free_alarm: z.boolean().optional(),
 })
+
+const unseen = 'Memory and alarms are visible only to management users with the tag "monitoring" (docs/rabbitmq.md).'
+const isDefined = <T>(value: T | undefined): value is T => value !== undefined
 
 /** RabbitMQ's management API as the broker's keeper, for one virtual host. */
 export function rabbitmqBroker({ management, vhost, urlOf, depths }: Deps): Api<typeof broker> {
@@ -60,23 +67,20 @@ export function rabbitmqBroker({ management, vhost, urlOf, depths }: Deps): Api<
         management('GET', ['overview']).then((answer) => Overview.parse(answer)),
         nodes(),
         policies(),
-        management('GET', ['queues', vhost]).then((answer) => z.array(Queue).parse(answer)),
+        management('GET', ['queues', vhost], { query: fullestQuery }).then((answer) => Queues.parse(answer)),
       ])
       const { connections } = overview.object_totals ?? {}
+      const missing = [members === undefined ? unseen : undefined, leftOut(queues.total_count)].filter(isDefined)
       return {
         broker: {
           product: overview.product_name ?? 'RabbitMQ',
           version: overview.rabbitmq_version,
           ...(connections === undefined ? {} : { connections }),
           ...(inForce === undefined ? {} : { policies: inForce.map(({ name }) => name) }),
-          ...(members === undefined
-            ? {
-                partial:
-                  'Memory and alarms are visible only to management users with the tag "monitoring" (docs/rabbitmq.md).',
-              }
-            : health(members)),
+          ...(members === undefined ? {} : health(members)),
+          ...(missing.length === 0 ? {} : { partial: missing.join(' ') }),
         },
-        queues: queues.map(shown),
+        queues: queues.items.map(shown),
       }
     },
 
@@ -95,10 +99,12 @@ export function rabbitmqBroker({ management, vhost, urlOf, depths }: Deps): Api<
     async userPut(_ctx, { user, permissions: { configure, write, read, topics } }) {
       const known = await found(management('GET', ['users', user]))
       const password = newPassword()
-      await management('PUT', ['users', user], { password, tags: '' })
+      await management('PUT', ['users', user], { body: { password, tags: '' } })
+      for (const [limit, value] of Object.entries(hostConnections))
+        await management('PUT', ['user-limits', user, `max-${limit}`], { body: { value } })
       // Topics first: a user without permissions can do nothing at all.
-      for (const topic of topics) await management('PUT', ['topic-permissions', vhost, user], topic)
-      await management('PUT', ['permissions', vhost, user], { configure, write, read })
+      for (const topic of topics) await management('PUT', ['topic-permissions', vhost, user], { body: topic })
+      await management('PUT', ['permissions', vhost, user], { body: { configure, write, read } })
       if (known) await found(management('DELETE', ['connections', 'username', user]))
       return { known, password, url: urlOf(user, password) }
     },

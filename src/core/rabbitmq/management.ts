@@ -1,6 +1,10 @@
+import { once } from 'node:events'
+import http, { type IncomingMessage } from 'node:http'
+import https from 'node:https'
 import type { Clock } from '../base/clock.ts'
 import { Failure, fail, isFailure, reason } from '../base/errors.ts'
 import { redact } from '../base/redact.ts'
+import { certificateTrouble } from '../base/tls.ts'
 import { urlParts } from '../base/url.ts'
 
 /**
@@ -8,54 +12,101 @@ import { urlParts } from '../base/url.ts'
  * answer's JSON, undefined if it has none. `ManagementFailed`, with status 404 for a missing object.
  * @see https://rawcdn.githack.com/rabbitmq/rabbitmq-server/v3.10.8/deps/rabbitmq_management/priv/www/api/index.html
  */
-export type Management = (method: 'GET' | 'PUT' | 'DELETE', path: readonly string[], body?: unknown) => Promise<unknown>
+export type Management = (
+  method: 'GET' | 'PUT' | 'DELETE',
+  path: readonly string[],
+  more?: { readonly body?: unknown; readonly query?: Readonly<Record<string, string>> },
+) => Promise<unknown>
 
 const enable = 'Is the plugin enabled there? rabbitmq-plugins enable rabbitmq_management (docs/rabbitmq.md)'
 const timeoutMs = 10_000
+/** The largest answer that is read. */
+const answerMax = 16 << 20
 
-/** Reads `bus.management_url`: http://user:password@host:15672. `ConfigInvalid`; no text ever shows the password. */
-export function openManagement(text: string, clock: Clock): Management {
-  const { shown, base, authorization } = parse(text)
+/** The management API on one node. */
+type Node = { readonly shown: string; readonly base: string; readonly authorization: string }
+type Answer = { readonly status: number; readonly text: string }
 
-  const refuse = (why: string, hint: string, status?: number, cause?: unknown): never => {
-    throw new Failure('ManagementFailed', { url: shown, why, hint, ...(status === undefined ? {} : { status }) }, cause)
-  }
+/**
+ * Reads `bus.management_url`: http://user:password@host:15672, several separated by commas. Each request goes to the
+ * first of them that answers. `ca` must have signed the certificate of an https:// URL; the machine's own list of CAs if
+ * unset. `ConfigInvalid`; no text ever shows the password.
+ */
+export function openManagement(text: string, clock: Clock, ca?: Buffer): Management {
+  /** Those that failed last stand at the end. */
+  let nodes = text.split(',').map((each) => parse(each.trim()))
 
-  return async (method, path, body) => {
-    const giveUp = new AbortController()
-    const cancel = clock.after(timeoutMs, () => giveUp.abort())
-    try {
-      const answer = await fetch(`${base}/api/${path.map(encodeURIComponent).join('/')}`, {
-        method,
-        headers: { authorization, 'content-type': 'application/json' },
-        ...(body === undefined ? {} : { body: JSON.stringify(body) }),
-        redirect: 'error',
-        signal: giveUp.signal,
-      })
-      const text = await answer.text()
-      const { status } = answer
-      if (status === 401 || status === 403) {
-        const hint = 'The tags and permissions that the user of bus.management_url needs: docs/rabbitmq.md'
-        return refuse(`it refused the user (${status} ${explain(text)})`, hint, status)
-      }
-      if (!answer.ok) return refuse(`${method} ${path.join('/')}: ${status} ${explain(text)}`, enable, status)
-      return text === '' ? undefined : readJson(text, refuse)
-    } catch (e) {
-      if (isFailure(e)) throw e
-      if (giveUp.signal.aborted) return refuse(`no answer within ${timeoutMs / 1000} s`, enable, undefined, e)
-      return refuse(inWords(e), enable, undefined, e)
-    } finally {
-      cancel()
+  return async (method, path, { body, query = {} } = {}) => {
+    const what = `${path.map(encodeURIComponent).join('/')}?${new URLSearchParams(query)}`.replace(/\?$/, '')
+    const written = body === undefined ? undefined : JSON.stringify(body)
+    const silent: string[] = []
+    for (const node of nodes) {
+      const answer = await ask(node, { method, what, body: written, ca, clock }).catch((e: unknown) => inWords(e))
+      if (typeof answer !== 'string') return read(answer, node, `${method} ${path.join('/')}`)
+      silent.push(answer)
+      nodes = [...nodes.filter((each) => each !== node), node]
     }
+    const url = nodes.map(({ shown }) => shown).join(',')
+    throw new Failure('ManagementFailed', { url, why: [...new Set(silent)].join('; '), hint: enable })
+  }
+}
+
+type Ask = {
+  readonly method: string
+  readonly what: string
+  readonly body: string | undefined
+  readonly ca: Buffer | undefined
+  readonly clock: Clock
+}
+
+/** One request to one node; rejects if no whole answer comes in time. */
+async function ask({ base, authorization }: Node, { method, what, body, ca, clock }: Ask): Promise<Answer> {
+  const giveUp = new AbortController()
+  const late = new Error(`no answer within ${timeoutMs / 1000} s`)
+  const cancel = clock.after(timeoutMs, () => giveUp.abort(late))
+  const headers = { authorization, 'content-type': 'application/json' }
+  const options = { method, headers, signal: giveUp.signal, ...(ca === undefined ? {} : { ca }) }
+  try {
+    const sent = (base.startsWith('https:') ? https : http).request(`${base}/api/${what}`, options)
+    sent.end(body)
+    const [response] = (await once(sent, 'response')) as [IncomingMessage]
+    const pieces: Buffer[] = []
+    let bytes = 0
+    for await (const piece of response as AsyncIterable<Buffer>) {
+      bytes += piece.length
+      if (bytes > answerMax) throw new Error(`the answer has more than ${answerMax} bytes`)
+      pieces.push(piece)
+    }
+    return { status: response.statusCode ?? 0, text: Buffer.concat(pieces).toString() }
+  } catch (e) {
+    throw giveUp.signal.aborted ? late : e
+  } finally {
+    cancel()
+  }
+}
+
+/** The JSON of an answer. */
+function read({ status, text }: Answer, { shown: url }: Node, what: string): unknown {
+  if (status === 401 || status === 403) {
+    const hint = 'The tags and permissions that the user of bus.management_url needs: docs/rabbitmq.md'
+    return fail('ManagementFailed', { url, why: `it refused the user (${status} ${explain(text)})`, hint, status })
+  }
+  if (status < 200 || status > 299)
+    return fail('ManagementFailed', { url, why: `${what}: ${status} ${explain(text)}`, hint: enable, status })
+  if (text === '') return undefined
+  try {
+    return JSON.parse(text)
+  } catch (e) {
+    return fail('ManagementFailed', { url, why: 'the answer is not JSON', hint: enable }, e)
   }
 }
 
 /** Whether the object of the request does not exist. */
 export const isMissing = (e: unknown): boolean => isFailure(e, 'ManagementFailed') && e.params.status === 404
 
-function parse(text: string): { shown: string; base: string; authorization: string } {
+function parse(text: string): Node {
   const key = 'bus.management_url'
-  const allowed = 'it must be http://user:password@host:15672 (or https://)'
+  const allowed = 'it must be http://user:password@host:15672 (or https://), several separated by commas'
   const parts = urlParts(text, { key, allowed })
   if (!['http:', 'https:'].includes(parts.protocol))
     return fail('ConfigInvalid', { key, value: redact(text), allowed, source: 'as given' })
@@ -64,14 +115,6 @@ function parse(text: string): { shown: string; base: string; authorization: stri
   const base = `${origin}${pathname.replace(/\/+$/, '')}`
   const shown = base.replace('//', `//${encodeURIComponent(parts.user || 'guest')}:***@`)
   return { shown, base, authorization: `Basic ${Buffer.from(login).toString('base64')}` }
-}
-
-function readJson(text: string, refuse: (why: string, hint: string) => never): unknown {
-  try {
-    return JSON.parse(text)
-  } catch {
-    return refuse('the answer is not JSON', enable)
-  }
 }
 
 /** `{"error": …, "reason": …}` in a few words. */
@@ -85,8 +128,8 @@ function explain(body: string): string {
 }
 
 function inWords(e: unknown): string {
-  const cause = (e as { cause?: { code?: string } }).cause
-  if (cause?.code === 'ECONNREFUSED') return 'nothing listens there (ECONNREFUSED)'
-  if (cause?.code === 'ENOTFOUND' || cause?.code === 'EAI_AGAIN') return `unknown host name (${cause.code})`
-  return reason(cause ?? e) || String(cause?.code ?? 'unknown')
+  const { code } = e as { code?: string }
+  if (code === 'ECONNREFUSED') return 'nothing listens there (ECONNREFUSED)'
+  if (code === 'ENOTFOUND' || code === 'EAI_AGAIN') return `unknown host name (${code})`
+  return certificateTrouble(e) ?? (reason(e) || String(code ?? 'unknown'))
 }

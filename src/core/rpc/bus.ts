@@ -67,6 +67,8 @@ export type ServeOptions = {
    * server refuses them with `Forbidden`.
    */
   forHosts?: boolean
+  /** Told of messages of hosts that cannot be read, or must not be; they are dropped. */
+  onUnread?: (busUser: string | undefined, why: string) => void
   /**
    * Interval of self-pings through the broker, in milliseconds; after two misses everything is declared again on a new
    * connection. If unset: no self-pings.

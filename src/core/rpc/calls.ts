@@ -1,23 +1,25 @@
 import type { Channel, Connection, ConsumeMessage, Message, Options } from 'amqplib'
 import { Failure, reason } from '../base/errors.ts'
 import { type Consumer, consumeQueue } from './consume.ts'
-import { bodyLimitBytes, idOf, unwrapRecord, wrap } from './envelope.ts'
+import { idOf, readDeliveredRecord, wrap } from './envelope.ts'
 import { readFailure } from './failure.ts'
 import type { KeptChannel } from './kept-channel.ts'
 import type { Link } from './link.ts'
+import type { Reach } from './reach.ts'
 import type { QueueKind, QueuePlan } from './topology.ts'
 import { type Asked, Waiters } from './waiters.ts'
 
-/** `InvalidRequest` for a message that no broker accepts. */
-export function fits(body: Buffer, what: string): Buffer {
-  if (body.length <= bodyLimitBytes) return body
+/** `InvalidRequest` for a message that is larger than this side may send. */
+export function fits(body: Buffer, what: string, { bodyLimit }: Reach): Buffer {
+  if (body.length <= bodyLimit) return body
   throw new Failure('InvalidRequest', {
-    what: `${what}: the message has ${body.length} bytes; the limit of the bus is ${bodyLimitBytes}`,
+    what: `${what}: the message has ${body.length} bytes; the limit of the bus is ${bodyLimit}`,
   })
 }
 
-/** Answers are acknowledged after this many, or after this long. */
+/** Answers are acknowledged after this many, after so many bytes, or after this long. */
 const ackEvery = 64
+const ackBytes = 1 << 20
 const ackMs = 100
 
 /** The open calls of a process: one channel, and one reply queue per connection. */
@@ -32,7 +34,7 @@ export class Calls {
   #connection: Connection | undefined
   readonly #waiters: Waiters
   #kept!: KeptChannel
-  #unacked: { channel: Channel; last: ConsumeMessage; count: number; cancel: () => void } | undefined
+  #unacked: { channel: Channel; last: ConsumeMessage; count: number; bytes: number; cancel: () => void } | undefined
   #consumer: Consumer | undefined
   #askOptions: Options.Publish = {}
   #askTimeoutMs = -1
@@ -63,7 +65,7 @@ export class Calls {
     const id = ids.hex()
     const ends = `"_timeout":null,"_unique_id":"${ids.hex()}"}`
     const write = (queue: string) =>
-      fits(wrap(`${message},"_msg_id":"${id}","_reply_q":"${queue}",${ends}`), asked.method)
+      fits(wrap(`${message},"_msg_id":"${id}","_reply_q":"${queue}",${ends}`), asked.method, this.#link.reach)
     const queue = this.#queue.name
     const written = write(queue)
     let answer: Promise<unknown> | undefined
@@ -74,7 +76,7 @@ export class Calls {
       answer = this.#waiters.wait(id, left)
       try {
         return channel.publish(
-          this.#link.reach.exchangeTo(asked.target),
+          asked.exchange ?? this.#link.reach.exchangeTo(asked.target),
           asked.target,
           body,
           this.#optionsFor(left.timeoutMs),
@@ -124,12 +126,14 @@ export class Calls {
     const unacked = this.#unacked
     if (unacked?.channel === channel) {
       unacked.last = message
-      if (++unacked.count >= ackEvery) this.#ack()
+      unacked.bytes += message.content.length
+      if (++unacked.count >= ackEvery || unacked.bytes >= ackBytes) this.#ack()
       return
     }
     this.#ack()
     const cancel = this.#link.clock.after(ackMs, () => this.#ack())
-    this.#unacked = { channel, last: message, count: 1, cancel }
+    this.#unacked = { channel, last: message, count: 1, bytes: message.content.length, cancel }
+    if (message.content.length >= ackBytes) this.#ack()
   }
 
   #ack(): void {
@@ -166,7 +170,7 @@ export class Calls {
     const { log } = this.#link
     let reply: Record<string, unknown>
     try {
-      reply = unwrapRecord(message.content)
+      reply = readDeliveredRecord(message)
     } catch (e) {
       log.warn({ queue: this.#queue.name, why: reason(e) }, 'reply cannot be read')
       return

@@ -59,7 +59,7 @@ export class Casts {
 
   async #deliver(kept: KeptChannel, target: string, method: string, message: string): Promise<void> {
     const id = this.#link.ids.hex()
-    const body = fits(wrap(`${message},"_unique_id":"${id}"}`), method)
+    const body = fits(wrap(`${message},"_unique_id":"${id}"}`), method, this.#link.reach)
     for (let attempt = 1; ; attempt++) {
       const outcome = await this.#publish(kept, target, body, id)
       if (outcome === 'confirmed') return

@@ -7,6 +7,8 @@ import type { QueuePlan } from './topology.ts'
 export type Consumer = {
   /** From now on the queue may be deleted. */
   letGo(): void
+  /** Declares and consumes the queue anew, whether the broker still knows this consumer or not. */
+  renew(): Promise<void>
   cancel(): Promise<void>
 }
 
@@ -45,6 +47,13 @@ export async function consumeQueue(
   return {
     letGo() {
       over = true
+    },
+    async renew() {
+      if (over) return
+      const old = tag
+      await begin()
+      // After the new one: a queue may go with its last consumer.
+      await channel.cancel(old)
     },
     async cancel() {
       over = true

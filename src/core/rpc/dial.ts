@@ -58,8 +58,11 @@ function explain(address: Address, e: unknown, timeoutMs: number): Failure {
   return new Failure('BusDown', { url: address.shown, why: inWords(e, text, timeoutMs) }, e)
 }
 
+/** Why nothing can be sent: the broker is away, or refuses us. */
+export type Unreachable = Failure<'BusDown'> | Failure<'BusConflict'> | Failure<'BusRefused'>
+
 /** Why a broker that accepted the login does not let us declare or read what we need. */
-export function setupFailure(url: string, e: unknown): Failure {
+export function setupFailure(url: string, e: unknown): Unreachable {
   const why = brokerText(reason(e))
   const code = (e as { code?: unknown }).code
   // A queue or exchange of that name exists with other flags, or belongs to another connection.

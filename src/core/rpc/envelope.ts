@@ -1,3 +1,7 @@
+import type { ConsumeMessage } from 'amqplib'
+import { hostMessageBytes, isFromHost } from '../model/bus-user.ts'
+import { excess } from './json-bounds.ts'
+
 /** oslo.messaging's 2.0 envelope: JSON with the version, and the message as a string that is itself JSON. */
 
 const opening = '{"oslo.version":"2.0","oslo.message":'
@@ -5,11 +9,29 @@ const opening = '{"oslo.version":"2.0","oslo.message":'
 /** The largest message; anything larger is an image, not a message. RabbitMQ 4 accepts no more by default. */
 export const bodyLimitBytes = 16 << 20
 
+/** A message as large as this that is delivered again has probably killed its reader: nobody shall read it again. */
+const fatalBytes = 2 << 20
+
 /** A body that is not a message for us; `message` says why. Never leaves this room. */
 class Malformed extends Error {}
 
 /** Puts a message, as JSON text, into its envelope. */
 export const wrap = (message: string): Buffer => Buffer.from(`${opening}${JSON.stringify(message)}}`)
+
+/**
+ * Takes the message out of a delivery, as {@link unwrap}, unless it is larger than its sender may send, or has come
+ * before and may have killed its reader then. Throws {@link Malformed}, and reads nothing of such a body.
+ */
+export function readDelivery({ content, fields, properties }: ConsumeMessage): unknown {
+  const limit = isFromHost(fields.exchange, properties.userId as unknown) ? hostMessageBytes : bodyLimitBytes
+  if (content.length > limit) throw new Malformed(`it has ${content.length} bytes, and its sender may send ${limit}`)
+  if (fields.redelivered && content.length > fatalBytes)
+    throw new Malformed(`it has ${content.length} bytes and is delivered again: it may have killed its reader`)
+  return unwrap(content)
+}
+
+/** As {@link readDelivery}, for messages that must be objects. */
+export const readDeliveredRecord = (message: ConsumeMessage): Record<string, unknown> => record(readDelivery(message))
 
 /** Takes the message out of a body; one without an envelope is a message of version 1.0. Throws {@link Malformed}. */
 export function unwrap(body: Buffer): unknown {
@@ -24,9 +46,7 @@ export function unwrap(body: Buffer): unknown {
   return parse(inner, 'oslo.message')
 }
 
-/** As {@link unwrap}, for messages that must be objects. */
-export function unwrapRecord(body: Buffer): Record<string, unknown> {
-  const message = unwrap(body)
+function record(message: unknown): Record<string, unknown> {
   if (!isRecord(message)) throw new Malformed('the message is not an object')
   return message
 }
@@ -42,6 +62,8 @@ export function brief(value: unknown): string {
 }
 
 function parse(text: string, what: string): unknown {
+  const why = excess(text)
+  if (why !== undefined) throw new Malformed(`${what} is refused: ${why}`)
   try {
     return JSON.parse(text)
   } catch {
@@ -52,7 +74,7 @@ function parse(text: string, what: string): unknown {
 /** The id in a message of our own that came back. */
 export function idOf(body: Buffer, key: '_msg_id' | '_unique_id'): string | undefined {
   try {
-    const id = unwrapRecord(body)[key]
+    const id = record(unwrap(body))[key]
     return typeof id === 'string' ? id : undefined
   } catch {
     return undefined

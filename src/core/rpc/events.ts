@@ -3,7 +3,7 @@ import { reason } from '../base/errors.ts'
 import { mainExchange } from '../model/bus-user.ts'
 import type { Received } from './bus.ts'
 import { type Consumer, consumeQueue } from './consume.ts'
-import { unwrap, wrap } from './envelope.ts'
+import { readDelivery, wrap } from './envelope.ts'
 import type { KeptChannel } from './kept-channel.ts'
 import type { Link } from './link.ts'
 import { declareEvents, declareExchange, eventsExchange, eventsQueue, properties, type QueueKind } from './topology.ts'
@@ -117,7 +117,7 @@ export async function startHearing(
 ): Promise<() => Promise<void>> {
   const take = (channel: Channel, message: ConsumeMessage): void => {
     try {
-      onEvent({ key: message.fields.routingKey, body: unwrap(message.content) })
+      onEvent({ key: message.fields.routingKey, body: readDelivery(message) })
     } catch (e) {
       link.log.warn({ key: message.fields.routingKey, why: reason(e) }, 'event not delivered to its reader')
     }

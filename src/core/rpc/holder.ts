@@ -1,8 +1,8 @@
 import type { ChannelModel } from 'amqplib'
 import type { Clock } from '../base/clock.ts'
-import type { Failure } from '../base/errors.ts'
 import type { Ids } from '../base/ids.ts'
 import type { Log } from '../base/log.ts'
+import type { Unreachable } from './dial.ts'
 
 /** What a kept channel needs of its link. */
 export type Holder = {
@@ -24,7 +24,9 @@ export type Holder = {
   /** Resolves after the grace period; does not keep the process alive. */
   limit(): Promise<void>
   /** Why nothing can be sent. */
-  down(): Failure<'BusDown'>
+  down(): Unreachable
+  /** The broker refuses what a channel declares (an error), or no longer does (undefined). */
+  refused(e: unknown): void
   /** Tells the listeners that the connection or a channel came or went. */
   changed(renewed: boolean): void
 }

@@ -108,9 +108,11 @@ export class KeptChannel {
       if (this.#left || this.#holder.model !== model) return
       try {
         await this.open(model)
+        this.#holder.refused(undefined)
         log.info({ channel: name }, 'channel reopened')
         return this.#holder.changed(true)
       } catch (e) {
+        this.#holder.refused(e)
         if (this.#holder.model === model) log.warn({ channel: name, why: reason(e) }, 'channel not opened: retrying')
       }
     }

@@ -7,7 +7,7 @@ import { backoffMs } from '../base/retry.ts'
 import type { Tls } from '../base/tls.ts'
 import { type Address, heartbeatS, parseAddresses } from './address.ts'
 import type { BusOptions } from './bus.ts'
-import { cut, type Dialled, dial, hangUp, setupFailure } from './dial.ts'
+import { cut, type Dialled, dial, hangUp, setupFailure, type Unreachable } from './dial.ts'
 import type { Holder } from './holder.ts'
 import { KeptChannel, type Station } from './kept-channel.ts'
 import { type Reach, reachOf } from './reach.ts'
@@ -47,6 +47,8 @@ export class Link implements Holder {
   /** Why the connection is down, or was lost last. */
   #why = 'the connection was lost'
   #shown = ''
+  /** What the broker refuses, so that waiting does not help. */
+  #refusal: Unreachable | undefined
   #notifiedUp = true
   #leaving = Number.POSITIVE_INFINITY
 
@@ -107,7 +109,13 @@ export class Link implements Holder {
     for (const kept of this.#channels) kept.senders.hurry(this.graceMs)
   }
 
-  down(): Failure<'BusDown'> {
+  refused(e: unknown): void {
+    const failure = e === undefined ? undefined : setupFailure(this.#shown, e)
+    this.#refusal = isFailure(failure, 'BusDown') ? undefined : failure
+  }
+
+  down(): Unreachable {
+    if (this.#refusal !== undefined && !this.stopped.aborted) return this.#refusal
     const why = this.stopped.aborted ? 'this side has disconnected' : this.#why
     return new Failure('BusDown', { url: this.#addresses.map((address) => address.shown).join(','), why })
   }
@@ -257,12 +265,14 @@ export class Link implements Holder {
       try {
         const next = await this.#dial()
         if (this.stopped.aborted) return cut(next.model)
+        this.#refusal = undefined
         await this.#rise(next)
         // Lost again already: another round of reconnecting has begun.
         if (this.model !== next.model) return
         this.log.info({ bus: this.#shown, attempts: attempt + 1 }, 'bus connection restored')
         return this.changed(true)
       } catch (e) {
+        this.#refusal = isFailure(e, 'BusRefused') ? e : undefined
         this.#why = isFailure(e, 'BusDown') || isFailure(e, 'BusRefused') ? e.params.why : reason(e)
         this.log.debug({ bus: this.#shown, why: this.#why, attempt }, 'bus not reachable yet: retrying')
       }

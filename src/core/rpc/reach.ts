@@ -1,11 +1,21 @@
 import type { Channel } from 'amqplib'
-import { busUserOf, hostOfBusUser, hostsExchange, isQueueOf, mainExchange } from '../model/bus-user.ts'
+import {
+  busUserOf,
+  hostMessageBytes,
+  hostOfBusUser,
+  hostsExchange,
+  isQueueOf,
+  mainExchange,
+} from '../model/bus-user.ts'
+import { bodyLimitBytes } from './envelope.ts'
 import { type BoundQueue, declareExchange, declareHostsExchange, type QueueKind, replyQueue } from './topology.ts'
 
 /** What a login may reach on the bus, and so which exchanges it sends to. */
 export type Reach = {
   /** The compute host that owns the login; undefined for a login with all permissions. */
   readonly host: string | undefined
+  /** The largest message that it may send, in bytes. */
+  readonly bodyLimit: number
   /** The exchanges besides the main one that this process's own queue is bound to. */
   readonly ownExchanges: readonly string[]
   /** The exchange for calls and casts to a target. */
@@ -20,6 +30,7 @@ export type Reach = {
 
 const everywhere: Reach = {
   host: undefined,
+  bodyLimit: bodyLimitBytes,
   ownExchanges: [],
   exchangeTo: () => mainExchange,
   // The default exchange, as in oslo.messaging.
@@ -40,6 +51,7 @@ function hostOnly(host: string): Reach {
   const exchangeTo = (queue: string): string => (isQueueOf(host, queue) ? own : hostsExchange)
   return {
     host,
+    bodyLimit: hostMessageBytes,
     ownExchanges: [own],
     exchangeTo,
     exchangeBack: exchangeTo,

@@ -23,8 +23,18 @@ type Ears = {
   deliveries(): number
   /** Whether all of its slots are in use. */
   full(): boolean
-  /** The request id of the last ping that arrived. */
-  lastPing(): string | undefined
+  /** Whether the ping of this request id has arrived. */
+  heard(requestId: string): boolean
+  /** The queue that the server shares with others of its topic; undefined if it does not consume that. */
+  readonly shared: Shared | undefined
+}
+
+/** A shared queue, which may lose its binding or this server's consumer while the server's own queue is well. */
+type Shared = {
+  readonly name: string
+  readonly exchanges: readonly string[]
+  /** No message reaches it any more: binds it anew. */
+  rebind(): Promise<void>
 }
 
 /** When the last self-ping of a server was answered, and how to stop the pings. */
@@ -38,7 +48,8 @@ export type SelfPing = {
  * Lets a server call itself through the broker: to the queue that others send to, and back over its reply queue. A
  * process may be alive and connected but unreachable: its queue unbound, its consumer gone, its replies lost. After two
  * misses in a row the connection is cut, and the next one declares everything again. A ping that waits behind other
- * work is no miss; nor is one that waits because the broker is short of memory: a new connection would not help.
+ * work is no miss; nor is one that waits because the broker is short of memory: a new connection would not help. The
+ * shared queue of the topic is tried as well: if a ping to it comes back, it is bound anew.
  */
 export function startSelfPing(link: Link, calls: Calls, serving: Ears): SelfPing {
   const { clock, ids, log } = link
@@ -52,10 +63,10 @@ export function startSelfPing(link: Link, calls: Calls, serving: Ears): SelfPing
   let over = false
   let wake = new AbortController()
 
-  const ask = (requestId: string): Promise<unknown> => {
+  const ask = (requestId: string, to: { target: string; exchange?: string }): Promise<unknown> => {
     const context = writeContext(serviceContext('ping', requestId))
     const message = `{"method":"${pingMethod}","version":"1.0","args":{}${context}`
-    return calls.ask(message, { target, method: pingMethod, requestId, timeoutMs: everyMs, accept: () => undefined })
+    return calls.ask(message, { ...to, method: pingMethod, requestId, timeoutMs: everyMs, accept: () => undefined })
   }
 
   const missed = (e: unknown): void => {
@@ -74,19 +85,32 @@ export function startSelfPing(link: Link, calls: Calls, serving: Ears): SelfPing
     link.renew(`${target} has had no answer to its self-pings for ${Math.round((clock.now() - lastPongAt) / 1000)} s`)
   }
 
+  /** Any server of the topic may answer; only that nobody gets the ping is a fault of the queue. */
+  const tryShared = async ({ name, exchanges, rebind }: Shared): Promise<void> => {
+    for (const exchange of exchanges) {
+      const lost = await ask(ids.requestId(), { target: name, exchange }).then(
+        () => false,
+        (e: unknown) => isFailure(e, 'HostUnreachable'),
+      )
+      if (!lost || over) continue
+      log.warn({ queue: name, exchange }, 'no message reaches the shared queue: binding it anew')
+      await rebind().catch((e: unknown) => log.warn({ queue: name, why: reason(e) }, 'shared queue not bound anew'))
+    }
+  }
+
   const round = async (): Promise<void> => {
     if (link.blocked) return
     const before = serving.deliveries()
     const id = ids.requestId()
     try {
-      await ask(id)
+      await ask(id, { target })
       if (misses > 0) log.info({ queue: target }, 'self-ping answered again')
       misses = 0
       patience = firstPatience
       lastPongAt = clock.now()
     } catch (e) {
       const inLine =
-        isFailure(e, 'CallTimeout') && serving.lastPing() !== id && (serving.full() || serving.deliveries() > before)
+        isFailure(e, 'CallTimeout') && !serving.heard(id) && (serving.full() || serving.deliveries() > before)
       if (!over && !link.blocked && !inLine) missed(e)
     }
   }
@@ -94,7 +118,7 @@ export function startSelfPing(link: Link, calls: Calls, serving: Ears): SelfPing
   const loop = async (): Promise<void> => {
     while (!over) {
       const due = clock.now() + everyMs
-      await round()
+      await Promise.all([round(), serving.shared && !link.blocked ? tryShared(serving.shared) : undefined])
       wake = new AbortController()
       if (!over) await clock.sleep(Math.max(0, due - clock.now()), wake.signal)
     }

@@ -1,13 +1,13 @@
 import type { Channel, ConsumeMessage } from 'amqplib'
 import { fail, isFailure, reason } from '../base/errors.ts'
-import { hostOfBusUser, hostsExchange, mainExchange } from '../model/bus-user.ts'
+import { busUserOf, hostsExchange, isFromHost, mainExchange } from '../model/bus-user.ts'
 import { Answers } from './answers.ts'
 import type { Served, ServeOptions, Serving } from './bus.ts'
 import { type Calls, fits } from './calls.ts'
 import { type Consumer, consumeQueue } from './consume.ts'
 import { type Dispatch, makeDispatch } from './dispatch.ts'
 import { rememberLast } from './duplicates.ts'
-import { unwrapRecord, wrap } from './envelope.ts'
+import { readDeliveredRecord, wrap } from './envelope.ts'
 import { writeFailure } from './failure.ts'
 import type { Link } from './link.ts'
 import { beatMs, type ReturnPath, readRequest, returnPath, uniqueId } from './request.ts'
@@ -17,13 +17,20 @@ import { fanoutQueue, goesWithConsumers, type QueueKind, serverQueue, sharedQueu
 
 /** How many handled messages a server remembers, to recognise duplicates. */
 const remembered = 10_000
+const rememberedPings = 100
+/** How often a server consumes its shared queue anew: brokers have lost consumers without a word. */
+const renewMs = 60_000
 
 type Deps = {
   readonly link: Link
   readonly dispatch: Dispatch
   readonly topic: string
   readonly forHosts: boolean
+  readonly onUnread: ServeOptions['onUnread']
 }
+
+/** Where a message comes from, as far as the broker vouches for it. */
+type Origin = { readonly busUser: string | undefined; readonly exchange: string }
 
 /** The target of an answer, and how to send it. */
 type Way = ReturnPath & { readonly answers: Answers }
@@ -41,12 +48,18 @@ export async function startServer(
   options: ServeOptions,
 ): Promise<Serving> {
   const { topic, dispatch } = makeDispatch(services)
-  let lastPing: string | undefined
+  const pings = rememberLast(rememberedPings)
   const hear: Dispatch = (request) => {
-    if (request.method === pingMethod) lastPing = request.context.requestId
+    if (request.method === pingMethod) pings.add(request.context.requestId)
     return dispatch(request)
   }
-  const work = makeWork({ link, dispatch: hear, topic, forHosts: options.forHosts ?? false })
+  const work = makeWork({
+    link,
+    dispatch: hear,
+    topic,
+    forHosts: options.forHosts ?? false,
+    onUnread: options.onUnread,
+  })
   const slots = makeSlots(options.slots)
   const fanout = fanoutQueue(topic, link.ids.hex())
   const own = serverQueue(topic, options.server, [mainExchange, ...link.reach.ownExchanges])
@@ -56,6 +69,7 @@ export async function startServer(
   const plans = link.reach.host === undefined ? [...addressed, fanout] : addressed
   let consumers: Consumer[] = []
   let deliveries = 0
+  let current: Channel | undefined
 
   const kept = await link.keep({
     name: `${topic}.${options.server}`,
@@ -73,13 +87,33 @@ export async function startServer(
         take(message)
       }
       for (const plan of plans) consumers.push(await consumeQueue(link, channel, plan, plan === own ? takeOwn : take))
+      current = channel
     },
   })
   const { pingMs } = options
-  const serving = { target: own.name, deliveries: () => deliveries, full: slots.full, lastPing: () => lastPing }
+  const isShared = options.shared !== false
+  const rebind = async () => void (await (current && anyOne.rebind(current)))
+  const shared = isShared ? { name: anyOne.name, exchanges: anyOne.exchanges, rebind } : undefined
+  let stopRenewing = () => {}
+  let stopped = false
+  const renewLater = (): void => {
+    stopRenewing = link.clock.after(renewMs, () => void renew())
+  }
+  const renew = async (): Promise<void> => {
+    try {
+      await consumers[plans.indexOf(anyOne)]?.renew()
+    } catch (e) {
+      link.log.debug({ queue: anyOne.name, why: reason(e) }, 'shared queue not consumed anew')
+    }
+    if (!stopped) renewLater()
+  }
+  if (isShared) renewLater()
+  const serving = { target: own.name, deliveries: () => deliveries, full: slots.full, heard: pings.has, shared }
   const ping = pingMs === undefined ? undefined : startSelfPing(link, calls, { ...serving, everyMs: pingMs })
   const stop = async () => {
     ping?.stop()
+    stopped = true
+    stopRenewing()
     link.hasten()
     for (const consumer of consumers) consumer.letGo()
     const retired = addressed.filter((plan) => plan === own || goesWithConsumers(queues))
@@ -128,6 +162,7 @@ function makeWork({
   dispatch,
   topic,
   forHosts,
+  onUnread,
 }: Deps): (channel: Channel, answers: Answers, message: ConsumeMessage) => Promise<void> {
   const { ids, log } = link
   const done = rememberLast(remembered)
@@ -135,7 +170,11 @@ function makeWork({
 
   const answer = async (to: Way, what: string, result: string, failure: string): Promise<void> => {
     const ids2 = `"_msg_id":${JSON.stringify(to.id)},"_unique_id":"${ids.hex()}"`
-    const body = fits(wrap(`{"result":${result},"failure":${failure},"ending":true,${ids2}}`), `the answer to ${what}`)
+    const body = fits(
+      wrap(`{"result":${result},"failure":${failure},"ending":true,${ids2}}`),
+      `the answer to ${what}`,
+      link.reach,
+    )
     await to.answers.send(to.queue, body)
   }
 
@@ -146,18 +185,16 @@ function makeWork({
     if (to !== undefined) await answer(to, what, 'null', JSON.stringify(failureText(e, requestId)))
   }
 
-  /** The broker guarantees that `busUser` sent it. */
-  const admit = (busUser: string | undefined): void => {
-    const host = busUser === undefined ? undefined : hostOfBusUser(busUser)
-    if (forHosts || host === undefined || host === link.reach.host) return
-    fail('Forbidden', { what: `The bus user ${busUser} may not send requests to ${topic}.` })
+  /** The broker guarantees that `busUser` sent it, if it is there, and that it was published on `exchange`. */
+  const admit = ({ busUser, exchange }: Origin): void => {
+    const self = link.reach.host === undefined ? undefined : busUserOf(link.reach.host)
+    const isOwn = self !== undefined && [undefined, self].includes(busUser) && exchange === self
+    if (forHosts || isOwn || !isFromHost(exchange, busUser)) return
+    fail('Forbidden', { what: `${busUser ?? 'A host'} may not send requests to ${topic}.` })
   }
 
-  const carryOut = async (
-    raw: Record<string, unknown>,
-    answers: Answers,
-    busUser: string | undefined,
-  ): Promise<void> => {
+  const carryOut = async (raw: Record<string, unknown>, answers: Answers, origin: Origin): Promise<void> => {
+    const { busUser } = origin
     const path = returnPath(raw, busUser)
     const to = path && { ...path, answers }
     const stopBeats = to === undefined ? undefined : startBeats(link, to, beatMs(raw))
@@ -167,7 +204,7 @@ function makeWork({
       const request = readRequest(raw, ids)
       what = request.method
       requestId = request.context.requestId
-      admit(busUser)
+      admit(origin)
       const context = busUser === undefined ? request.context : { ...request.context, busUser }
       const result = (await dispatch({ ...request, context })) ?? null
       stopBeats?.()
@@ -179,13 +216,13 @@ function makeWork({
   }
 
   /** Carries out a message once, however often it is delivered; a duplicate waits for the one that is running. */
-  const once = async (raw: Record<string, unknown>, answers: Answers, busUser: string | undefined): Promise<void> => {
+  const once = async (raw: Record<string, unknown>, answers: Answers, origin: Origin): Promise<void> => {
     const id = uniqueId(raw)
-    if (id === undefined) return carryOut(raw, answers, busUser)
+    if (id === undefined) return carryOut(raw, answers, origin)
     if (done.has(id)) return log.debug({ topic, id }, 'duplicate ignored')
     const other = underWay.get(id)
     if (other !== undefined) return other
-    const run = carryOut(raw, answers, busUser)
+    const run = carryOut(raw, answers, origin)
     underWay.set(id, run)
     try {
       await run
@@ -196,10 +233,13 @@ function makeWork({
   }
 
   return async (channel, answers, message) => {
+    const origin: Origin = { busUser: message.properties.userId, exchange: message.fields.exchange }
     try {
-      await once(unwrapRecord(message.content), answers, message.properties.userId)
+      await once(readDeliveredRecord(message), answers, origin)
     } catch (e) {
-      log.warn({ topic, why: reason(e) }, 'message cannot be read: dropped')
+      const why = reason(e)
+      log.warn({ topic, why, ...origin }, 'message cannot be read: dropped')
+      if (isFromHost(origin.exchange, origin.busUser)) onUnread?.(origin.busUser, why)
     }
     try {
       channel.ack(message)

@@ -41,7 +41,11 @@ const exclusive = { durable: false, exclusive: true } as const
 /** A queue to consume, and how to declare it. */
 export type QueuePlan = { readonly name: string; declare(channel: Channel): Promise<unknown> }
 /** A queue that is bound under its own name to these exchanges. */
-export type BoundQueue = QueuePlan & { readonly exchanges: readonly string[] }
+export type BoundQueue = QueuePlan & {
+  readonly exchanges: readonly string[]
+  /** Unbinds and binds it anew: a broker may know a binding and not route by it. */
+  rebind(channel: Channel): Promise<void>
+}
 
 const exchangeFlags = (kind: QueueKind) => ({ durable: kind !== 'transient' })
 
@@ -64,6 +68,12 @@ const boundQueue = (name: string, flags: Options.AssertQueue, exchanges: readonl
   async declare(channel) {
     await channel.assertQueue(name, flags)
     for (const exchange of exchanges) await channel.bindQueue(name, exchange, name)
+  },
+  async rebind(channel) {
+    for (const exchange of exchanges) {
+      await channel.unbindQueue(name, exchange, name)
+      await channel.bindQueue(name, exchange, name)
+    }
   },
 })
 

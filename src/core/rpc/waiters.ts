@@ -4,6 +4,8 @@ import { Failure } from '../base/errors.ts'
 /** A sent request: its target, and how to read its answer. */
 export type Asked = {
   readonly target: string
+  /** The exchange that it goes to; the one for its target if unset. */
+  readonly exchange?: string
   readonly method: string
   readonly requestId: string
   readonly timeoutMs: number

@@ -1,11 +1,13 @@
 import { createServer } from 'node:http'
+import { createServer as createSecureServer } from 'node:https'
 import type { AddressInfo } from 'node:net'
 import { afterEach, expect, test } from 'vitest'
 import { systemClock } from '../../../src/core/base/clock.ts'
 import { isFailure } from '../../../src/core/base/errors.ts'
 import { rabbitmqBroker } from '../../../src/core/rabbitmq/broker.ts'
 import { type Management, openManagement } from '../../../src/core/rabbitmq/management.ts'
-import { keepNotificationsPolicy } from '../../../src/core/rabbitmq/policies.ts'
+import { keepPoliciesOf } from '../../../src/core/rabbitmq/policies.ts'
+import { certificates } from '../../kit/certificates.ts'
 import { admin } from '../../kit/cloud.ts'
 
 const undo: Array<() => void> = []
@@ -71,35 +73,65 @@ test('a keeper who may not see nodes and policies still lists the queues, and sa
   const refusing = openManagement(await answering(401, '{}'), systemClock)
   const management: Management = (method, path) => {
     if (path[0] === 'overview') return Promise.resolve({ rabbitmq_version: '3.10.8' })
-    if (path[0] === 'queues') return Promise.resolve([{ name: 'q' }])
+    if (path[0] === 'queues') return Promise.resolve({ items: [{ name: 'q' }], total_count: 2_000 })
     return refusing(method, path)
   }
   const broker = rabbitmqBroker({ management, vhost: '/', urlOf: () => 'amqp://', depths: async () => [] })
   expect(await broker.queueList(admin(), {})).toEqual({
-    broker: { product: 'RabbitMQ', version: '3.10.8', partial: expect.stringContaining('monitoring') },
+    broker: {
+      product: 'RabbitMQ',
+      version: '3.10.8',
+      partial: expect.stringMatching(/monitoring.* Only the 1000 queues .* of 2000/),
+    },
     queues: [{ name: 'q', messages: 0, consumers: 0, publishRate: 0, deliverRate: 0, ackRate: 0 }],
   })
 })
 
-test('the policy is set where it is missing or another, and left alone where it is right', async () => {
-  let there: unknown
-  const put: unknown[] = []
-  const management: Management = async (method, path, body) => {
-    expect(path).toEqual(['policies', '/', 'nova-notifications'])
-    if (method === 'GET') return there
-    there = body
-    put.push(body)
-    return undefined
+test('policies are set where they are missing or others, and left alone where they are right', async () => {
+  const there = new Map<string, unknown>()
+  const management: Management = async (method, path, { body } = {}) => {
+    if (method === 'PUT') there.set(path.join(' '), body)
+    return there.get(path.join(' '))
   }
   const bounds = { maxLength: 10, ttlSeconds: 1.5 }
-  expect(await keepNotificationsPolicy(management, '/', bounds)).toBe(true)
-  expect(await keepNotificationsPolicy(management, '/', bounds)).toBe(false)
-  expect(await keepNotificationsPolicy(management, '/', { ...bounds, maxLength: 20 })).toBe(true)
-  expect(put).toEqual(
-    [10, 20].map((maxLength) => ({
+  const both = ['nova-notifications', 'nova-hosts']
+  expect(await keepPoliciesOf(management, '/', bounds)).toEqual(both)
+  expect(await keepPoliciesOf(management, '/', bounds)).toEqual([])
+  expect(await keepPoliciesOf(management, '/', { ...bounds, maxLength: 20 })).toEqual(['nova-notifications'])
+  expect(Object.fromEntries(there)).toEqual({
+    'policies / nova-notifications': {
       pattern: '^(versioned_)?notifications\\.',
-      definition: { 'max-length': maxLength, overflow: 'drop-head', 'message-ttl': 1500 },
+      definition: { 'max-length': 20, overflow: 'drop-head', 'message-ttl': 1500 },
       'apply-to': 'queues',
-    })),
+    },
+    'policies / nova-hosts': {
+      pattern: '^(compute|network|volume|reply_host)\\.',
+      definition: { 'max-length-bytes': 64 << 20, overflow: 'drop-head', expires: 600_000 },
+      'apply-to': 'queues',
+    },
+  })
+})
+
+test('of several URLs the first that answers is asked, and from then on first', async () => {
+  const seen: string[] = []
+  const ask = openManagement(`${await gone()}, ${await answering(200, '{"ok":true}', seen)}`, systemClock)
+  expect(await ask('GET', ['overview'])).toEqual({ ok: true })
+  expect(await ask('GET', ['overview'], { query: { page: '1' } })).toEqual({ ok: true })
+  expect(seen.map((each) => each.split(' ')[1])).toEqual(['/api/overview', '/api/overview?page=1'])
+  const nowhere = await openManagement(`${await gone()},${await gone()}`, systemClock)('GET', ['overview']).catch(
+    (e: unknown) => e,
   )
+  expect(nowhere).toMatchObject({ code: 'ManagementFailed', message: expect.not.stringContaining('cret') })
+})
+
+test('an https:// management is trusted by the CA that is given, and by no other', async () => {
+  const signed = await certificates()
+  undo.push(() => signed.drop())
+  const { ca, ...shown } = signed.trust('shown')
+  const server = createSecureServer(shown, (_request, response) => response.end('{"ok":true}'))
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
+  undo.push(() => server.close())
+  const url = `https://keeper:x@127.0.0.1:${(server.address() as AddressInfo).port}`
+  expect(await openManagement(url, systemClock, ca)('GET', ['overview'])).toEqual({ ok: true })
+  await expect(openManagement(url, systemClock)('GET', ['overview'])).rejects.toThrow(/unknown CA|self-signed/)
 })

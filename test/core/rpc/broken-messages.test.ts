@@ -40,6 +40,8 @@ const unreadable: Array<[string, Buffer]> = [
   ['an envelope around a list', raw('{"oslo.version":"2.0","oslo.message":"[]"}')],
   ['an envelope around null', raw('{"oslo.version":"2.0","oslo.message":"null"}')],
   ['very deep JSON', raw('['.repeat(200_000))],
+  ['very many lists', raw(`[${'[],'.repeat(1_000_000)}[]]`)],
+  ['very many lists in an envelope', envelope(new Array(500_001).fill([]))],
 ]
 
 /** Messages that can be answered with why they are wrong. */
@@ -159,6 +161,18 @@ describe.each(brokers)('wrong messages on %s', (_name, open) => {
 
   test.each(served_)('%s is served', async (_what, message) => {
     expect(await ask(message)).toMatchObject({ result: { sum: 3 }, failure: null, ending: true })
+  })
+
+  test('a message that came by the exchange of hosts is refused, though it does not say who sent it', async () => {
+    await peer.channel.assertExchange('nova_hosts', 'topic')
+    await peer.channel.bindExchange('nova', 'nova_hosts', 'toys.#')
+    const answered = later<Record<string, unknown>>()
+    replies.set('detour', answered.resolve)
+    const body = envelope({ ...valid, _unique_id: 'detour', _msg_id: 'detour', _reply_q: queue })
+    peer.channel.publish('nova_hosts', 'toys.h', body)
+    const { failure } = await answered.promise
+    expect(failure).toContain('A host may not send requests to toys')
+    await peer.channel.unbindExchange('nova', 'nova_hosts', 'toys.#')
   })
 
   test('a message without an envelope is served', async () => {

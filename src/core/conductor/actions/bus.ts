@@ -1,4 +1,4 @@
-import { fail } from '../../base/errors.ts'
+import { fail, isFailure } from '../../base/errors.ts'
 import { nearest } from '../../base/near.ts'
 import type { BusQueue } from '../../contracts/broker.ts'
 import type { conductor } from '../../contracts/conductor.ts'
@@ -35,16 +35,25 @@ export async function busPurge(
     })
   if (/^nova_events_/.test(queue))
     fail('InvalidRequest', { what: `${queue} is one reader's own: it is bounded, and goes when its reader does.` })
-  const { queues } = await broker.queueList(ctx, {})
-  const names = queues.map(({ name }) => name)
-  if (!names.includes(queue)) fail('QueueNotFound', { id: queue, near: nearest(queue, names) })
-  return broker.queuePurge(ctx, { queue })
+  try {
+    return await broker.queuePurge(ctx, { queue })
+  } catch (e) {
+    if (!isFailure(e, 'QueueNotFound')) throw e
+    const { queues } = await broker.queueList(ctx, {})
+    return fail('QueueNotFound', {
+      id: queue,
+      near: nearest(
+        queue,
+        queues.map(({ name }) => name),
+      ),
+    })
+  }
 }
 
 /** Whose a queue is, by its name as the topology gives it. */
 function ownerOf(name: string): string {
   if (/^reply_[0-9a-f]+$/.test(name)) return 'answers to one process'
-  if (/^reply_compute\./.test(name)) return 'answers to one host'
+  if (/^reply_host\./.test(name)) return 'answers to one host'
   if (/^nova_events_[0-9a-f]+$/.test(name)) return 'one reader of events'
   const [, crowd] = /^(.+)_fanout_[0-9a-f]+$/.exec(name) ?? []
   if (crowd !== undefined) return `one ${crowd}, for messages to all of them`
