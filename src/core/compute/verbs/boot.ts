@@ -27,7 +27,11 @@ async function start(tools: Builds, at: At): Promise<void> {
 /** Fetches the image, makes the disk, starts the guest. A boot that fails or is cancelled leaves nothing on the host. */
 export const boot: ComputeVerb<'boot'> = {
   steps: {
-    image: (tools, { work, signal }) => imageFiles(tools, work, signal),
+    async image(tools, { work, signal, withoutSlot }) {
+      const files = await imageFiles(tools, work, signal)
+      // A strange image may be made to take long.
+      await withoutSlot(async () => tools.driver.checkImage?.(files, signal))
+    },
     disk,
     start,
   },

@@ -12,6 +12,7 @@ import { connectMachine, internalError, type Machine, powerOf, runState } from '
 import { type GuestPaths, guestPaths } from './paths.ts'
 import { findMachine, killMachine, machineGone } from './process.ts'
 import type { QmpEvent } from './qmp.ts'
+import { GuestUsers, type UidRange } from './users.ts'
 
 /** What the QEMU driver leans on. */
 export type QemuOptions = {
@@ -28,6 +29,8 @@ export type QemuOptions = {
   /** This machine's memory of whether KVM can run guests; below `stateDir` if nothing is said. */
   acceleratorFile?: string | undefined
   kvmDevice?: string
+  /** Users of guests, if this process is root; absent: guests run as root, too. */
+  uids?: UidRange | undefined
 }
 
 const attachTimeoutMs = 10_000
@@ -40,6 +43,8 @@ export class QemuHost {
   readonly stateDir: string
   readonly log: Log
   readonly clock: Clock
+  /** Whom the programs of its guests run as. */
+  readonly users: GuestUsers
   readonly #machines = new Map<string, Machine>()
   /** Guests whose process lives and does not talk. */
   readonly #mute = new Set<string>()
@@ -51,10 +56,11 @@ export class QemuHost {
   #rescue: Rescue = async () => undefined
   #closed = false
 
-  constructor({ stateDir, log, clock }: Pick<QemuOptions, 'stateDir' | 'log' | 'clock'>) {
+  constructor({ stateDir, log, clock, uids }: Pick<QemuOptions, 'stateDir' | 'log' | 'clock' | 'uids'>) {
     this.stateDir = stateDir
     this.log = log
     this.clock = clock
+    this.users = new GuestUsers(stateDir, uids)
   }
 
   paths(id: string): GuestPaths {
