@@ -13,6 +13,11 @@ export function imageFiles({ images }: Pick<Tools, 'images'>, work: Work, signal
   return images.hold(id, work.image, signal)
 }
 
+/** Sees that what the guest's disk stands on is here, fetched again if it is gone. Nothing to do for an image that was deleted. */
+export async function keepImage(tools: Pick<Tools, 'images'>, { work, signal }: At): Promise<void> {
+  if (work.image) await imageFiles(tools, work, signal)
+}
+
 async function disk({ driver, images }: Builds, { work, signal }: At): Promise<void> {
   // Asked for again: it costs a look at the cache, and this may be another life of the daemon than the one that fetched.
   await driver.createDisk(guestOf(work), await imageFiles({ images }, work, signal), signal)

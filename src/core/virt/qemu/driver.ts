@@ -145,8 +145,7 @@ async function takeUp(host: QemuHost): Promise<void> {
     machines.map(async ([id, pid]) => {
       try {
         await moveSockets(host.paths(id))
-        const { power } = await host.attach(id, pid)
-        host.log.info({ instance: id, pid, power }, 'took up a running guest')
+        await host.takeUp(id, pid)
       } catch (err) {
         host.log.error({ instance: id, pid, err }, 'cannot take up a running guest')
       }

@@ -192,6 +192,23 @@ describe.each(onQemu)('a machine of $name whose daemon was killed', { timeout: 1
     expect(await next.power(guest.id)).toBe('NOSTATE')
   })
 
+  test('that hangs keeps no daemon from starting, and is taken up when it answers', async () => {
+    const guest = aGuest()
+    const first = await daemon()
+    await first.createDisk(guest, harness.image)
+    await first.start(guest)
+    await first.close()
+    const [pid = 0] = (await findMachines(stateDir)).values()
+    process.kill(pid, 'SIGSTOP')
+    const begun = performance.now()
+    const next = await daemon()
+    expect(performance.now() - begun).toBeLessThan(8_000)
+    expect(await next.power(guest.id)).toBe('RUNNING')
+    process.kill(pid, 'SIGCONT')
+    await next.pause(guest.id)
+    expect(await next.power(guest.id)).toBe('PAUSED')
+  })
+
   test('that was killed itself is told of as shut down', async () => {
     const guest = aGuest()
     const next = await daemon()
