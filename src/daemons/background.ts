@@ -1,5 +1,5 @@
 import { once } from 'node:events'
-import { closeSync, fstatSync, mkdirSync, openSync, readFileSync } from 'node:fs'
+import { closeSync, fstatSync, mkdirSync, openSync, readFileSync, statfsSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { systemClock } from '../core/base/clock.ts'
 import { type Code, Failure, fail, failures, isFailure } from '../core/base/errors.ts'
@@ -25,6 +25,8 @@ export type StartWait = {
 
 /** After this time a start reports what it waits for; most starts are quicker. */
 const quietMs = 3_000
+/** With less room than this, in bytes, a daemon cannot even say why it ends. */
+const fullBelowBytes = 64 << 10
 /** How long a clean stop may take before the process is killed. */
 const stopWithinMs = 20_000
 
@@ -65,7 +67,7 @@ export async function startInBackground(
   if (outcome?.ready || outcome?.taken) return outcome.ready === true
   if (outcome) throw lastWords(log, size, outcome.failed ?? 1)
   const why = `no answer within ${timeoutMs / 1000} s${waits.last ? ` (${waits.last})` : ''}; everything that was started has been stopped.`
-  throw new Failure('StartFailed', { why, log })
+  throw new Failure('StartFailed', { why: fullDisk(dirname(log)) ?? why, log })
 }
 
 /** The outcome of a start; undefined if it takes longer than `timeoutMs`, or is aborted. */
@@ -164,5 +166,12 @@ function lastWords(log: string, from: number, code: number): Error {
     }
   }
   const why = code === 0 ? 'it was stopped in the meantime.' : `exit code ${code}.`
-  return new Failure('StartFailed', { why, log })
+  return new Failure('StartFailed', { why: fullDisk(dirname(log)) ?? why, log })
+}
+
+/** That the disk is full, which daemons cannot say themselves: they have no room for a line in the log. */
+function fullDisk(dir: string): string | undefined {
+  const { bavail, bsize } = statfsSync(dir)
+  if (bavail * bsize >= fullBelowBytes) return undefined
+  return `no space left on ${dir}. Free some, or choose another state directory: NOVA_STATE_DIR.`
 }

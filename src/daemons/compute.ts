@@ -125,6 +125,7 @@ function driverOptions(config: Config, name: string, stateDir: string): DriverOp
     accelerator: config.compute.accelerator,
     acceleratorFile: places(config.stateDir).accelerator,
     cpuModel: config.compute.cpuModel,
+    guestUids: { base: config.compute.guestUidBase, count: config.compute.guestUidCount },
     fake: { resources: { vcpus, memoryMb, diskGb }, latencyMs },
   }
 }

@@ -21,6 +21,7 @@ import { connectBus } from '../core/rpc/connect.ts'
 import type { Api, Result } from '../core/rpc/contract.ts'
 import type { AcceleratorChoice } from '../core/virt/qemu/accelerator.ts'
 import { findQemu, probeQemu } from '../core/virt/qemu/probe.ts'
+import { GuestUsers } from '../core/virt/qemu/users.ts'
 import { brokerByManagement } from './broker-keeper.ts'
 
 /** What was checked, its state, and what to do about it. */
@@ -209,14 +210,38 @@ async function checkQemu(config: Config): Promise<Check[]> {
   if (config.compute.accelerator === 'tcg') {
     const qemu = await findQemu({})
     if (!qemu.found) return [warning('hypervisor', qemu.why, qemu.fix)]
-    return [ok('hypervisor', `QEMU ${qemu.version}`), ok('accelerator', 'TCG, as configured')]
+    return [
+      ok('hypervisor', `QEMU ${qemu.version}`),
+      ok('accelerator', 'TCG, as configured'),
+      await checkGuests(config),
+    ]
   }
   const [qemu, running] = await Promise.all([
     probeQemu({ file: places(config.stateDir).accelerator }),
     runningAccelerator(config),
   ])
   if (!qemu.found) return [warning('hypervisor', qemu.why, qemu.fix)]
-  return [ok('hypervisor', `QEMU ${qemu.version}`), checkAccelerator(config, qemu, running)]
+  return [ok('hypervisor', `QEMU ${qemu.version}`), checkAccelerator(config, qemu, running), await checkGuests(config)]
+}
+
+/** Whom guests run as, and whether that works here. */
+async function checkGuests({ compute, stateDir }: Config): Promise<Check> {
+  const check = 'guests'
+  const { guestUidBase: base, guestUidCount: count } = compute
+  const note = 'without cgroups: nothing limits the memory and the processor time of QEMU itself'
+  if (process.geteuid?.() !== 0) return ok(check, `run as this user, who owns the state directory; ${note}`)
+  if (count === 0)
+    return warning(
+      check,
+      'run as root',
+      'Give each a user of its own: unset compute.guest_uid_count, or run nova as a user',
+    )
+  try {
+    await new GuestUsers(stateDir, { base, count }).check()
+    return ok(check, `run as uids ${base + 1} to ${base + count}, one each; ${note}`)
+  } catch (e) {
+    return failed(check, e, 'Set compute.guest_uid_base')
+  }
 }
 
 /** The accelerator of this machine's compute host, as it reports; undefined if no host is up. */

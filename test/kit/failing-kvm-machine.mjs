@@ -1,11 +1,10 @@
 /**
- * QEMU on a KVM that fails, played as far as anybody looks at it: `failing-kvm-machine.mjs END ARGUMENT…`. It writes its
- * pid file, answers on its QMP socket, and after a moment says what QEMU says when KVM cannot emulate an instruction; then
+ * QEMU on a KVM that fails, played as far as anybody looks at it: `failing-kvm-machine.mjs END ARGUMENT…`. It
+ * answers on its QMP socket, and after a moment says what QEMU says when KVM cannot emulate an instruction; then
  * its machine stands still in `internal-error` until it is killed, as a real one does, or it ends.
  */
-import { rmSync, writeFileSync } from 'node:fs'
+import { rmSync } from 'node:fs'
 import { createServer } from 'node:net'
-import { basename } from 'node:path'
 import { createInterface } from 'node:readline'
 
 const failsAfterMs = 300
@@ -20,12 +19,10 @@ if (end === 'does not start') {
   process.stderr.write('2026-01-01T00:00:00.000000Z qemu-system-x86_64: error: failed to set MSR 0x10a to 0x69\n')
   process.exit(134)
 }
-const after = (/** @type {string} */ option) => args[args.indexOf(option) + 1] ?? ''
-writeFileSync(after('-pidfile'), `${process.pid}\n`)
 
 let status = 'running'
 const socket = /path=([^,]+)/.exec(args.find((arg) => arg.startsWith('socket,id=qmp0')) ?? '')?.[1] ?? ''
-rmSync(basename(socket), { force: true })
+rmSync(socket, { force: true })
 /** @type {Set<(message: object) => void>} */
 const listeners = new Set()
 createServer(async (client) => {
@@ -37,7 +34,7 @@ createServer(async (client) => {
     const { execute, id } = JSON.parse(line)
     say({ id, return: execute === 'query-status' ? { status, running: status === 'running' } : {} })
   }
-}).listen(basename(socket))
+}).listen(socket)
 
 setTimeout(() => {
   if (end === 'never') return

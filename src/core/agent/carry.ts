@@ -10,6 +10,7 @@ import { check } from '../rpc/check.ts'
 import { type AgentDeps, type AgentHooks, speakerOf } from './deps.ts'
 import { faultOf } from './fault.ts'
 import type { Held } from './held.ts'
+import type { Slot } from './slot.ts'
 import type { AnyVerb, StepContext } from './verb.ts'
 
 /** How a leg came to its end. `left`: as it is, for another to go on with; nobody is told. */
@@ -20,6 +21,7 @@ type Job<Tools> = {
   readonly deps: AgentDeps
   readonly hooks: AgentHooks
   readonly tools: Tools
+  readonly slot: Slot
   readonly ctx: Context
   readonly held: Held
   work: Work
@@ -42,7 +44,7 @@ const lateMs = 10_000
 export async function carryOut<Tools>(
   deps: AgentDeps,
   hooks: AgentHooks,
-  { tools, verb }: { tools: Tools; verb: AnyVerb<Tools> | undefined },
+  { tools, verb, slot }: { tools: Tools; verb: AnyVerb<Tools> | undefined; slot: Slot },
   ctx: Context,
   held: Held,
   work: Work,
@@ -53,6 +55,7 @@ export async function carryOut<Tools>(
     deps,
     hooks,
     tools,
+    slot,
     ctx,
     held,
     work,
@@ -135,6 +138,7 @@ function contextOf<T>(job: Job<T>): StepContext {
     progress: (progress) => {
       held.progress = progress
     },
+    withoutSlot: (work) => job.slot.without(work),
     share: (result) => record(job, job.step, false, result),
     async result(name, unlike, patienceMs) {
       const isNew = (value: unknown) => value !== undefined && JSON.stringify(value) !== JSON.stringify(unlike)

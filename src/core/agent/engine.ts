@@ -7,6 +7,7 @@ import { kindOf, type OperationKind, operationKinds, stagesOf } from '../model/o
 import { carryOut } from './carry.ts'
 import { type AgentDeps, type AgentHooks, speakerOf } from './deps.ts'
 import { type Held, newHeld } from './held.ts'
+import { Slot } from './slot.ts'
 import type { AnyVerb } from './verb.ts'
 
 /** How long steps under way may take to end when the daemon stops, and how long after they were told to. */
@@ -59,12 +60,14 @@ export function openEngine<Tools>(deps: AgentDeps, service: AgentService<Tools>,
       // A cancelled one waits as well: its end is told when the one before it has let go of the subject.
       const release = await mutex.acquire(subject, held.abandonedSignal)
       try {
-        const free = meetsOthers(work) ? () => undefined : await slots.acquire(held.abandonedSignal)
+        const slot = new Slot(meetsOthers(work) ? undefined : slots, held.abandonedSignal)
+        await slot.take()
         try {
           const ctx = serviceContext(deps.service, work.operation.requestId)
-          await carryOut(deps, service.hooks, { tools: service.tools, verb: service.verbs[kind] }, ctx, held, work)
+          const { tools, verbs, hooks } = service
+          await carryOut(deps, hooks, { tools, verb: verbs[kind], slot }, ctx, held, work)
         } finally {
-          free()
+          slot.free()
         }
       } finally {
         release()

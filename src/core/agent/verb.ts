@@ -11,6 +11,8 @@ export type StepContext<K extends OperationKind = OperationKind> = {
   readonly signal: AbortSignal
   /** How far the step has come. */
   progress(progress: Progress): void
+  /** Lets other operations of this host go on while `work` runs: for what waits its turn elsewhere, or may take long. */
+  withoutSlot<T>(work: () => Promise<T>): Promise<T>
   /** Tells the other executors of the operation what they need to know of this step. */
   share(result: Results): Promise<void>
   /**

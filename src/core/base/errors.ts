@@ -138,6 +138,12 @@ export const failures = {
     python: 'ImageNotActive',
     text: (p) => `Image "${p.name}" is ${p.status}: it must be active to boot from it.`,
   }),
+  ImageUnusable: row<{ image: string; why: string }>({
+    http: 409,
+    python: 'ImageUnacceptable',
+    text: (p) => `Image file ${p.image} cannot be used: ${p.why}.`,
+    hint: () => 'Check the file where it came from (qemu-img check FILE), and upload it again: nova image create',
+  }),
   ImageCorrupt: row<{ name: string; expected: string; actual: string }>({
     http: 409,
     python: 'ImageUnacceptable',

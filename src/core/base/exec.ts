@@ -1,8 +1,8 @@
-import { type ChildProcess, execFile, type SpawnOptions, spawn } from 'node:child_process'
+import { type ChildProcess, type SpawnOptions, spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { promisify } from 'node:util'
-
-const run = promisify(execFile)
+import { constants } from 'node:os'
+import type { Readable } from 'node:stream'
+import { reason } from './errors.ts'
 
 export type { ChildProcess }
 
@@ -18,46 +18,61 @@ const bareEnv = (): NodeJS.ProcessEnv => ({ PATH: process.env.PATH, LANG: 'C.UTF
 /** Our own environment, for programs that are ours or that act for the person at the terminal. */
 export const ownEnv = (): NodeJS.ProcessEnv => process.env
 
+/** What a program may print before it is killed, in bytes. */
+const mostPrinted = 64 << 20
+
 /**
- * Runs a program to its end, with next to no environment unless `env` gives one. Never through a shell. Resolves with its
- * exit code, 127 if there is no such program, 124 if it was killed because it ran longer than `timeoutMs` or because `stopAt`
- * returned true for its standard error so far. `signal` kills it as well.
+ * Runs a program to its end, with next to no environment unless `env` gives one. Never through a shell. `files` are open
+ * files that it gets, as its file numbers 3, 4, … Resolves with its exit code; 127 if there is no such program; 124 if it was
+ * killed because it ran longer than `timeoutMs`, because `signal` aborted, or because `stopAt` returned true for its standard
+ * error so far; 128 and the signal's number if a signal ended it otherwise.
  */
-export async function exec(
+export function exec(
   file: string,
   args: readonly string[],
   options: {
     timeoutMs?: number
     cwd?: string
     stopAt?: (stderr: string) => boolean
-    signal?: AbortSignal
+    signal?: AbortSignal | undefined
     env?: NodeJS.ProcessEnv
+    files?: readonly number[]
   } = {},
 ): Promise<Outcome> {
-  const { stopAt } = options
-  try {
-    const running = run(file, args, {
-      timeout: options.timeoutMs ?? 60_000,
-      killSignal: 'SIGKILL',
-      env: options.env ?? bareEnv(),
-      maxBuffer: 64 << 20,
-      ...(options.signal === undefined ? {} : { signal: options.signal }),
-      ...(options.cwd === undefined ? {} : { cwd: options.cwd }),
-    })
-    let printed = ''
-    if (stopAt)
-      running.child.stderr?.on('data', (text: string) => {
-        printed += text
-        if (stopAt(printed)) running.child.kill('SIGKILL')
+  const { cwd, env = bareEnv(), files = [], signal, stopAt, timeoutMs = 60_000 } = options
+  if (signal?.aborted) return Promise.resolve({ code: 124, stdout: '', stderr: reason(signal.reason) })
+  return new Promise((resolve) => {
+    const child = spawn(file, args, { env, cwd, stdio: ['ignore', 'pipe', 'pipe', ...files] })
+    const [out, err] = [child.stdout as Readable, child.stderr as Readable]
+    const printed = { stdout: '', stderr: '' }
+    let killed = false
+    const kill = () => {
+      killed = true
+      child.kill('SIGKILL')
+      // A program that it started may hold them open.
+      out.destroy()
+      err.destroy()
+    }
+    const late = setTimeout(kill, timeoutMs)
+    signal?.addEventListener('abort', kill)
+    const end = (code: number, why = '') => {
+      clearTimeout(late)
+      signal?.removeEventListener('abort', kill)
+      resolve({ code, stdout: printed.stdout, stderr: printed.stderr || why })
+    }
+    const read = (from: Readable, into: keyof typeof printed) =>
+      from.setEncoding('utf8').on('data', (text: string) => {
+        printed[into] += text
+        if (printed[into].length > mostPrinted || (into === 'stderr' && stopAt?.(printed.stderr))) kill()
       })
-    const { stdout, stderr } = await running
-    return { code: 0, stdout, stderr }
-  } catch (e) {
-    const failed = e as { code?: number | string; killed?: boolean; stdout?: string; stderr?: string; message: string }
-    const code =
-      failed.code === 'ENOENT' ? 127 : failed.killed ? 124 : typeof failed.code === 'number' ? failed.code : 1
-    return { code, stdout: failed.stdout ?? '', stderr: failed.stderr || failed.message }
-  }
+    read(out, 'stdout')
+    read(err, 'stderr')
+    child.on('error', (e: NodeJS.ErrnoException) => end(e.code === 'ENOENT' ? 127 : 1, e.message))
+    child.on('close', (code, by) => {
+      const why = killed ? 'it was killed' : `it ended with ${by ?? `code ${code}`}`
+      end(killed ? 124 : (code ?? 128 + (by === null ? 0 : constants.signals[by])), why)
+    })
+  })
 }
 
 /**

@@ -33,5 +33,9 @@ export function toRemove(removable: readonly CachedFile[], surplusBytes: number)
 
 /** Removes files of the cache. A guest that has one open keeps it until it ends. */
 export async function remove(files: readonly CachedFile[]): Promise<void> {
-  for (const { path } of files) await rm(path, { force: true })
+  for (const { path } of files) {
+    await rm(path, { force: true })
+    // What the driver found when it looked at the file.
+    await rm(`${path}.checked`, { force: true })
+  }
 }

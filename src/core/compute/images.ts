@@ -117,10 +117,10 @@ class Cache {
     await this.#makeRoom(wanted)
     try {
       await download(this.#deps, wanted, `${path}.part`, signal)
+      // Disks stand on it: nobody is to write to it by mistake. Users of guests read it.
+      await chmod(`${path}.part`, 0o444)
       await rename(`${path}.part`, path)
       await syncDirectory(imageDir)
-      // Disks stand on it: nobody is to write to it by mistake.
-      await chmod(path, 0o444)
     } catch (e) {
       if (isFailure(e) || signal.aborted) throw e
       await rm(`${path}.part`, { force: true })

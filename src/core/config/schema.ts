@@ -224,6 +224,16 @@ export const schema = z.strictObject({
       'nova',
       'Availability zone of this host when it first reports. Later changes: nova host set.',
     ),
+    guestUidBase: option(
+      z.int().min(1).max(4_294_000_000),
+      1_879_048_192,
+      'Where the daemon is root: first of the uids that QEMU and qemu-img run as. The default is a range that systemd and Debian give to nobody.',
+    ),
+    guestUidCount: option(
+      z.int().nonnegative().max(900_000),
+      65_536,
+      'Number of uids after compute.guest_uid_base; each guest has one of its own. 0: guests run as the user of the daemon.',
+    ),
     slots: option(z.int().positive(), 8, 'Maximum number of concurrent operations on this host.'),
     shutdownTimeout: option(seconds, 60, 'How long a guest may take to shut down before its power is cut.', {
       unit: 's',

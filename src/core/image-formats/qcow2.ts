@@ -57,6 +57,12 @@ export function parseQcow2(header: Buffer): Qcow2Header {
   }
 }
 
+/** How many entries the first table of a disk of this size has. More of them would only make more work for whoever checks it. */
+export function l1Needed({ clusterBits, virtualBytes }: Pick<Qcow2Header, 'clusterBits' | 'virtualBytes'>): number {
+  const cluster = 2 ** clusterBits
+  return Math.max(1, Math.ceil(virtualBytes / (cluster * (cluster / 8))))
+}
+
 /** QEMU's own bounds. */
 const most = { l1Bytes: 32 << 20, refcountBytes: 8 << 20, snapshots: 65_536 }
 
@@ -88,8 +94,8 @@ function checkHeader(header: Qcow2Header, sizeBytes: number): void {
   if (header.snapshots > most.snapshots) throw new Error(`its header is wrong: ${header.snapshots} snapshots`)
   if (virtualBytes === 0 || !Number.isSafeInteger(virtualBytes))
     throw new Error(`its header is wrong: a disk of ${virtualBytes} bytes`)
-  const needed = Math.ceil(virtualBytes / (cluster * (cluster / 8)))
-  if (header.l1Entries < needed || header.l1Entries * 8 > most.l1Bytes)
+  const needed = l1Needed(header)
+  if (header.l1Entries !== needed || needed * 8 > most.l1Bytes)
     throw new Error(`its header is wrong: ${header.l1Entries} entries in its first table, where ${needed} are needed`)
   const refcountBytes = header.refcountClusters * cluster
   if (refcountBytes === 0 || refcountBytes > most.refcountBytes)

@@ -18,6 +18,7 @@ const everywhereTheSame: ReadonlySet<string> = new Set<Code>([
   'ImageNotFound',
   'ImageNotActive',
   'ImageCorrupt',
+  'ImageUnusable',
   'FlavorTooSmall',
   'InvalidRequest',
   'InstanceNotFound',

@@ -102,6 +102,11 @@ export type Driver = {
   list(): Promise<GuestSeen[]>
   /** NOSTATE if there is no such guest. */
   power(id: string): Promise<PowerState>
+  /**
+   * Looks whether guests can be made of the image's files; `ImageUnusable` if not. It may take long for a large image, the
+   * first time: a verdict may be kept beside a file, as `FILE.checked`, and goes when the file goes.
+   */
+  checkImage?(image: ImageFiles, signal?: AbortSignal): Promise<void>
   /** Makes the guest's disk and remembers what it is to start with. */
   createDisk(guest: Guest, image: ImageFiles, signal?: AbortSignal): Promise<void>
   /** Starts the guest from its disk, resuming from its saved memory if it was suspended. */

@@ -17,6 +17,8 @@ export type DriverOptions = {
   cpuModel: string
   /** Where this machine's hosts and `nova doctor` remember whether KVM can run guests; below `stateDir` if nothing is said. */
   acceleratorFile?: string | undefined
+  /** Users that guests run as, if this process is root; absent: guests are this process's user. */
+  guestUids?: { base: number; count: number }
   fake: Pick<FakeOptions, 'resources' | 'latencyMs'>
 }
 
@@ -29,8 +31,8 @@ type OpenDriver = (options: DriverOptions, deps: DriverDeps) => Driver | Promise
 const ours: Readonly<Record<string, () => Promise<OpenDriver>>> = {
   async qemu() {
     const { openQemu } = await import('./qemu/driver.ts')
-    return ({ stateDir, accelerator, acceleratorFile, cpuModel }, { log, clock }) =>
-      openQemu({ stateDir, accelerator, acceleratorFile, cpuModel, log, clock })
+    return ({ stateDir, accelerator, acceleratorFile, cpuModel, guestUids: uids }, { log, clock }) =>
+      openQemu({ stateDir, accelerator, acceleratorFile, cpuModel, uids, log, clock })
   },
   async fake() {
     const { openFake } = await import('./fake/driver.ts')

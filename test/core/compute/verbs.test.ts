@@ -35,6 +35,27 @@ test('every step of the model that hosts take is there, and beside it how it is 
   }
 })
 
+test.each(['start', 'resume', 'reboot', 'reboot-hard'] as const)(
+  '%s fetches what the disk stands on if it is gone',
+  async (kind) => {
+    const done: string[] = []
+    const tools = {
+      images: {
+        hold: async (instance: string, image: { id: string }) => void done.push(`hold ${image.id} for ${instance}`),
+      },
+      driver: new Proxy({}, { get: (_, action) => async () => void done.push(String(action)) }),
+    } as unknown as Tools
+    const [[name, take] = []] = Object.entries((verbs[kind] as AnyVerb<Tools>).steps)
+    const action = String(name)
+    const instance = { id: 'i1', name: 'web' }
+    await take?.(tools, { work: { instance, image: { id: 'tiny' } }, signal: new AbortController().signal } as never)
+    expect(done).toEqual(['hold tiny for i1', action])
+    // Of an image that was deleted, what is here has to do.
+    await take?.(tools, { work: { instance }, signal: new AbortController().signal } as never)
+    expect(done.slice(2)).toEqual([action])
+  },
+)
+
 test('a verb with a step or an undo too few, too many or foreign does not compile', () => {
   expect([unfinished, surplus, foreign, careless, overcautious, forgetful]).toHaveLength(6)
 })

@@ -29,6 +29,9 @@ export type Harness = {
   recall: (driver: Driver, stateDir: string, id: string, word: string) => Promise<void>
 }
 
+/** Some of the default ones; in use only where the tests run as root. */
+export const guestUids = { base: 1_879_048_192, count: 1000 }
+
 const deps = { log: silentLog, clock: systemClock, ids: systemIds }
 
 const fake: Harness = {
@@ -55,7 +58,7 @@ export const type = (stateDir: string, id: string, line: string): Promise<void> 
 const inQemu = (kernel: string, ramdisk: string): Harness => ({
   name: 'qemu',
   image: { disk: undefined, kernel, ramdisk },
-  options: (stateDir) => ({ name: 'qemu', stateDir, accelerator: 'tcg', cpuModel: '', fake: {} }),
+  options: (stateDir) => ({ name: 'qemu', stateDir, accelerator: 'tcg', cpuModel: '', guestUids, fake: {} }),
   banner: ({ id }) => [
     `host=web-1 instance=${id} address=10.0.2.15`,
     'ssh keys: 1',

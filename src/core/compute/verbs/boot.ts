@@ -13,6 +13,11 @@ export function imageFiles({ images }: Pick<Tools, 'images'>, work: Work, signal
   return images.hold(id, work.image, signal)
 }
 
+/** Sees that what the guest's disk stands on is here, fetched again if it is gone. Nothing to do for an image that was deleted. */
+export async function keepImage(tools: Pick<Tools, 'images'>, { work, signal }: At): Promise<void> {
+  if (work.image) await imageFiles(tools, work, signal)
+}
+
 async function disk({ driver, images }: Builds, { work, signal }: At): Promise<void> {
   // Asked for again: it costs a look at the cache, and this may be another life of the daemon than the one that fetched.
   await driver.createDisk(guestOf(work), await imageFiles({ images }, work, signal), signal)
@@ -27,7 +32,11 @@ async function start(tools: Builds, at: At): Promise<void> {
 /** Fetches the image, makes the disk, starts the guest. A boot that fails or is cancelled leaves nothing on the host. */
 export const boot: ComputeVerb<'boot'> = {
   steps: {
-    image: (tools, { work, signal }) => imageFiles(tools, work, signal),
+    async image(tools, { work, signal, withoutSlot }) {
+      const files = await imageFiles(tools, work, signal)
+      // A strange image may be made to take long.
+      await withoutSlot(async () => tools.driver.checkImage?.(files, signal))
+    },
     disk,
     start,
   },

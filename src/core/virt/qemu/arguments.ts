@@ -1,4 +1,5 @@
-import { basename } from 'node:path'
+import { dirname, relative } from 'node:path'
+import { assert } from '../../base/errors.ts'
 import type { Guest, ImageFiles, Nic } from '../driver.ts'
 import { type Hardware, profileOf } from './hardware.ts'
 import type { GuestPaths } from './paths.ts'
@@ -14,8 +15,67 @@ export type MachineSpec = {
   hasDisk: boolean
   accelerator: Accelerator
   paths: GuestPaths
-  /** If the guest was suspended: the number of the open file to take its memory from. */
-  memory: { fd: number } | undefined
+  /** Whether it takes up the memory that was saved when the guest was suspended. */
+  resumes: boolean
+}
+
+/** What QEMU is given a file for; a volume by its place among the guest's. */
+type Use = 'config' | 'console' | 'disk' | 'base' | 'kernel' | 'ramdisk' | 'memory' | `volume${number}`
+
+/** A file that QEMU is given open, so that its user needs no way to it. */
+export type MachineFile = { use: Use; path: string; flags: 'r' | 'r+' | 'a' }
+
+/** The files that QEMU is given, as its file numbers 3, 4, … */
+export function machineFiles({
+  paths,
+  image,
+  hasDisk,
+  hardware,
+  resumes,
+}: Omit<MachineSpec, 'accelerator'>): MachineFile[] {
+  const maybe = (use: Use, path: string | undefined, flags: MachineFile['flags'] = 'r'): MachineFile[] =>
+    path === undefined ? [] : [{ use, path, flags }]
+  return [
+    { use: 'config', path: paths.configDrive, flags: 'r' },
+    { use: 'console', path: paths.console, flags: 'a' },
+    ...maybe('disk', hasDisk ? paths.disk : undefined, 'r+'),
+    ...maybe('base', hasDisk ? image.disk?.path : undefined),
+    ...maybe('kernel', image.kernel),
+    ...maybe('ramdisk', image.ramdisk),
+    ...hardware.disks.map(({ path }, i) => ({ use: `volume${i}` as const, path, flags: 'r+' as const })),
+    ...maybe('memory', resumes ? paths.memory : undefined),
+  ]
+}
+
+/** The number of a file that QEMU is given. */
+function numberOf(spec: MachineSpec, use: Use): number {
+  const at = machineFiles(spec).findIndex((file) => file.use === use)
+  assert(at >= 0, `QEMU is given no ${use}`)
+  return at + 3
+}
+
+/** The name of such a file for QEMU's block devices and character devices. */
+const fileSet = (spec: MachineSpec, use: Use): string => `/dev/fdset/${numberOf(spec, use)}`
+
+/** The name of such a file for what opens files by the system's call. */
+const openFile = (spec: MachineSpec, use: Use): string => `/proc/self/fd/${numberOf(spec, use)}`
+
+/** Used by QEMU as by its user they could not be: by name. The directory tells whose machine it is, see {@link directoryIn}. */
+const files = (spec: MachineSpec): string[] =>
+  machineFiles(spec)
+    .filter(({ use }) => use !== 'kernel' && use !== 'ramdisk' && use !== 'memory')
+    .flatMap(({ use }) => {
+      const n = numberOf(spec, use)
+      return ['-add-fd', `fd=${n},set=${n}${use === 'config' ? `,opaque=${plain(spec.paths.dir)}` : ''}`]
+    })
+
+/** The directory of the guest whose machine has these arguments; undefined if it is none of ours. */
+export function directoryIn(args: readonly string[]): string | undefined {
+  const option = (name: string) => args[args.indexOf(name) + 1] ?? ''
+  const [, told] = args.includes('-add-fd') ? (/,opaque=(.*)$/.exec(option('-add-fd')) ?? []) : []
+  if (told !== undefined) return told.replaceAll(',,', ',')
+  // Machines that an older nova has started.
+  return args.includes('-pidfile') ? dirname(option('-pidfile')) : undefined
 }
 
 /** A comma inside a value must be doubled, or QEMU takes what follows for the next option. */
@@ -30,20 +90,18 @@ const accelerators: Record<Accelerator, readonly string[]> = {
   tcg: ['-accel', 'tcg,thread=multi,tb-size=32'],
 }
 
-const machine = ({ guest, hardware, accelerator, paths, memory }: MachineSpec): string[] => [
+const machine = ({ guest, hardware, accelerator, resumes }: MachineSpec): string[] => [
   '-name',
   `guest=${plain(guest.name)}`,
   '-uuid',
   guest.id,
-  '-pidfile',
-  paths.pid,
   // Nothing that we did not name: no configuration files, no default devices, no screen, no monitor on stdio.
   '-no-user-config',
   '-nodefaults',
   '-display',
   'none',
   '-machine',
-  (memory && hardware.machineType) ?? profileOf(hardware).machine,
+  (resumes ? hardware.machineType : undefined) ?? profileOf(hardware).machine,
   ...accelerators[accelerator],
   '-cpu',
   hardware.cpu ?? defaultCpu[accelerator],
@@ -65,13 +123,13 @@ const machine = ({ guest, hardware, accelerator, paths, memory }: MachineSpec): 
   'timestamp=on',
 ]
 
-const channels = ({ paths }: MachineSpec): string[] => [
+const channels = (spec: MachineSpec): string[] => [
   '-chardev',
-  `socket,id=qmp0,path=${basename(paths.qmp)},server=on,wait=off`,
+  `socket,id=qmp0,path=${relative(spec.paths.dir, spec.paths.qmp)},server=on,wait=off`,
   '-mon',
   'chardev=qmp0,mode=control',
   '-chardev',
-  `socket,id=serial0,path=${basename(paths.serial)},server=on,wait=off,logfile=${plain(paths.console)},logappend=on`,
+  `socket,id=serial0,path=${relative(spec.paths.dir, spec.paths.serial)},server=on,wait=off,logfile=${fileSet(spec, 'console')},logappend=on`,
   '-serial',
   'chardev:serial0',
 ]
@@ -89,20 +147,31 @@ const disk = (node: string, options: Record<string, unknown>, device: string): s
   `virtio-blk-pci,id=${node}-disk,drive=${node},${device}`,
 ]
 
-const disks = ({ image, hasDisk, hardware, paths }: MachineSpec): string[] => [
-  ...(hasDisk
+/** What the guest's disk stands on: the image that is given, or nothing, whatever its file says. */
+const backing = (spec: MachineSpec): Record<string, unknown> | null =>
+  spec.image.disk === undefined
+    ? null
+    : { driver: spec.image.disk.format, 'read-only': true, file: { driver: 'file', filename: fileSet(spec, 'base') } }
+
+const disks = (spec: MachineSpec): string[] => [
+  ...(spec.hasDisk
     ? disk(
         'root',
-        { driver: 'qcow2', discard: 'unmap', file: { driver: 'file', filename: paths.disk } },
+        {
+          driver: 'qcow2',
+          discard: 'unmap',
+          file: { driver: 'file', filename: fileSet(spec, 'disk') },
+          backing: backing(spec),
+        },
         // A kernel that is given takes the first place itself.
-        `serial=root${image.kernel === undefined ? ',bootindex=0' : ''}${at(hardware, 'root')}`,
+        `serial=root${spec.image.kernel === undefined ? ',bootindex=0' : ''}${at(spec.hardware, 'root')}`,
       )
     : []),
   // After the root disk, so that the root disk is the guest's first.
   ...disk(
     'config',
-    { driver: 'raw', 'read-only': true, file: { driver: 'file', filename: paths.configDrive } },
-    `serial=config${at(hardware, 'config')}`,
+    { driver: 'raw', 'read-only': true, file: { driver: 'file', filename: fileSet(spec, 'config') } },
+    `serial=config${at(spec.hardware, 'config')}`,
   ),
 ]
 
@@ -130,11 +199,12 @@ const devices = ({ hardware }: MachineSpec): string[] => [
 ]
 
 /** The second and further cards, and the volumes, each in a spare port of its own. */
-function plugged({ hardware }: MachineSpec): string[] {
+function plugged(spec: MachineSpec): string[] {
+  const { hardware } = spec
   const devices = [
     ...hardware.nics.slice(1).map((nic, i) => (port: string) => networkCard(nic, i + 1, `,bus=${port}`)),
     ...hardware.disks.map(({ id, path, format }, i) => (port: string) => {
-      const file = { driver: path.startsWith('/dev/') ? 'host_device' : 'file', filename: path }
+      const file = { driver: path.startsWith('/dev/') ? 'host_device' : 'file', filename: fileSet(spec, `volume${i}`) }
       return disk(`volume${i}`, { driver: format, file }, `serial=${plain(id.slice(0, 20))},bus=${port}`)
     }),
   ]
@@ -143,7 +213,8 @@ function plugged({ hardware }: MachineSpec): string[] {
   return devices.flatMap((device, i) => device(`spare${i}`))
 }
 
-function kernel({ image, accelerator }: MachineSpec): string[] {
+function kernel(spec: MachineSpec): string[] {
+  const { image, accelerator } = spec
   if (image.kernel === undefined) return []
   const words = [
     'console=ttyS0',
@@ -155,8 +226,8 @@ function kernel({ image, accelerator }: MachineSpec): string[] {
   ]
   return [
     '-kernel',
-    image.kernel,
-    ...(image.ramdisk === undefined ? [] : ['-initrd', image.ramdisk]),
+    openFile(spec, 'kernel'),
+    ...(image.ramdisk === undefined ? [] : ['-initrd', openFile(spec, 'ramdisk')]),
     '-append',
     words.join(' '),
   ]
@@ -168,11 +239,12 @@ function kernel({ image, accelerator }: MachineSpec): string[] {
  */
 export const qemuArguments = (spec: MachineSpec): string[] => [
   ...machine(spec),
+  ...files(spec),
   ...channels(spec),
   ...disks(spec),
   ...firstCard(spec),
   ...devices(spec),
   ...plugged(spec),
   ...kernel(spec),
-  ...(spec.memory === undefined ? [] : ['-incoming', `fd:${spec.memory.fd}`]),
+  ...(spec.resumes ? ['-incoming', `fd:${numberOf(spec, 'memory')}`] : []),
 ]

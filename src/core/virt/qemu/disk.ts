@@ -1,9 +1,10 @@
 import { open, rename, rm, stat } from 'node:fs/promises'
 import { basename } from 'node:path'
-import { reason } from '../../base/errors.ts'
-import { exec } from '../../base/exec.ts'
-import { parseQcow2, type Qcow2Header, qcow2HeaderBytes } from '../../image-formats/qcow2.ts'
+import { fail, reason } from '../../base/errors.ts'
+import { l1Needed, parseQcow2, type Qcow2Header, qcow2HeaderBytes } from '../../image-formats/qcow2.ts'
 import type { ImageFiles } from '../driver.ts'
+import type { ImageChecks } from './image-check.ts'
+import type { QemuImg } from './qemu-img.ts'
 
 const gib = 1 << 30
 
@@ -16,7 +17,8 @@ export const exists = (path: string): Promise<boolean> =>
 
 /**
  * The header of a qcow2 file, read by ourselves: a qcow2 from elsewhere may name any file of this host as its backing or
- * data file, and QEMU's own tools would open it. Fails if the file keeps its data in another one.
+ * data file, and QEMU's own tools would open it. Fails if the file keeps its data in another one, or has a larger table than
+ * its size needs: the time that a check takes grows with the table.
  */
 async function readQcow2(path: string): Promise<Qcow2Header> {
   const file = await open(path, 'r')
@@ -25,60 +27,51 @@ async function readQcow2(path: string): Promise<Qcow2Header> {
     const { bytesRead } = await file.read(bytes, 0, bytes.length, 0)
     const header = parseQcow2(bytes.subarray(0, bytesRead))
     if (header.hasDataFile) throw new Error('it keeps its data elsewhere')
+    if (header.l1Entries > l1Needed(header))
+      throw new Error('its L1 table is larger than its size needs; make it anew: qemu-img convert -O qcow2')
     return header
   } finally {
     await file.close()
   }
 }
 
-/** The virtual size in bytes of an image's qcow2 file, which must stand alone. */
-async function qcow2Bytes(path: string): Promise<number> {
-  const { virtualBytes, hasBacking } = await readQcow2(path)
-  if (hasBacking) throw new Error('it has a backing file')
-  return virtualBytes
-}
-
-/** What qemu-img said of a file, without the place of the file: members read it, too. */
-const firstLine = (text: string, path: string): string =>
-  (text.trim().split('\n')[0] ?? '').replaceAll(path, basename(path))
-
-/** Fails if a qcow2 file is cut off or damaged: QEMU would start a guest on it all the same. Leaked clusters are no harm. */
-async function checkWhole(qemuImg: string, path: string): Promise<void> {
-  const leaksOnly = 3
-  const { code, stdout, stderr } = await exec(qemuImg, ['check', '-q', '-f', 'qcow2', path], { timeoutMs: 300_000 })
-  if (code === 0 || code === leaksOnly) return
-  throw new Error(`it is damaged or cut off (${qemuImg} check: ${firstLine(stderr || stdout, path)})`)
-}
-
-/** The outcome of a look at an image's file, whose failure names the image. */
-async function ofImage<T>(image: NonNullable<ImageFiles['disk']>, look: (path: string) => Promise<T>): Promise<T> {
+/** The virtual size in bytes of an image's disk. `ImageUnusable` if it is qcow2 and not what may stand on a host. */
+async function imageBytes({ path, format }: NonNullable<ImageFiles['disk']>): Promise<number> {
+  if (format === 'raw') return (await stat(path)).size
   try {
-    return await look(image.path)
+    const { virtualBytes, hasBacking } = await readQcow2(path)
+    if (hasBacking) throw new Error('it has a backing file')
+    return virtualBytes
   } catch (e) {
-    throw new Error(`image ${basename(image.path)} cannot be used: ${reason(e)}`, { cause: e })
+    if ((e as NodeJS.ErrnoException).code !== undefined) throw e
+    return fail('ImageUnusable', { image: basename(path), why: reason(e) }, e)
   }
 }
 
-async function imageBytes(image: NonNullable<ImageFiles['disk']>): Promise<number> {
-  return image.format === 'raw' ? (await stat(image.path)).size : await ofImage(image, qcow2Bytes)
+/** `ImageUnusable` if no guest is to be made of the image's disk: it is damaged, or refers to other files. */
+export async function checkImage(checks: ImageChecks, { disk }: ImageFiles, signal?: AbortSignal): Promise<void> {
+  if (disk?.format !== 'qcow2') return
+  await imageBytes(disk)
+  await checks.whole(disk.path, signal)
 }
 
 /**
  * Puts a disk that came from another host on the image's disk in the cache of this host, or on none. Whatever backing
  * file the disk names by itself is never looked at.
  */
-export async function rebaseDisk(qemuImg: string, path: string, image: ImageFiles['disk']): Promise<void> {
+export async function rebaseDisk(qemuImg: QemuImg, path: string, image: ImageFiles['disk']): Promise<void> {
   if (image && !(await exists(image.path))) throw new Error('its image is not on this host')
-  await readQcow2(path)
-  const backing = image ? ['-b', image.path, '-F', image.format] : ['-b', '']
-  const rebased = await exec(qemuImg, ['rebase', '-q', '-u', '-f', 'qcow2', ...backing, path])
-  if (rebased.code !== 0) throw new Error(`its disk cannot be used: ${qemuImg}: ${firstLine(rebased.stderr, path)}`)
-  if ((await readQcow2(path)).hasBacking !== (image !== undefined)) throw new Error('its disk was not put on its image')
   try {
-    await checkWhole(qemuImg, path)
+    await readQcow2(path)
+    const damage = await qemuImg.lent(path, async () => {
+      await qemuImg.rebase(path, image)
+      return qemuImg.check(path)
+    })
+    if (damage !== undefined) throw new Error(damage)
   } catch (e) {
     throw new Error(`its disk cannot be used: ${reason(e)}`, { cause: e })
   }
+  if ((await readQcow2(path)).hasBacking !== (image !== undefined)) throw new Error('its disk was not put on its image')
 }
 
 /**
@@ -86,7 +79,7 @@ export async function rebaseDisk(qemuImg: string, path: string, image: ImageFile
  * the flavor has one. A disk that is there already is kept: it may hold the guest's data.
  */
 export async function createDisk(
-  qemuImg: string,
+  { qemuImg, checks }: { qemuImg: QemuImg; checks: ImageChecks },
   path: string,
   image: ImageFiles,
   diskGb: number,
@@ -95,21 +88,14 @@ export async function createDisk(
   if (await exists(path)) return
   if (image.disk === undefined && diskGb === 0) return
   const wanted = diskGb * gib
-  const backing: string[] = []
-  if (image.disk) {
-    const needed = await imageBytes(image.disk)
-    if (wanted > 0 && needed > wanted) {
-      throw new Error(`the image's disk has ${(needed / gib).toFixed(1)} GiB, the flavor only ${diskGb}`)
-    }
-    if (image.disk.format === 'qcow2') await ofImage(image.disk, (file) => checkWhole(qemuImg, file))
-    backing.push('-b', image.disk.path, '-F', image.disk.format)
-  }
+  const needed = image.disk ? await imageBytes(image.disk) : 0
+  if (wanted > 0 && needed > wanted)
+    throw new Error(`the image's disk has ${(needed / gib).toFixed(1)} GiB, the flavor only ${diskGb}`)
+  await checkImage(checks, image, signal)
   // Under another name until it is whole: a disk that is there is taken for good.
   const part = `${path}.part`
   await rm(part, { force: true })
-  const size = wanted > 0 ? [String(wanted)] : []
-  const made = await exec(qemuImg, ['create', '-q', '-f', 'qcow2', ...backing, part, ...size])
-  if (made.code !== 0) throw new Error(`${qemuImg}: ${made.stderr.trim()}`)
+  await qemuImg.create(part, image.disk, wanted || needed)
   signal?.throwIfAborted()
   await rename(part, path)
 }

@@ -1,7 +1,7 @@
 import { mkdirSync, realpathSync } from 'node:fs'
-import { mkdir, readdir, rm, statfs } from 'node:fs/promises'
+import { mkdir, readdir, rename, rm, statfs } from 'node:fs/promises'
 import { availableParallelism, totalmem } from 'node:os'
-import { join } from 'node:path'
+import { basename, join } from 'node:path'
 import { every } from '../../base/clock.ts'
 import { fail } from '../../base/errors.ts'
 import type { Driver, Guest, GuestSeen, ImageFiles, Resources } from '../driver.ts'
@@ -11,15 +11,17 @@ import { acceleratorFile } from './accelerator.ts'
 import { openAccelerators } from './accelerators.ts'
 import { readConsole, trimConsole } from './console.ts'
 import { checkCpuModel } from './cpu.ts'
-import { createDisk, exists } from './disk.ts'
+import { checkImage, createDisk, exists } from './disk.ts'
 import { exportGuest } from './export.ts'
 import { QemuHost, type QemuOptions } from './host.ts'
+import { ImageChecks } from './image-check.ts'
 import { Imports } from './import.ts'
 import { lastWords } from './machine.ts'
-import { instancesDir } from './paths.ts'
+import { type GuestPaths, instancesDir } from './paths.ts'
 import { pauseGuest, unpauseGuest } from './pause.ts'
 import { defaultBinary, defaultQemuImg, findQemu } from './probe.ts'
 import { findMachines } from './process.ts'
+import { QemuImg } from './qemu-img.ts'
 import { hasDisk, readRecord, writeRecord } from './record.ts'
 import { rescueGuest } from './rescue.ts'
 import { resumeGuest, type StartDeps, startGuest } from './start.ts'
@@ -35,7 +37,7 @@ export function openQemu(options: QemuOptions): Driver {
   // One name for it, whichever way it is reached: machines are known by the path of their directory.
   mkdirSync(options.stateDir, { recursive: true, mode: 0o700 })
   const stateDir = realpathSync(options.stateDir)
-  const host = new QemuHost({ stateDir, log, clock })
+  const host = new QemuHost({ stateDir, log, clock, uids: options.uids })
   const installation = once(() => readInstallation(qemuBinary, qemuImg))
   const file = options.acceleratorFile ?? acceleratorFile(stateDir)
   const accelerators = openAccelerators(
@@ -47,13 +49,16 @@ export function openQemu(options: QemuOptions): Driver {
     log,
   )
   const deps: StartDeps = { host, binary: qemuBinary, accelerators, cpuModel }
-  const imports = new Imports(host, qemuImg)
+  const tool = new QemuImg(qemuImg, host.users)
+  const making = { host, qemuImg: tool, checks: new ImageChecks(tool) }
+  const imports = new Imports(host, tool)
   let stopTrimming: (() => Promise<void>) | undefined
   return {
     name: 'qemu',
     async init() {
       // A host that could run nothing says so at once, and does not join the cloud.
       await installation()
+      await host.users.check()
       const { accelerator, why } = await accelerators.current()
       if (accelerators.insistsOnKvm && accelerator !== 'kvm') fail('DriverFailed', { action: 'use KVM', why })
       await checkCpuModel(qemuBinary, cpuModel)
@@ -77,8 +82,9 @@ export function openQemu(options: QemuOptions): Driver {
     },
     list: () => listGuests(host),
     power: (id) => host.power(id),
+    checkImage: (image, signal) => checkImage(making.checks, image, signal),
     createDisk: (guest, image, signal) =>
-      host.action(guest.id, 'create the disk', () => makeDisk(host, qemuImg, guest, image, signal), signal),
+      host.action(guest.id, 'create the disk', () => makeDisk(making, guest, image, signal), signal),
     start: (guest, signal) => host.action(guest.id, 'start the guest', () => startGuest(deps, guest, signal), signal),
     stop: (id, graceMs, signal) =>
       host.action(id, 'stop the guest', () => stopGuest(host, id, graceMs, signal), signal),
@@ -138,13 +144,22 @@ async function takeUp(host: QemuHost): Promise<void> {
   await Promise.all(
     machines.map(async ([id, pid]) => {
       try {
-        const { power } = await host.attach(id, pid)
-        host.log.info({ instance: id, pid, power }, 'took up a running guest')
+        await moveSockets(host.paths(id))
+        await host.takeUp(id, pid)
       } catch (err) {
         host.log.error({ instance: id, pid, err }, 'cannot take up a running guest')
       }
     }),
   )
+}
+
+/** Of a machine that an older nova has started: its sockets were beside its disk. */
+async function moveSockets({ dir, run, qmp, serial }: GuestPaths): Promise<void> {
+  await mkdir(run, { recursive: true, mode: 0o700 })
+  for (const path of [qmp, serial]) {
+    const before = join(dir, basename(path))
+    if (await exists(before)) await rename(before, path)
+  }
 }
 
 async function listGuests(host: QemuHost): Promise<GuestSeen[]> {
@@ -162,8 +177,7 @@ async function listGuests(host: QemuHost): Promise<GuestSeen[]> {
 }
 
 async function makeDisk(
-  host: QemuHost,
-  qemuImg: string,
+  { host, ...tools }: { host: QemuHost; qemuImg: QemuImg; checks: ImageChecks },
   guest: Guest,
   image: ImageFiles,
   signal: AbortSignal | undefined,
@@ -175,6 +189,6 @@ async function makeDisk(
   // An empty one in its place would pass for the guest's data.
   if (known?.disk && !(await exists(paths.disk))) throw new Error('its disk is not on this host')
   await mkdir(paths.dir, { recursive: true, mode: 0o700 })
-  await createDisk(qemuImg, paths.disk, image, guest.size.diskGb, signal)
+  await createDisk(tools, paths.disk, image, guest.size.diskGb, signal)
   await writeRecord(paths, { disk: hasDisk(guest, image), ...known, guest, image })
 }

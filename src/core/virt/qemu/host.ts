@@ -12,6 +12,8 @@ import { connectMachine, internalError, type Machine, powerOf, runState } from '
 import { type GuestPaths, guestPaths } from './paths.ts'
 import { findMachine, killMachine, machineGone } from './process.ts'
 import type { QmpEvent } from './qmp.ts'
+import { GuestUsers, type UidRange } from './users.ts'
+import { within } from './wait.ts'
 
 /** What the QEMU driver leans on. */
 export type QemuOptions = {
@@ -28,9 +30,13 @@ export type QemuOptions = {
   /** This machine's memory of whether KVM can run guests; below `stateDir` if nothing is said. */
   acceleratorFile?: string | undefined
   kvmDevice?: string
+  /** Users of guests, if this process is root; absent: guests run as root, too. */
+  uids?: UidRange | undefined
 }
 
 const attachTimeoutMs = 10_000
+/** How long a host that starts waits for one machine before it goes on without its answer, in ms. */
+const takeUpMs = 1_000
 
 /** Makes a guest run again whose KVM failed; does nothing if that is not so. `ended`: its machine has ended by itself. */
 type Rescue = (id: string, ended: boolean) => Promise<void>
@@ -40,9 +46,14 @@ export class QemuHost {
   readonly stateDir: string
   readonly log: Log
   readonly clock: Clock
+  /** Whom the programs of its guests run as. */
+  readonly users: GuestUsers
   readonly #machines = new Map<string, Machine>()
   /** Guests whose process lives and does not talk. */
   readonly #mute = new Set<string>()
+  /** Machines of an earlier life that have not answered yet. */
+  readonly #takingUp = new Map<string, Promise<Machine>>()
+  #leaving = new AbortController()
   /** The action under way on each guest; the next one waits for it. */
   readonly #actions = new Map<string, Promise<unknown>>()
   readonly #listeners = new Set<(change: GuestPower) => void>()
@@ -51,10 +62,11 @@ export class QemuHost {
   #rescue: Rescue = async () => undefined
   #closed = false
 
-  constructor({ stateDir, log, clock }: Pick<QemuOptions, 'stateDir' | 'log' | 'clock'>) {
+  constructor({ stateDir, log, clock, uids }: Pick<QemuOptions, 'stateDir' | 'log' | 'clock' | 'uids'>) {
     this.stateDir = stateDir
     this.log = log
     this.clock = clock
+    this.users = new GuestUsers(stateDir, uids)
   }
 
   paths(id: string): GuestPaths {
@@ -73,12 +85,15 @@ export class QemuHost {
   /** From now on machines are watched, and those that KVM failed under are handed to `rescue`. */
   open(rescue: Rescue): void {
     this.#closed = false
+    this.#leaving = new AbortController()
     this.#rescue = rescue
   }
 
   async close(): Promise<void> {
     this.#closed = true
+    this.#leaving.abort(new Error('the daemon stops'))
     this.#listeners.clear()
+    await Promise.allSettled(this.#takingUp.values())
     await Promise.all(this.#rescues.values())
     const machines = this.attached()
     this.#machines.clear()
@@ -111,8 +126,32 @@ export class QemuHost {
     const held = this.#machines.get(id)
     if (held && !held.leaving) return held
     await held?.ended
+    const takingUp = this.#takingUp.get(id)
+    if (takingUp) return takingUp
     const pid = await findMachine(this.stateDir, id)
     return pid === undefined ? undefined : this.attach(id, pid)
+  }
+
+  /**
+   * Takes up the machine of an earlier life. One that does not answer at once counts as running, and is waited for in the
+   * background: a host does not stay away from the cloud for one guest.
+   */
+  async takeUp(id: string, pid: number): Promise<void> {
+    const attached = this.attach(id, pid, this.#leaving.signal)
+    this.#takingUp.set(id, attached)
+    const over = attached
+      .then(
+        ({ power }) => this.log.info({ instance: id, pid, power }, 'took up a running guest'),
+        (err: unknown) => this.log.error({ instance: id, pid, err }, 'cannot take up a running guest'),
+      )
+      .then(() => void this.#takingUp.delete(id))
+    if (await within(this.clock, takeUpMs, over)) return
+    this.#mute.add(id)
+    this.log.warn({ instance: id, pid }, 'a guest does not answer; it is waited for in the background')
+    const told = over.then(async () => {
+      if (!this.#closed) this.#reportUnlessAsked(id, await this.power(id))
+    })
+    told.catch((err: unknown) => this.log.warn({ instance: id, err }, 'cannot tell of a guest'))
   }
 
   /** Takes hold of a living process. Fails if it does not answer. */

@@ -8,6 +8,7 @@ import { type Bundle, type Part, type PartName, readBundleHead } from './bundle.
 import { rebaseDisk } from './disk.ts'
 import type { QemuHost } from './host.ts'
 import { type GuestPaths, instancesDir } from './paths.ts'
+import type { QemuImg } from './qemu-img.ts'
 import { readRecord, writeRecord } from './record.ts'
 
 const partNames: readonly PartName[] = ['disk', 'console']
@@ -16,10 +17,10 @@ const partPath = (paths: GuestPaths, name: PartName): string => `${paths[name]}.
 /** The guests that other hosts are sending to this one. */
 export class Imports {
   readonly #host: QemuHost
-  readonly #qemuImg: string
+  readonly #qemuImg: QemuImg
   readonly #underWay = new Map<string, Import>()
 
-  constructor(host: QemuHost, qemuImg: string) {
+  constructor(host: QemuHost, qemuImg: QemuImg) {
     this.#host = host
     this.#qemuImg = qemuImg
   }
@@ -67,7 +68,7 @@ async function removeParts(paths: GuestPaths): Promise<void> {
 
 class Import implements DiskWriter {
   readonly #host: QemuHost
-  readonly #qemuImg: string
+  readonly #qemuImg: QemuImg
   readonly #guest: Guest
   readonly #image: ImageFiles
   readonly #onEnd: () => void
@@ -76,7 +77,7 @@ class Import implements DiskWriter {
   readonly #files = new Map<PartName, FileHandle>()
   #over = false
 
-  constructor(host: QemuHost, qemuImg: string, guest: Guest, image: ImageFiles, onEnd: () => void) {
+  constructor(host: QemuHost, qemuImg: QemuImg, guest: Guest, image: ImageFiles, onEnd: () => void) {
     this.#host = host
     this.#qemuImg = qemuImg
     this.#guest = guest

@@ -20,9 +20,12 @@ export type GuestPaths = {
   memory: string
   /** Present after the guest's own system crashed, until its next start. */
   crashed: string
-  /** Sockets; QEMU, whose working directory is the guest's, is told their bare names. */
+  /** The only directory that QEMU may write to, where it makes its sockets; its owner is the guest's user. */
+  run: string
+  /** QEMU, whose working directory is the guest's, is told names of sockets from there on. */
   qmp: string
   serial: string
+  /** Ours, for QEMU to send its memory to. */
   memorySocket: string
 }
 
@@ -37,9 +40,10 @@ export async function guestsIn(stateDir: string): Promise<number> {
   })
   return names.length
 }
+export const isInstanceId = (text: string): boolean => /^[0-9a-f-]{36}$/.test(text)
 
 export function guestPaths(stateDir: string, id: string): GuestPaths {
-  assert(/^[0-9a-f-]{36}$/.test(id), `not an instance id: ${id}`)
+  assert(isInstanceId(id), `not an instance id: ${id}`)
   const dir = join(instancesDir(stateDir), id)
   return {
     dir,
@@ -52,8 +56,9 @@ export function guestPaths(stateDir: string, id: string): GuestPaths {
     pid: join(dir, 'qemu.pid'),
     memory: join(dir, 'memory.save'),
     crashed: join(dir, 'crashed'),
-    qmp: join(dir, 'qmp.sock'),
-    serial: join(dir, 'serial.sock'),
+    run: join(dir, 'run'),
+    qmp: join(dir, 'run', 'qmp.sock'),
+    serial: join(dir, 'run', 'serial.sock'),
     memorySocket: join(dir, 'memory.sock'),
   }
 }

@@ -1,27 +1,28 @@
 import { existsSync } from 'node:fs'
-import { open, readdir, readFile, stat } from 'node:fs/promises'
+import { open, readdir, readFile, stat, writeFile } from 'node:fs/promises'
 import { basename, dirname } from 'node:path'
 import { type Clock, systemClock } from '../../base/clock.ts'
 import { launch } from '../../base/exec.ts'
-import { type GuestPaths, guestPaths, instancesDir } from './paths.ts'
+import { directoryIn, type MachineFile } from './arguments.ts'
+import { type GuestPaths, guestPaths, instancesDir, isInstanceId } from './paths.ts'
+import { isUserOf } from './users.ts'
 
-/**
- * The arguments of a process; none of one that has ended. Nor of another user's: anybody may write the arguments of a machine
- * behind a program of their own, and would be taken for the machine, or be killed in its place.
- */
-async function argumentsOf(pid: number | string): Promise<string[]> {
+/** The owner and the arguments of a process; none of one that has ended. */
+async function processOf(pid: number | string): Promise<{ uid: number; args: string[] } | undefined> {
   const process = await stat(`/proc/${pid}`).catch(() => undefined)
-  if (process?.uid !== ownUid) return []
   const text = await readFile(`/proc/${pid}/cmdline`, 'utf8').catch(() => '')
-  return text === '' ? [] : text.split('\0')
+  return process === undefined || text === '' ? undefined : { uid: process.uid, args: text.split('\0') }
 }
 
-const ownUid = process.geteuid?.()
-
-/** The `-pidfile` argument of a process; it names state directory and guest, so it tells one machine from all others. */
-function pidfileIn(args: readonly string[]): string | undefined {
-  const at = args.indexOf('-pidfile')
-  return at < 0 ? undefined : args[at + 1]
+/**
+ * The directory of the guest whose machine this process is. Only of this daemon's user or the guest's: anybody may write the
+ * arguments of a machine behind a program of their own, and would be taken for the machine, or be killed in its place.
+ */
+async function guestDirOf(found: Awaited<ReturnType<typeof processOf>>, stateDir: string): Promise<string | undefined> {
+  if (found === undefined) return undefined
+  const dir = directoryIn(found.args)
+  if (dir === undefined || dirname(dir) !== instancesDir(stateDir) || !isInstanceId(basename(dir))) return undefined
+  return (await isUserOf(found.uid, guestPaths(stateDir, basename(dir)))) ? dir : undefined
 }
 
 /** A program that starts as a script which becomes QEMU has no arguments for a moment. */
@@ -30,26 +31,24 @@ const changesWithinMs = 50
 /** Whether this process is the machine of this guest: a process id alone may have gone to another program. */
 export async function isMachine(pid: number, paths: GuestPaths): Promise<boolean> {
   for (let waited = 0; ; waited += 5) {
-    const args = await argumentsOf(pid)
-    if (args.length > 0 || waited >= changesWithinMs || !existsSync(`/proc/${pid}`))
-      return pidfileIn(args) === paths.pid
+    const found = await processOf(pid)
+    if (found || waited >= changesWithinMs || !existsSync(`/proc/${pid}`))
+      return (await guestDirOf(found, dirname(dirname(paths.dir)))) === paths.dir
     await systemClock.sleep(5)
   }
 }
 
 /**
  * The processes of all guests under `stateDir`. Looks at every process and not into pid files: a daemon may have been
- * killed after it started a machine and before the machine wrote its file.
+ * killed after it started a machine and before it wrote the file.
  */
 export async function findMachines(stateDir: string): Promise<Map<string, number>> {
   const found = new Map<string, number>()
   const processes = (await readdir('/proc')).filter((name) => /^\d+$/.test(name))
   await Promise.all(
     processes.map(async (pid) => {
-      const pidfile = pidfileIn(await argumentsOf(pid))
-      if (pidfile === undefined || dirname(dirname(pidfile)) !== instancesDir(stateDir)) return
-      const id = basename(dirname(pidfile))
-      if (pidfile === guestPaths(stateDir, id).pid) found.set(id, Number(pid))
+      const dir = await guestDirOf(await processOf(pid), stateDir)
+      if (dir !== undefined) found.set(basename(dir), Number(pid))
     }),
   )
   return found
@@ -64,22 +63,26 @@ export async function findMachine(stateDir: string, id: string): Promise<number 
 }
 
 /**
- * Starts QEMU in a session of its own, so that it lives on when this process ends, and with its words in the guest's log.
- * `memory` is the file that it takes its memory from: it becomes the machine's file number 3. Gives the process id.
+ * Starts QEMU in a session of its own, so that it lives on when this process ends, with its words in the guest's log and
+ * these files open. Gives the process id, which stands in the guest's pid file from then on. As long as a machine of the
+ * guest lives, however it was overlooked, another one ends at once: it inherits a lock on that file.
  */
 export async function startMachine(
-  binary: string,
-  args: readonly string[],
+  [binary, args]: readonly [string, readonly string[]],
+  machineFiles: readonly MachineFile[],
   paths: GuestPaths,
-  memory: string | undefined,
 ): Promise<number> {
   await using files = new AsyncFiles()
   const log = await files.open(paths.log, 'w')
-  const stdio = ['ignore' as const, log, log, ...(memory === undefined ? [] : [await files.open(memory, 'r')])]
-  const child = await launch(binary, args, { cwd: paths.dir, detached: true, stdio })
+  const given: number[] = []
+  for (const { path, flags } of machineFiles) given.push(await files.open(path, flags))
+  const locked = ['--nonblock', '--no-fork', paths.pid, binary, ...args]
+  const child = await launch('flock', locked, { cwd: paths.dir, detached: true, stdio: ['ignore', log, log, ...given] })
   child.on('error', () => undefined)
   child.unref()
-  return child.pid ?? 0
+  const pid = child.pid ?? 0
+  await writeFile(paths.pid, `${pid}\n`, { mode: 0o600 })
+  return pid
 }
 
 /** Open files that are closed when the block ends. */

@@ -4,7 +4,7 @@ import { assert } from '../../base/errors.ts'
 import type { Guest } from '../driver.ts'
 import { checkGeneration } from '../generation.ts'
 import type { Accelerators } from './accelerators.ts'
-import { type Accelerator, defaultCpu, qemuArguments } from './arguments.ts'
+import { type Accelerator, defaultCpu, machineFiles, qemuArguments } from './arguments.ts'
 import { isoImage } from './config-drive.ts'
 import { readLog } from './console.ts'
 import { exists } from './disk.ts'
@@ -16,6 +16,7 @@ import { metadataFiles } from './metadata.ts'
 import type { GuestPaths } from './paths.ts'
 import { startMachine } from './process.ts'
 import { type GuestRecord, readRecord, writeRecord } from './record.ts'
+import { kvmGroups } from './users.ts'
 import { within } from './wait.ts'
 
 /** What a start leans on besides the host. */
@@ -139,17 +140,19 @@ export async function launchGuest(
   await rm(`${paths.memory}.part`, { force: true })
   if (!suspended) await writeConfigDrive(guest, paths)
   await rm(paths.crashed, { force: true })
-  const args = qemuArguments({
+  const spec = {
     guest,
     hardware,
     image,
     hasDisk: disk,
     accelerator,
     paths,
-    memory: suspended ? { fd: 3 } : undefined,
-  })
+    resumes: suspended,
+  }
   await writeRecord(paths, { ...record, accelerator, hardware })
-  const pid = await startMachine(binary, args, paths, suspended ? paths.memory : undefined)
+  const groups = accelerator === 'kvm' ? await kvmGroups() : []
+  const command = await host.users.guest(paths, groups, binary, qemuArguments(spec))
+  const pid = await startMachine(command, machineFiles(spec), paths)
   try {
     const machine = await host.attach(guest.id, pid, signal)
     if (suspended) {

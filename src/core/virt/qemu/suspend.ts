@@ -70,7 +70,8 @@ async function receiveMemory(
   signal: AbortSignal | undefined,
 ): Promise<void> {
   const server = createServer()
-  server.listen(socketPath)
+  // QEMU may be another user. Nobody else gets into the directory.
+  server.listen({ path: socketPath, writableAll: true })
   await once(server, 'listening')
   const over = new AbortController()
   const written = writeTo(file, server, over.signal).then(

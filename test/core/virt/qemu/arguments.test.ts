@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest'
-import { type MachineSpec, qemuArguments } from '../../../../src/core/virt/qemu/arguments.ts'
+import { directoryIn, type MachineSpec, machineFiles, qemuArguments } from '../../../../src/core/virt/qemu/arguments.ts'
 import { newHardware } from '../../../../src/core/virt/qemu/hardware.ts'
 import { guestPaths } from '../../../../src/core/virt/qemu/paths.ts'
 
@@ -24,7 +24,7 @@ const spec = (change: Partial<MachineSpec> = {}): MachineSpec => ({
   hasDisk: true,
   accelerator: 'kvm',
   paths: guestPaths('/state', id),
-  memory: undefined,
+  resumes: false,
   ...change,
 })
 
@@ -42,7 +42,6 @@ test('a guest with a disk, on KVM and hardware profile 1', () => {
   expect(lines()).toEqual([
     '-name guest=web',
     `-uuid ${id}`,
-    `-pidfile /state/instances/${id}/qemu.pid`,
     '-no-user-config',
     '-nodefaults',
     '-display none',
@@ -56,13 +55,17 @@ test('a guest with a disk, on KVM and hardware profile 1', () => {
     '-global ICH9-LPC.disable_s4=1',
     '-sandbox on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny',
     '-msg timestamp=on',
-    '-chardev socket,id=qmp0,path=qmp.sock,server=on,wait=off',
+    `-add-fd fd=3,set=3,opaque=/state/instances/${id}`,
+    '-add-fd fd=4,set=4',
+    '-add-fd fd=5,set=5',
+    '-add-fd fd=6,set=6',
+    '-chardev socket,id=qmp0,path=run/qmp.sock,server=on,wait=off',
     '-mon chardev=qmp0,mode=control',
-    `-chardev socket,id=serial0,path=serial.sock,server=on,wait=off,logfile=/state/instances/${id}/console.log,logappend=on`,
+    '-chardev socket,id=serial0,path=run/serial.sock,server=on,wait=off,logfile=/dev/fdset/4,logappend=on',
     '-serial chardev:serial0',
-    `-blockdev {"node-name":"root","driver":"qcow2","discard":"unmap","file":{"driver":"file","filename":"/state/instances/${id}/disk.qcow2"}}`,
+    '-blockdev {"node-name":"root","driver":"qcow2","discard":"unmap","file":{"driver":"file","filename":"/dev/fdset/5"},"backing":{"driver":"qcow2","read-only":true,"file":{"driver":"file","filename":"/dev/fdset/6"}}}',
     '-device virtio-blk-pci,id=root-disk,drive=root,serial=root,bootindex=0',
-    `-blockdev {"node-name":"config","driver":"raw","read-only":true,"file":{"driver":"file","filename":"/state/instances/${id}/config.iso"}}`,
+    '-blockdev {"node-name":"config","driver":"raw","read-only":true,"file":{"driver":"file","filename":"/dev/fdset/3"}}',
     '-device virtio-blk-pci,id=config-disk,drive=config,serial=config',
     '-netdev user,id=net0,restrict=on',
     '-device virtio-net-pci,id=net0-card,netdev=net0,mac=fa:16:3e:83:34:77,romfile=',
@@ -82,17 +85,19 @@ test('the same without KVM', () => {
 
 describe('how it starts', () => {
   const files = { disk: undefined, kernel: '/images/k', ramdisk: '/images/r' }
-  const kernel = (image: MachineSpec['image'], hasDisk: boolean) =>
-    added({ image, hasDisk })
-      .filter((line) => !line.startsWith('-device'))
+  /** The kernel, with the files that QEMU is given open by their paths. */
+  const kernel = (image: MachineSpec['image'], hasDisk: boolean) => {
+    const given = machineFiles(spec({ image, hasDisk }))
+    return added({ image, hasDisk })
+      .filter((line) => line.startsWith('-kernel') || line.startsWith('-initrd') || line.startsWith('-append'))
+      .map((line) => line.replace(/\/proc\/self\/fd\/(\d+)/, (_, n) => given[Number(n) - 3]?.path ?? ''))
       .join(' ')
+  }
 
   test('wholly in RAM from kernel and ramdisk', () => {
     expect(kernel(files, false)).toBe('-kernel /images/k -initrd /images/r -append console=ttyS0')
-    expect(dropped({ image: files, hasDisk: false })).toEqual([
-      expect.stringContaining('"node-name":"root"'),
-      expect.stringContaining('drive=root'),
-    ])
+    const devices = dropped({ image: files, hasDisk: false }).filter((line) => !line.startsWith('-add-fd'))
+    expect(devices).toEqual([expect.stringContaining('"node-name":"root"'), expect.stringContaining('drive=root')])
   })
   test('in RAM with an empty disk beside it', () => {
     expect(kernel(files, true)).toBe('-kernel /images/k -initrd /images/r -append console=ttyS0')
@@ -109,8 +114,8 @@ describe('how it starts', () => {
   test('without the check of the timer where the timer is emulated', () =>
     expect(added({ accelerator: 'tcg', image: files })).toContain('-append console=ttyS0 no_timer_check'))
   test('from its saved memory, on the kind of machine that saved it', () => {
-    const change = { memory: { fd: 3 }, hardware: { ...first, machineType: 'pc-q35-7.2' } }
-    expect(added(change)).toEqual(['-machine pc-q35-7.2', '-incoming fd:3'])
+    const change = { resumes: true, hardware: { ...first, machineType: 'pc-q35-7.2' } }
+    expect(added(change)).toEqual(['-machine pc-q35-7.2', '-incoming fd:7'])
     expect(dropped(change)).toEqual(['-machine q35'])
     // A boot is not bound to it.
     expect(added({ hardware: change.hardware })).toEqual([])
@@ -166,7 +171,7 @@ describe('on hardware profile 2', () => {
       '-device virtio-net-pci,id=net1-card,netdev=net1,mac=fa:16:3e:00:00:02,romfile=,bus=spare0',
     ])
     expect(all.slice(-2)).toEqual([
-      '-blockdev {"node-name":"volume0","driver":"raw","file":{"driver":"host_device","filename":"/dev/sdx"}}',
+      '-blockdev {"node-name":"volume0","driver":"raw","file":{"driver":"host_device","filename":"/dev/fdset/7"}}',
       '-device virtio-blk-pci,id=volume0-disk,drive=volume0,serial=6f70656e-7374-4163-8,bus=spare1',
     ])
   })
@@ -199,10 +204,25 @@ test('a comma in a name or a path does not become another option', () => {
   const guest = { ...spec().guest, name: 'a,debug-threads=on' }
   const all = lines({ guest, paths: guestPaths('/a,b', id) })
   expect(all[0]).toBe('-name guest=a,,debug-threads=on')
-  expect(all.filter((line) => line.includes('/a,b')).map((line) => line.split(' ')[0])).toEqual([
-    '-pidfile',
-    '-blockdev',
-    '-blockdev',
+  expect(all).toContain(`-add-fd fd=3,set=3,opaque=/a,,b/instances/${id}`)
+  expect(directoryIn(qemuArguments(spec({ guest, paths: guestPaths('/a,b', id) })))).toBe(`/a,b/instances/${id}`)
+})
+
+test('QEMU is given its files open, and no more of them than it may use', () => {
+  const disks = [{ id: 'v', path: '/dev/sdx', format: 'raw' as const }]
+  const given = machineFiles(spec({ hardware: { ...first, disks }, resumes: true }))
+  expect(given.map(({ path, flags }) => `${flags} ${path.replace(`/state/instances/${id}/`, '')}`)).toEqual([
+    'r config.iso',
+    'a console.log',
+    'r+ disk.qcow2',
+    'r /images/d',
+    'r+ /dev/sdx',
+    'r memory.save',
   ])
-  expect(all.find((line) => line.startsWith('-chardev socket,id=serial0'))).toContain('logfile=/a,,b/')
+})
+
+test('a machine is known by its directory, also one that an older nova has started', () => {
+  expect(directoryIn(qemuArguments(spec()))).toBe(`/state/instances/${id}`)
+  expect(directoryIn(['qemu', '-pidfile', `/state/instances/${id}/qemu.pid`])).toBe(`/state/instances/${id}`)
+  expect(directoryIn(['cat', '/state'])).toBeUndefined()
 })

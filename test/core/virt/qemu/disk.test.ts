@@ -4,7 +4,11 @@ import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { exec } from '../../../../src/core/base/exec.ts'
 import { createDisk } from '../../../../src/core/virt/qemu/disk.ts'
+import { ImageChecks } from '../../../../src/core/virt/qemu/image-check.ts'
+import { QemuImg } from '../../../../src/core/virt/qemu/qemu-img.ts'
+import { GuestUsers } from '../../../../src/core/virt/qemu/users.ts'
 import { qemu } from '../../../kit/qemu.ts'
+import { guestUids } from '../harness.ts'
 
 let dir: string
 let disk: string
@@ -15,15 +19,27 @@ beforeEach(async () => {
 afterEach(() => rm(dir, { recursive: true, force: true }))
 
 const gib = 2 ** 30
+const tools = (binary = 'qemu-img') => {
+  const qemuImg = new QemuImg(binary, new GuestUsers(dir, guestUids))
+  return { qemuImg, checks: new ImageChecks(qemuImg) }
+}
 const noImage = { disk: undefined, kernel: '/k', ramdisk: undefined }
 
 /** The first bytes of a qcow2 file. */
-function header(change: { backing?: bigint; incompatible?: bigint; bytes?: number; magic?: string }): Buffer {
+function header(change: {
+  backing?: bigint
+  incompatible?: bigint
+  bytes?: number
+  magic?: string
+  entries?: number
+}): Buffer {
   const out = Buffer.alloc(104)
   out.write(change.magic ?? 'QFI\xfb', 'latin1')
   out.writeUInt32BE(3, 4)
   out.writeBigUInt64BE(change.backing ?? 0n, 8)
+  out.writeUInt32BE(16, 20)
   out.writeBigUInt64BE(BigInt(change.bytes ?? gib), 24)
+  out.writeUInt32BE(change.entries ?? 2, 36)
   out.writeBigUInt64BE(change.incompatible ?? 0n, 72)
   return out
 }
@@ -42,27 +58,28 @@ describe('an image is refused', () => {
       /cannot be used: it keeps its data elsewhere/,
     ],
     ['that is not qcow2', header({ magic: 'MBR ' }), /cannot be used: it is not qcow2/],
+    ['whose table is larger than its size needs', header({ entries: 3 }), /cannot be used: its L1 table is larger/],
     ["that is larger than the flavor's disk", header({ bytes: 3 * gib }), /has 3\.0 GiB, the flavor only 2/],
   ]
   test.each(cases)('%s', async (_what, bytes, why) => {
-    await expect(createDisk('/no/such/qemu-img', disk, await image(bytes), 2)).rejects.toThrow(why)
+    await expect(createDisk(tools('/no/such/qemu-img'), disk, await image(bytes), 2)).rejects.toThrow(why)
     expect(await readdir(dir)).toEqual(['image'])
   })
 })
 
 test('an image without a disk gives none where the flavor has none', async () => {
-  await createDisk('/no/such/qemu-img', disk, noImage, 0)
+  await createDisk(tools('/no/such/qemu-img'), disk, noImage, 0)
   expect(await readdir(dir)).toEqual([])
 })
 
 test('a disk that is there is kept', async () => {
   await writeFile(disk, 'data of the guest')
-  await createDisk('/no/such/qemu-img', disk, await image(header({})), 2)
+  await createDisk(tools('/no/such/qemu-img'), disk, await image(header({})), 2)
   expect(await readFile(disk, 'utf8')).toBe('data of the guest')
 })
 
 test('qemu-img that is not there is an error', async () => {
-  await expect(createDisk('/no/such/qemu-img', disk, noImage, 1)).rejects.toThrow(/no\/such\/qemu-img/)
+  await expect(createDisk(tools('/no/such/qemu-img'), disk, noImage, 1)).rejects.toThrow(/no\/such\/qemu-img/)
 })
 
 describe.runIf(await qemu())('with qemu-img', () => {
@@ -71,7 +88,7 @@ describe.runIf(await qemu())('with qemu-img', () => {
   test('an overlay of the image, as large as the flavor says', async () => {
     const path = join(dir, 'base.qcow2')
     await exec('qemu-img', ['create', '-q', '-f', 'qcow2', path, '1G'])
-    await createDisk('qemu-img', disk, { ...noImage, disk: { path, format: 'qcow2' } }, 2)
+    await createDisk(tools(), disk, { ...noImage, disk: { path, format: 'qcow2' } }, 2)
     expect(await info()).toMatchObject({
       'virtual-size': 2 * gib,
       format: 'qcow2',
@@ -86,18 +103,18 @@ describe.runIf(await qemu())('with qemu-img', () => {
     await writeFile(raw, Buffer.alloc(1 << 20, 7))
     await exec('qemu-img', ['convert', '-O', 'qcow2', raw, path])
     await truncate(path, 600_000)
-    const made = createDisk('qemu-img', disk, { ...noImage, disk: { path, format: 'qcow2' } }, 2)
+    const made = createDisk(tools(), disk, { ...noImage, disk: { path, format: 'qcow2' } }, 2)
     await expect(made).rejects.toThrow(/cannot be used: it is damaged or cut off/)
     expect(await readdir(dir)).not.toContain('disk.qcow2')
   })
 
   test('as large as the image where the flavor says nothing', async () => {
-    await createDisk('qemu-img', disk, await image(Buffer.alloc(1 << 20), 'raw'), 0)
+    await createDisk(tools(), disk, await image(Buffer.alloc(1 << 20), 'raw'), 0)
     expect(await info()).toMatchObject({ 'virtual-size': 1 << 20, 'backing-filename-format': 'raw' })
   })
 
   test('an empty disk where the image has none and the flavor has one', async () => {
-    await createDisk('qemu-img', disk, noImage, 1)
+    await createDisk(tools(), disk, noImage, 1)
     expect(await info()).toMatchObject({ 'virtual-size': gib })
     expect(await info()).not.toHaveProperty('backing-filename')
   })

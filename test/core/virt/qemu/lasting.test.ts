@@ -7,7 +7,7 @@ import { systemClock } from '../../../../src/core/base/clock.ts'
 import { exec } from '../../../../src/core/base/exec.ts'
 import { randomMac, systemIds } from '../../../../src/core/base/ids.ts'
 import type { Driver, Guest, ImageFiles } from '../../../../src/core/virt/driver.ts'
-import { qemuArguments } from '../../../../src/core/virt/qemu/arguments.ts'
+import { machineFiles, qemuArguments } from '../../../../src/core/virt/qemu/arguments.ts'
 import { guestPaths, withShortPath } from '../../../../src/core/virt/qemu/paths.ts'
 import { defaultBinary } from '../../../../src/core/virt/qemu/probe.ts'
 import { findMachines, startMachine } from '../../../../src/core/virt/qemu/process.ts'
@@ -49,8 +49,8 @@ describe.each(onQemu)('a guest of $name', { timeout: 120_000 }, (harness) => {
     const hardware = { profile: 1, vcpus: size.vcpus, memoryMb: size.memoryMb, nics, disks }
     await writeFile(paths(guest).record, JSON.stringify({ ...(await record(guest)), hardware }))
     const spec = { guest, hardware, image: harness.image, paths: paths(guest), hasDisk: false }
-    const args = qemuArguments({ ...spec, accelerator: 'tcg', memory: undefined })
-    await startMachine(defaultBinary, args, paths(guest), undefined)
+    const args = qemuArguments({ ...spec, accelerator: 'tcg', resumes: false })
+    await startMachine([defaultBinary, args], machineFiles({ ...spec, resumes: false }), paths(guest))
     await vi.waitFor(async () => expect(await driver.consoleLog(guest.id)).toContain('GUEST-READY'), 90_000)
     const before = await boots(driver, guest.id)
 

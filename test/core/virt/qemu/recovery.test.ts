@@ -5,11 +5,11 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
 import { systemClock } from '../../../../src/core/base/clock.ts'
-import { exec } from '../../../../src/core/base/exec.ts'
 import type { Driver, Guest } from '../../../../src/core/virt/driver.ts'
+import { machineFiles } from '../../../../src/core/virt/qemu/arguments.ts'
 import { readConsole, trimConsole } from '../../../../src/core/virt/qemu/console.ts'
 import { guestPaths, withShortPath } from '../../../../src/core/virt/qemu/paths.ts'
-import { findMachine, findMachines, killMachine } from '../../../../src/core/virt/qemu/process.ts'
+import { findMachine, findMachines, killMachine, startMachine } from '../../../../src/core/virt/qemu/process.ts'
 import { connectQmp } from '../../../../src/core/virt/qemu/qmp.ts'
 import type { DaemonOrder } from '../../../kit/driver-daemon.ts'
 import { aGuest, boots, harnesses, killedDaemon, open, printed } from '../harness.ts'
@@ -120,7 +120,7 @@ describe.each(onQemu)('a machine of $name whose daemon was killed', { timeout: 1
     const chunks: Buffer[] = []
     const server = createServer((socket) => socket.on('data', (chunk) => chunks.push(chunk)))
     await withShortPath(paths.memorySocket, async (path) => {
-      await new Promise<void>((resolve) => server.listen(path, resolve))
+      await new Promise<void>((resolve) => server.listen({ path, writableAll: true }, resolve))
       await qmp.execute('stop')
       await qmp.execute('migrate', { uri: 'unix:memory.sock' })
       await vi.waitFor(async () => expect(await qmp.execute('query-migrate')).toMatchObject({ status: 'completed' }), {
@@ -169,12 +169,15 @@ describe.each(onQemu)('a machine of $name whose daemon was killed', { timeout: 1
     const next = await daemon()
     await next.createDisk(guest, harness.image)
     await next.start(guest)
-    const [pid] = (await findMachines(stateDir)).values()
+    const before = await findMachines(stateDir)
+    const [pid = 0] = before.values()
     const [binary = '', ...args] = (await readFile(`/proc/${pid}/cmdline`, 'utf8')).split('\0').slice(0, -1)
-    const cwd = await mkdtemp(join(tmpdir(), 'nova-second-'))
-    const second = await exec(binary, args, { cwd, timeoutMs: 10_000 })
-    await rm(cwd, { recursive: true })
-    expect(second).toMatchObject({ code: 1, stderr: expect.stringMatching(/lock/) })
+    const paths = guestPaths(stateDir, guest.id)
+    const record = JSON.parse(await readFile(paths.record, 'utf8'))
+    const files = machineFiles({ ...record, hasDisk: record.disk, paths, resumes: false })
+    const second = await startMachine([binary, args], files, paths)
+    await vi.waitFor(() => expect(existsSync(`/proc/${second}`)).toBe(false), 10_000)
+    expect(await findMachines(stateDir)).toEqual(before)
     expect(await next.power(guest.id)).toBe('RUNNING')
   })
 
@@ -187,6 +190,23 @@ describe.each(onQemu)('a machine of $name whose daemon was killed', { timeout: 1
     process.kill(pid ?? 0, 'SIGSTOP')
     await next.destroy(guest.id)
     expect(await next.power(guest.id)).toBe('NOSTATE')
+  })
+
+  test('that hangs keeps no daemon from starting, and is taken up when it answers', async () => {
+    const guest = aGuest()
+    const first = await daemon()
+    await first.createDisk(guest, harness.image)
+    await first.start(guest)
+    await first.close()
+    const [pid = 0] = (await findMachines(stateDir)).values()
+    process.kill(pid, 'SIGSTOP')
+    const begun = performance.now()
+    const next = await daemon()
+    expect(performance.now() - begun).toBeLessThan(8_000)
+    expect(await next.power(guest.id)).toBe('RUNNING')
+    process.kill(pid, 'SIGCONT')
+    await next.pause(guest.id)
+    expect(await next.power(guest.id)).toBe('PAUSED')
   })
 
   test('that was killed itself is told of as shut down', async () => {
