@@ -1,7 +1,7 @@
 import { mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { dirname, join, resolve } from 'node:path'
 import { Plugin } from '@oclif/core'
-import { type BuildOptions, build } from 'esbuild'
+import { type BuildOptions, build, type Plugin as EsbuildPlugin } from 'esbuild'
 import { exec } from '../src/core/base/exec.ts'
 
 /**
@@ -22,7 +22,7 @@ const common = {
   keepNames: true,
   legalComments: 'none',
   // Native, or with files of their own beside them; no command that asks the conductor needs one.
-  external: ['@photostructure/sqlite', 'kysely', 'mysql2', 'pino', 'typescript', 'ts-node'],
+  external: ['@photostructure/sqlite', 'mysql2', 'pino', 'typescript', 'ts-node'],
   // Compiled code from the cache has no loader to import with; require() takes ES modules too since 20.19.
   supported: { 'dynamic-import': false },
   write: false,
@@ -56,6 +56,15 @@ const table = plugin.commands.map(({ id, aliases, hiddenAliases }) => {
 const entry = `import { main as run } from './src/cli/main.ts'
 export const main = (argv, root) => run(argv, root, [${table.join(',\n')}])`
 
+/** What ink loads if DEV is set, to develop ink itself, is not among its dependencies. */
+const withoutDevtools: EsbuildPlugin = {
+  name: 'without-devtools',
+  setup({ onResolve, onLoad }) {
+    onResolve({ filter: /^react-devtools-core$/ }, ({ path }) => ({ path, namespace: 'empty' }))
+    onLoad({ filter: /.*/, namespace: 'empty' }, () => ({ contents: 'export default {}' }))
+  },
+}
+
 const [bundle, supervisor, tui] = await Promise.all([
   build({
     ...common,
@@ -74,7 +83,9 @@ const [bundle, supervisor, tui] = await Promise.all([
   build({
     ...common,
     entryPoints: ['src/tui/dashboard.tsx'],
-    external: [...common.external, 'ink', 'react'],
+    plugins: [withoutDevtools],
+    // What React and ink's libraries require of Node.
+    banner: { js: "import { createRequire } from 'node:module'; const require = createRequire(import.meta.url);" },
     format: 'esm',
     jsx: 'automatic',
     outfile: join(dist, 'tui/dashboard.js'),
