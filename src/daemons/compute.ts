@@ -1,6 +1,7 @@
 import { mkdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { hostIdentity } from '../core/agent/identity.ts'
+import { mapConcurrent } from '../core/base/concurrency.ts'
 import { fail } from '../core/base/errors.ts'
 import { ownDirectory } from '../core/base/own-directory.ts'
 import { version } from '../core/base/version.ts'
@@ -15,6 +16,11 @@ import { SpokenBy } from '../core/rpc/versions.ts'
 import { type DriverOptions, guestsKept, openDriver } from '../core/virt/open.ts'
 import { joinBus, type Runtime } from './runtime.ts'
 
+/** Each host keeps channels open, of which a connection has 2,047. */
+const hostsPerConnection = 500
+/** Hosts that say hello at the same time: conductors answer so many well before a host would ask again. */
+const startsAtOnce = 50
+
 /**
  * The compute hosts of this process: this machine, or as many as the fake driver simulates. No database, on purpose.
  */
@@ -22,7 +28,11 @@ export async function startComputeHosts(runtime: Runtime, bus: Bus): Promise<voi
   const { config } = runtime
   ownDirectory(config.stateDir, 'state_dir')
   const { driver, name, names } = await chooseHosts(config)
-  await Promise.all(names.map((host) => startComputeHost(runtime, bus, host, driver)))
+  const buses = [bus]
+  while (buses.length * hostsPerConnection < names.length) buses.push(await joinBus(runtime, 'compute'))
+  await mapConcurrent([...names.entries()], startsAtOnce, ([i, host]) =>
+    startComputeHost(runtime, buses[Math.floor(i / hostsPerConnection)] as Bus, host, driver),
+  )
   // Only once it is running: a driver that does not start must not be the next start's choice.
   writeFileSync(places(config.stateDir).driver, `${driver} ${names.length} ${name}\n`, { mode: 0o600 })
 }
