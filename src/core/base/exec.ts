@@ -69,7 +69,7 @@ export function exec(
     read(err, 'stderr')
     child.on('error', (e: NodeJS.ErrnoException) => end(e.code === 'ENOENT' ? 127 : 1, e.message))
     child.on('close', (code, by) => {
-      const why = killed ? 'it was killed' : `it ended with ${by ?? `code ${code}`}`
+      const why = killed ? 'it was killed' : code === 0 ? '' : `it ended with ${by ?? `code ${code}`}`
       end(killed ? 124 : (code ?? 128 + (by === null ? 0 : constants.signals[by])), why)
     })
   })

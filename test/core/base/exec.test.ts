@@ -20,3 +20,11 @@ test('a program gets the path and a locale of our environment, and nothing else'
     NOVA_DATABASE_URL: 'mysql://nova:secret@db/nova',
   })
 })
+
+test('an end says nothing of itself unless something is wrong with it', async () => {
+  const quiet = (script: string) => exec(process.execPath, ['-e', script])
+  expect(await quiet('')).toEqual({ code: 0, stdout: '', stderr: '' })
+  expect(await quiet('process.exit(3)')).toEqual({ code: 3, stdout: '', stderr: 'it ended with code 3' })
+  expect(await quiet("process.kill(process.pid, 'SIGTERM')")).toMatchObject({ code: 143 })
+  expect(await exec('/nonexistent/program', [])).toMatchObject({ code: 127 })
+})
