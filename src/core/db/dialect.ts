@@ -24,11 +24,24 @@ export function locked<Q extends { forUpdate(): Q }>(db: Db, query: Q): Q {
 }
 
 /**
- * The generated id of the first of `count` rows that one statement inserted: MySQL returns the first, SQLite the last.
+ * The generated ids of the `count` rows that one statement inserted, in order: MySQL returns the first, SQLite the last. Each
+ * node of a Galera cluster gives every third id, say, and how many it leaves out changes with the cluster, so the server is
+ * asked; by the same connection, so `db` must be the transaction that inserted.
  */
-export function firstInsertId(db: Db, result: { insertId?: bigint | undefined }, count: number): number {
-  const told = Number(result.insertId ?? 0)
-  return db.dialect === 'mysql' ? told : told - count + 1
+export async function insertedIds(
+  db: Db,
+  { insertId }: { insertId?: bigint | undefined },
+  count: number,
+): Promise<number[]> {
+  const told = Number(insertId ?? 0)
+  if (db.dialect === 'sqlite') return Array.from({ length: count }, (_, i) => told - count + 1 + i)
+  const step = count === 1 ? 1 : await idStep(db)
+  return Array.from({ length: count }, (_, i) => told + i * step)
+}
+
+async function idStep(db: Db): Promise<number> {
+  const { rows } = await sql<{ step: number }>`select @@session.auto_increment_increment as step`.execute(db)
+  return Number(rows[0]?.step)
 }
 
 /** The version of the database server or library. */
