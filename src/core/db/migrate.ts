@@ -1,6 +1,7 @@
 import { DEFAULT_MIGRATION_TABLE, type MigrationResultSet, Migrator, NO_MIGRATIONS, sql } from 'kysely'
 import { migrations } from '../../../migrations/index.ts'
 import type { Db } from './handle.ts'
+import { unlimited } from './statement-limit.ts'
 
 /** The name for "no migration". */
 const none = 'none'
@@ -16,13 +17,13 @@ const migratorOf = (db: Db) =>
 export async function syncDatabase(db: Db): Promise<{ applied: string[]; version: string }> {
   const newer = (await appliedMigrations(db)).filter((name) => !(name in migrations)).at(-1)
   if (newer !== undefined) return { applied: [], version: newer }
-  const applied = outcome(await migratorOf(db).migrateToLatest())
+  const applied = outcome(await unlimited(() => migratorOf(db).migrateToLatest()))
   return { applied, version: await databaseVersion(db) }
 }
 
 /** Drops all tables with everything in them: for tests. */
 export async function unsyncDatabase(db: Db): Promise<string[]> {
-  return outcome(await migratorOf(db).migrateTo(NO_MIGRATIONS))
+  return outcome(await unlimited(() => migratorOf(db).migrateTo(NO_MIGRATIONS)))
 }
 
 /** The name of the newest applied migration, whichever program applied it; `none` for an empty database. */

@@ -8,17 +8,22 @@ import {
   MysqlDriver,
 } from 'kysely'
 import type { PoolConnection } from 'mysql2'
-import { Failure, reason } from '../base/errors.ts'
+import type { Clock } from '../base/clock.ts'
+import { Failure, isFailure, reason } from '../base/errors.ts'
 import type { Tls } from '../base/tls.ts'
 import type { UrlParts } from '../base/url.ts'
 import { isConnectionLoss, isRefusal, MysqlTablesCompiler } from './dialect.ts'
 import { isPrepared } from './prepared.ts'
+import { limited } from './statement-limit.ts'
 
 type Done = (error: unknown, ...answer: unknown[]) => void
 type Query = (sql: string, values: unknown, done: Done) => ReturnType<PoolConnection['query']>
 
 /** Opens a pool of connections to a MySQL or MariaDB server: `mysql://user:password@host:port/database[?socketPath=…]`. */
-export async function mysqlDialect(url: UrlParts, poolSize: number, tls: Tls | undefined): Promise<Dialect> {
+export async function mysqlDialect(
+  url: UrlParts,
+  { clock, poolSize, tls }: { clock: Clock; poolSize: number; tls: Tls | undefined },
+): Promise<Dialect> {
   const { createPool } = await import('mysql2')
   const { host, port = 3306, user, password, path, params } = url
   const socketPath = params.get('socketPath')
@@ -35,7 +40,7 @@ export async function mysqlDialect(url: UrlParts, poolSize: number, tls: Tls | u
     // MySQL returns sums as DECIMAL; all of ours are far below 2^53.
     decimalNumbers: true,
   })
-  pool.on('connection', watch)
+  pool.on('connection', (connection) => watch(connection, clock))
   const where = socketPath ?? (isIP(host) === 6 ? `[${host}]:${port}` : `${host}:${port}`)
   const config: MysqlDialectConfig = { pool, onCreateConnection: prepare }
   return new (class extends MysqlDialect {
@@ -45,10 +50,10 @@ export async function mysqlDialect(url: UrlParts, poolSize: number, tls: Tls | u
 }
 
 /**
- * Prepared queries are parsed once for each connection; others vary too much to be worth keeping. And a connection to a
- * server that refuses us is closed instead of given back: the pool would hand it out again and again.
+ * Prepared queries are parsed once for each connection; others vary too much to be worth keeping. Each has a limit of time.
+ * And a connection to a server that refuses us is closed instead of given back: the pool would hand it out again and again.
  */
-function watch(connection: PoolConnection): void {
+function watch(connection: PoolConnection, clock: Clock): void {
   const query = connection.query.bind(connection) as Query
   const execute = connection.execute.bind(connection) as Query
   const release = connection.release.bind(connection)
@@ -58,7 +63,8 @@ function watch(connection: PoolConnection): void {
       isOfNoUse ||= isRefusal(error)
       done(error, ...answer)
     }
-    return isPrepared(sql) ? execute(sql, values, heed) : query(sql, values, heed)
+    const run = isPrepared(sql) ? execute : query
+    limited(connection, clock, heed, (done) => void run(sql, values, done))
   }) as typeof connection.query
   connection.release = () => (isOfNoUse ? connection.destroy() : release())
 }
@@ -82,6 +88,13 @@ class GuardedDriver extends MysqlDriver {
   constructor(config: MysqlDialectConfig, where: string) {
     super(config)
     this.#where = where
+  }
+
+  /** A connection that was lost has been rolled back by the server; why it was lost is what the caller must hear. */
+  override async rollbackTransaction(connection: DatabaseConnection): Promise<void> {
+    await super.rollbackTransaction(connection).catch((e) => {
+      if (!isFailure(e, 'DatabaseDown')) throw e
+    })
   }
 
   override async acquireConnection(): Promise<DatabaseConnection> {

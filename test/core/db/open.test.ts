@@ -4,18 +4,23 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
 import { sql } from 'kysely'
-import { afterEach, describe, expect, test } from 'vitest'
+import { afterEach, describe, expect, onTestFinished, test } from 'vitest'
 import { systemClock } from '../../../src/core/base/clock.ts'
 import { silentLog } from '../../../src/core/base/log.ts'
 import { isUniqueViolation, serverVersion } from '../../../src/core/db/dialect.ts'
 import type { Db } from '../../../src/core/db/handle.ts'
 import { syncDatabase } from '../../../src/core/db/migrate.ts'
 import { openDatabase } from '../../../src/core/db/open.ts'
+import { prepared } from '../../../src/core/db/prepared.ts'
+import { unlimited } from '../../../src/core/db/statement-limit.ts'
 import { tx } from '../../../src/core/db/tx.ts'
 import { admin, databases, type TestDatabase } from '../../kit/databases.ts'
+import { migrated } from '../../kit/migrated.ts'
+import { startProxy } from '../../kit/proxy.ts'
 
 type Row = { id: string; created_at: number }
 const setting = { log: silentLog, clock: systemClock }
+const addProject = prepared((db, row: Row) => db.insertInto('projects').values(row))
 const open: TestDatabase[] = []
 afterEach(async () => {
   for (const database of open.splice(0)) await database.drop()
@@ -178,6 +183,64 @@ describe.each((await databases()).filter(({ name }) => name === 'mysql'))(
       })
       await write(db, { id: 'b', created_at: 0 })
       expect(await db.selectFrom('projects').select('id').execute()).toEqual([{ id: 'b' }])
+    })
+  },
+)
+
+describe.each((await databases()).filter(({ name }) => name === 'mysql'))(
+  'when the server hangs, on $name',
+  (mysql) => {
+    /** The limit of a statement, 12 s, passes in 0.6 s. */
+    const hasty = { ...systemClock, after: (ms: number, fn: () => void) => systemClock.after(ms / 20, fn) }
+    const through = async () => {
+      const database = await migrated(mysql)
+      open.push(database)
+      const url = new URL(database.url)
+      const line = await startProxy({ host: url.hostname, port: Number(url.port) })
+      url.port = `${line.port}`
+      const db = await openDatabase(url.href, { log: silentLog, clock: hasty, poolSize: 1 })
+      onTestFinished(async () => {
+        await db.destroy().catch(() => undefined)
+        await line.close()
+      })
+      return { db, line }
+    }
+    const row = (id: string): Row => ({ id, created_at: 0 })
+    const insert = (db: Db, id: string) => db.insertInto('projects').values(row(id)).execute()
+    const ids = async (db: Db) => (await db.selectFrom('projects').select('id').execute()).map(({ id }) => id)
+    const down = { code: 'DatabaseDown', message: expect.stringContaining('no answer to a statement within 12 s') }
+
+    test('a statement fails as DatabaseDown, and the next one goes over a new connection', async () => {
+      const { db, line } = await through()
+      line.freeze()
+      await expect(insert(db, 'a')).rejects.toMatchObject(down)
+      expect(await ids(db)).toEqual([])
+      // A query that is prepared at the server hangs the same.
+      line.freeze()
+      await expect(addProject(db, row('p'))).rejects.toMatchObject(down)
+      await addProject(db, row('p'))
+      expect(await ids(db)).toEqual(['p'])
+    })
+
+    test('a transaction fails as DatabaseDown, with nothing written', async () => {
+      const { db, line } = await through()
+      const failing = tx(db, async (db) => {
+        await insert(db, 'a')
+        line.freeze()
+        await insert(db, 'b')
+      })
+      await expect(failing).rejects.toMatchObject(down)
+      // The server has not heard that the connection is gone.
+      line.down()
+      line.up()
+      expect(await tx(db, ids)).toEqual([])
+    })
+
+    test('a migration may take any time', async () => {
+      const { db } = await through()
+      const { rows } = await unlimited(() => sql`select sleep(1) as slept`.execute(db))
+      expect(rows).toEqual([{ slept: 0 }])
+      await expect(sql`select sleep(1)`.execute(db)).rejects.toMatchObject(down)
     })
   },
 )
