@@ -150,15 +150,18 @@ const lostCodes: ReadonlySet<unknown> = new Set([
   'POOL_CLOSED',
 ])
 
+const refusals: ReadonlySet<unknown> = new Set([1792, 1836, 3032, 1927, 1047, 1180])
+
 /**
  * The server is there and takes nothing from us now: it has become read-only, as the old primary is after a failover, or its
  * cluster has lost it. Another connection may lead to a server that does. MySQL: ER_OPTION_PREVENTS_STATEMENT (read-only),
- * ER_CANT_EXECUTE_IN_READ_ONLY_TRANSACTION, ER_READ_ONLY_MODE, ER_SERVER_OFFLINE_MODE; Galera: ER_UNKNOWN_COM_ERROR.
+ * ER_CANT_EXECUTE_IN_READ_ONLY_TRANSACTION, ER_READ_ONLY_MODE, ER_SERVER_OFFLINE_MODE, ER_CONNECTION_KILLED of MariaDB; Galera: ER_UNKNOWN_COM_ERROR,
+ * ER_ERROR_DURING_COMMIT.
  */
 export function isRefusal(e: unknown): boolean {
   const { errno } = known(e)
   if (errno === 1290) return e instanceof Error && /read.only/i.test(e.message)
-  return errno === 1792 || errno === 1836 || errno === 3032 || errno === 1047
+  return refusals.has(errno)
 }
 
 /**

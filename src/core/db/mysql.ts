@@ -12,7 +12,8 @@ import type { Clock } from '../base/clock.ts'
 import { Failure, isFailure, reason } from '../base/errors.ts'
 import type { Tls } from '../base/tls.ts'
 import type { UrlParts } from '../base/url.ts'
-import { isConnectionLoss, isRefusal, MysqlTablesCompiler } from './dialect.ts'
+import { attemptsMax, pauseMs, stillInTheWay } from './conflict.ts'
+import { isConflict, isConnectionLoss, isRefusal, MysqlTablesCompiler } from './dialect.ts'
 import { isPrepared } from './prepared.ts'
 import { limited } from './statement-limit.ts'
 
@@ -44,7 +45,7 @@ export async function mysqlDialect(
   const where = socketPath ?? (isIP(host) === 6 ? `[${host}]:${port}` : `${host}:${port}`)
   const config: MysqlDialectConfig = { pool, onCreateConnection: prepare }
   return new (class extends MysqlDialect {
-    override createDriver = () => new GuardedDriver(config, where)
+    override createDriver = () => new GuardedDriver(config, where, clock)
     override createQueryCompiler = () => new MysqlTablesCompiler()
   })(config)
 }
@@ -80,14 +81,20 @@ async function prepare(connection: DatabaseConnection): Promise<void> {
     await connection.executeQuery(CompiledQuery.raw(setting))
 }
 
-/** Kysely's driver, with lost connections reported as `DatabaseDown`. */
+/** For how long a statement that stands alone is repeated: a wait for a lock takes 10 s, and has a second chance. */
+const repeatWithinMs = 15_000
+
+/** Kysely's driver, with lost connections reported as `DatabaseDown`, and conflicts outside transactions repeated. */
 class GuardedDriver extends MysqlDriver {
   readonly #where: string
+  readonly #clock: Clock
   readonly #guarded = new WeakSet<DatabaseConnection>()
+  readonly #inTransaction = new WeakSet<DatabaseConnection>()
 
-  constructor(config: MysqlDialectConfig, where: string) {
+  constructor(config: MysqlDialectConfig, where: string, clock: Clock) {
     super(config)
     this.#where = where
+    this.#clock = clock
   }
 
   /** A connection that was lost has been rolled back by the server; why it was lost is what the caller must hear. */
@@ -97,14 +104,42 @@ class GuardedDriver extends MysqlDriver {
     })
   }
 
+  override async beginTransaction(...args: Parameters<MysqlDriver['beginTransaction']>): Promise<void> {
+    await super.beginTransaction(...args)
+    this.#inTransaction.add(args[0])
+  }
+
+  override async releaseConnection(...args: Parameters<MysqlDriver['releaseConnection']>): Promise<void> {
+    this.#inTransaction.delete(args[0])
+    await super.releaseConnection(...args)
+  }
+
   override async acquireConnection(): Promise<DatabaseConnection> {
     const connection = await super.acquireConnection().catch((e) => this.#failAsDown(e))
     if (!this.#guarded.has(connection)) {
       this.#guarded.add(connection)
       const execute = connection.executeQuery.bind(connection)
-      connection.executeQuery = <R>(query: CompiledQuery) => execute<R>(query).catch((e) => this.#failAsDown(e))
+      connection.executeQuery = <R>(query: CompiledQuery) =>
+        this.#repeated(connection, () => execute<R>(query)).catch((e) => this.#failAsDown(e))
     }
     return connection
+  }
+
+  /**
+   * A statement that another one was in the way of has done nothing, and is repeated where it stands alone; else its
+   * transaction is, by `tx`.
+   */
+  async #repeated<T>(connection: DatabaseConnection, execute: () => Promise<T>): Promise<T> {
+    const until = this.#clock.now() + repeatWithinMs
+    for (let attempt = 1; ; attempt += 1) {
+      try {
+        return await execute()
+      } catch (e) {
+        if (!isConflict(e) || this.#inTransaction.has(connection)) throw e
+        if (attempt === attemptsMax || this.#clock.now() > until) throw stillInTheWay(e, attempt)
+      }
+      await this.#clock.sleep(pauseMs(attempt))
+    }
   }
 
   #failAsDown(e: unknown): never {

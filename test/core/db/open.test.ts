@@ -188,6 +188,61 @@ describe.each((await databases()).filter(({ name }) => name === 'mysql'))(
 )
 
 describe.each((await databases()).filter(({ name }) => name === 'mysql'))(
+  'when others are in the way, on $name',
+  (mysql) => {
+    /** Runs `fn` on a server that answers with an error the first `times` times that a project is inserted; answers how often one was. */
+    const troubled = async (errno: number, times: number, fn: (db: Db) => Promise<void>): Promise<number> => {
+      const database = await migrated(mysql)
+      open.push(database)
+      const { db } = database
+      await sql`create table tries (n int) engine = MyISAM`.execute(db)
+      try {
+        await sql
+          .raw(`create trigger trouble before insert on projects for each row begin
+          insert into tries values (1);
+          if (select count(*) from tries) <= ${times} then
+            signal sqlstate '45000' set mysql_errno = ${errno}, message_text = 'in the way';
+          end if;
+        end`)
+          .execute(db)
+        await fn(db)
+        const { rows } = await sql<{ n: number }>`select count(*) as n from tries`.execute(db)
+        return Number(rows[0]?.n)
+      } finally {
+        await sql`drop trigger trouble`.execute(db)
+        await sql`drop table tries`.execute(db)
+      }
+    }
+    const alone = (db: Db) => db.insertInto('projects').values({ id: 'a', created_at: 0 }).execute()
+    const inTransaction = (db: Db) => tx(db, alone)
+
+    test.each([
+      ['deadlock', 1213, alone],
+      ['wait for a lock', 1205, alone],
+      ['deadlock in a transaction', 1213, inTransaction],
+    ])('a %s is repeated', async (_what, errno, write) => {
+      const tries = await troubled(errno, 3, async (db) => {
+        await write(db)
+        expect(await db.selectFrom('projects').select('id').execute()).toEqual([{ id: 'a' }])
+      })
+      expect(tries).toBe(4)
+    })
+
+    test.each([
+      ['deadlock', 1213, alone, 20],
+      ['deadlock in a transaction', 1213, inTransaction, 20],
+      ['commit without a quorum', 1180, alone, 1],
+      ['node that is not ready', 1047, alone, 1],
+      ['killed connection', 1927, alone, 1],
+    ])('a %s that does not end is told as DatabaseDown', async (_what, errno, write, times) => {
+      const down = { code: 'DatabaseDown', message: expect.stringContaining('in the way') }
+      const tries = await troubled(errno, 1000, (db) => expect(write(db)).rejects.toMatchObject(down))
+      expect(tries).toBe(times)
+    })
+  },
+)
+
+describe.each((await databases()).filter(({ name }) => name === 'mysql'))(
   'when the server hangs, on $name',
   (mysql) => {
     /** The limit of a statement, 12 s, passes in 0.6 s. */
