@@ -102,6 +102,13 @@ export function isUniqueViolation(e: unknown): boolean {
   return errcode === 2067 || errcode === 1555 || errno === 1062
 }
 
+/**
+ * What a migration makes is there already, or what it removes is gone: another process has done it. MySQL:
+ * ER_TABLE_EXISTS_ERROR, ER_BAD_TABLE_ERROR, ER_DUP_FIELDNAME, ER_DUP_KEYNAME, ER_DUP_ENTRY, ER_CANT_DROP_FIELD_OR_KEY.
+ */
+export const isThereAlready = (e: unknown): boolean =>
+  [1050, 1051, 1060, 1061, 1062, 1091].some((errno) => known(e).errno === errno)
+
 /** Another transaction conflicted; this one may be tried again. MySQL: ER_LOCK_DEADLOCK, ER_LOCK_WAIT_TIMEOUT. */
 export function isConflict(e: unknown): boolean {
   const { errno } = known(e)
