@@ -115,6 +115,9 @@ export function isConflict(e: unknown): boolean {
   return errno === 1213 || errno === 1205 || isBusy(e)
 }
 
+/** The server has no such setting: MySQL has none of Galera's. ER_UNKNOWN_SYSTEM_VARIABLE. */
+export const isUnknownVariable = (e: unknown): boolean => known(e).errno === 1193
+
 /** SQLITE_BUSY and SQLITE_LOCKED with all their extended codes: another process holds the file at the moment. */
 export function isBusy(e: unknown): boolean {
   const { errcode } = known(e)

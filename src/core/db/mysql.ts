@@ -13,7 +13,7 @@ import { Failure, isFailure, reason } from '../base/errors.ts'
 import type { Tls } from '../base/tls.ts'
 import type { UrlParts } from '../base/url.ts'
 import { attemptsMax, pauseMs, stillInTheWay } from './conflict.ts'
-import { isConflict, isConnectionLoss, isRefusal, MysqlTablesCompiler } from './dialect.ts'
+import { isConflict, isConnectionLoss, isRefusal, isUnknownVariable, MysqlTablesCompiler } from './dialect.ts'
 import { isPrepared } from './prepared.ts'
 import { limited } from './statement-limit.ts'
 
@@ -79,6 +79,10 @@ async function prepare(connection: DatabaseConnection): Promise<void> {
     "set session sql_mode = 'STRICT_ALL_TABLES,NO_ENGINE_SUBSTITUTION', session innodb_lock_wait_timeout = 10",
   ])
     await connection.executeQuery(CompiledQuery.raw(setting))
+  // On a Galera cluster each statement sees what any node has committed before; without one this changes nothing.
+  await connection.executeQuery(CompiledQuery.raw('set session wsrep_sync_wait = 7')).catch((e) => {
+    if (!isUnknownVariable(e)) throw e
+  })
 }
 
 /** For how long a statement that stands alone is repeated: a wait for a lock takes 10 s, and has a second chance. */

@@ -4,7 +4,8 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
 import { sql } from 'kysely'
-import { afterEach, describe, expect, onTestFinished, test } from 'vitest'
+import { PoolConnection } from 'mysql2'
+import { afterEach, describe, expect, onTestFinished, test, vi } from 'vitest'
 import { systemClock } from '../../../src/core/base/clock.ts'
 import { silentLog } from '../../../src/core/base/log.ts'
 import { isUniqueViolation, serverVersion } from '../../../src/core/db/dialect.ts'
@@ -186,6 +187,33 @@ describe.each((await databases()).filter(({ name }) => name === 'mysql'))(
     })
   },
 )
+
+describe.each((await databases()).filter(({ name }) => name === 'mysql'))('each connection, on $name', (mysql) => {
+  const setting = 'set session wsrep_sync_wait = 7'
+  const waits = async (db: Db) =>
+    (await sql<{ w: number }>`select @@session.wsrep_sync_wait as w`.execute(db)).rows[0]?.w
+
+  test('waits for what other nodes of a Galera cluster have committed', async () => {
+    const database = await migrated(mysql)
+    open.push(database)
+    expect(await waits(database.db)).toBe(7)
+  })
+
+  test('is of use where the server has no such setting', async () => {
+    const database = await migrated(mysql)
+    open.push(database)
+    type Prototype = { query(text: string, ...rest: unknown[]): unknown }
+    const prototype = PoolConnection.prototype as unknown as Prototype
+    const run = prototype.query
+    const unknown = vi.spyOn(prototype, 'query').mockImplementation(function (this: Prototype, text, ...rest) {
+      return run.call(this, text === setting ? 'set session nova_has_no_such_setting = 7' : text, ...rest)
+    })
+    onTestFinished(() => unknown.mockRestore())
+    const db = await openDatabase(database.url, { log: silentLog, clock: systemClock })
+    onTestFinished(() => db.destroy())
+    expect(await waits(db)).toBe(0)
+  })
+})
 
 describe.each((await databases()).filter(({ name }) => name === 'mysql'))(
   'when others are in the way, on $name',
