@@ -24,11 +24,24 @@ export function locked<Q extends { forUpdate(): Q }>(db: Db, query: Q): Q {
 }
 
 /**
- * The generated id of the first of `count` rows that one statement inserted: MySQL returns the first, SQLite the last.
+ * The generated ids of the `count` rows that one statement inserted, in order: MySQL returns the first, SQLite the last. Each
+ * node of a Galera cluster gives every third id, say, and how many it leaves out changes with the cluster, so the server is
+ * asked; by the same connection, so `db` must be the transaction that inserted.
  */
-export function firstInsertId(db: Db, result: { insertId?: bigint | undefined }, count: number): number {
-  const told = Number(result.insertId ?? 0)
-  return db.dialect === 'mysql' ? told : told - count + 1
+export async function insertedIds(
+  db: Db,
+  { insertId }: { insertId?: bigint | undefined },
+  count: number,
+): Promise<number[]> {
+  const told = Number(insertId ?? 0)
+  if (db.dialect === 'sqlite') return Array.from({ length: count }, (_, i) => told - count + 1 + i)
+  const step = count === 1 ? 1 : await idStep(db)
+  return Array.from({ length: count }, (_, i) => told + i * step)
+}
+
+async function idStep(db: Db): Promise<number> {
+  const { rows } = await sql<{ step: number }>`select @@session.auto_increment_increment as step`.execute(db)
+  return Number(rows[0]?.step)
 }
 
 /** The version of the database server or library. */
@@ -89,11 +102,21 @@ export function isUniqueViolation(e: unknown): boolean {
   return errcode === 2067 || errcode === 1555 || errno === 1062
 }
 
+/**
+ * What a migration makes is there already, or what it removes is gone: another process has done it. MySQL:
+ * ER_TABLE_EXISTS_ERROR, ER_BAD_TABLE_ERROR, ER_DUP_FIELDNAME, ER_DUP_KEYNAME, ER_DUP_ENTRY, ER_CANT_DROP_FIELD_OR_KEY.
+ */
+export const isThereAlready = (e: unknown): boolean =>
+  [1050, 1051, 1060, 1061, 1062, 1091].some((errno) => known(e).errno === errno)
+
 /** Another transaction conflicted; this one may be tried again. MySQL: ER_LOCK_DEADLOCK, ER_LOCK_WAIT_TIMEOUT. */
 export function isConflict(e: unknown): boolean {
   const { errno } = known(e)
   return errno === 1213 || errno === 1205 || isBusy(e)
 }
+
+/** The server has no such setting: MySQL has none of Galera's. ER_UNKNOWN_SYSTEM_VARIABLE. */
+export const isUnknownVariable = (e: unknown): boolean => known(e).errno === 1193
 
 /** SQLITE_BUSY and SQLITE_LOCKED with all their extended codes: another process holds the file at the moment. */
 export function isBusy(e: unknown): boolean {
@@ -137,15 +160,18 @@ const lostCodes: ReadonlySet<unknown> = new Set([
   'POOL_CLOSED',
 ])
 
+const refusals: ReadonlySet<unknown> = new Set([1792, 1836, 3032, 1927, 1047, 1180])
+
 /**
  * The server is there and takes nothing from us now: it has become read-only, as the old primary is after a failover, or its
  * cluster has lost it. Another connection may lead to a server that does. MySQL: ER_OPTION_PREVENTS_STATEMENT (read-only),
- * ER_CANT_EXECUTE_IN_READ_ONLY_TRANSACTION, ER_READ_ONLY_MODE, ER_SERVER_OFFLINE_MODE; Galera: ER_UNKNOWN_COM_ERROR.
+ * ER_CANT_EXECUTE_IN_READ_ONLY_TRANSACTION, ER_READ_ONLY_MODE, ER_SERVER_OFFLINE_MODE, ER_CONNECTION_KILLED of MariaDB; Galera: ER_UNKNOWN_COM_ERROR,
+ * ER_ERROR_DURING_COMMIT.
  */
 export function isRefusal(e: unknown): boolean {
   const { errno } = known(e)
   if (errno === 1290) return e instanceof Error && /read.only/i.test(e.message)
-  return errno === 1792 || errno === 1836 || errno === 3032 || errno === 1047
+  return refusals.has(errno)
 }
 
 /**

@@ -49,7 +49,7 @@ async function dialectOf(
   }
   if (/^(mysql|mariadb):/.test(url)) {
     const { mysqlDialect } = await import('./mysql.ts')
-    return { name: 'mysql', dialect: await mysqlDialect(urlParts(url, { key, allowed }), poolSize, tls) }
+    return { name: 'mysql', dialect: await mysqlDialect(urlParts(url, { key, allowed }), { clock, poolSize, tls }) }
   }
   fail('ConfigInvalid', { key, value: redact(url), source: 'as given', allowed })
 }

@@ -1,6 +1,6 @@
 import { type Selectable, sql } from 'kysely'
 import type { Event } from '../contracts/shapes.ts'
-import { firstInsertId } from '../db/dialect.ts'
+import { insertedIds } from '../db/dialect.ts'
 import type { Db } from '../db/handle.ts'
 import { inStatements, insertRows } from '../db/insert.ts'
 import type { Database } from '../db/schema.ts'
@@ -30,8 +30,8 @@ export async function addEvents(db: Db, drafts: readonly EventDraft[]): Promise<
         code: draft.code ?? null,
       })),
     )
-    const first = firstInsertId(db, result, chunk.length)
-    added.push(...chunk.map((draft, i) => ({ id: first + i, ...draft })))
+    const ids = await insertedIds(db, result, chunk.length)
+    added.push(...chunk.map((draft, i) => ({ id: ids[i] as number, ...draft })))
   }
   return added
 }

@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs'
 import { join, resolve } from 'node:path'
-import { sql } from 'kysely'
-import { afterEach, describe, expect, test } from 'vitest'
+import { MysqlAdapter, sql } from 'kysely'
+import { afterEach, describe, expect, onTestFinished, test, vi } from 'vitest'
 import { migrations } from '../../../migrations/index.ts'
 import { databaseVersion, newestVersion, syncDatabase, unsyncDatabase } from '../../../src/core/db/migrate.ts'
 import { openDatabase } from '../../../src/core/db/open.ts'
@@ -128,3 +128,24 @@ describe.each(await databases())('on $name', ({ name, open: fresh }) => {
     expect(results.map(({ version }) => version)).toEqual([1, 2, 3].map(() => newestVersion()))
   })
 })
+
+describe.each((await databases()).filter(({ name }) => name === 'mysql'))(
+  'where locks do not reach, on $name',
+  (mysql) => {
+    test('several processes migrate the tables once, and all find them migrated', async () => {
+      // As between two nodes of a Galera cluster: each has its own locks.
+      const lock = vi.spyOn(MysqlAdapter.prototype, 'acquireMigrationLock').mockResolvedValue()
+      onTestFinished(() => lock.mockRestore())
+      const database = await mysql.open()
+      open.push(database)
+      const { db, url } = database
+      const other = await openDatabase(url, { log: db.log, clock: db.clock })
+      onTestFinished(() => other.destroy())
+      const results = await Promise.all([db, other].map((each) => syncDatabase(each)))
+      expect(lock).toHaveBeenCalledTimes(2)
+      expect(results.map(({ version }) => version)).toEqual([newestVersion(), newestVersion()])
+      expect(results.flatMap(({ applied }) => applied).toSorted()).toEqual(Object.keys(migrations))
+      expect(await actual(database)).toEqual(declared())
+    })
+  },
+)

@@ -4,18 +4,24 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
 import { sql } from 'kysely'
-import { afterEach, describe, expect, test } from 'vitest'
+import { PoolConnection } from 'mysql2'
+import { afterEach, describe, expect, onTestFinished, test, vi } from 'vitest'
 import { systemClock } from '../../../src/core/base/clock.ts'
 import { silentLog } from '../../../src/core/base/log.ts'
 import { isUniqueViolation, serverVersion } from '../../../src/core/db/dialect.ts'
 import type { Db } from '../../../src/core/db/handle.ts'
 import { syncDatabase } from '../../../src/core/db/migrate.ts'
 import { openDatabase } from '../../../src/core/db/open.ts'
+import { prepared } from '../../../src/core/db/prepared.ts'
+import { unlimited } from '../../../src/core/db/statement-limit.ts'
 import { tx } from '../../../src/core/db/tx.ts'
 import { admin, databases, type TestDatabase } from '../../kit/databases.ts'
+import { migrated } from '../../kit/migrated.ts'
+import { startProxy } from '../../kit/proxy.ts'
 
 type Row = { id: string; created_at: number }
 const setting = { log: silentLog, clock: systemClock }
+const addProject = prepared((db, row: Row) => db.insertInto('projects').values(row))
 const open: TestDatabase[] = []
 afterEach(async () => {
   for (const database of open.splice(0)) await database.drop()
@@ -178,6 +184,146 @@ describe.each((await databases()).filter(({ name }) => name === 'mysql'))(
       })
       await write(db, { id: 'b', created_at: 0 })
       expect(await db.selectFrom('projects').select('id').execute()).toEqual([{ id: 'b' }])
+    })
+  },
+)
+
+describe.each((await databases()).filter(({ name }) => name === 'mysql'))('each connection, on $name', (mysql) => {
+  const setting = 'set session wsrep_sync_wait = 7'
+  const waits = async (db: Db) =>
+    (await sql<{ w: number }>`select @@session.wsrep_sync_wait as w`.execute(db)).rows[0]?.w
+
+  test('waits for what other nodes of a Galera cluster have committed', async () => {
+    const database = await migrated(mysql)
+    open.push(database)
+    expect(await waits(database.db)).toBe(7)
+  })
+
+  test('is of use where the server has no such setting', async () => {
+    const database = await migrated(mysql)
+    open.push(database)
+    type Prototype = { query(text: string, ...rest: unknown[]): unknown }
+    const prototype = PoolConnection.prototype as unknown as Prototype
+    const run = prototype.query
+    const unknown = vi.spyOn(prototype, 'query').mockImplementation(function (this: Prototype, text, ...rest) {
+      return run.call(this, text === setting ? 'set session nova_has_no_such_setting = 7' : text, ...rest)
+    })
+    onTestFinished(() => unknown.mockRestore())
+    const db = await openDatabase(database.url, { log: silentLog, clock: systemClock })
+    onTestFinished(() => db.destroy())
+    expect(await waits(db)).toBe(0)
+  })
+})
+
+describe.each((await databases()).filter(({ name }) => name === 'mysql'))(
+  'when others are in the way, on $name',
+  (mysql) => {
+    /** Runs `fn` on a server that answers with an error the first `times` times that a project is inserted; answers how often one was. */
+    const troubled = async (errno: number, times: number, fn: (db: Db) => Promise<void>): Promise<number> => {
+      const database = await migrated(mysql)
+      open.push(database)
+      const { db } = database
+      await sql`create table tries (n int) engine = MyISAM`.execute(db)
+      try {
+        await sql
+          .raw(`create trigger trouble before insert on projects for each row begin
+          insert into tries values (1);
+          if (select count(*) from tries) <= ${times} then
+            signal sqlstate '45000' set mysql_errno = ${errno}, message_text = 'in the way';
+          end if;
+        end`)
+          .execute(db)
+        await fn(db)
+        const { rows } = await sql<{ n: number }>`select count(*) as n from tries`.execute(db)
+        return Number(rows[0]?.n)
+      } finally {
+        await sql`drop trigger trouble`.execute(db)
+        await sql`drop table tries`.execute(db)
+      }
+    }
+    const alone = (db: Db) => db.insertInto('projects').values({ id: 'a', created_at: 0 }).execute()
+    const inTransaction = (db: Db) => tx(db, alone)
+
+    test.each([
+      ['deadlock', 1213, alone],
+      ['wait for a lock', 1205, alone],
+      ['deadlock in a transaction', 1213, inTransaction],
+    ])('a %s is repeated', async (_what, errno, write) => {
+      const tries = await troubled(errno, 3, async (db) => {
+        await write(db)
+        expect(await db.selectFrom('projects').select('id').execute()).toEqual([{ id: 'a' }])
+      })
+      expect(tries).toBe(4)
+    })
+
+    test.each([
+      ['deadlock', 1213, alone, 20],
+      ['deadlock in a transaction', 1213, inTransaction, 20],
+      ['commit without a quorum', 1180, alone, 1],
+      ['node that is not ready', 1047, alone, 1],
+      ['killed connection', 1927, alone, 1],
+    ])('a %s that does not end is told as DatabaseDown', async (_what, errno, write, times) => {
+      const down = { code: 'DatabaseDown', message: expect.stringContaining('in the way') }
+      const tries = await troubled(errno, 1000, (db) => expect(write(db)).rejects.toMatchObject(down))
+      expect(tries).toBe(times)
+    })
+  },
+)
+
+describe.each((await databases()).filter(({ name }) => name === 'mysql'))(
+  'when the server hangs, on $name',
+  (mysql) => {
+    /** The limit of a statement, 12 s, passes in 0.6 s. */
+    const hasty = { ...systemClock, after: (ms: number, fn: () => void) => systemClock.after(ms / 20, fn) }
+    const through = async () => {
+      const database = await migrated(mysql)
+      open.push(database)
+      const url = new URL(database.url)
+      const line = await startProxy({ host: url.hostname, port: Number(url.port) })
+      url.port = `${line.port}`
+      const db = await openDatabase(url.href, { log: silentLog, clock: hasty, poolSize: 1 })
+      onTestFinished(async () => {
+        await db.destroy().catch(() => undefined)
+        await line.close()
+      })
+      return { db, line }
+    }
+    const row = (id: string): Row => ({ id, created_at: 0 })
+    const insert = (db: Db, id: string) => db.insertInto('projects').values(row(id)).execute()
+    const ids = async (db: Db) => (await db.selectFrom('projects').select('id').execute()).map(({ id }) => id)
+    const down = { code: 'DatabaseDown', message: expect.stringContaining('no answer to a statement within 12 s') }
+
+    test('a statement fails as DatabaseDown, and the next one goes over a new connection', async () => {
+      const { db, line } = await through()
+      line.freeze()
+      await expect(insert(db, 'a')).rejects.toMatchObject(down)
+      expect(await ids(db)).toEqual([])
+      // A query that is prepared at the server hangs the same.
+      line.freeze()
+      await expect(addProject(db, row('p'))).rejects.toMatchObject(down)
+      await addProject(db, row('p'))
+      expect(await ids(db)).toEqual(['p'])
+    })
+
+    test('a transaction fails as DatabaseDown, with nothing written', async () => {
+      const { db, line } = await through()
+      const failing = tx(db, async (db) => {
+        await insert(db, 'a')
+        line.freeze()
+        await insert(db, 'b')
+      })
+      await expect(failing).rejects.toMatchObject(down)
+      // The server has not heard that the connection is gone.
+      line.down()
+      line.up()
+      expect(await tx(db, ids)).toEqual([])
+    })
+
+    test('a migration may take any time', async () => {
+      const { db } = await through()
+      const { rows } = await unlimited(() => sql`select sleep(1) as slept`.execute(db))
+      expect(rows).toEqual([{ slept: 0 }])
+      await expect(sql`select sleep(1)`.execute(db)).rejects.toMatchObject(down)
     })
   },
 )

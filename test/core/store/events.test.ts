@@ -1,9 +1,13 @@
+import { sql } from 'kysely'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
+import { tx } from '../../../src/core/db/tx.ts'
 import { addEvents, type EventDraft, listEvents, pruneEvents } from '../../../src/core/store/events.ts'
 import { databases, type TestDatabase } from '../../kit/databases.ts'
 import { migrated } from '../../kit/migrated.ts'
 
-describe.each(await databases())('events on $name', (database) => {
+const all = await databases()
+
+describe.each(all)('events on $name', (database) => {
   let opened: TestDatabase
   beforeEach(async () => {
     opened = await migrated(database)
@@ -46,3 +50,33 @@ describe.each(await databases())('events on $name', (database) => {
     for (const projectId of ['a', 'b', 'c']) expect(await kept(true, projectId)).toHaveLength(20)
   })
 })
+
+describe.each(all.filter(({ name }) => name === 'mysql'))(
+  'events on a server that leaves out ids, on $name',
+  (mysql) => {
+    test.each([
+      [3, 2],
+      [10, 10],
+    ])('of which it gives every %ith, get the numbers of their rows', async (step, offset) => {
+      const { db, drop } = await migrated(mysql)
+      try {
+        const events = await tx(db, async (db) => {
+          await sql`set session auto_increment_increment = ${step}, session auto_increment_offset = ${offset}`.execute(
+            db,
+          )
+          const draft = { at: 1, type: 'instance.rename', requestId: 'req-1', projectId: 'p1' } as const
+          const one = await addEvents(db, [draft])
+          const three = await addEvents(
+            db,
+            ['a', 'b', 'c'].map((message) => ({ ...draft, message })),
+          )
+          return [...one, ...three]
+        })
+        expect(events.map(({ id }) => id)).toEqual([0, 1, 2, 3].map((n) => offset + n * step))
+        expect(await listEvents(db, { limit: 10, ofHosts: true })).toEqual(events)
+      } finally {
+        await drop()
+      }
+    })
+  },
+)
