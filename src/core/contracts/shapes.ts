@@ -265,6 +265,10 @@ export const Service = z.object({
 })
 export type Service = z.infer<typeof Service>
 
+/** Guests of a host that are no instances of this cloud: how many, and the ids of the first of them. */
+export const UnknownGuests = z.object({ count: z.int().positive(), ids: z.array(Id) })
+export type UnknownGuests = z.infer<typeof UnknownGuests>
+
 /** A compute host: what it has, what of it is used, and what may be promised. */
 export const Host = z.object({
   name: HostName,
@@ -283,6 +287,7 @@ export const Host = z.object({
   instances: z.int().nonnegative(),
   seenAt: Time,
   ...Responsiveness,
+  unknownGuests: since('2.2', UnknownGuests),
 })
 export type Host = z.infer<typeof Host>
 
