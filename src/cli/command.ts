@@ -1,5 +1,5 @@
 import { Command } from '@oclif/core/command'
-import type { Config as OclifConfig } from '@oclif/core/config'
+import { Config as OclifConfig } from '@oclif/core/config'
 import type { Input, ParserOutput } from '@oclif/core/interfaces'
 import { parse } from '@oclif/core/parser'
 import { systemClock } from '../core/base/clock.ts'
@@ -10,6 +10,7 @@ import type { OperationSummary } from '../core/contracts/shapes.ts'
 import { type Context, identityForm, isIdentity } from '../core/model/context.ts'
 import type { Bus } from '../core/rpc/bus.ts'
 import type { Args, Result } from '../core/rpc/contract.ts'
+import { visible } from './cell-text.ts'
 import { misuse } from './command-error.ts'
 import { globalFlags } from './flags.ts'
 import { openBus, visibleTo } from './link.ts'
@@ -17,7 +18,7 @@ import { checkColumns, renderOne, renderRows } from './output.ts'
 import type { Progress } from './progress.ts'
 import { showError } from './show-error.ts'
 import { outputTerminal, writeError, writeOut } from './terminal.ts'
-import { explainUsage } from './usage.ts'
+import { didYouMean, explainUsage } from './usage.ts'
 import type { Look, View } from './view.ts'
 import type { WaitOptions } from './wait.ts'
 
@@ -33,6 +34,10 @@ type GlobalFlags = Pick<ParserOutput['flags'], keyof typeof globalFlags> & {
   format: Look['format']
   column: string[] | string | undefined
 }
+
+/** The variables of the environment that set flags. */
+const variablesOf = (flags: object): string[] =>
+  Object.values(flags as Record<string, { env?: string }>).flatMap(({ env }) => env ?? [])
 
 /**
  * What all commands share: each parses its command line, asks the conductor, and shows the answer. The bus is connected
@@ -114,7 +119,21 @@ export abstract class NovaCommand extends Command {
     if (this.#config) return this.#config
     const { loadConfig } = await import('../core/config/load.ts')
     this.#config = await loadConfig({ file: this.common.config, overrides })
+    await this.noteUnknownVariables()
     return this.#config
+  }
+
+  /** A mistyped variable is silent otherwise: the option that it was meant for stays at its default. */
+  private async noteUnknownVariables(): Promise<void> {
+    const { unknownVariables } = await import('../core/config/variables.ts')
+    const own = { ...this.ctor.baseFlags, ...this.ctor.flags }
+    if (unknownVariables(variablesOf(own)).length === 0) return
+    // It may be a flag of another command: they are listed only now, which takes a moment.
+    const { commands } = await OclifConfig.load(this.config.root)
+    for (const { name, near } of unknownVariables(commands.flatMap(({ flags }) => variablesOf(flags))))
+      this.note(
+        `${visible(name)} is in the environment, but nova has no such variable. ${didYouMean(near) ?? 'All variables: nova config docs'}`,
+      )
   }
 
   /** The bus, connected at first use; if that fails, the next use tries again. */

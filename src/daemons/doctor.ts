@@ -40,7 +40,7 @@ const leastFreeGb = 5
 
 /**
  * Checks everything that this machine's part of the cloud depends on. Changes nothing, but stores the result of the KVM
- * probe for all.
+ * probe for all, if there is a state directory.
  */
 export async function examine(config: Config): Promise<Check[]> {
   const host = hostOfBusUrl(config.bus.url)
@@ -220,7 +220,8 @@ async function checkQemu(config: Config): Promise<Check[]> {
     ]
   }
   const [qemu, running] = await Promise.all([
-    probeQemu({ file: places(config.stateDir).accelerator }),
+    // Before the first start there is no place to keep the answer, and looking makes none.
+    probeQemu(existsSync(config.stateDir) ? { file: places(config.stateDir).accelerator } : {}),
     runningAccelerator(config),
   ])
   if (!qemu.found) return [warning('hypervisor', qemu.why, qemu.fix)]

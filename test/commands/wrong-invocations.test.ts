@@ -116,7 +116,7 @@ const misuses: Row[] = [
   ['boot "x\u202egnp.exe"', /name: no invisible characters/],
   ['host add', 'host add needs HOST.'],
   ['host add "my host"', /host.*letters, digits, dots and hyphens/],
-  ['host set h1', 'host set needs --availability-zone.'],
+  ['host set h1', /--accept-capacity, --availability-zone/],
   ['host set h1 --availability-zone nova:h1', /availabilityZone.*a zone without colons/],
   ['host delete', 'host delete needs HOST.'],
   ['service enable', 'service enable needs HOST.'],
@@ -162,7 +162,7 @@ const misuses: Row[] = [
   ['image create x --disk @/text --disk-format vhd', '--disk-format cannot be "vhd".', 'Allowed: qcow2, raw'],
   // Configuration.
   ['list --config @/none.toml', /none\.toml.*there is no such file/, undefined],
-  ['list --config @/bad.toml', /bad\.toml.*not TOML/],
+  ['list --config @/bad.toml', /bad\.toml \(line 1, column \d+\): not TOML/],
   ['list --config @/unknown.toml', /bus\.urls .*unknown; known keys are bus\.url/],
   ['list --config @/value.toml', /log\.level = "loud" .*allowed are debug, info/],
   [
@@ -373,6 +373,17 @@ describe('refused by the cloud', () => {
     const { code, stderr } = await standIn.nova(['list'], { NOVA_BUS_URL: standIn.url.replace('pass-word', 'wrong') })
     expect(stderr).toMatch(/^nova: The bus at amqp:\/\/nova:\*\*\*@127\.0\.0\.1:\d+ refused the login/)
     expect(code).toBe(1)
+  })
+
+  test.each([
+    ['like an option', 'NOVA_BUS_ULR', ['list'], 'Did you mean NOVA_BUS_URL?'],
+    ['like a flag of another command', 'NOVA_MIGRATE_HSOT', ['list'], 'Did you mean NOVA_MIGRATE_HOST?'],
+    ['like nothing', 'NOVA_FROBNICATE', ['list'], 'All variables: nova config docs'],
+  ])('a variable that nova does not know is told, %s, and hinders nothing', async (_, name, argv, says) => {
+    standIn.answers = { instanceList: async () => ({ instances: [] }) }
+    const known = { NOVA_MIGRATE_HOST: 'h1', NOVA_TEST_SEED: '1', NOVA_COMPUTE_SLOTS: '2' }
+    const { code, stderr } = await standIn.nova(argv, { ...known, [name]: 'amqp://u:secret@b' })
+    expect([code, stderr]).toEqual([0, `${name} is in the environment, but nova has no such variable. ${says}\n`])
   })
 
   test('where no cloud was started yet, that is said', async () => {
