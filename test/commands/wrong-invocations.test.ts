@@ -160,6 +160,7 @@ const misuses: Row[] = [
   ['image create x --disk @/empty', '--disk: @/empty is empty.'],
   ['image create x --ramdisk @/text', '--ramdisk can only be used together with --kernel.'],
   ['image create x --disk @/text --disk-format vhd', '--disk-format cannot be "vhd".', 'Allowed: qcow2, raw'],
+  ['boot -- -x', /name.*no hyphen at the start/],
   // Configuration.
   ['list --config @/none.toml', /none\.toml.*there is no such file/, undefined],
   ['list --config @/bad.toml', /bad\.toml \(line 1, column \d+\): not TOML/],
@@ -333,6 +334,20 @@ describe.concurrent('typed wrongly', () => {
 
 test('of all these, none reached the cloud', () => {
   expect(standIn.asked).toEqual([])
+})
+
+test.each([
+  ['bus.url=amqp://u:secret@h/v', 'bus.url', 'NOVA_BUS_URL'],
+  ['database.url=mysql://u:secret@h/d', 'database.url', 'NOVA_DATABASE_URL'],
+  ['bus.management_url=http://u:secret@h', 'bus.management_url', 'NOVA_BUS_MANAGEMENT_URL'],
+])('--set %s is refused: others could read the password', async (pair, key, variable) => {
+  for (const words of [['up'], ['daemon', 'conductor']]) {
+    const { code, stderr } = await standIn.nova([...words, '--set', 'log.level=info', '--set', pair])
+    expect([code, stderr]).toEqual([
+      2,
+      `nova: --set: ${key} has a password, and a password on the command line can be read by others on this machine.\n  Put the value into the configuration file or the environment (${variable}).\n`,
+    ])
+  }
 })
 
 describe('refused by the cloud', () => {

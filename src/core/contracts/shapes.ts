@@ -47,6 +47,11 @@ export const Name = z
   // biome-ignore lint/suspicious/noControlCharactersInRegex: control characters are what this refuses.
   .regex(/^(?!\s)[^\u0000-\u001f\u007f]*(?<!\s)$/u, 'no control characters, no blank at the start or end')
   .refine(isPlain, 'no invisible characters')
+/** The same for what is named from now on: a command would take a name that begins with a hyphen for a flag. */
+export const NewName = Name.refine(
+  (name) => !name.startsWith('-'),
+  'no hyphen at the start: commands take that for a flag',
+)
 /** A host name as DNS has it; it becomes part of a queue's name. */
 export const HostName = z
   .string()
