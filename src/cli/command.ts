@@ -10,6 +10,7 @@ import type { OperationSummary } from '../core/contracts/shapes.ts'
 import { type Context, identityForm, isIdentity } from '../core/model/context.ts'
 import type { Bus } from '../core/rpc/bus.ts'
 import type { Args, Result } from '../core/rpc/contract.ts'
+import { askAgain, mayRepeat } from './again.ts'
 import { visible } from './cell-text.ts'
 import { misuse } from './command-error.ts'
 import { globalFlags } from './flags.ts'
@@ -165,12 +166,36 @@ export abstract class NovaCommand extends Command {
     const api = (await bus).client(conductor)
     const ctx = await this.context()
     const began = this.clock.now()
-    const ask = api[method] as (ctx: Context, args: unknown, options?: { timeoutMs?: number }) => Promise<unknown>
+    const call = api[method] as (ctx: Context, args: unknown, options?: { timeoutMs?: number }) => Promise<unknown>
+    const ask = async (leftMs?: number): Promise<Result<Cloud, K>> => {
+      const ms = leftMs === undefined ? timeoutMs : Math.min(leftMs, timeoutMs ?? leftMs)
+      return (await call(ctx, args, ms === undefined ? {} : { timeoutMs: ms })) as Result<Cloud, K>
+    }
     try {
-      const answer = await ask(ctx, args, timeoutMs === undefined ? {} : { timeoutMs })
-      return answer as Result<Cloud, K>
+      return await (this.repeats && mayRepeat(method, args as object) ? this.askAgain(ask, began, timeoutMs) : ask())
     } finally {
       if (this.common.debug) this.note(`${method} took ${this.clock.now() - began} ms (${this.#requestId})`)
+    }
+  }
+
+  /** Whether questions are repeated that may pass; not where something else shows what is missing, and asks on. */
+  protected readonly repeats: boolean = true
+
+  private async askAgain<T>(
+    ask: (leftMs?: number) => Promise<T>,
+    began: number,
+    timeoutMs: number | undefined,
+  ): Promise<T> {
+    const until = timeoutMs === undefined ? undefined : began + timeoutMs
+    let progress: Progress | undefined
+    try {
+      return await askAgain({ clock: this.clock, ids: systemIds, until }, ask, async (what) => {
+        const { openProgress } = await import('./progress.ts')
+        progress ??= openProgress(this.clock)
+        progress.show(what)
+      })
+    } finally {
+      progress?.end()
     }
   }
 

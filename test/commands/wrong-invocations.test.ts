@@ -249,7 +249,7 @@ const refusals: Array<[typed: string, answers: Answers, says: string | RegExp, h
     /nova service list/,
   ],
   [
-    'list',
+    'list --timeout 0.5',
     { instanceList: failed('DatabaseDown', { why: 'connection refused' }) },
     'The database cannot be reached: connection refused.',
     /nova doctor/,
