@@ -3,6 +3,7 @@ import * as first from './0001-first.ts'
 import * as images from './0002-images.ts'
 import * as eventCodes from './0003-event-codes.ts'
 import * as hostGrowth from './0004-host-growth.ts'
+import * as unknownGuests from './0005-unknown-guests.ts'
 
 /** All migrations by name, in order. A table rather than a folder to read, so that a bundle contains them. */
 export const migrations: Readonly<Record<string, Migration>> = {
@@ -10,4 +11,5 @@ export const migrations: Readonly<Record<string, Migration>> = {
   '0002-images': { up: images.up, down: images.down },
   '0003-event-codes': { up: eventCodes.up, down: eventCodes.down },
   '0004-host-growth': { up: hostGrowth.up, down: hostGrowth.down },
+  '0005-unknown-guests': { up: unknownGuests.up, down: unknownGuests.down },
 }

@@ -1,5 +1,5 @@
 import { Command } from '@oclif/core/command'
-import type { Config as OclifConfig } from '@oclif/core/config'
+import { Config as OclifConfig } from '@oclif/core/config'
 import type { Input, ParserOutput } from '@oclif/core/interfaces'
 import { parse } from '@oclif/core/parser'
 import { systemClock } from '../core/base/clock.ts'
@@ -10,6 +10,8 @@ import type { OperationSummary } from '../core/contracts/shapes.ts'
 import { type Context, identityForm, isIdentity } from '../core/model/context.ts'
 import type { Bus } from '../core/rpc/bus.ts'
 import type { Args, Result } from '../core/rpc/contract.ts'
+import { askAgain, mayRepeat } from './again.ts'
+import { visible } from './cell-text.ts'
 import { misuse } from './command-error.ts'
 import { globalFlags } from './flags.ts'
 import { openBus, visibleTo } from './link.ts'
@@ -17,7 +19,7 @@ import { checkColumns, renderOne, renderRows } from './output.ts'
 import type { Progress } from './progress.ts'
 import { showError } from './show-error.ts'
 import { outputTerminal, writeError, writeOut } from './terminal.ts'
-import { explainUsage } from './usage.ts'
+import { didYouMean, explainUsage } from './usage.ts'
 import type { Look, View } from './view.ts'
 import type { WaitOptions } from './wait.ts'
 
@@ -33,6 +35,10 @@ type GlobalFlags = Pick<ParserOutput['flags'], keyof typeof globalFlags> & {
   format: Look['format']
   column: string[] | string | undefined
 }
+
+/** The variables of the environment that set flags. */
+const variablesOf = (flags: object): string[] =>
+  Object.values(flags as Record<string, { env?: string }>).flatMap(({ env }) => env ?? [])
 
 /**
  * What all commands share: each parses its command line, asks the conductor, and shows the answer. The bus is connected
@@ -114,7 +120,21 @@ export abstract class NovaCommand extends Command {
     if (this.#config) return this.#config
     const { loadConfig } = await import('../core/config/load.ts')
     this.#config = await loadConfig({ file: this.common.config, overrides })
+    await this.noteUnknownVariables()
     return this.#config
+  }
+
+  /** A mistyped variable is silent otherwise: the option that it was meant for stays at its default. */
+  private async noteUnknownVariables(): Promise<void> {
+    const { unknownVariables } = await import('../core/config/variables.ts')
+    const own = { ...this.ctor.baseFlags, ...this.ctor.flags }
+    if (unknownVariables(variablesOf(own)).length === 0) return
+    // It may be a flag of another command: they are listed only now, which takes a moment.
+    const { commands } = await OclifConfig.load(this.config.root)
+    for (const { name, near } of unknownVariables(commands.flatMap(({ flags }) => variablesOf(flags))))
+      this.note(
+        `${visible(name)} is in the environment, but nova has no such variable. ${didYouMean(near) ?? 'All variables: nova config docs'}`,
+      )
   }
 
   /** The bus, connected at first use; if that fails, the next use tries again. */
@@ -146,12 +166,36 @@ export abstract class NovaCommand extends Command {
     const api = (await bus).client(conductor)
     const ctx = await this.context()
     const began = this.clock.now()
-    const ask = api[method] as (ctx: Context, args: unknown, options?: { timeoutMs?: number }) => Promise<unknown>
+    const call = api[method] as (ctx: Context, args: unknown, options?: { timeoutMs?: number }) => Promise<unknown>
+    const ask = async (leftMs?: number): Promise<Result<Cloud, K>> => {
+      const ms = leftMs === undefined ? timeoutMs : Math.min(leftMs, timeoutMs ?? leftMs)
+      return (await call(ctx, args, ms === undefined ? {} : { timeoutMs: ms })) as Result<Cloud, K>
+    }
     try {
-      const answer = await ask(ctx, args, timeoutMs === undefined ? {} : { timeoutMs })
-      return answer as Result<Cloud, K>
+      return await (this.repeats && mayRepeat(method, args as object) ? this.askAgain(ask, began, timeoutMs) : ask())
     } finally {
       if (this.common.debug) this.note(`${method} took ${this.clock.now() - began} ms (${this.#requestId})`)
+    }
+  }
+
+  /** Whether questions are repeated that may pass; not where something else shows what is missing, and asks on. */
+  protected readonly repeats: boolean = true
+
+  private async askAgain<T>(
+    ask: (leftMs?: number) => Promise<T>,
+    began: number,
+    timeoutMs: number | undefined,
+  ): Promise<T> {
+    const until = timeoutMs === undefined ? undefined : began + timeoutMs
+    let progress: Progress | undefined
+    try {
+      return await askAgain({ clock: this.clock, ids: systemIds, until }, ask, async (what) => {
+        const { openProgress } = await import('./progress.ts')
+        progress ??= openProgress(this.clock)
+        progress.show(what)
+      })
+    } finally {
+      progress?.end()
     }
   }
 

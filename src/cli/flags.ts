@@ -1,5 +1,6 @@
 import * as Args from '@oclif/core/args'
 import * as Flags from '@oclif/core/flags'
+import { redact } from '../core/base/redact.ts'
 import { misuse } from './command-error.ts'
 import { formats } from './view.ts'
 
@@ -59,12 +60,24 @@ export const wait = Flags.boolean({
 })
 
 /** `--set`, for commands that run daemons: any option of the configuration. */
-export const set = Flags.string({
+export const set = Flags.custom<string>({ parse: async (text) => withoutPassword(text) })({
   multiple: true,
   multipleNonGreedy: true,
   helpValue: 'KEY=VALUE',
   summary: 'Set an option, as in the file: --set operations.lease_seconds=20. List them: nova config docs.',
 })
+
+/** Whatever stands on a command line is shown to every user of the machine, and kept by the shell. */
+function withoutPassword(pair: string): string {
+  const [key = ''] = pair.split('=')
+  const value = pair.slice(key.length + 1)
+  if (redact(value) === value) return pair
+  const variable = `NOVA_${key.replaceAll('.', '_').toUpperCase()}`
+  return misuse(
+    `${key} has a password, and a password on the command line can be read by others on this machine.`,
+    `Put the value into the configuration file or the environment (${variable}).`,
+  )
+}
 
 /** The name or id of one instance. */
 export const instance = Args.string({ required: true, ignoreStdin: true, description: 'Name or id of the instance.' })

@@ -182,6 +182,8 @@ const hostFields = {
   limit: (h: Host) => size(h.limit),
   seen_at: (h: Host) => iso(h.seenAt),
   heard_at: (h: Host) => iso(h.lastPongAt),
+  unknown_guests: ({ unknownGuests: { count, ids } = { count: 0, ids: [] } }: Host) =>
+    count > ids.length ? [...ids, `${count - ids.length} more`] : ids,
 }
 /**
  * Hosts; `vcpus`, `memory_mb` and `disk_gb` are used/limit; `total`, `used` and `limit` are the same numbers for

@@ -1,4 +1,4 @@
-import { harmless } from '../cli/cell-text.ts'
+import { harmless, visible } from '../cli/cell-text.ts'
 import { NovaCommand } from '../cli/command.ts'
 import { instance, whole } from '../cli/flags.ts'
 import { pickDefined } from '../cli/pick-defined.ts'
@@ -27,9 +27,19 @@ export default class ConsoleLog extends NovaCommand {
     const log = await this.ask('consoleLog', { instance: args.instance, ...pickDefined(flags, ['lines']) })
     if (this.look.format === 'table' || this.look.format === 'value') {
       this.write(ended(this.look.width === undefined ? log.text : harmless(log.text)))
+      if (log.text === '') await this.noteNothing(args.instance)
       return
     }
     await this.showOne(consoleView, log)
+  }
+
+  /** A guest that has just started has not written anything yet, which looks like a fault. */
+  private async noteNothing(ref: string): Promise<void> {
+    const { name, status, launchedAt } = await this.ask('instanceShow', { instance: ref })
+    const since = status === 'ACTIVE' && launchedAt !== undefined ? this.clock.now() - launchedAt : undefined
+    const state =
+      since === undefined ? `is ${status}` : `was first started ${(Math.max(0, since) / 1000).toFixed(1)} s ago`
+    this.note(`(nothing yet: ${visible(name)} ${state})`)
   }
 }
 

@@ -26,6 +26,8 @@ export default class Dashboard extends NovaCommand {
     once: Flags.boolean({ summary: 'Print the overview as text and exit.' }),
   }
 
+  protected override readonly repeats = false
+
   async run(): Promise<void> {
     const { flags } = await this.parse(Dashboard)
     if (flags.once) {

@@ -1,7 +1,6 @@
 import * as Flags from '@oclif/core/flags'
 import { NovaCommand } from '../cli/command.ts'
 import { pageIn, readList } from '../cli/pages.ts'
-import { awaitOperations } from '../cli/wait.ts'
 import { kindOf } from '../core/model/operation.ts'
 
 export default class Down extends NovaCommand {
@@ -46,12 +45,7 @@ export default class Down extends NovaCommand {
     for (const [i, outcome] of begun.entries())
       if (outcome.status === 'fulfilled') operations.push(outcome.value.operation)
       else this.note(`${running[i]?.name}: ${(outcome.reason as Error).message}`)
-    const bus = await this.bus()
-    const ended = await awaitOperations(
-      { bus, clock: this.clock, show: (id) => this.ask('operationShow', { operation: id }) },
-      operations,
-      { timeoutMs: this.timeoutMs },
-    )
+    const ended = await this.follow(operations)
     for (const operation of ended)
       if (operation.fault) this.note(`${operation.subject.name}: ${operation.fault.message}`)
     return ended.filter((operation) => operation.state === 'succeeded').length

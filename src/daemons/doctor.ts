@@ -13,7 +13,7 @@ import { notificationsPolicy } from '../core/contracts/broker.ts'
 import { conductor } from '../core/contracts/conductor.ts'
 import { databaseVersion, newestVersion } from '../core/db/migrate.ts'
 import { openDatabase } from '../core/db/open.ts'
-import { findDown, findProblems } from '../core/diagnosis/daemons.ts'
+import { findDown, findProblems, findUnknownGuests } from '../core/diagnosis/daemons.ts'
 import { hostOfBusUrl, hostsPolicy } from '../core/model/bus-user.ts'
 import { serviceContext } from '../core/model/context.ts'
 import type { Bus } from '../core/rpc/bus.ts'
@@ -40,7 +40,7 @@ const leastFreeGb = 5
 
 /**
  * Checks everything that this machine's part of the cloud depends on. Changes nothing, but stores the result of the KVM
- * probe for all.
+ * probe for all, if there is a state directory.
  */
 export async function examine(config: Config): Promise<Check[]> {
   const host = hostOfBusUrl(config.bus.url)
@@ -125,7 +125,10 @@ async function checkConductor(api: Api<typeof conductor>): Promise<Check[]> {
       'services',
       `${services.filter((service) => service.state === 'up').length} up, all pass their self-ping`,
     )
-    return [ok('conductor', `answers, version ${version}`), clock, ...(unhealthy.length > 0 ? unhealthy : [well])]
+    const { hosts } = await api.hostList(serviceContext('doctor', systemIds.requestId()), {})
+    const unknown = findUnknownGuests(hosts).map(({ found, fix }) => warning('guests', found, fix))
+    const conducted = ok('conductor', `answers, version ${version}`)
+    return [conducted, clock, ...(unhealthy.length > 0 ? unhealthy : [well]), ...unknown]
   } catch (e) {
     return [failed('conductor', e, 'Start one: nova daemon conductor')]
   }
@@ -217,7 +220,8 @@ async function checkQemu(config: Config): Promise<Check[]> {
     ]
   }
   const [qemu, running] = await Promise.all([
-    probeQemu({ file: places(config.stateDir).accelerator }),
+    // Before the first start there is no place to keep the answer, and looking makes none.
+    probeQemu(existsSync(config.stateDir) ? { file: places(config.stateDir).accelerator } : {}),
     runningAccelerator(config),
   ])
   if (!qemu.found) return [warning('hypervisor', qemu.why, qemu.fix)]

@@ -1,5 +1,5 @@
 import type { OperationSummary } from '../core/contracts/shapes.ts'
-import { findProblems } from '../core/diagnosis/daemons.ts'
+import { findProblems, findUnknownGuests } from '../core/diagnosis/daemons.ts'
 import { isOpen } from '../core/model/operation.ts'
 import type { Described, Health } from './feed.ts'
 import { type CloudModel, grouped } from './model.ts'
@@ -58,7 +58,9 @@ function ofServices({ services, daemons, hosts }: CloudModel, { queues }: Health
       ? [{ text: 'All hosts are disabled: no instance can be placed', hint: `nova service enable ${hosts[0]!.name}` }]
       : []
   const unhealthy = findProblems(services).map(({ found, fix }) => ({ text: found, hint: fix }))
-  return [...[...byBinary].map(([binary, many]) => reported(binary, many)), ...lost, ...unheard, ...unhealthy, ...off]
+  const unknown = findUnknownGuests(hosts).map(({ found, fix }) => ({ text: found, hint: fix }))
+  const reports = [...byBinary].map(([binary, many]) => reported(binary, many))
+  return [...reports, ...lost, ...unheard, ...unhealthy, ...unknown, ...off]
 }
 
 function ofInstances({ instances }: CloudModel): Described[] {

@@ -116,7 +116,7 @@ const misuses: Row[] = [
   ['boot "x\u202egnp.exe"', /name: no invisible characters/],
   ['host add', 'host add needs HOST.'],
   ['host add "my host"', /host.*letters, digits, dots and hyphens/],
-  ['host set h1', 'host set needs --availability-zone.'],
+  ['host set h1', /--accept-capacity, --availability-zone/],
   ['host set h1 --availability-zone nova:h1', /availabilityZone.*a zone without colons/],
   ['host delete', 'host delete needs HOST.'],
   ['service enable', 'service enable needs HOST.'],
@@ -160,9 +160,10 @@ const misuses: Row[] = [
   ['image create x --disk @/empty', '--disk: @/empty is empty.'],
   ['image create x --ramdisk @/text', '--ramdisk can only be used together with --kernel.'],
   ['image create x --disk @/text --disk-format vhd', '--disk-format cannot be "vhd".', 'Allowed: qcow2, raw'],
+  ['boot -- -x', /name.*no hyphen at the start/],
   // Configuration.
   ['list --config @/none.toml', /none\.toml.*there is no such file/, undefined],
-  ['list --config @/bad.toml', /bad\.toml.*not TOML/],
+  ['list --config @/bad.toml', /bad\.toml \(line 1, column \d+\): not TOML/],
   ['list --config @/unknown.toml', /bus\.urls .*unknown; known keys are bus\.url/],
   ['list --config @/value.toml', /log\.level = "loud" .*allowed are debug, info/],
   [
@@ -248,7 +249,7 @@ const refusals: Array<[typed: string, answers: Answers, says: string | RegExp, h
     /nova service list/,
   ],
   [
-    'list',
+    'list --timeout 0.5',
     { instanceList: failed('DatabaseDown', { why: 'connection refused' }) },
     'The database cannot be reached: connection refused.',
     /nova doctor/,
@@ -335,6 +336,20 @@ test('of all these, none reached the cloud', () => {
   expect(standIn.asked).toEqual([])
 })
 
+test.each([
+  ['bus.url=amqp://u:secret@h/v', 'bus.url', 'NOVA_BUS_URL'],
+  ['database.url=mysql://u:secret@h/d', 'database.url', 'NOVA_DATABASE_URL'],
+  ['bus.management_url=http://u:secret@h', 'bus.management_url', 'NOVA_BUS_MANAGEMENT_URL'],
+])('--set %s is refused: others could read the password', async (pair, key, variable) => {
+  for (const words of [['up'], ['daemon', 'conductor']]) {
+    const { code, stderr } = await standIn.nova([...words, '--set', 'log.level=info', '--set', pair])
+    expect([code, stderr]).toEqual([
+      2,
+      `nova: --set: ${key} has a password, and a password on the command line can be read by others on this machine.\n  Put the value into the configuration file or the environment (${variable}).\n`,
+    ])
+  }
+})
+
 describe('refused by the cloud', () => {
   test.each(refusals)('nova %s', async (typed, answers, says, hint) => {
     standIn.answers = answers
@@ -373,6 +388,17 @@ describe('refused by the cloud', () => {
     const { code, stderr } = await standIn.nova(['list'], { NOVA_BUS_URL: standIn.url.replace('pass-word', 'wrong') })
     expect(stderr).toMatch(/^nova: The bus at amqp:\/\/nova:\*\*\*@127\.0\.0\.1:\d+ refused the login/)
     expect(code).toBe(1)
+  })
+
+  test.each([
+    ['like an option', 'NOVA_BUS_ULR', ['list'], 'Did you mean NOVA_BUS_URL?'],
+    ['like a flag of another command', 'NOVA_MIGRATE_HSOT', ['list'], 'Did you mean NOVA_MIGRATE_HOST?'],
+    ['like nothing', 'NOVA_FROBNICATE', ['list'], 'All variables: nova config docs'],
+  ])('a variable that nova does not know is told, %s, and hinders nothing', async (_, name, argv, says) => {
+    standIn.answers = { instanceList: async () => ({ instances: [] }) }
+    const known = { NOVA_MIGRATE_HOST: 'h1', NOVA_TEST_SEED: '1', NOVA_COMPUTE_SLOTS: '2' }
+    const { code, stderr } = await standIn.nova(argv, { ...known, [name]: 'amqp://u:secret@b' })
+    expect([code, stderr]).toEqual([0, `${name} is in the environment, but nova has no such variable. ${says}\n`])
   })
 
   test('where no cloud was started yet, that is said', async () => {

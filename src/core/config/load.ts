@@ -66,12 +66,12 @@ export async function loadConfig({ file, env = process.env, overrides = {} }: Lo
     try {
       document = parse(text) as Record<string, unknown>
     } catch (e) {
-      fail('ConfigInvalid', {
-        key: path,
-        value: '(the file)',
-        allowed: `not TOML: ${reason(e).split('\n')[0]}`,
-        source: path,
-      })
+      const { line, column } = e as { line?: number; column?: number }
+      const why = reason(e)
+        .split('\n')[0]!
+        .replace(/^Invalid TOML document: /, '')
+      const source = `line ${line}, column ${column}`
+      fail('ConfigInvalid', { key: 'config', value: path, allowed: `not TOML: ${why}`, source })
     }
     for (const [section, part] of Object.entries(document)) {
       if (typeof part !== 'object' || part === null || Array.isArray(part)) set(section, part, path)

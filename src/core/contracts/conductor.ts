@@ -20,7 +20,7 @@ import {
   InstanceSummary,
   Metadata,
   Minimum,
-  Name,
+  NewName,
   Operation,
   OperationSummary,
   Piece,
@@ -60,7 +60,7 @@ export type Quota = z.infer<typeof Quota>
 
 /** What somebody wants to boot; what it leaves out the conductor chooses. */
 export const BootRequest = z.object({
-  name: Name,
+  name: NewName,
   /** Absent: the built-in image / the smallest flavor that the image fits; the answer says which was taken. */
   image: Ref.optional(),
   flavor: Ref.optional(),
@@ -120,7 +120,7 @@ export const conductor = contract('conductor', '2.2', {
   /** All that is known of one instance, with its open operation. */
   instanceShow: call(z.object({ instance: Ref }), Instance),
   /** Gives an instance another name; the guest's own host name stays. */
-  instanceRename: call(z.object({ instance: Ref, name: Name }), Instance),
+  instanceRename: call(z.object({ instance: Ref, name: NewName }), Instance),
   /** What the guest wrote to its serial console, asked of its host. `HostUnreachable`. */
   consoleLog: call(z.object({ instance: Ref, lines: z.int().positive().optional() }), z.object({ text: z.string() })),
   /** The scheduler's record of how the instance came to its host, or why it did not. */
@@ -134,7 +134,7 @@ export const conductor = contract('conductor', '2.2', {
   /** One flavor, by name or id. */
   flavorShow: call(z.object({ flavor: Ref }), Flavor),
   /** Makes a flavor (administrators). `FlavorExists`. */
-  flavorCreate: call(z.object({ name: Name, ...Size.shape }), Flavor),
+  flavorCreate: call(z.object({ name: NewName, ...Size.shape }), Flavor),
   /** Removes a flavor (administrators); instances keep the size that they were made with. */
   flavorDelete: call(z.object({ flavor: Ref }), z.object({ id: z.string(), name: z.string() })),
 
@@ -152,7 +152,7 @@ export const conductor = contract('conductor', '2.2', {
    */
   imageCreate: call(
     z.object({
-      name: Name,
+      name: NewName,
       diskFormat: z.enum(diskFormats).optional(),
       files: z.partialRecord(ImagePart, ImageFile),
       minMemoryMb: Minimum.optional(),

@@ -47,6 +47,11 @@ export const Name = z
   // biome-ignore lint/suspicious/noControlCharactersInRegex: control characters are what this refuses.
   .regex(/^(?!\s)[^\u0000-\u001f\u007f]*(?<!\s)$/u, 'no control characters, no blank at the start or end')
   .refine(isPlain, 'no invisible characters')
+/** The same for what is named from now on: a command would take a name that begins with a hyphen for a flag. */
+export const NewName = Name.refine(
+  (name) => !name.startsWith('-'),
+  'no hyphen at the start: commands take that for a flag',
+)
 /** A host name as DNS has it; it becomes part of a queue's name. */
 export const HostName = z
   .string()
@@ -265,6 +270,10 @@ export const Service = z.object({
 })
 export type Service = z.infer<typeof Service>
 
+/** Guests of a host that are no instances of this cloud: how many, and the ids of the first of them. */
+export const UnknownGuests = z.object({ count: z.int().positive(), ids: z.array(Id) })
+export type UnknownGuests = z.infer<typeof UnknownGuests>
+
 /** A compute host: what it has, what of it is used, and what may be promised. */
 export const Host = z.object({
   name: HostName,
@@ -283,6 +292,7 @@ export const Host = z.object({
   instances: z.int().nonnegative(),
   seenAt: Time,
   ...Responsiveness,
+  unknownGuests: since('2.2', UnknownGuests),
 })
 export type Host = z.infer<typeof Host>
 

@@ -47,6 +47,7 @@ export type Database = {
     failed_at: number | null
     created_at: number
     growth_accepted: Generated<number>
+    unknown_guests: Generated<string | null>
   }
   services: {
     id: string

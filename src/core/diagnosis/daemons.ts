@@ -11,6 +11,13 @@ type Daemon = Parameters<typeof healthOf>[0] & {
   readonly contracts?: Readonly<Record<string, string>> | undefined
 }
 
+/** The fields of a host that are checked. */
+type Host = {
+  readonly name: string
+  readonly driver: string
+  readonly unknownGuests?: { readonly count: number; readonly ids: readonly string[] } | undefined
+}
+
 /** Problems of the daemons that are up, and what to do about each. */
 export function findProblems(daemons: readonly Daemon[]): Array<{ found: string; fix: string }> {
   const alive = daemons.filter(({ state }) => state === 'up')
@@ -39,6 +46,24 @@ export function findDown(daemons: readonly Daemon[], now: number): Array<{ found
           ? `Start it on ${host}: nova daemon compute, or its unit. If that machine is gone: nova host delete ${host}`
           : `Start it on ${host}: nova daemon ${binary}, or its unit.`,
     }))
+}
+
+/** Guests on these hosts that are no instances of this cloud, and how to be rid of them. */
+export function findUnknownGuests(hosts: readonly Host[]): Array<{ found: string; fix: string }> {
+  return hosts.flatMap(({ name, driver, unknownGuests }) => {
+    if (!unknownGuests) return []
+    const { count, ids } = unknownGuests
+    const listed = `nova host show ${name} -c unknown_guests`
+    return [
+      {
+        found: `${name} has ${count} guest${count > 1 ? 's that are no instances' : ' that is no instance'} of this cloud: ${ids[0]}${count > 1 ? ' …' : ''}`,
+        fix:
+          driver === 'qemu'
+            ? `See them all: ${listed}. To remove one for good, on ${name}, in the state directory: kill $(cat compute/${name}/instances/ID/qemu.pid); rm -r compute/${name}/instances/ID`
+            : `See them all: ${listed}. They are simulated: while the compute daemon of ${name} is down, move compute/${name} out of its state directory.`,
+      },
+    ]
+  })
 }
 
 function groups(daemons: readonly Daemon[], of: (daemon: Daemon) => string): Map<string, string[]> {

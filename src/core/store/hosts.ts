@@ -1,7 +1,7 @@
 import type { Selectable } from 'kysely'
 import { fail } from '../base/errors.ts'
 import { nearest } from '../base/near.ts'
-import type { Host } from '../contracts/shapes.ts'
+import { type Host, UnknownGuests } from '../contracts/shapes.ts'
 import { locked } from '../db/dialect.ts'
 import type { Db } from '../db/handle.ts'
 import type { Database } from '../db/schema.ts'
@@ -46,6 +46,9 @@ export type KnownHost = {
   total: Size
   mayGrow: boolean
 }
+
+/** So many ids of a host's unknown guests are kept. */
+const unknownKept = 100
 
 /** The identity that a host has given, and what is known of it, locked until the transaction ends; undefined for a host never heard of. */
 export async function lockHost(db: Db, name: string): Promise<KnownHost | undefined> {
@@ -104,6 +107,15 @@ export async function setHostZone(db: Db, name: string, zone: string): Promise<v
 /** The next time that a host says that it has more than it was known to have, it is believed. */
 export async function acceptGrowth(db: Db, name: string): Promise<void> {
   await db.updateTable('hosts').set({ growth_accepted: 1 }).where('name', '=', name).execute()
+}
+
+/** Records the guests there that are no instances of this cloud, if the record says otherwise. */
+export async function recordUnknownGuests(db: Db, name: string, ids: readonly string[]): Promise<void> {
+  const kept: UnknownGuests = { count: ids.length, ids: [...ids].sort().slice(0, unknownKept) }
+  const text = ids.length === 0 ? null : JSON.stringify(kept)
+  const row = await db.selectFrom('hosts').select('unknown_guests').where('name', '=', name).executeTakeFirst()
+  if (row && row.unknown_guests !== text)
+    await db.updateTable('hosts').set({ unknown_guests: text }).where('name', '=', name).execute()
 }
 
 /** It has grown. */
@@ -226,6 +238,7 @@ function toHost(row: HostRow, { alive: { now, downMs, silentMs }, overcommit }: 
     limit: limits(total, overcommit),
     instances: row.instances,
     seenAt: row.seen_at ?? 0,
+    ...(row.unknown_guests === null ? {} : { unknownGuests: UnknownGuests.parse(JSON.parse(row.unknown_guests)) }),
     ...responsiveness(row.seen_at ?? 0, silentMsOf({ ...row, incarnation: row.service_life ?? '' }), silentMs),
   }
 }

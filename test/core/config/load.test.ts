@@ -64,7 +64,7 @@ test.each([
     /compute\.migration_address = "0\.0\.0\.0".*an address that other hosts can connect to/,
   ],
   ['what is no processor', '[compute]\ncpu_model = "a,b"', /compute\.cpu_model = "a,b".*the name of one model/],
-  ['what is not TOML', '[log\n', /not TOML/],
+  ['what is not TOML', '[log]\nlevel = @x', /config = [^ ]+\.toml \(line 2, column 9\): not TOML: [^\n]+\.$/],
 ])('%s in the file is refused with key, value, source and what is allowed', async (_, toml, says) => {
   await expect(loadConfig({ file: file(toml), env: {} })).rejects.toMatchObject({
     code: 'ConfigInvalid',

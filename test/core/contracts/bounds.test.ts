@@ -1,7 +1,8 @@
 import { describe, expect, test } from 'vitest'
 import * as z from 'zod'
 import { broker } from '../../../src/core/contracts/broker.ts'
-import { cutFault, Fault, Metadata, Name } from '../../../src/core/contracts/shapes.ts'
+import { conductor } from '../../../src/core/contracts/conductor.ts'
+import { cutFault, Fault, Flavor, Metadata, Name } from '../../../src/core/contracts/shapes.ts'
 import { contracts, type Json } from './recorded.ts'
 
 /** What a message may have without end: texts, lists, and records of any keys. */
@@ -43,6 +44,23 @@ describe('what a message may be', () => {
       c: z.record(z.string().max(1), z.int()).optional(),
     })
     expect(boundless(jsonOf(open), 'x')).toEqual(['x.a: a text', 'x.b: a list', 'x.c: a record'])
+  })
+
+  const size = { vcpus: 1, memoryMb: 1, diskGb: 1 }
+  const { boot, instanceRename, flavorCreate, imageCreate, instanceShow } = conductor.methods
+  test.each([
+    ['boot', boot, {}],
+    ['rename', instanceRename, { instance: 'x' }],
+    ['flavor create', flavorCreate, size],
+    ['image create', imageCreate, { files: {} }],
+  ])('of %s may not give a name that begins with a hyphen', (_, { args }, rest) => {
+    expect(args.safeParse({ ...rest, name: 'a-b' }).success).toBe(true)
+    expect(args.safeParse({ ...rest, name: '-b' }).error?.issues).toMatchObject([{ path: ['name'] }])
+  })
+
+  test('may still be about what has such a name', () => {
+    expect(instanceShow.args.safeParse({ instance: '-x' }).success).toBe(true)
+    expect(Flavor.safeParse({ id: '1', name: '-x', ...size, createdAt: 0 }).success).toBe(true)
   })
 
   test.each(['web', 'web server', 'Ünï-名前', '🚀'])('may be called %j', (name) =>

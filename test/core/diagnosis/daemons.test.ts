@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest'
-import { findDown } from '../../../src/core/diagnosis/daemons.ts'
+import { findDown, findUnknownGuests } from '../../../src/core/diagnosis/daemons.ts'
 
 test('each daemon that is down is named, with the time of its last heartbeat and what to do', () => {
   const daemon = { version: '1', seenAt: 40_000, status: 'enabled' as const }
@@ -16,5 +16,20 @@ test('each daemon that is down is named, with the time of its last heartbeat and
       found: 'conductor@c is down: its last heartbeat was 50 s ago',
       fix: 'Start it on c: nova daemon conductor, or its unit.',
     },
+  ])
+})
+
+test('guests that are no instances are told with their host and the way to remove them', () => {
+  const id = '00000000-0000-4000-8000-000000000001'
+  const host = { name: 'h1', driver: 'qemu' }
+  expect(findUnknownGuests([host])).toEqual([])
+  expect(findUnknownGuests([host, { ...host, name: 'h2', unknownGuests: { count: 1, ids: [id] } }])).toEqual([
+    {
+      found: `h2 has 1 guest that is no instance of this cloud: ${id}`,
+      fix: 'See them all: nova host show h2 -c unknown_guests. To remove one for good, on h2, in the state directory: kill $(cat compute/h2/instances/ID/qemu.pid); rm -r compute/h2/instances/ID',
+    },
+  ])
+  expect(findUnknownGuests([{ ...host, unknownGuests: { count: 2, ids: [id, id] } }])).toMatchObject([
+    { found: `h1 has 2 guests that are no instances of this cloud: ${id} …` },
   ])
 })

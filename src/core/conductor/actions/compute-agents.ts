@@ -16,6 +16,7 @@ import {
   type HostSelf,
   type KnownHost,
   lockHost,
+  recordUnknownGuests,
   updateHost,
   updateHostReport,
 } from '../../store/hosts.ts'
@@ -48,19 +49,21 @@ export async function join(
     })
   // The first word of a new host, said twice at the same moment: the second finds it known.
   await enter().catch((e) => (isUniqueViolation(e) ? enter() : Promise.reject(e)))
-  return { instances: await instancesOn(deps.db, name), remove: await notOwnedOn(deps.db, name, guests) }
+  const { remove, unknown } = await strangersOn(deps.db, name, guests)
+  await recordUnknownGuests(deps.db, name, unknown)
+  return { instances: await instancesOn(deps.db, name), remove }
 }
 
 /**
- * Of these guests, those that are not this host's any more: the instance was deleted, or is elsewhere in a newer
- * generation. While an operation is open on it, that operation knows better; a guest that was never heard of is nobody's to
- * remove.
+ * Of these guests, those that are not this host's any more (`remove`): the instance was deleted, or is elsewhere in a newer
+ * generation. While an operation is open on an instance, that operation knows better. A guest that was never heard of
+ * (`unknown`) is nobody's to remove: this database may be the one that is wrong.
  */
-async function notOwnedOn(
+async function strangersOn(
   db: Db,
   host: string,
   guests: ReadonlyArray<{ id: string; generation: number }>,
-): Promise<string[]> {
+): Promise<{ remove: string[]; unknown: string[] }> {
   const here = new Set((await instancesOn(db, host)).map(({ id }) => id))
   const ids = guests.map(({ id }) => id).filter((id) => !here.has(id))
   const residue = await residueOfHost(db, host)
@@ -69,12 +72,14 @@ async function notOwnedOn(
   const deleted = await deletedAmong(db, strangers)
   const elsewhere = new Map((await findInstances(db, strangers)).map((instance) => [instance.id, instance]))
   const generations = new Map(guests.map(({ id, generation }) => [id, generation]))
-  return strangers.filter((id) => {
+  const remove = strangers.filter((id) => {
     if (busy.has(id)) return false
     if (deleted.has(id) || residue.includes(id)) return true
     const instance = elsewhere.get(id)
     return instance !== undefined && instance.host !== host && (generations.get(id) ?? 0) <= instance.generation
   })
+  const known = new Set([...busy, ...residue, ...deleted, ...elsewhere.keys()])
+  return { remove, unknown: ids.filter((id) => !known.has(id)) }
 }
 
 /** Fresh numbers of a host; what is used of it is not its to say. */
