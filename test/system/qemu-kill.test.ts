@@ -46,7 +46,7 @@ if (guest)
     /** Types a line on the guest's serial console, as somebody at its keyboard would. */
     const type = async (line: string) => {
       const { id } = await cloud.json<{ id: string }>('show', 'web')
-      const keyboard = createConnection(join(hostDir(), 'instances', id, 'serial.sock'))
+      const keyboard = createConnection(join(hostDir(), 'instances', id, 'run', 'serial.sock'))
       await new Promise<void>((resolve, reject) => {
         keyboard.on('error', reject).end(`\n${line}\n`, () => resolve())
       })

@@ -1,5 +1,5 @@
 /** The most queues that are listed, however many a broker has. */
-const queuesMax = 1_000
+const queuesMax = 500
 
 /** Those that are listed: the fullest. */
 export const fullest = <Q extends { readonly messages: number }>(queues: readonly Q[]): Q[] =>
