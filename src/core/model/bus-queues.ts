@@ -1,4 +1,4 @@
-/** The most queues that are listed, however many a broker has. */
+/** The most queues that are listed, however many a broker has: RabbitMQ has no larger page. */
 const queuesMax = 500
 
 /** Those that are listed: the fullest. */

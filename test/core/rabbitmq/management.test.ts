@@ -81,7 +81,7 @@ test('a keeper who may not see nodes and policies still lists the queues, and sa
     broker: {
       product: 'RabbitMQ',
       version: '3.10.8',
-      partial: expect.stringMatching(/monitoring.* Only the 1000 queues .* of 2000/),
+      partial: expect.stringMatching(/monitoring.* Only the 500 queues .* of 2000/),
     },
     queues: [{ name: 'q', messages: 0, consumers: 0, publishRate: 0, deliverRate: 0, ackRate: 0 }],
   })
