@@ -18,7 +18,7 @@ export async function startAll(runtime: Runtime): Promise<void> {
   const db = await openState(runtime)
   const bus = await joinBus(runtime, 'nova')
   await startConductor(runtime, bus, db)
-  await Promise.all([startScheduler(runtime, bus, db), startComputeHosts(runtime, bus)])
+  await Promise.all([startScheduler(runtime, bus, db), startComputeHosts(runtime, bus, { areAll: true })])
 }
 
 /**

@@ -23,11 +23,12 @@ const startsAtOnce = 50
 
 /**
  * The compute hosts of this process: this machine, or as many as the fake driver simulates. No database, on purpose.
+ * `areAll`: the state directory has no others, as with `nova up`; daemons of several hosts may share one.
  */
-export async function startComputeHosts(runtime: Runtime, bus: Bus): Promise<void> {
+export async function startComputeHosts(runtime: Runtime, bus: Bus, { areAll = false } = {}): Promise<void> {
   const { config } = runtime
   ownDirectory(config.stateDir, 'state_dir')
-  const { driver, name, names } = await chooseHosts(config)
+  const { driver, name, names } = await chooseHosts(config, areAll)
   const buses = [bus]
   while (buses.length * hostsPerConnection < names.length) buses.push(await joinBus(runtime, 'compute'))
   await mapConcurrent([...names.entries()], startsAtOnce, ([i, host]) =>
@@ -85,14 +86,15 @@ type Hosts = { driver: string; name: string; names: readonly string[] }
  * same, too, unless one is given: each keeps guests of its own. `ConfigInvalid` if instances of earlier hosts would be
  * left behind.
  */
-async function chooseHosts(config: Config): Promise<Hosts> {
+async function chooseHosts(config: Config, areAll: boolean): Promise<Hosts> {
   const before = keptHosts(config.stateDir)
   const driver = config.compute.driver === 'auto' ? (before?.driver ?? (await findDriver())) : config.compute.driver
   const given = config.sources['fake.hosts'] !== undefined || before?.driver !== 'fake'
   const count = driver === 'fake' ? (given ? config.fake.hosts : (before?.count ?? 1)) : 1
   const name = hostName(config)
   const hosts = { driver, name, names: namesOf(name, count) }
-  if (before) await refuseToStrand(config, before, hosts)
+  // Another name that was given is that of another host, whose daemon is not this one.
+  if (before && (areAll || before.name === name)) await refuseToStrand(config, before, hosts)
   return hosts
 }
 
