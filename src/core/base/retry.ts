@@ -3,7 +3,16 @@ import { abortable } from './concurrency.ts'
 import { type Code, isFailure } from './errors.ts'
 import type { Ids } from './ids.ts'
 
-const unavailableCodes: readonly Code[] = ['HostUnreachable', 'BusDown', 'BusBlocked', 'CallTimeout', 'DatabaseDown']
+const unavailableCodes: readonly Code[] = [
+  'HostUnreachable',
+  'BusDown',
+  'BusBlocked',
+  // A broker that is being reset refuses for a moment whom it lets in afterwards.
+  'BusRefused',
+  'BusConflict',
+  'CallTimeout',
+  'DatabaseDown',
+]
 
 /**
  * Whether the other side did not answer, as opposed to refusing: a daemon or a broker that restarts comes back by

@@ -164,8 +164,9 @@ export class Rig {
         queueList: async () => ({ broker: { product: 'test' }, queues: this.queues }),
         queuePurge: async (_ctx, { queue }) => {
           const [purged] = this.queues.filter(({ name }) => name === queue)
+          if (!purged) fail('QueueNotFound', { id: queue })
           this.queues = this.queues.filter(({ name }) => name !== queue)
-          return { messages: purged?.messages ?? 0 }
+          return { messages: purged.messages }
         },
         userPut: async (_ctx, { user, permissions }) => {
           const known = this.users.has(user)
