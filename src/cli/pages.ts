@@ -21,14 +21,15 @@ export async function readList<T>(
   { pageSize = pageDefault, ...asked }: Asked & { pageSize?: number } = {},
 ): Promise<T[]> {
   const rows: T[] = []
-  for (let next: Asked = { limit: pageSize, ...asked }; ; ) {
+  const whole = pageSize === pageDefault ? {} : { limit: pageSize }
+  for (let next: Asked = { ...whole, ...asked }; ; ) {
     const page = await ask(next)
     rows.push(...page.rows)
     const marker = page.rows.at(-1)
     const left = asked.limit === undefined ? undefined : asked.limit - rows.length
     if (marker === undefined || (left !== undefined && left <= 0)) return rows
     if (!page.more && (left !== undefined || page.rows.length !== pageSize)) return rows
-    next = { marker: idOf(marker), limit: left ?? pageSize }
+    next = { marker: idOf(marker), ...(left === undefined ? whole : { limit: left }) }
   }
 }
 
@@ -42,7 +43,14 @@ export async function readNewest<T>(
   asked: Asked,
   note: (text: string) => void,
 ): Promise<readonly T[]> {
-  const rows = await readList(ask, idOf, { limit: pageDefault, ...asked })
+  const first = await ask(asked)
+  const most = asked.limit ?? pageDefault
+  const last = first.rows.at(-1)
+  const rest =
+    first.more && last !== undefined && first.rows.length < most
+      ? await readList(ask, idOf, { limit: most - first.rows.length, marker: idOf(last) })
+      : []
+  const rows = [...first.rows, ...rest]
   if (asked.limit === undefined && rows.length === pageDefault)
     note(`There may be more. Continue with: --marker ${idOf(rows.at(-1) as T)}`)
   return rows

@@ -161,7 +161,7 @@ describe('asking', () => {
     standIn.answers = { hostAdd: async () => ({ ...login, url: 'amqp://host.h1:pw@127.0.0.1:5672' }) }
     expect(await good('host', 'add', 'h1')).toContain('listens on loopback only')
     standIn.answers = { hostAdd: async () => login }
-    expect(await good('host', 'add', 'h1')).toMatch(/set broker.listen[\s\S]*host.h1:pw@ADDRESS-OF-THE-BROKER/)
+    expect(await good('host', 'add', 'h1')).toMatch(/set\sbroker.listen[\s\S]*host.h1:pw@ADDRESS-OF-THE-BROKER/)
   })
   test('show tells the MAC, or that an older conductor has not told it', async () => {
     standIn.answers = { instanceShow: async () => webInstance }
