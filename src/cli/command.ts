@@ -178,7 +178,7 @@ export abstract class NovaCommand extends Command {
     }
   }
 
-  /** Whether questions are repeated that may pass; not where something else shows what is missing, and asks on. */
+  /** Whether a question is asked again after a failure that may pass; false if the command shows such failures itself. */
   protected readonly repeats: boolean = true
 
   private async askAgain<T>(

@@ -1,3 +1,4 @@
+import { deferred } from '../core/base/concurrency.ts'
 import { isUnavailable } from '../core/base/retry.ts'
 import type { Event, Published } from '../core/contracts/shapes.ts'
 import type { Bus } from '../core/rpc/bus.ts'
@@ -37,7 +38,7 @@ export async function followEvents(
   /** Events that came while a request to the conductor is open; undefined if none is. */
   let early: Event[] | undefined = []
   let catchingUp = Promise.resolve()
-  const { promise: ended, resolve: end, reject: fail } = promiseOf<void>()
+  const { promise: ended, resolve: end, reject: fail } = deferred()
   signal.addEventListener('abort', () => end())
   if (signal.aborted) end()
 
@@ -87,14 +88,4 @@ function described(event: Published): Event {
   if (event.type === 'operation.progress' && progress)
     return { ...event, message: `${kind}: ${progressText(progress)}` }
   return event
-}
-
-function promiseOf<T>() {
-  let resolve: (value: T) => void = () => undefined
-  let reject: (e: unknown) => void = () => undefined
-  const promise = new Promise<T>((yes, no) => {
-    resolve = yes
-    reject = no
-  })
-  return { promise, resolve, reject }
 }

@@ -1,6 +1,6 @@
 /**
- * What people type who know OpenStack's clients, docker, libvirt, Incus or a shell: the command of ours, or one sentence
- * where there is none. Keys are the first words of what was typed; the longest match counts.
+ * Words of OpenStack's clients, docker, libvirt, Incus and shells: the command of ours or, if there is none, one sentence.
+ * Keys are the first words that were typed; the longest match counts.
  */
 const commands: Readonly<Record<string, string>> = {
   'server list': 'list',

@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto'
 import { type FileHandle, open } from 'node:fs/promises'
 import { mapConcurrent } from '../core/base/concurrency.ts'
+import { readAt } from '../core/base/read-at.ts'
 import type { ImageFile, ImagePart } from '../core/contracts/shapes.ts'
 import { inspectDisk } from '../core/image-formats/inspect.ts'
 import { misuse } from './command-error.ts'
@@ -48,7 +49,7 @@ export async function measure(
 /** The service looks again, when it has the file; what is known now need not be sent. */
 async function formatOf(handle: FileHandle, path: string, said: DiskFormat | undefined): Promise<DiskFormat> {
   const { size } = await handle.stat()
-  const found = await inspectDisk((offset, length) => readPiece(handle, offset, length), size, said)
+  const found = await inspectDisk((offset, length) => readAt(handle, offset, length), size, said)
   return 'why' in found ? misuse(`--disk: ${path} cannot be used: ${found.why}.`, found.hint) : found.format
 }
 
@@ -60,7 +61,7 @@ export async function upload(source: Source, write: Write, onBytes: (bytes: numb
   const { part, path, file } = source
   const handle = await openFile(part, path)
   const send = async (offset: number): Promise<void> => {
-    const bytes = await readPiece(handle, offset, Math.min(pieceBytes, file.sizeBytes - offset))
+    const bytes = await readAt(handle, offset, Math.min(pieceBytes, file.sizeBytes - offset))
     if (bytes.length === 0) misuse(`--${part}: ${path} became shorter while it was read.`, 'Run the command again.')
     await write({ part, offset, data: bytes.toString('base64') })
     onBytes(bytes.length)
@@ -72,17 +73,6 @@ export async function upload(source: Source, write: Write, onBytes: (bytes: numb
   } finally {
     await handle.close()
   }
-}
-
-async function readPiece(handle: FileHandle, offset: number, length: number): Promise<Buffer> {
-  const buffer = Buffer.alloc(length)
-  let filled = 0
-  while (filled < length) {
-    const { bytesRead } = await handle.read(buffer, filled, length - filled, offset + filled)
-    if (bytesRead === 0) break
-    filled += bytesRead
-  }
-  return buffer.subarray(0, filled)
 }
 
 async function openFile(part: ImagePart, path: string): Promise<FileHandle> {

@@ -9,7 +9,7 @@ import { type Booted, bootedView } from '../cli/views.ts'
 import { systemIds } from '../core/base/ids.ts'
 import type { BootRequest } from '../core/contracts/conductor.ts'
 
-/** People read no longer list of what was booted: they get a summary. */
+/** Of more instances than these, people get a summary. */
 const rowsMost = 20
 
 export default class Boot extends NovaCommand {

@@ -1,13 +1,19 @@
 /** Releases what was acquired. Calling it twice is a mistake of the caller. */
 export type Release = () => void
 
-/** A promise, and the function that resolves it once. */
-export function deferred(): { readonly promise: Promise<void>; readonly resolve: () => void } {
+/** A promise, and the functions that settle it once. */
+export function deferred(): {
+  readonly promise: Promise<void>
+  readonly resolve: () => void
+  readonly reject: (e: unknown) => void
+} {
   let resolve = () => {}
-  const promise = new Promise<void>((done) => {
+  let reject: (e: unknown) => void = () => {}
+  const promise = new Promise<void>((done, fail) => {
     resolve = done
+    reject = fail
   })
-  return { promise, resolve }
+  return { promise, resolve, reject }
 }
 
 /** The promise's outcome, or a rejection with the signal's reason, whichever comes first. */

@@ -25,8 +25,8 @@ function livingIn(text: string): number | undefined {
 
 /**
  * Makes this process the owner of `path` and returns the function that releases it; if another live process is the
- * owner, returns its pid. However many processes try at once, one of them wins, also where the file of a dead process
- * is there.
+ * owner, returns its pid. However many processes try at once, one of them wins, also if a dead process
+ * has left a file.
  */
 export function holdPidFile(path: string): { held: true; release: () => void } | { held: false; pid: number } {
   const mine = `${path}.${process.pid}`
@@ -46,7 +46,7 @@ const againMs = 5
 /** The owner of `path`, or undefined if there was none and this process is it now. `mine` is a finished file that names this process. */
 function claim(path: string, mine: string): number | undefined {
   for (;;) {
-    // It appears whole or not at all, and only where there is none.
+    // It appears whole or not at all, and only if there is none.
     if (linked(mine, path)) return undefined
     const before = textOf(path)
     if (before === undefined) continue

@@ -19,7 +19,7 @@ export type Limits = {
 
 type Thing = 'connections' | 'channels' | 'queues' | 'exchanges' | 'bindings'
 
-/** With which code a user is refused one thing too many: RabbitMQ's, where it has such a limit. */
+/** The code with which a user is refused one thing too many: RabbitMQ's, if RabbitMQ has such a limit. */
 const refusals: Readonly<Record<Thing, ReplyName>> = {
   connections: 'NOT_ALLOWED',
   channels: 'NOT_ALLOWED',

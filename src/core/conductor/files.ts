@@ -1,5 +1,6 @@
 import { open, readdir, rm, stat } from 'node:fs/promises'
 import { join } from 'node:path'
+import { readAt } from '../base/read-at.ts'
 import type { ReadAt } from '../image-formats/qcow2.ts'
 
 /**
@@ -42,16 +43,7 @@ export async function reading<T>(
   })
   if (!file) return undefined
   try {
-    const read: ReadAt = async (offset, length) => {
-      const buffer = Buffer.alloc(length)
-      let done = 0
-      while (done < length) {
-        const { bytesRead } = await file.read(buffer, done, length - done, offset + done)
-        if (bytesRead === 0) break
-        done += bytesRead
-      }
-      return buffer.subarray(0, done)
-    }
+    const read: ReadAt = (offset, length) => readAt(file, offset, length)
     return await look(read, (await file.stat()).size)
   } finally {
     await file.close()

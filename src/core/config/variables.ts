@@ -12,8 +12,8 @@ export function unknownVariables(
   known: readonly string[],
   env: Readonly<Record<string, string | undefined>> = process.env,
 ): Array<{ name: string; near: string[] }> {
+  const ours = Object.keys(env).filter((name) => name.startsWith('NOVA_') && !others.test(name))
+  if (ours.length === 0) return []
   const names = new Set([...optionRows().map((row) => row.env), ...known])
-  return Object.keys(env)
-    .filter((name) => name.startsWith('NOVA_') && !names.has(name) && !others.test(name))
-    .map((name) => ({ name, near: nearest(name, names, 1) }))
+  return ours.filter((name) => !names.has(name)).map((name) => ({ name, near: nearest(name, names, 1) }))
 }

@@ -1,4 +1,5 @@
 import { CompiledQuery, type DatabaseConnection, type Driver, type QueryResult } from 'kysely'
+import { deferred } from '../base/concurrency.ts'
 import { isRolledBack } from './dialect.ts'
 
 /** How a statement is run on the one connection, and whether it writes. */
@@ -191,15 +192,12 @@ class Turn implements DatabaseConnection {
 }
 
 function newGroup(): Group {
-  let settle: { resolve(): void; reject(e: unknown): void } | undefined
-  const durable = new Promise<void>((resolve, reject) => {
-    settle = { resolve, reject }
-  })
+  const { promise: durable, resolve, reject } = deferred()
   // Whoever was rolled back does not wait for the commit.
   durable.catch(() => undefined)
   return {
     members: 0,
     durable,
-    end: (failure) => (failure === undefined ? settle?.resolve() : settle?.reject(failure)),
+    end: (failure) => (failure === undefined ? resolve() : reject(failure)),
   }
 }

@@ -43,7 +43,10 @@ export function hostOfBusUrl(urls: string): string | undefined {
     return undefined
   }
 }
-const hostsOwn = new RegExp(`^(${prefix.replace('.', '\\.')}|(${services.join('|')}|reply_host)\\.)`)
+
+/** How the names of hosts' own queues begin, as a regular expression. */
+const hostsQueues = `(${services.join('|')}|reply_host)\\.`
+const hostsOwn = new RegExp(`^(${prefix.replace('.', '\\.')}|${hostsQueues})`)
 
 /**
  * Whether a message comes from a host's user: by its sender, which need not be there, or by the exchange that it was
@@ -89,7 +92,7 @@ export const hostConnections = { connections: 16, channels: 256 } as const
  */
 export const hostsPolicy = {
   name: 'nova-hosts',
-  pattern: `^(${services.join('|')}|reply_host)\\.`,
+  pattern: `^${hostsQueues}`,
   maxLengthBytes: 64 << 20,
   expiresMs: 600_000,
 } as const

@@ -290,8 +290,8 @@ export async function expireImages(deps: Deps & Pick<ConductorDeps, 'uploads'>, 
 }
 
 /**
- * Nothing boots from it any more. A database that has no room left on its disk, where the images may be, too, gets room by
- * the files that are to go anyway.
+ * Nothing boots from it any more. If the disk of the database is full, the image's files go first: they may be on the same
+ * disk.
  */
 async function retire(deps: ConductorDeps, image: ImageRecord): Promise<void> {
   const retired = () => tx(deps.db, (db) => retireImage(db, image.id))
