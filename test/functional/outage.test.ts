@@ -24,8 +24,9 @@ describe.each(whereServed)('a database server that goes away while the cloud run
       expect(await cloud.nova('boot', 'web', '--wait')).toMatchObject({ code: 0 })
 
       line.down()
-      for (const args of [['pause', 'web'], ['boot', 'more'], ['list'], ['delete', 'web']]) {
-        const ran = await cloud.nova(...args)
+      // Side by side: each asks again for ten seconds before it gives up.
+      const commands = [['pause', 'web'], ['boot', 'more'], ['list'], ['delete', 'web']]
+      for (const ran of await Promise.all(commands.map((args) => cloud.nova(...args)))) {
         expect(ran).toMatchObject({ code: 1, stdout: '' })
         expect(ran.stderr).toMatch(
           /^(Taken by default.*\n)?nova: The database cannot be reached: .*\n {2}The change may not have been saved: .*\n$/,
