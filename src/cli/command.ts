@@ -11,7 +11,7 @@ import { type Context, identityForm, isIdentity } from '../core/model/context.ts
 import type { Bus } from '../core/rpc/bus.ts'
 import type { Args, Result } from '../core/rpc/contract.ts'
 import { askAgain, mayRepeat } from './again.ts'
-import { visible } from './cell-text.ts'
+import { cellText, visible } from './cell-text.ts'
 import { misuse } from './command-error.ts'
 import { globalFlags } from './flags.ts'
 import { openBus, visibleTo } from './link.ts'
@@ -35,6 +35,9 @@ type GlobalFlags = Pick<ParserOutput['flags'], keyof typeof globalFlags> & {
   format: Look['format']
   column: string[] | string | undefined
 }
+
+/** A command that has waited for its answer so long says why, if the bus is the cause; in ms. */
+const silenceMs = 3_000
 
 /** The variables of the environment that set flags. */
 const variablesOf = (flags: object): string[] =>
@@ -159,11 +162,12 @@ export abstract class NovaCommand extends Command {
     args: Args<Cloud, K>,
     timeoutMs = this.timeoutMs,
   ): Promise<Result<Cloud, K>> {
-    const bus = this.bus()
+    const connecting = this.bus()
     // A failure to connect is thrown below; the contract loads in the meantime.
-    bus.catch(() => undefined)
+    connecting.catch(() => undefined)
     const { conductor } = await import('../core/contracts/conductor.ts')
-    const api = (await bus).client(conductor)
+    const bus = await connecting
+    const api = bus.client(conductor)
     const ctx = await this.context()
     const began = this.clock.now()
     const call = api[method] as (ctx: Context, args: unknown, options?: { timeoutMs?: number }) => Promise<unknown>
@@ -171,9 +175,13 @@ export abstract class NovaCommand extends Command {
       const ms = leftMs === undefined ? timeoutMs : Math.min(leftMs, timeoutMs ?? leftMs)
       return (await call(ctx, args, ms === undefined ? {} : { timeoutMs: ms })) as Result<Cloud, K>
     }
+    const explained = this.clock.after(silenceMs, () => {
+      if (bus.blocked !== undefined) this.note(`Waiting: ${cellText(bus.blocked)}, and accepts no messages.`)
+    })
     try {
       return await (this.repeats && mayRepeat(method, args as object) ? this.askAgain(ask, began, timeoutMs) : ask())
     } finally {
+      explained()
       if (this.common.debug) this.note(`${method} took ${this.clock.now() - began} ms (${this.#requestId})`)
     }
   }

@@ -11,7 +11,7 @@ import { type Broker, startBroker } from '../core/broker/broker.ts'
 import { certificatesOf } from '../core/config/certificates.ts'
 import { hostName } from '../core/config/host-name.ts'
 import type { Config } from '../core/config/load.ts'
-import { places } from '../core/config/places.ts'
+import { keeperUrl, places } from '../core/config/places.ts'
 import { broker as contract, notificationsPolicy } from '../core/contracts/broker.ts'
 import { fullest, leftOut } from '../core/model/bus-queues.ts'
 import { hostConnections, hostMessageBytes, hostsPolicy } from '../core/model/bus-user.ts'
@@ -37,15 +37,16 @@ const vhost = '/'
  */
 export async function startEmbeddedBroker(runtime: Runtime): Promise<void> {
   const { config, log, onStop } = runtime
-  const { run, busSocket } = places(config.stateDir)
-  if (Buffer.byteLength(busSocket) > socketPathMax) {
-    const allowed = `too long: the path of a socket may have ${socketPathMax} bytes, but ${busSocket} is longer`
+  const { run, busSocket, keeperSocket } = places(config.stateDir)
+  if (Buffer.byteLength(keeperSocket) > socketPathMax) {
+    const allowed = `too long: the path of a socket may have ${socketPathMax} bytes, but ${keeperSocket} is longer`
     fail('ConfigInvalid', { key: 'state_dir', value: config.stateDir, allowed, source: 'NOVA_STATE_DIR' })
   }
   ownDirectory(config.stateDir, 'state_dir')
   ownDirectory(run, 'state_dir')
-  // The socket always exists: commands on this machine find the bus there.
-  const listen = [{ path: busSocket }, ...config.broker.listen.map(address)]
+  // The sockets always exist: commands on this machine find the bus there.
+  const own = [{ path: busSocket }, { path: keeperSocket, pastAlarm: true }]
+  const listen = [...own, ...config.broker.listen.map(address)]
   const broker = await startBroker({
     listen,
     tls: certificatesFor(config),
@@ -65,7 +66,7 @@ export async function startEmbeddedBroker(runtime: Runtime): Promise<void> {
     log: log.child({ part: 'broker' }),
   })
   onStop(() => broker.close())
-  const bus = await joinBus(runtime, 'broker')
+  const bus = await joinBus(runtime, 'broker', keeperUrl(config))
   const manager = permittedKeeper(brokerManager(broker, urlFor(config)))
   const serving = await bus.serve([served(contract, manager)], { server: hostName(config), slots })
   onStop(() => serving.stop())

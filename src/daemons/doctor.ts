@@ -2,9 +2,10 @@ import { existsSync } from 'node:fs'
 import { statfs } from 'node:fs/promises'
 import { dirname } from 'node:path'
 import { systemClock } from '../core/base/clock.ts'
-import { isFailure, reason } from '../core/base/errors.ts'
+import { fail, isFailure, reason } from '../core/base/errors.ts'
 import { systemIds } from '../core/base/ids.ts'
 import { silentLog } from '../core/base/log.ts'
+import { busStatus } from '../core/conductor/actions/bus.ts'
 import { certificatesOf } from '../core/config/certificates.ts'
 import { hostName } from '../core/config/host-name.ts'
 import type { Config } from '../core/config/load.ts'
@@ -15,7 +16,7 @@ import { databaseVersion, newestVersion } from '../core/db/migrate.ts'
 import { openDatabase } from '../core/db/open.ts'
 import { findDown, findProblems, findUnknownGuests } from '../core/diagnosis/daemons.ts'
 import { hostOfBusUrl, hostsPolicy } from '../core/model/bus-user.ts'
-import { serviceContext } from '../core/model/context.ts'
+import { type Context, serviceContext } from '../core/model/context.ts'
 import type { Bus } from '../core/rpc/bus.ts'
 import { connectBus } from '../core/rpc/connect.ts'
 import type { Api, Result } from '../core/rpc/contract.ts'
@@ -23,6 +24,7 @@ import type { AcceleratorChoice } from '../core/virt/qemu/accelerator.ts'
 import { findQemu, probeQemu } from '../core/virt/qemu/probe.ts'
 import { GuestUsers } from '../core/virt/qemu/users.ts'
 import { brokerByManagement } from './broker-keeper.ts'
+import { ownBusStatus } from './own-broker.ts'
 
 /** What was checked, its state, and what to do about it. */
 export type Check = { check: string; state: 'ok' | 'warning' | 'failed'; found: string; fix: string }
@@ -88,14 +90,11 @@ async function checkBus(config: Config): Promise<Check[]> {
     try {
       const api = bus.client(conductor)
       const conductors = await checkConductor(api)
-      // If no conductor answers, the broker may be the cause, and its management API knows.
+      // If no conductor answers, the broker may be the cause, and its keeper or its management API knows.
       const heard = conductors.every(({ state }) => state !== 'failed')
-      if (!heard && (busIsEmbedded(config) || config.bus.managementUrl === ''))
-        return [ok('bus', 'answers'), ...conductors]
-      const list = heard
-        ? () => api.busStatus(serviceContext('doctor', systemIds.requestId()), {})
-        : () => listByManagement(config)
-      return [ok('bus', 'answers'), ...conductors, await checkQueues(list)]
+      const ctx = serviceContext('doctor', systemIds.requestId())
+      const list = heard ? () => api.busStatus(ctx, {}) : queuesWithoutConductor(config, ctx)
+      return [ok('bus', 'answers'), ...conductors, ...(list === undefined ? [] : [await checkQueues(list)])]
     } finally {
       await bus.close()
     }
@@ -139,8 +138,15 @@ type Listed = {
   queues: ReadonlyArray<{ name: string; messages: number; advice?: string | undefined }>
 }
 
-const listByManagement = (config: Config): Promise<Listed> =>
-  brokerByManagement(config, systemClock, async () => []).queueList(serviceContext('doctor', systemIds.requestId()), {})
+/** The queues as the broker itself tells; undefined if there is no way to ask it. */
+function queuesWithoutConductor(config: Config, ctx: Context): (() => Promise<Listed>) | undefined {
+  if (busIsEmbedded(config))
+    return async () =>
+      (await ownBusStatus(config, ctx)) ??
+      fail('BusDown', { url: places(config.stateDir).keeperSocket, why: 'nobody listens there' })
+  if (config.bus.managementUrl === '') return undefined
+  return () => busStatus({ broker: brokerByManagement(config, systemClock, async () => []) }, ctx)
+}
 
 /**
  * What the broker's keeper reports: whether it accepts messages, whether its queues are bounded, whether each has a
@@ -155,11 +161,12 @@ async function checkQueues(list: () => Promise<Listed>): Promise<Check> {
       const largest = [...queues].sort((a, b) => b.messages - a.messages).slice(0, 3)
       const full = largest.map(({ name, messages }) => `${name} has ${messages} messages`).join(', ')
       const found = `the broker accepts no messages: ${broker.blocked.join(', ')}; ${full}`
+      const purge = broker.product === 'embedded' ? 'nova bus purge QUEUE' : 'rabbitmqctl purge_queue QUEUE'
       return {
         check,
         state: 'failed',
         found,
-        fix: 'Purge queues that nobody consumes, on the broker: rabbitmqctl purge_queue QUEUE',
+        fix: `Purge queues that nobody consumes, on the broker's machine: ${purge}`,
       }
     }
     if (alone) return warning(check, `${alone.name}: ${alone.messages} messages`, alone.advice ?? '')

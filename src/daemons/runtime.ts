@@ -75,11 +75,15 @@ export async function runDaemon(
  * Connects a daemon to the bus; the connection is closed when the daemon stops. If the broker is not up yet, it waits,
  * so that the order in which machines start does not matter; if a broker refuses the login, a person has to fix that.
  */
-export async function joinBus({ config, log, clock, ids, onStop }: Runtime, name: string): Promise<Bus> {
+export async function joinBus(
+  { config, log, clock, ids, onStop }: Runtime,
+  name: string,
+  url = busUrl(config),
+): Promise<Bus> {
   for (let n = 0; ; n++) {
     try {
       const bus = await connectBus({
-        url: busUrl(config),
+        url,
         queues: config.bus.queues,
         tls: certificatesOf(config, 'bus'),
         name,

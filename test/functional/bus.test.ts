@@ -1,3 +1,4 @@
+import { once } from 'node:events'
 import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { connect } from 'amqplib'
@@ -179,6 +180,48 @@ describe.each(kinds)('an operator looks at the bus: %s', (_name, rabbit) => {
     await channel.deleteQueue(name)
     await channel.close()
   })
+})
+
+test('an embedded broker that takes no messages is looked at and purged past its alarm; who waits is told why', {
+  timeout: 60_000,
+}, async () => {
+  const cloud = await Cloud.open('embedded', settings)
+  try {
+    await cloud.daemon('broker')
+    await cloud.daemon('conductor')
+    const [address] = parseAddresses(busUrl(await loadConfig({ env: cloud.env })))
+    const peer = await connect(address.connect, address.socket)
+    const blocked = once(peer, 'blocked')
+    const channel = await peer.createChannel()
+    await channel.assertQueue('heap')
+    const [body, pieces] = [Buffer.alloc(15 << 20), 18]
+    for (let i = 0; i < pieces; i++) channel.sendToQueue('heap', body)
+    await blocked
+
+    const { broker, queues } = await cloud.json<Status>('bus', 'status')
+    expect(broker).toMatchObject({ product: 'embedded', blocked: ['memory alarm'] })
+    expect(queues[0]).toMatchObject({ queue: 'heap', messages: pieces })
+    const { stdout } = await cloud.nova('doctor', '-f', 'json')
+    expect((JSON.parse(stdout) as Array<{ check: string }>).find(({ check }) => check === 'queues')).toMatchObject({
+      state: 'failed',
+      found: expect.stringContaining(`heap has ${pieces} messages`),
+      fix: expect.stringContaining('nova bus purge'),
+    })
+    expect(await cloud.nova('list', '--timeout', '4')).toMatchObject({
+      code: 1,
+      stderr: expect.stringMatching(
+        /^Waiting: the broker is low on memory, and accepts no messages\.\nnova: The bus at/,
+      ),
+    })
+    expect(await cloud.nova('--role', 'member', 'bus', 'purge', 'heap', '--yes')).toMatchObject({ code: 1 })
+    expect(await cloud.nova('bus', 'purge', 'heap', '--yes')).toMatchObject({
+      stdout: `heap: ${pieces} messages dropped\n`,
+    })
+    expect(await cloud.nova('list')).toMatchObject({ code: 0, stderr: '' })
+    await peer.close()
+  } finally {
+    await cloud.close()
+  }
 })
 
 test('where RabbitMQ takes no messages, doctor says so and which queue is full, by its management', {

@@ -32,7 +32,9 @@ export default class BusPurge extends NovaCommand {
       if (!inputTerminal()) misuse('bus purge drops messages.', 'Confirm with --yes.')
       if (!(await confirm(`Drop the messages in ${queue}?`))) return this.note('Nothing was changed.')
     }
-    const { messages } = await this.ask('busPurge', { queue })
+    const { ownBusPurge } = await import('../../daemons/own-broker.ts')
+    const here = await ownBusPurge(await this.settings(), await this.context(), { queue })
+    const { messages } = here ?? (await this.ask('busPurge', { queue }))
     if (!this.forPeople) return this.showOne(purgedView, { queue, messages })
     this.write(`${queue}: ${messages} message${messages === 1 ? '' : 's'} dropped\n`)
   }

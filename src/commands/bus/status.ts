@@ -19,7 +19,9 @@ export default class BusStatus extends NovaCommand {
 
   async run(): Promise<void> {
     const { flags } = await this.parse(BusStatus)
-    const status = await this.ask('busStatus', {})
+    const { ownBusStatus } = await import('../../daemons/own-broker.ts')
+    const here = await ownBusStatus(await this.settings(), await this.context())
+    const status = here ?? (await this.ask('busStatus', {}))
     const queues = sorted(status.queues, flags.sort)
     const { format, columns } = this.look
     if (columns.length === 0 && (format === 'json' || format === 'yaml'))

@@ -247,7 +247,7 @@ export const failures = {
     forOwners: () => 'The bus accepts no messages.',
     text: (p) => `The bus at ${p.url} accepts no messages (waited ${p.seconds} s): ${p.why}.`,
     hint: () =>
-      'Operations continue when the broker accepts messages again. If bus.management_url is set, nova doctor shows which queue is full; otherwise, on the broker: rabbitmqctl list_queues name messages memory',
+      "Operations continue when the broker accepts messages again. On the broker's machine, nova doctor shows which queue is full; RabbitMQ without bus.management_url: rabbitmqctl list_queues name messages memory",
   }),
   BusRefused: row<{ url: string; why: string }>({
     http: 403,

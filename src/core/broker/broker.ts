@@ -133,6 +133,7 @@ export async function startBroker(options: BrokerOptions): Promise<Broker> {
     ids: options.ids ?? systemIds,
     log: options.log,
     memory,
+    alarm: memory,
     flusher: new Flusher(),
     users,
     vhosts,
@@ -145,9 +146,12 @@ export async function startBroker(options: BrokerOptions): Promise<Broker> {
       heartbeat: options.heartbeatSeconds ?? 60,
     },
   }
-  const onSocket: Door['onSocket'] = (socket) =>
-    void connections.add(new Connection(socket, deps, (connection) => connections.delete(connection)))
-  const door: Door = { admits: (socket) => strangers.arrive(socket), onSocket }
+  const doorOf = (deps: ConnectionDeps): Door => ({
+    admits: (socket) => strangers.arrive(socket),
+    onSocket: (socket) =>
+      void connections.add(new Connection(socket, deps, (connection) => connections.delete(connection))),
+  })
+  const [door, pastAlarm] = [doorOf(deps), doorOf({ ...deps, alarm: { alarmed: false } })]
   const listeners: Listener[] = []
   const stop = async () => {
     meter.stop()
@@ -160,7 +164,10 @@ export async function startBroker(options: BrokerOptions): Promise<Broker> {
     giveUp()
   }
   try {
-    for (const at of options.listen) listeners.push(await listen(at, door, options.tls))
+    for (const at of options.listen) {
+      const isPast = 'path' in at && at.pastAlarm === true
+      listeners.push(await listen(at, isPast ? pastAlarm : door, options.tls))
+    }
   } catch (e) {
     await stop()
     throw e

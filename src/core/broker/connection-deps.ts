@@ -15,6 +15,8 @@ export type ConnectionDeps = {
   ids: Ids
   log: Log
   memory: Memory
+  /** Whether publishers are held back. */
+  alarm: Pick<Memory, 'alarmed'>
   flusher: Flusher
   users: Users
   vhosts: ReadonlyMap<string, Vhost>

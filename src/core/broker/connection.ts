@@ -62,7 +62,7 @@ export class Connection implements Peer {
       schedule: () => this.#schedule(),
       onRoom: () => this.#onRoom(),
     })
-    this.#flow = new Flow(socket, this.outbox, deps.memory, (blocked) =>
+    this.#flow = new Flow(socket, this.outbox, deps.alarm, (blocked) =>
       blocked ? this.#send('connection.blocked', { reason: 'low on memory' }) : this.#send('connection.unblocked', {}),
     )
     this.#stopTimer = deps.clock.after(patienceMs, () => this.#drop('no handshake in time'))

@@ -9,7 +9,7 @@ const graceBytes = 1 << 20
 export class Flow {
   readonly #socket: Socket
   readonly #outbox: Outbox
-  readonly #memory: Memory
+  readonly #alarm: Pick<Memory, 'alarmed'>
   readonly #notify: (blocked: boolean) => void
   readonly #held = new Set<'full' | 'slow'>()
   #notified = false
@@ -17,10 +17,10 @@ export class Flow {
   /** Whether the peer understands connection.blocked. */
   wantsBlocked = false
 
-  constructor(socket: Socket, outbox: Outbox, memory: Memory, notify: (blocked: boolean) => void) {
+  constructor(socket: Socket, outbox: Outbox, alarm: Pick<Memory, 'alarmed'>, notify: (blocked: boolean) => void) {
     this.#socket = socket
     this.#outbox = outbox
-    this.#memory = memory
+    this.#alarm = alarm
     this.#notify = notify
   }
 
@@ -36,7 +36,7 @@ export class Flow {
 
   /** To be called for each message that the peer publishes. */
   published(bytes: number): void {
-    if (!this.#memory.alarmed) return
+    if (!this.#alarm.alarmed) return
     this.#publishedWhileFull += bytes
     if (this.wantsBlocked && !this.#notified) {
       this.#notified = true

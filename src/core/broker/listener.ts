@@ -6,9 +6,9 @@ import type { Tls } from '../base/tls.ts'
 
 /**
  * An address to listen on: a TCP port (0 for any free one; loopback without a host), with or without TLS, or a unix
- * socket.
+ * socket. With `pastAlarm`, whoever connects there may publish while the broker is full: the way to empty it.
  */
-export type ListenAddress = { host?: string; port: number; tls?: boolean } | { path: string }
+export type ListenAddress = { host?: string; port: number; tls?: boolean } | { path: string; pastAlarm?: boolean }
 
 export type Listener = {
   /** The real address. */

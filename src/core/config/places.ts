@@ -8,6 +8,8 @@ import { type Config, userName } from './load.ts'
 export const places = (stateDir: string) => ({
   run: join(stateDir, 'run'),
   busSocket: join(stateDir, 'run', 'bus.sock'),
+  /** The bus past its memory alarm: for the broker's keeper, and for commands that ask it. */
+  keeperSocket: join(stateDir, 'run', 'keeper.sock'),
   busPassword: join(stateDir, 'run', 'bus.password'),
   /** The users of the embedded broker that were created for hosts. */
   busUsers: join(stateDir, 'bus-users.json'),
@@ -39,10 +41,17 @@ export const busIsEmbedded = (config: Config): boolean => config.bus.url === ''
  * was no start yet, `Forbidden` if the password belongs to another user.
  */
 export function busUrl(config: Config): string {
-  if (!busIsEmbedded(config)) return config.bus.url
-  const { busSocket, busPassword } = places(config.stateDir)
+  return busIsEmbedded(config) ? embeddedBusUrl(config, places(config.stateDir).busSocket) : config.bus.url
+}
+
+/** The URL of this machine's own broker past its memory alarm; fails as {@link busUrl} does. */
+export const keeperUrl = (config: Config): string => embeddedBusUrl(config, places(config.stateDir).keeperSocket)
+
+function embeddedBusUrl(config: Config, socket: string): string {
+  const { busPassword } = places(config.stateDir)
   try {
-    return embeddedBusUrl(config, readFileSync(busPassword, 'utf8').trim())
+    const password = readFileSync(busPassword, 'utf8').trim()
+    return `amqp+unix://${encodeURIComponent(config.broker.user)}:${password}@${pathInUrl(socket)}`
   } catch (e) {
     const { code } = e as NodeJS.ErrnoException
     if (code === 'EACCES' || code === 'EPERM')
@@ -53,10 +62,6 @@ export function busUrl(config: Config): string {
         },
         e,
       )
-    return fail('BusDown', { url: busSocket, why: 'no cloud has been started here yet' }, e)
+    return fail('BusDown', { url: socket, why: 'no cloud has been started here yet' }, e)
   }
 }
-
-/** The embedded broker's URL with a password. */
-const embeddedBusUrl = (config: Config, password: string): string =>
-  `amqp+unix://${encodeURIComponent(config.broker.user)}:${password}@${pathInUrl(places(config.stateDir).busSocket)}`

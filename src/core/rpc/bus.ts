@@ -133,6 +133,8 @@ export type Bus = {
   queues(names: readonly string[]): Promise<QueueDepth[]>
   /** Whether the connection is up, with every channel on it. */
   readonly up: boolean
+  /** Why the broker accepts no messages, as it has said; undefined if it accepts them. */
+  readonly blocked: string | undefined
   /** Stops serving, waits until sent messages are confirmed and running requests are answered, then disconnects. */
   close(): Promise<void>
 }

@@ -77,6 +77,9 @@ export async function connectBus(options: BusOptions): Promise<Bus> {
     get up() {
       return link.up
     },
+    get blocked() {
+      return link.blocked
+    },
     close() {
       closing ??= close()
       return closing

@@ -237,3 +237,25 @@ test('publishers are told when the broker is full, held back, and let go when th
   await vi.waitFor(() => expect(broker.stats()).toMatchObject({ blocked: false, messageBytes: 0 }))
   plain.hangUp()
 })
+
+test('who comes by the way past the alarm publishes while the broker is full, and nobody else does', async () => {
+  const path = socketPath()
+  const { broker, url } = await started({ memoryBytes: 1 << 20, listen: [{ port: 0 }, { path, pastAlarm: true }] })
+  const model = await client(url)
+  const blocked = once(model, 'blocked')
+  const held = await model.createChannel()
+  await held.assertQueue('full')
+  for (let i = 0; i < 17; i++) held.sendToQueue('full', Buffer.alloc(64 << 10))
+  await blocked
+
+  const past = await connect({ username: 'guest', password: 'guest' }, { path })
+  const told = once(past, 'blocked').then(() => 'blocked')
+  const channel = await past.createConfirmChannel()
+  const { depth } = broker.stats().queues[0]!
+  channel.sendToQueue('full', Buffer.alloc(2 << 20))
+  channel.sendToQueue('full', Buffer.alloc(1))
+  expect(await Promise.race([told, channel.waitForConfirms().then(() => 'confirmed')])).toBe('confirmed')
+  expect(broker.stats()).toMatchObject({ blocked: true, queues: [{ depth: depth + 2 }] })
+  expect(await channel.purgeQueue('full')).toEqual({ messageCount: depth + 2 })
+  await past.close()
+})
