@@ -22,7 +22,12 @@ async function run() {
     process.env.HOME = '/nonexistent'
   }
   const { loadBundle } = require('./load.js')
-  process.exit(await loadBundle(root).exports.main(process.argv.slice(2), root))
+  const { exports: nova, keepCode } = loadBundle(root)
+  const words = process.argv.slice(2)
+  const code = await nova.main(words, root)
+  // A daemon has compiled much that no command needs.
+  if (words[0] !== 'daemon') keepCode()
+  process.exit(code)
 }
 
 /** @param {string} text @param {string} hint */

@@ -6,7 +6,7 @@ import { exec } from '../src/core/base/exec.ts'
 
 /**
  * Builds what `bin/run.js` runs: dist/nova.cjs, everything in one file, of which each command evaluates only what it
- * needs; dist/nova.cache, V8's compiled code of it; dist/daemons/supervisor.js; dist/tui/dashboard.js; and
+ * needs; dist/nova-….cache, V8's compiled code of it, for this machine only; dist/daemons/supervisor.js; dist/tui/dashboard.js; and
  * oclif.manifest.json, what help, completion and the README know of the commands. With these, `nova list` takes twice
  * the time of an empty node; without, four times.
  */
@@ -102,9 +102,8 @@ writeFileSync(join(root, 'oclif.manifest.json'), `${JSON.stringify(manifest)}\n`
 
 // A command that finds no bus warms up what all commands need; the code that it has compiled then is kept.
 const warmUp = `
-const { exports: { main }, script } = require('./bin/load.js').loadBundle(process.cwd())
-main(['list'], process.cwd()).then(() => main(['--version'], process.cwd())).finally(() =>
-  require('node:fs').writeFileSync('dist/nova.cache', script.createCachedData()))`
+const { exports: { main }, keepCode } = require('./bin/load.js').loadBundle(process.cwd())
+main(['list'], process.cwd()).then(() => main(['--version'], process.cwd())).finally(keepCode)`
 const warmed = await exec(
   'env',
   ['NOVA_BUS_URL=amqp://127.0.0.1:1', 'NOVA_CONFIG=/dev/null', process.execPath, '-e', warmUp],
