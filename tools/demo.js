@@ -1,8 +1,10 @@
 #!/usr/bin/env node
 // npm run demo: from a fresh clone to a virtual machine that was paused and unpaused. Every step is a real command.
 import { spawnSync } from 'node:child_process'
-import { existsSync, readdirSync, readFileSync, realpathSync, statSync } from 'node:fs'
+import { appendFileSync, existsSync, mkdtempSync, readdirSync, readFileSync, realpathSync, statSync } from 'node:fs'
+import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { createInterface } from 'node:readline/promises'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { parseArgs, stripVTControlCharacters, styleText } from 'node:util'
 
@@ -52,10 +54,13 @@ function newest(...paths) {
   return Math.max(0, ...times)
 }
 
-function prepare() {
+function checkNode() {
   const [major, minor] = process.versions.node.split('.').map(Number)
   if (major < 20 || (major === 20 && minor < 19))
     stop(1, `Node.js 20.19 or newer is needed; this is ${process.versions.node}.`)
+}
+
+function prepare() {
   if (newest('node_modules/.package-lock.json') < newest('package-lock.json')) {
     console.log(`${paint('bold', 'Install the packages of the project')}\n${paint('cyan', '$ npm ci')}`)
     if (run('npm', ['ci', '--no-audit', '--no-fund']) !== 0) stop(1, 'npm ci failed.')
@@ -66,34 +71,55 @@ function prepare() {
   }
 }
 
-function installQemu() {
+/** Whether apt-get knows the kernel that the guest image is built from: machines made from container images know none. */
+const knowsGuestKernel = () => quiet('apt-cache', ['show', 'linux-image-cloud-amd64']).status === 0
+const quiet = (file, args) => spawnSync(file, args, { encoding: 'utf8' })
+
+async function installQemu() {
   const packages = /NOVA_QEMU_PACKAGES=\(([^)]*)\)/
     .exec(readFileSync(join(root, 'tools/packages.sh'), 'utf8'))[1]
     .split(/\s+/)
-  if (['qemu-system-x86_64', 'qemu-img'].every(has)) return
-  const install = `apt-get install -y --no-install-recommends ${packages.join(' ')}`
+  const hasQemu = ['qemu-system-x86_64', 'qemu-img'].every(has)
   const isRoot = process.getuid?.() === 0
-  const sudo = !isRoot && has('sudo') && spawnSync('sudo', ['-n', 'true'], { stdio: 'ignore' }).status === 0
-  if (!has('apt-get') || !(isRoot || sudo))
-    stop(1, `QEMU is missing. As root: ${install}; or use the fake hypervisor: npm run demo -- --driver fake`)
+  const sudo = !isRoot && has('sudo') && quiet('sudo', ['-n', 'true']).status === 0
+  const mayInstall = has('apt-get') && (isRoot || sudo)
+  if (hasQemu && (knowsGuestKernel() || !mayInstall)) return
+  const install = ['install', '-y', '--no-install-recommends', ...packages]
+  if (!mayInstall)
+    stop(
+      1,
+      `QEMU is missing. As root: apt-get ${install.join(' ')}; or use the fake hypervisor: npm run demo -- --driver fake`,
+    )
+  const log = join(mkdtempSync(join(tmpdir(), 'nova-demo-')), 'apt.log')
+  const apt = (args) => {
+    const words = ['env', 'DEBIAN_FRONTEND=noninteractive', 'apt-get', ...args]
+    const { status, stdout, stderr } = quiet(sudo ? 'sudo' : 'env', sudo ? words : words.slice(1))
+    appendFileSync(log, `$ apt-get ${args.join(' ')}\n${stdout ?? ''}${stderr ?? ''}`)
+    return { done: status === 0, stdout: stdout ?? '' }
+  }
   console.log(
-    `\n${paint('bold', 'Install QEMU and the packages that the guest image is built with')}\n${paint('cyan', `$ ${install}`)}`,
+    `\n${paint('bold', 'QEMU, and what the guest image is built with')}\n${paint('cyan', '$ apt-get update')}`,
   )
-  const as = (args) => (sudo ? run('sudo', args) : run(args[0], args.slice(1)))
-  as(['apt-get', 'update', '-qq'])
-  if (
-    as([
-      'env',
-      'DEBIAN_FRONTEND=noninteractive',
-      'apt-get',
-      'install',
-      '-y',
-      '-qq',
-      '--no-install-recommends',
-      ...packages,
-    ]) !== 0
-  )
-    stop(1, 'apt-get could not install them; see the lines above.')
+  if (!apt(['update']).done) console.log(`apt-get update failed: ${log}`)
+  if (hasQemu) return
+  const planned = apt([...install, '--assume-no'].filter((word) => word !== '-y')).stdout
+  const count = /(\d+) newly installed/.exec(planned)?.[1] ?? 'some'
+  const fetched = /Need to get ([\d.,]+ \w?B)/.exec(planned)?.[1] ?? '?'
+  const used = /After this operation, ([\d.,]+ \w?B)/.exec(planned)?.[1] ?? '?'
+  console.log(paint('cyan', `$ apt-get ${install.join(' ')}`))
+  console.log(`${count} packages: ${fetched} to fetch, ${used} of disk. Their log: ${log}`)
+  if (process.stdin.isTTY && process.stdout.isTTY && !(await agreed('Install them?')))
+    stop(1, 'Nothing was installed. Without QEMU: npm run demo -- --driver fake')
+  if (!apt(install).done) stop(1, `apt-get could not install them: ${log}`)
+}
+
+async function agreed(question) {
+  const terminal = createInterface({ input: process.stdin, output: process.stdout })
+  try {
+    return /^y(es)?$/i.test((await terminal.question(`${question} [y/N] `)).trim())
+  } finally {
+    terminal.close()
+  }
 }
 
 /** A guest's text for a terminal: no escape sequences; control characters are shown as \x1b and the like. */
@@ -159,8 +185,10 @@ function bootDemo() {
 
 const { driver } = options()
 if (driver !== 'qemu' && driver !== 'fake') stop(2, `--driver ${driver}: allowed are qemu and fake.`)
+checkNode()
+// First of all: without QEMU nothing needs to be built.
+if (driver === 'qemu') await installQemu()
 prepare()
-if (driver === 'qemu') installQemu()
 step('Start a cloud on this machine: broker, database, all services', ['up', '--driver', driver])
 const others = JSON.parse(ask(['host', 'list', '-f', 'json']) ?? '[]').filter((host) => host.driver !== driver)
 if (others.length > 0)

@@ -19,30 +19,32 @@ const builtinImage = 'tiny'
 /** The image for simulated guests of the fake driver: an empty disk. */
 const blankBytes = 65_536
 
+/** Whether there is an image to boot from, and a remark for people if it was made just now. */
+type Ensured = { hasImage: boolean; remark?: string }
+
 /**
  * Makes sure that a cloud has an image to boot from: a guest built from Debian packages on QEMU hosts, an empty disk on
- * simulated ones. Returns a remark for people; undefined if the image was already there. If the guest cannot be built
- * here, that is reported but is no failure: the cloud runs without it.
+ * simulated ones. If the guest cannot be built here, that is reported but is no failure: the cloud runs without it.
  */
 export async function ensureBuiltinImage(
   root: string,
   config: Config,
   { ask, note, signal }: { ask: Ask; note: (text: string) => void; signal: AbortSignal },
-): Promise<string | undefined> {
+): Promise<Ensured> {
   const images = await readList(
     async (asked) => pageIn(await ask('imageList', asked), 'images'),
     ({ id }) => id,
   )
   const blankOne = images.find((image) => image.name === builtinImage && isBlank(image))
-  if (!blankOne && images.some((image) => image.status === 'active')) return undefined
+  if (!blankOne && images.some((image) => image.status === 'active')) return { hasImage: true }
   const hosts = await readList(
     async (asked) => pageIn(await ask('hostList', asked), 'hosts'),
     ({ name }) => name,
   )
   const simulated = hosts.every((host) => host.driver === 'fake')
-  if (blankOne && simulated) return undefined
+  if (blankOne && simulated) return { hasImage: true }
   const files = simulated ? blank(config) : await buildGuest(root, config, note, signal)
-  if (!files) return undefined
+  if (!files) return { hasImage: false }
   // Made while the hosts were simulated: no guest runs from an empty disk.
   if (blankOne) await ask('imageDelete', { image: blankOne.id })
 
@@ -60,7 +62,7 @@ export async function ensureBuiltinImage(
     if (isFailure(e, 'ImageExists')) return undefined
     throw e
   })
-  if (!created) return undefined
+  if (!created) return { hasImage: true }
   const { image, missing } = created
   for (const source of sources.filter(({ part }) => missing.includes(part)))
     await upload(
@@ -68,9 +70,8 @@ export async function ensureBuiltinImage(
       (piece) => ask('imageWrite', { image: image.id, ...piece }),
       () => undefined,
     )
-  return simulated
-    ? `${builtinImage} (an empty disk: the fake driver runs nothing)`
-    : `${builtinImage} (a small Linux with a shell on its console)`
+  const what = simulated ? 'an empty disk: the fake driver runs nothing' : 'a small Linux with a shell on its console'
+  return { hasImage: true, remark: `${builtinImage} (${what})` }
 }
 
 const isBlank = ({ files }: Image): boolean =>
@@ -105,6 +106,5 @@ async function buildGuest(
   signal.throwIfAborted()
   if (code === 0) return { kernel: join(guest, 'vmlinuz'), ramdisk: join(guest, 'initrd.img') }
   note(`The built-in image could not be built: ${stderr.trim().split('\n').at(-1)}`)
-  note('Upload an image: nova image create NAME --disk FILE')
   return undefined
 }

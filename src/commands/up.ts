@@ -73,7 +73,7 @@ export default class Up extends NovaCommand {
     let already = background.runningPid(config)
     if (already !== undefined && Object.values(told).some((value) => value !== undefined))
       this.note(await alreadyUp(config, told))
-    let image: string | undefined
+    let image: Awaited<ReturnType<typeof ensureBuiltinImage>>
     if (already === undefined) for (const signal of signals) process.on(signal, onSignal)
     try {
       already ??= await this.start(config, told, stop.signal)
@@ -91,8 +91,8 @@ export default class Up extends NovaCommand {
         already === undefined ? 'The cloud is up.' : `The cloud is already up (process ${already}).`,
         `  ${oneLineStatus(status)}`,
         `  state   ${config.stateDir}`,
-        image ? `  image   ${image}` : undefined,
-        '  next    nova boot web --wait',
+        image.remark && `  image   ${image.remark}`,
+        `  next    ${image.hasImage ? 'nova boot web --wait' : 'nova image create NAME --disk FILE --disk-format qcow2'}`,
       ]
         .filter((line) => line !== undefined)
         .map((line) => `${line}\n`)
@@ -111,7 +111,7 @@ export default class Up extends NovaCommand {
     return started ? undefined : runningPid(config)
   }
 
-  private image(config: Config, signal: AbortSignal): Promise<string | undefined> {
+  private image(config: Config, signal: AbortSignal): ReturnType<typeof ensureBuiltinImage> {
     return ensureBuiltinImage(this.config.root, config, {
       ask: (method, args) => this.ask(method, args),
       note: (text) => this.note(text),
