@@ -3,6 +3,7 @@ import { ownDirectory } from '../core/base/own-directory.ts'
 import { version } from '../core/base/version.ts'
 import type { ConductorDeps } from '../core/conductor/deps.ts'
 import { unreadRecorder } from '../core/conductor/guard.ts'
+import { claimImageDirectory } from '../core/conductor/image-directory.ts'
 import { agentManager, computeAgentManager, conductorManager } from '../core/conductor/manager.ts'
 import { KnownOperations } from '../core/conductor/operations/known.ts'
 import { startPeriodic } from '../core/conductor/periodic.ts'
@@ -39,6 +40,7 @@ export async function startConductor(runtime: Runtime, bus: Bus, db: Db): Promis
   const { config, log, clock, ids, onStop } = runtime
   const imageDir = imageDirectory(config)
   mkdirSync(imageDir, { recursive: true, mode: 0o700 })
+  await claimImageDirectory(db, ids, imageDir, config.sources['conductor.image_dir'] ?? 'default')
   const speakers = new Speakers()
   const backAt = busBackAt(bus, clock)
   const deps: ConductorDeps = {

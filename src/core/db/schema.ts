@@ -28,6 +28,7 @@ export type Database = {
     sha256: string | null
     complete: number
   }
+  image_directory: { one: number; id: string }
   hosts: {
     name: string
     host_id: string
