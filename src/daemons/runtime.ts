@@ -19,6 +19,8 @@ export type Runtime = {
   readonly clock: Clock
   readonly ids: Ids
   onStop(undo: () => Promise<void> | void): void
+  /** Ends the process with a failure, because it cannot go on. */
+  die(e: unknown): void
 }
 
 /** Ends a process that did not stop by itself, so that a hanging action cannot hold up a shutdown for ever. */
@@ -37,8 +39,6 @@ export async function runDaemon(
   process.umask(0o077)
   const log = openLog(config.log.level).child({ daemon: name })
   const undo: Array<() => Promise<void> | void> = []
-  const runtime: Runtime = { config, log, clock: systemClock, ids: systemIds, onStop: (fn) => undo.push(fn) }
-
   const stop = async (code: number): Promise<never> => {
     systemClock.after(stopWithinMs, () => process.exit(code || 1))
     for (const fn of undo.splice(0).reverse()) {
@@ -55,6 +55,7 @@ export async function runDaemon(
     log.fatal({ err: e }, `${name} exits: ${reason(e)}`)
     process.exit(isFailure(e, 'ConfigInvalid') ? 2 : 1)
   }
+  const runtime: Runtime = { config, log, clock: systemClock, ids: systemIds, onStop: (fn) => undo.push(fn), die }
   process.on('uncaughtException', die)
   process.on('unhandledRejection', die)
 
@@ -71,18 +72,28 @@ export async function runDaemon(
   return stop(0)
 }
 
+/** A broker that starts may refuse for a moment; a daemon that is refused for longer ends, so that it reads its login anew. */
+const refusedMs = 60_000
+
 /**
  * Connects a daemon to the bus; the connection is closed when the daemon stops. If the broker is not up yet, it waits,
- * so that the order in which machines start does not matter; if a broker refuses the login, a person has to fix that.
+ * so that the order in which machines start does not matter. If a broker refuses the login, the daemon ends, at its start as
+ * later: a person has to fix that, and whatever starts daemons again does so with the new login.
  */
 export async function joinBus(
-  { config, log, clock, ids, onStop }: Runtime,
+  { config, log, clock, ids, onStop, die }: Runtime,
   name: string,
   url = busUrl(config),
 ): Promise<Bus> {
+  let refusedSince: number | undefined
+  const onRefused = (why: unknown) => {
+    refusedSince ??= clock.now()
+    if (clock.now() - refusedSince >= refusedMs) die(why)
+  }
   for (let n = 0; ; n++) {
     try {
       const bus = await connectBus({
+        onRefused,
         url,
         queues: config.bus.queues,
         tls: certificatesOf(config, 'bus'),
@@ -93,6 +104,9 @@ export async function joinBus(
         callTimeoutMs: config.bus.callTimeoutSeconds * 1000,
         connectTimeoutMs: config.bus.connectTimeoutSeconds * 1000,
         notificationTtlMs: config.notifications.ttlSeconds * 1000,
+      })
+      bus.onLink((up) => {
+        if (up) refusedSince = undefined
       })
       onStop(() => bus.close())
       return bus

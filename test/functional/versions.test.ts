@@ -89,6 +89,10 @@ describe.each(await backends())('a cloud of two versions (%s)', (backend: Backen
     await cloud?.close()
   })
 
+  const die = (e: unknown) => {
+    throw e
+  }
+
   /** What a daemon is given that runs in this process, and what it logs. */
   async function runtime(): Promise<{ runtime: Runtime; refused: () => unknown[] }> {
     const { log, lines } = recorder()
@@ -96,7 +100,7 @@ describe.each(await backends())('a cloud of two versions (%s)', (backend: Backen
     const refused = () =>
       lines.filter(({ code, why }) => code === 'UnsupportedVersion' || /speaks version/.test(`${why}`))
     return {
-      runtime: { config, log, clock: systemClock, ids: systemIds, onStop: (fn) => undo.push(fn) },
+      runtime: { config, log, clock: systemClock, ids: systemIds, onStop: (fn) => undo.push(fn), die },
       refused,
     }
   }

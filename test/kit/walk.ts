@@ -130,6 +130,9 @@ export class WalkCloud {
         clock: systemClock,
         ids: systemIds,
         onStop: (fn) => undo.push(fn),
+        die: (e) => {
+          throw e
+        },
       },
       stop: async () => {
         for (const fn of undo.splice(0).reverse()) await Promise.resolve(fn()).catch(() => undefined)

@@ -1,4 +1,5 @@
 import type { Clock } from '../base/clock.ts'
+import type { Failure } from '../base/errors.ts'
 import type { Ids } from '../base/ids.ts'
 import type { Log } from '../base/log.ts'
 import type { Tls } from '../base/tls.ts'
@@ -32,6 +33,8 @@ export type BusOptions = {
   readonly graceMs?: number
   /** How long a notification waits in the queues of its listeners before the broker drops it; one hour if unset. */
   readonly notificationTtlMs?: number
+  /** Told at each attempt to connect again that the broker refuses, as a login whose password was replaced. */
+  readonly onRefused?: (why: Failure<'BusRefused'>) => void
   /**
    * How exchanges and shared queues are declared: `durable`, unless all peers agree on another kind; see {@link
    * QueueKind}.

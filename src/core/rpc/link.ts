@@ -40,6 +40,7 @@ export class Link implements Holder {
   readonly #name: string
   readonly #addresses: readonly Address[]
   readonly #connectTimeoutMs: number
+  readonly #onRefused: NonNullable<BusOptions['onRefused']>
   readonly #tls: Tls | undefined
   readonly #channels = new Set<KeptChannel>()
   readonly #listeners = new Set<(up: boolean) => void>()
@@ -66,6 +67,7 @@ export class Link implements Holder {
     this.properties = { ...properties, userId: username }
     this.mandatory = { ...this.properties, mandatory: true }
     this.#tls = options.tls
+    this.#onRefused = options.onRefused ?? (() => undefined)
     this.#connectTimeoutMs = options.connectTimeoutMs ?? 5_000
   }
 
@@ -273,6 +275,7 @@ export class Link implements Holder {
         return this.changed(true)
       } catch (e) {
         this.#refusal = isFailure(e, 'BusRefused') ? e : undefined
+        if (isFailure(e, 'BusRefused')) this.#onRefused(e)
         this.#why = isFailure(e, 'BusDown') || isFailure(e, 'BusRefused') ? e.params.why : reason(e)
         this.log.debug({ bus: this.#shown, why: this.#why, attempt }, 'bus not reachable yet: retrying')
       }
