@@ -226,7 +226,7 @@ export const failures = {
     http: 503,
     python: 'ComputeServiceUnavailable',
     text: (p) => `No daemon consumes the queue of ${p.target} on the bus.`,
-    hint: () => 'Is the daemon running? nova service list. Start one: nova up',
+    hint: () => 'Is the daemon running? nova service list. Start one: nova up; on several machines: nova daemon --help',
   }),
   CallTimeout: row<{ target: string; method: string; seconds: number }>({
     http: 504,

@@ -261,7 +261,7 @@ describe.each(await databases())('who sees and does what (I13), on $name', (data
     const { fault } = await cloud.rig.conductor.operationShow(red, { operation: cloud.broken })
     expect(fault).toMatchObject({
       message: 'No daemon consumes the queue of its host on the bus; on its host it failed: its host is full.',
-      hint: 'Is the daemon running? nova service list. Start one: nova up',
+      hint: 'Is the daemon running? nova service list. Start one: nova up; on several machines: nova daemon --help',
     })
     cloud.rig.listens.clear()
     const heard = await ask(red, 'begin', { instance: cloud.idle, kind: 'suspend' })
