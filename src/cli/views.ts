@@ -281,6 +281,7 @@ export const eventView = view<Event, Record<string, (e: Event) => Cell | undefin
     message: (e) => e.message,
     request_id: (e) => e.requestId,
     project_id: (e) => e.projectId,
+    user_id: (e) => e.userId,
   },
   ['id', 'at', 'type', 'instance_name', 'host', 'message'],
 )

@@ -3,6 +3,7 @@ import { hostname } from 'node:os'
 import { allow, ruleOfKeeping } from '../core/auth/policy.ts'
 import { Failure, fail } from '../core/base/errors.ts'
 import { newPassword } from '../core/base/ids.ts'
+import type { Log } from '../core/base/log.ts'
 import { checkOwned, ownDirectory } from '../core/base/own-directory.ts'
 import type { Tls } from '../core/base/tls.ts'
 import { urlParts } from '../core/base/url.ts'
@@ -67,7 +68,7 @@ export async function startEmbeddedBroker(runtime: Runtime): Promise<void> {
   })
   onStop(() => broker.close())
   const bus = await joinBus(runtime, 'broker', keeperUrl(config))
-  const manager = permittedKeeper(brokerManager(broker, urlFor(config)))
+  const manager = permittedKeeper(brokerManager(broker, log, urlFor(config)))
   const serving = await bus.serve([served(contract, manager)], { server: hostName(config), slots })
   onStop(() => serving.stop())
 }
@@ -92,6 +93,7 @@ export function permittedKeeper(api: Api<typeof contract>): Api<typeof contract>
 /** What the keeper of the embedded broker answers. */
 function brokerManager(
   running: Broker,
+  log: Log,
   urlOf: ((user: string, password: string) => string) | undefined,
 ): Api<typeof contract> {
   return {
@@ -125,9 +127,10 @@ function brokerManager(
         })),
       }
     },
-    async queuePurge(_ctx, { queue }) {
+    async queuePurge({ requestId, userId }, { queue }) {
       const messages = running.purge(vhost, queue)
       if (messages === undefined) throw new Failure('QueueNotFound', { id: queue })
+      log.warn({ queue, messages, requestId, userId }, 'a queue was purged')
       return { messages }
     },
     async userPut(_ctx, { user, permissions }) {

@@ -310,6 +310,8 @@ export const Event = z.object({
   message: z.string().optional(),
   /** Whose text the message is, if it tells of a failure: as in a fault. */
   code: z.string().optional(),
+  /** Who asked for it. */
+  userId: z.string().optional(),
 })
 export type Event = z.infer<typeof Event>
 
@@ -333,8 +335,6 @@ export const Published = Event.extend({
   status: growing(instanceStates).optional(),
   /** What the event has changed, as it was before. */
   before: z.object({ status: growing(instanceStates).optional(), name: z.string().optional() }).optional(),
-  /** Who asked for it. */
-  userId: z.string().optional(),
   /** What the operation acts on, if that is not an instance. */
   subject: Subject.optional(),
   /** What an event of a service or a flavor is about. */

@@ -159,6 +159,7 @@ export type Database = {
     project_id: string
     message: string | null
     code: string | null
+    user_id: string | null
   }
   instance_history: {
     id: string

@@ -28,6 +28,7 @@ export async function addEvents(db: Db, drafts: readonly EventDraft[]): Promise<
         project_id: draft.projectId,
         message: draft.message?.slice(0, eventMessageMax) ?? null,
         code: draft.code ?? null,
+        user_id: draft.userId ?? null,
       })),
     )
     const ids = await insertedIds(db, result, chunk.length)
@@ -138,5 +139,6 @@ function toEvent(row: Selectable<Database['events']>): Event {
     projectId: row.project_id,
     ...(row.message === null ? {} : { message: row.message }),
     ...(row.code === null ? {} : { code: row.code }),
+    ...(row.user_id === null ? {} : { userId: row.user_id }),
   }
 }

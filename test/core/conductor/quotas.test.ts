@@ -24,7 +24,9 @@ describe.each(await databases())('on $name', (database) => {
       code: 'QuotaExceeded',
       message: 'Quota of project red exceeded: cores 2 used + 2 wanted > 3 allowed.',
     })
-    await rig.conductor.quotaSet(admin, { project: 'red', limits: { cores: -1 } })
+    await rig.conductor.quotaSet({ ...admin, userId: 'ada' }, { project: 'red', limits: { cores: -1 } })
+    const { events } = await rig.conductor.eventList(admin, { limit: 1 })
+    expect(events).toMatchObject([{ type: 'quota.update', projectId: 'red', userId: 'ada', message: 'cores -1' }])
     await rig.conductor.boot(red, { name: 'more', image: 'tiny', flavor: 'm1.small' })
   })
 

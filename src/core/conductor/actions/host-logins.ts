@@ -29,6 +29,7 @@ export async function hostAdd(
       host,
       requestId: ctx.requestId,
       projectId: ctx.projectId,
+      userId: ctx.userId,
       message: made.known ? `${user} has a new password` : `${user} may log in`,
     }),
   )
@@ -64,7 +65,8 @@ export async function hostDelete(
         hint: `Stop its daemon first. To lock it out now, give it a new password: nova host add ${host}`,
       })
     await removeHost(db, host)
-    emit({ at: deps.clock.now(), type: 'host.delete', host, requestId: ctx.requestId, projectId: ctx.projectId })
+    const { requestId, projectId, userId } = ctx
+    emit({ at: deps.clock.now(), type: 'host.delete', host, requestId, projectId, userId })
     return true
   })
   const { known } = await deps.broker.userDelete(ctx, { user })

@@ -1,9 +1,9 @@
 import { allow } from '../../auth/policy.ts'
 import type { conductor, Quota } from '../../contracts/conductor.ts'
-import { tx } from '../../db/tx.ts'
 import type { Context } from '../../model/context.ts'
 import { inOneAnswer, pageDefault } from '../../model/page.ts'
 import { amountsOf, quotaRecord } from '../../model/quota.ts'
+import { change } from '../../operations/change.ts'
 import type { Args, Result } from '../../rpc/contract.ts'
 import { listProjects, lockProject, ownQuotas, setQuota, usages } from '../../store/projects.ts'
 import type { ConductorDeps } from '../deps.ts'
@@ -32,14 +32,17 @@ export async function quotaList(
 
 /** Gives a project limits of its own; what it uses beyond them already it keeps. */
 export async function quotaSet(
-  deps: Deps,
-  _ctx: Context,
+  deps: Deps & Pick<ConductorDeps, 'publish'>,
+  { requestId, userId }: Context,
   { project, limits }: Args<typeof conductor, 'quotaSet'>,
 ): Promise<Quota> {
-  await tx(deps.db, async (db) => {
-    await lockProject(db, project, deps.clock.now())
-    const said = Object.entries(limits).filter(([, limit]) => limit !== undefined)
+  const said = Object.entries(limits).filter(([, limit]) => limit !== undefined)
+  await change(deps, async (db, emit) => {
+    const at = deps.clock.now()
+    await lockProject(db, project, at)
     await setQuota(db, project, Object.fromEntries(said))
+    const message = said.map(([resource, limit]) => `${resource} ${limit}`).join(', ')
+    emit({ at, type: 'quota.update', projectId: project, requestId, userId, message })
   })
   return quotaOf(deps, project)
 }
