@@ -13,9 +13,8 @@ const passing: Readonly<Partial<Record<Code, string>>> = {
 const repeatedForMs = 10_000
 
 /** Whether a request may come twice: it only reads, or a key lets the conductor know it again. */
-export const mayRepeat = (method: string, args: object): boolean =>
-  /(List|Show|Find|Status|DryRun)$|^(status|explain|consoleLog)$/.test(method) ||
-  ('idempotencyKey' in args && args.idempotencyKey !== undefined)
+export const mayRepeat = ({ reads }: { reads?: true }, args: object): boolean =>
+  reads === true || ('idempotencyKey' in args && args.idempotencyKey !== undefined)
 
 /**
  * Asks again while the answer leaves open what became of the question, for ten seconds and not beyond `until`; then fails

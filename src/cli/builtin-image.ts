@@ -6,9 +6,9 @@ import { exec, ownEnv } from '../core/base/exec.ts'
 import type { Config } from '../core/config/load.ts'
 import { places } from '../core/config/places.ts'
 import type { conductor } from '../core/contracts/conductor.ts'
+import { pageIn, readList } from '../core/contracts/pages.ts'
 import { type Image, type ImagePart, imageParts } from '../core/contracts/shapes.ts'
 import type { Args, Result } from '../core/rpc/contract.ts'
-import { pageIn, readList } from './pages.ts'
 import { measure, upload } from './upload.ts'
 
 type Cloud = typeof conductor

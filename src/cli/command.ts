@@ -179,7 +179,9 @@ export abstract class NovaCommand extends Command {
       if (bus.blocked !== undefined) this.note(`Waiting: ${cellText(bus.blocked)}, and accepts no messages.`)
     })
     try {
-      return await (this.repeats && mayRepeat(method, args as object) ? this.askAgain(ask, began, timeoutMs) : ask())
+      return await (this.repeats && mayRepeat(conductor.methods[method], args as object)
+        ? this.askAgain(ask, began, timeoutMs)
+        : ask())
     } finally {
       explained()
       if (this.common.debug) this.note(`${method} took ${this.clock.now() - began} ms (${this.#requestId})`)

@@ -1,6 +1,6 @@
 import * as Flags from '@oclif/core/flags'
 import { NovaCommand } from '../cli/command.ts'
-import { pageIn, readList } from '../cli/pages.ts'
+import { pageIn, readList } from '../core/contracts/pages.ts'
 import { kindOf } from '../core/model/operation.ts'
 
 export default class Down extends NovaCommand {

@@ -1,9 +1,9 @@
 import * as Flags from '@oclif/core/flags'
 import { NovaCommand } from '../cli/command.ts'
 import { page } from '../cli/flags.ts'
-import { pageIn, readList, readNewest } from '../cli/pages.ts'
 import { pickDefined } from '../cli/pick-defined.ts'
 import { deletedRows, instanceRows } from '../cli/views.ts'
+import { pageIn, readList, readNewest } from '../core/contracts/pages.ts'
 import { instanceStates } from '../core/model/instance.ts'
 
 export default class List extends NovaCommand {

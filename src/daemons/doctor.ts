@@ -12,6 +12,7 @@ import type { Config } from '../core/config/load.ts'
 import { busIsEmbedded, busUrl, databaseUrl, places } from '../core/config/places.ts'
 import { notificationsPolicy } from '../core/contracts/broker.ts'
 import { conductor } from '../core/contracts/conductor.ts'
+import { pageIn, readList } from '../core/contracts/pages.ts'
 import { databaseVersion, newestVersion } from '../core/db/migrate.ts'
 import { openDatabase } from '../core/db/open.ts'
 import { findDown, findProblems, findUnknownGuests } from '../core/diagnosis/daemons.ts'
@@ -116,7 +117,14 @@ async function checkConductor(api: Api<typeof conductor>): Promise<Check[]> {
             `${offMs} ms from the conductor's`,
             'Leases need synchronised clocks: run an NTP client (chrony) on both machines.',
           )
-    const { services } = await api.status(serviceContext('doctor', systemIds.requestId()), {})
+    const ctx = serviceContext('doctor', systemIds.requestId())
+    const [{ services }, hosts] = await Promise.all([
+      api.status(ctx, {}),
+      readList(
+        async (asked) => pageIn(await api.hostList(ctx, asked), 'hosts'),
+        ({ name }) => name,
+      ),
+    ])
     const unhealthy = [...findDown(services, now), ...findProblems(services)].map(({ found, fix }) =>
       warning('services', found, fix),
     )
@@ -124,7 +132,6 @@ async function checkConductor(api: Api<typeof conductor>): Promise<Check[]> {
       'services',
       `${services.filter((service) => service.state === 'up').length} up, all pass their self-ping`,
     )
-    const { hosts } = await api.hostList(serviceContext('doctor', systemIds.requestId()), {})
     const unknown = findUnknownGuests(hosts).map(({ found, fix }) => warning('guests', found, fix))
     const conducted = ok('conductor', `answers, version ${version}`)
     return [conducted, clock, ...(unhealthy.length > 0 ? unhealthy : [well]), ...unknown]

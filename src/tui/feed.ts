@@ -1,7 +1,7 @@
-import { pageIn, readList } from '../cli/pages.ts'
 import type { Clock } from '../core/base/clock.ts'
 import type { conductor } from '../core/contracts/conductor.ts'
 import type { Beginnable } from '../core/contracts/kinds.ts'
+import { pageIn, readList } from '../core/contracts/pages.ts'
 import type { Host, InstanceSummary, OperationSummary, Published } from '../core/contracts/shapes.ts'
 import { sharedTopics } from '../core/model/shared-topics.ts'
 import type { Bus, QueueDepth } from '../core/rpc/bus.ts'

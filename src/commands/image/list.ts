@@ -1,8 +1,8 @@
 import { NovaCommand } from '../../cli/command.ts'
 import { page } from '../../cli/flags.ts'
-import { pageIn, readList } from '../../cli/pages.ts'
 import { pickDefined } from '../../cli/pick-defined.ts'
 import { imageRows } from '../../cli/views.ts'
+import { pageIn, readList } from '../../core/contracts/pages.ts'
 
 export default class ImageList extends NovaCommand {
   static override summary = 'List images: what instances boot from.'

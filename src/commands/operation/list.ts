@@ -1,9 +1,9 @@
 import * as Flags from '@oclif/core/flags'
 import { NovaCommand } from '../../cli/command.ts'
 import { page } from '../../cli/flags.ts'
-import { pageIn, readNewest } from '../../cli/pages.ts'
 import { pickDefined } from '../../cli/pick-defined.ts'
 import { operationRows, operationTable } from '../../cli/views.ts'
+import { pageIn, readNewest } from '../../core/contracts/pages.ts'
 import { operationStates } from '../../core/model/operation.ts'
 
 export default class OperationList extends NovaCommand {

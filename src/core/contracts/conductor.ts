@@ -2,7 +2,7 @@ import * as z from 'zod'
 import { instanceStates } from '../model/instance.ts'
 import { operationStates } from '../model/operation.ts'
 import { quotaRecord } from '../model/quota.ts'
-import { call, contract, since } from '../rpc/contract.ts'
+import { call, contract, read, since } from '../rpc/contract.ts'
 import { BusBroker, BusQueue } from './broker.ts'
 import { Begin, IdempotencyKey } from './kinds.ts'
 import {
@@ -92,7 +92,7 @@ export const conductor = contract('conductor', '2.2', {
    */
   boot: call(BootRequest, z.object({ begun: z.array(Begun), image: z.string(), flavor: z.string() })),
   /** Where it would go and why; nothing is written. Refuses what `boot` would. */
-  bootDryRun: call(BootRequest, z.object({ decision: Decision, image: z.string(), flavor: z.string() })),
+  bootDryRun: read(BootRequest, z.object({ decision: Decision, image: z.string(), flavor: z.string() })),
   /**
    * Begins an operation on an instance: the row first, the message to its host second. `InstanceBusy`,
    * `InstanceInvalidState`; `NoValidHost` if an instance is to move and no host could take it; `HostUnreachable` if its host
@@ -101,7 +101,7 @@ export const conductor = contract('conductor', '2.2', {
   begin: call(Begin, Begun),
 
   /** The caller's instances, newest first; those of all projects for administrators. */
-  instanceList: call(
+  instanceList: read(
     z.object({
       ...Page,
       name: Text.optional(),
@@ -118,21 +118,21 @@ export const conductor = contract('conductor', '2.2', {
     pageOf('instances', InstanceSummary),
   ),
   /** All that is known of one instance, with its open operation. */
-  instanceShow: call(z.object({ instance: Ref }), Instance),
+  instanceShow: read(z.object({ instance: Ref }), Instance),
   /** Gives an instance another name; the guest's own host name stays. */
   instanceRename: call(z.object({ instance: Ref, name: NewName }), Instance),
   /** What the guest wrote to its serial console, asked of its host. `HostUnreachable`. */
-  consoleLog: call(z.object({ instance: Ref, lines: z.int().positive().optional() }), z.object({ text: z.string() })),
+  consoleLog: read(z.object({ instance: Ref, lines: z.int().positive().optional() }), z.object({ text: z.string() })),
   /** The scheduler's record of how the instance came to its host, or why it did not. */
-  explain: call(
+  explain: read(
     z.object({ instance: Ref }),
     z.object({ instance: InstanceSummary, decision: Decision.optional(), operation: OperationSummary.optional() }),
   ),
 
   /** Flavors, the smallest first. */
-  flavorList: call(z.object(Page), pageOf('flavors', Flavor)),
+  flavorList: read(z.object(Page), pageOf('flavors', Flavor)),
   /** One flavor, by name or id. */
-  flavorShow: call(z.object({ flavor: Ref }), Flavor),
+  flavorShow: read(z.object({ flavor: Ref }), Flavor),
   /** Makes a flavor (administrators). `FlavorExists`. */
   flavorCreate: call(z.object({ name: NewName, ...Size.shape }), Flavor),
   /** Removes a flavor (administrators); instances keep the size that they were made with. */
@@ -142,9 +142,9 @@ export const conductor = contract('conductor', '2.2', {
    * The caller's images and the public ones by name (administrators: all), those that are still being uploaded
    * too; their metadata is left out (`imageShow` has it).
    */
-  imageList: call(z.object(Page), pageOf('images', Image)),
+  imageList: read(z.object(Page), pageOf('images', Image)),
   /** One image, by id or by name: the caller's own before a public one. `AmbiguousName`. */
-  imageShow: call(z.object({ image: Ref }), Image),
+  imageShow: read(z.object({ image: Ref }), Image),
   /**
    * Announces an image and the checksums of its files; `missing` says which files are to be sent: all that the project has
    * not sent before. Said again it goes on with what is begun. `ImageExists` (names are unique in a project);
@@ -181,14 +181,14 @@ export const conductor = contract('conductor', '2.2', {
   ),
 
   /** What a project may use, and uses: the caller's own unless an administrator names another. */
-  quotaShow: call(z.object({ project: Text.min(1).optional() }), Quota, '2.2'),
+  quotaShow: read(z.object({ project: Text.min(1).optional() }), Quota, '2.2'),
   /** The same of all projects whose quota was ever counted or set, by id (administrators); `marker` is an id. */
-  quotaList: call(z.object(Page), pageOf('quotas', Quota), '2.2'),
+  quotaList: read(z.object(Page), pageOf('quotas', Quota), '2.2'),
   /** Gives a project limits of its own (administrators); what is not named stays. -1: no limit. */
   quotaSet: call(z.object({ project: Text.min(1), limits: Limits }), Quota, '2.2'),
 
   /** Daemons by id (`compute@host1`), and whether they are up (administrators). */
-  serviceList: call(z.object(Page), pageOf('services', Service)),
+  serviceList: read(z.object(Page), pageOf('services', Service)),
   /** Takes a compute host out of scheduling, or back in (administrators). `ServiceNotFound`. */
   serviceSet: call(
     z.object({
@@ -200,9 +200,9 @@ export const conductor = contract('conductor', '2.2', {
     Service,
   ),
   /** Hosts by name, with what is used of them and what may be promised (administrators); `marker` is a name. */
-  hostList: call(z.object(Page), pageOf('hosts', Host)),
+  hostList: read(z.object(Page), pageOf('hosts', Host)),
   /** One host and the instances on it (administrators). */
-  hostShow: call(z.object({ host: HostName }), z.object({ host: Host, instances: z.array(InstanceSummary) })),
+  hostShow: read(z.object({ host: HostName }), z.object({ host: Host, instances: z.array(InstanceSummary) })),
   /**
    * Moves a host into an availability zone (administrators); the zone in its configuration is only its first. `HostInUse` if
    * instances are on it, `HostNotFound`.
@@ -228,7 +228,7 @@ export const conductor = contract('conductor', '2.2', {
   hostDelete: call(z.object({ host: HostName }), z.object({ host: z.string(), user: z.string().optional() })),
 
   /** The caller's operations, newest first; everybody's for administrators. */
-  operationList: call(
+  operationList: read(
     z.object({
       ...Page,
       instance: Ref.optional(),
@@ -238,9 +238,9 @@ export const conductor = contract('conductor', '2.2', {
     pageOf('operations', OperationSummary),
   ),
   /** The operation whose id begins so, with eight characters or more. `OperationNotFound`; `AmbiguousName`. */
-  operationFind: call(z.object({ operation: Ref }), z.object({ id: Id }), '2.2'),
+  operationFind: read(z.object({ operation: Ref }), z.object({ id: Id }), '2.2'),
   /** One operation with its steps. `OperationNotFound`. */
-  operationShow: call(z.object({ operation: Id }), Operation),
+  operationShow: read(z.object({ operation: Id }), Operation),
   /** Ends an operation: one that waits at once, one that runs at its next step. `OperationNotOpen`. */
   operationCancel: call(z.object({ operation: Id }), OperationSummary),
   /** Does again, as a new operation, what failed or was cancelled. `OperationNotOpen` if it has succeeded. */
@@ -251,7 +251,7 @@ export const conductor = contract('conductor', '2.2', {
    * they are committed, so on MySQL one with a lower number may appear a moment later: who follows asks for some numbers
    * before the last again, too. Events of hosts, services and queues are for administrators.
    */
-  eventList: call(
+  eventList: read(
     z.object({
       limit: z.int().min(1).max(10_000).optional(),
       after: z.int().nonnegative().optional(),
@@ -261,7 +261,7 @@ export const conductor = contract('conductor', '2.2', {
   ),
 
   /** The broker and all its queues, each with the service that it belongs to (administrators). `ManagementFailed`. */
-  busStatus: call(
+  busStatus: read(
     z.object({}),
     z.object({
       broker: BusBroker,
@@ -285,7 +285,7 @@ export const conductor = contract('conductor', '2.2', {
    * Counts and versions for `nova status`. Administrators get the whole cloud; others the counts of their project, and no
    * `services`, whose ids name hosts: `daemons` counts those for everybody.
    */
-  status: call(
+  status: read(
     z.object({}),
     z.object({
       version: z.string(),
@@ -300,5 +300,5 @@ export const conductor = contract('conductor', '2.2', {
     }),
   ),
   /** Answers as soon as a conductor with its database is there. */
-  ping: call(z.object({}), z.object({ version: z.string(), now: z.int() })),
+  ping: read(z.object({}), z.object({ version: z.string(), now: z.int() })),
 })

@@ -1,8 +1,11 @@
 import type { z } from 'zod'
 import type { Context } from '../model/context.ts'
 
-/** A request with an answer. `since`: the version of the contract that added it; the first of the major if unset. */
-export type Call<A, R> = { kind: 'call'; args: z.ZodType<A>; result: z.ZodType<R>; since?: string }
+/**
+ * A request with an answer. `since`: the version of the contract that added it; the first of the major if unset. `reads`: it
+ * changes nothing, so that it may be repeated.
+ */
+export type Call<A, R> = { kind: 'call'; args: z.ZodType<A>; result: z.ZodType<R>; since?: string; reads?: true }
 /** A message without an answer. */
 export type Cast<A> = { kind: 'cast'; args: z.ZodType<A>; since?: string }
 /** The methods of a contract, by name. */
@@ -27,6 +30,11 @@ export const call = <A, R>(args: z.ZodType<A>, result: z.ZodType<R>, since?: str
   args,
   result,
   ...(since === undefined ? {} : { since }),
+})
+/** Declares a request that changes nothing; see {@link call}. */
+export const read = <A, R>(args: z.ZodType<A>, result: z.ZodType<R>, since?: string): Call<A, R> => ({
+  ...call(args, result, since),
+  reads: true,
 })
 /** Declares a message without an answer. */
 export const cast = <A>(args: z.ZodType<A>, since?: string): Cast<A> => ({

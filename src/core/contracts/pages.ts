@@ -1,4 +1,4 @@
-import { pageDefault } from '../core/model/page.ts'
+import { pageDefault } from '../model/page.ts'
 
 /** The requested part of a list; without a limit, all of the list. */
 type Asked = { limit?: number; marker?: string }
