@@ -5,15 +5,23 @@
  *
  *   npx tsx bench/placing.ts [--ms 500]
  *
- * Both take turns in one run, so that other load on the machine affects both.
+ * Both take turns in one run, so that other load on the machine affects both. Then how long it takes to read all hosts from
+ * each database here, once for all placements that wait: beside the bare rows of both tables, read one after the other.
  */
 import { parseArgs } from 'node:util'
+import { systemClock } from '../src/core/base/clock.ts'
+import { systemIds } from '../src/core/base/ids.ts'
+import { silentLog } from '../src/core/base/log.ts'
+import { syncDatabase } from '../src/core/db/migrate.ts'
+import { type Db, openDatabase } from '../src/core/db/open.ts'
 import { decisionOf } from '../src/core/scheduler/decision.ts'
 import { Fleet } from '../src/core/scheduler/fleet.ts'
 import { type Rules, rulesOf } from '../src/core/scheduler/options.ts'
 import type { HostState, Question } from '../src/core/scheduler/question.ts'
 import { survey } from '../src/core/scheduler/select.ts'
+import { hostsForPlacement } from '../src/core/store/placement.ts'
 import { options } from '../test/core/scheduler/samples.ts'
+import { databases } from '../test/kit/databases.ts'
 
 const { values: flags } = parseArgs({ options: { ms: { type: 'string', default: '500' } } })
 const forMs = Number(flags.ms)
@@ -123,3 +131,59 @@ for (const count of [20, 1_000, 10_000])
     })
   }
 console.table(rows)
+
+/** As many hosts as given, each with its service. */
+async function addHosts(db: Db, count: number): Promise<void> {
+  const at = Date.now()
+  for (let from = 0; from < count; from += 500) {
+    const names = Array.from({ length: Math.min(500, count - from) }, (_, i) => `compute-${from + i}.example.org`)
+    const words = { driver: 'fake', hypervisor: 'fake', hypervisor_version: '1', accelerator: 'fake' }
+    const total = { total_vcpus: 256, total_memory_mb: 262_144, total_disk_gb: 4096 }
+    const used = { used_vcpus: 1, used_memory_mb: 2048, used_disk_gb: 10, instances: 1, failed_at: null }
+    const life = { incarnation: systemIds.uuid(), availability_zone: 'nova' }
+    await db
+      .insertInto('hosts')
+      .values(names.map((name) => ({ name, host_id: name, ...life, ...words, ...total, ...used, created_at: at })))
+      .execute()
+    const seen = { version: '1', seen_at: at, started_at: at, disabled: 0, disabled_reason: null, silent_ms: 5 }
+    const said = { incarnation: life.incarnation, reported_by: life.incarnation, contracts: '{"compute":"2.1"}' }
+    await db
+      .insertInto('services')
+      .values(names.map((host) => ({ id: `compute@${host}`, binary: 'compute', host, ...seen, ...said })))
+      .execute()
+  }
+}
+
+const took = async (work: () => Promise<unknown>): Promise<number> => {
+  const from = performance.now()
+  await work()
+  return performance.now() - from
+}
+
+const reads = []
+for (const database of await databases())
+  for (const count of [20, 1_000, 10_000]) {
+    const opened = await database.open()
+    const db = await openDatabase(opened.url, { log: silentLog, clock: systemClock })
+    await syncDatabase(db)
+    await addHosts(db, count)
+    const bare = async () => {
+      await db.selectFrom('hosts').selectAll().execute()
+      await db.selectFrom('services').selectAll().execute()
+    }
+    const [plain, ours]: [number[], number[]] = [[], []]
+    for (let turn = 0; turn < 10; turn++) {
+      plain.push(await took(bare))
+      ours.push(await took(() => hostsForPlacement(db)))
+    }
+    const [reference, is] = [median(plain), median(ours)]
+    reads.push({
+      database: database.name,
+      hosts: count,
+      ms: is.toFixed(2),
+      'of bare rows': (is / reference).toFixed(2),
+    })
+    await db.destroy()
+    await opened.drop()
+  }
+console.table(reads)

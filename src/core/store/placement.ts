@@ -5,7 +5,6 @@ import { prepared } from '../db/prepared.ts'
 import type { Size } from '../model/instance.ts'
 import { kindOf, type OperationKind } from '../model/operation.ts'
 import type { Placing } from './operation-record.ts'
-import { contractsOf, silentMsOf } from './services.ts'
 
 /** A host as placement sees it: `service` is absent if its compute daemon has never reported. */
 export type HostRoom = {
@@ -58,10 +57,11 @@ const selectHosts = prepared((db: Db) =>
       's.disabled',
       's.disabled_reason',
       's.seen_at',
-      's.reported_by',
-      's.silent_ms',
-      's.incarnation',
-      's.contracts',
+    ])
+    // What an earlier life of the daemon said of itself counts no more: see `silentMsOf` and `contractsOf`.
+    .select((eb) => [
+      eb.case().when('s.reported_by', '=', eb.ref('s.incarnation')).then(eb.ref('s.silent_ms')).end().as('silent_ms'),
+      eb.case().when('s.reported_by', '=', eb.ref('s.incarnation')).then(eb.ref('s.contracts')).end().as('contracts'),
     ]),
 )
 
@@ -72,6 +72,12 @@ const selectHosts = prepared((db: Db) =>
 export async function hostsForPlacement(db: Db): Promise<HostRoom[]> {
   const { rows } = await selectHosts(db, {})
   const byName = rows.sort((a, b) => (a.name < b.name ? -1 : 1))
+  // Nearly all say the same words.
+  const versions = new Map<string, string | undefined>()
+  const versionIn = (contracts: string): string | undefined => {
+    if (!versions.has(contracts)) versions.set(contracts, (JSON.parse(contracts) as Record<string, string>).compute)
+    return versions.get(contracts)
+  }
   return byName.map((row) => ({
     name: row.name,
     availabilityZone: row.availability_zone,
@@ -86,8 +92,8 @@ export async function hostsForPlacement(db: Db): Promise<HostRoom[]> {
             disabled: row.disabled === 1,
             disabledReason: row.disabled_reason ?? undefined,
             seenAt: row.seen_at,
-            silentMs: silentMsOf({ ...row, incarnation: row.incarnation ?? '' }),
-            speaks: contractsOf({ ...row, incarnation: row.incarnation ?? '' })?.compute,
+            silentMs: row.silent_ms ?? undefined,
+            speaks: row.contracts === null ? undefined : versionIn(row.contracts),
           },
   }))
 }

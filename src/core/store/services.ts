@@ -252,7 +252,7 @@ export const silentMsOf = (row: Pick<Row, 'incarnation' | 'reported_by' | 'silen
   row.reported_by === row.incarnation ? (row.silent_ms ?? undefined) : undefined
 
 /** The contracts that the service speaks, by topic; undefined if this life has not said. */
-export const contractsOf = (
+const contractsOf = (
   row: Pick<Row, 'incarnation' | 'reported_by' | 'contracts'>,
 ): Record<string, string> | undefined =>
   row.reported_by === row.incarnation && row.contracts !== null ? JSON.parse(row.contracts) : undefined
