@@ -109,8 +109,14 @@ export default class Boot extends NovaCommand {
   }
 
   private async boot(request: BootRequest, wait: boolean): Promise<void> {
-    const { begun, flavor, image } = await this.ask('boot', request)
+    const {
+      begun,
+      flavor,
+      image,
+      alike = [],
+    } = await this.ask('boot', this.forPeople ? { ...request, findAlike: true } : request)
     this.noteDefaults(request, flavor, image)
+    for (const name of alike) this.note(`There was an instance ${name} already: commands will ask which one is meant.`)
     const booted: Booted[] = begun.map((b) => ({ ...b, flavor, image, status: 'BUILD', state: 'queued' }))
     if (!wait) {
       if (this.forPeople && booted.length > rowsMost) {

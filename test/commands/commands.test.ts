@@ -311,6 +311,8 @@ describe('boot', () => {
       userData: userData.toString('base64'),
       // Its own for each command, where none is given: the same message twice is one instance.
       idempotencyKey: expect.stringMatching(/^[0-9a-f-]{36}$/),
+      // A person reads the table.
+      findAlike: true,
     })
     expect(stdout).toContain(`| operation_id    | ${ids.boot} |`)
     expect(stderr).toBe(`Used by default: flavor m1.nano, image tiny\nFollow it: nova operation follow ${ids.boot}\n`)

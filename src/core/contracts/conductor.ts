@@ -77,6 +77,8 @@ export const BootRequest = z.object({
   description: z.string().max(255).optional(),
   /** The same key twice within a day is the same request: the first answer is given again. */
   idempotencyKey: IdempotencyKey.optional(),
+  /** Whether the answer is to say which of the names others have already. */
+  findAlike: since('2.2', z.boolean()),
 })
 export type BootRequest = z.infer<typeof BootRequest>
 
@@ -87,10 +89,14 @@ export type Begun = z.infer<typeof Begun>
 /** Everything that clients (the command line, the dashboard, the APIs) may ask of the cloud. Conductors answer; they keep the database. */
 export const conductor = contract('conductor', '2.2', {
   /**
-   * Begins the life of one or `count` instances, all of them or none. `QuotaExceeded`; what the wish names and is not there;
-   * `HostUnreachable` if no scheduler listens: nothing is left behind then.
+   * Begins the life of one or `count` instances, all of them or none. `alike`: names that instances of the project had before,
+   * a few of them, if the request asks. `QuotaExceeded`; what the wish names and is not there; `HostUnreachable` if no
+   * scheduler listens: nothing is left behind then.
    */
-  boot: call(BootRequest, z.object({ begun: z.array(Begun), image: z.string(), flavor: z.string() })),
+  boot: call(
+    BootRequest,
+    z.object({ begun: z.array(Begun), image: z.string(), flavor: z.string(), alike: z.array(z.string()).optional() }),
+  ),
   /** Where it would go and why; nothing is written. Refuses what `boot` would. */
   bootDryRun: read(BootRequest, z.object({ decision: Decision, image: z.string(), flavor: z.string() })),
   /**

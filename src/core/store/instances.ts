@@ -281,6 +281,12 @@ export async function instancesOn(
   }))
 }
 
+/** Which of these names instances of the project have: 20 at most. */
+export async function namesTaken(db: Db, projectId: string, names: readonly string[]): Promise<string[]> {
+  const taken = db.selectFrom('instances').select('name').where('project_id', '=', projectId).where('name', 'in', names)
+  return (await taken.distinct().orderBy('name').limit(20).execute()).map(({ name }) => name)
+}
+
 /** Gives an instance another name. */
 export async function renameInstance(db: Db, id: string, name: string, now: number): Promise<void> {
   await db.updateTable('instances').set({ name, updated_at: now }).where('id', '=', id).execute()

@@ -31,6 +31,16 @@ describe.each(await databases())('on $name', (database) => {
     expect((await rig.events()).length).toBe(3)
   })
 
+  test('names that instances of the project have already are told to those who ask', async () => {
+    const rig = await start()
+    rig.placeAtOnce = false
+    await rig.conductor.boot(member('red'), { name: 'web', count: 2 })
+    const again = { name: 'web', count: 3, findAlike: true }
+    expect((await rig.conductor.boot(member('blue'), again)).alike).toEqual([])
+    expect((await rig.conductor.boot(member('red'), again)).alike).toEqual(['web-1', 'web-2'])
+    expect(await rig.conductor.boot(member('red'), { name: 'web-1' })).not.toHaveProperty('alike')
+  })
+
   test('a thousand at once', async () => {
     const rig = await start()
     rig.placeAtOnce = false

@@ -11,7 +11,7 @@ import { dispatchAll, dispatchOrFail } from '../../operations/dispatch.ts'
 import { type Dispatch, lockOpen } from '../../operations/open.ts'
 import { changeOperations } from '../../operations/transaction.ts'
 import type { Args, Result } from '../../rpc/contract.ts'
-import { addInstances, type NewInstance, removeInstance } from '../../store/instances.ts'
+import { addInstances, type NewInstance, namesTaken, removeInstance } from '../../store/instances.ts'
 import { type NewOperation, removeOperation } from '../../store/operations.ts'
 import type { ConductorDeps } from '../deps.ts'
 import { begunUnder, keyOf, once } from './idempotency.ts'
@@ -34,15 +34,21 @@ export async function boot(deps: ConductorDeps, ctx: Context, request: BootReque
     async () => (key === undefined ? undefined : bootedBefore(deps, key)),
     async () => {
       const plan = await planOf(deps, ctx, request)
+      const alike = request.findAlike ? await namesTaken(deps.db, ctx.projectId, plan.names) : undefined
       const pairs = pairsOf(deps, ctx, request, { plan, key, now: deps.clock.now() })
       await write(deps, ctx, pairs, plan)
-      return { plan, pairs }
+      return { plan, pairs, alike }
     },
   )
   if (before) return before
-  const { plan, pairs } = made
+  const { plan, pairs, alike } = made
   await sendOut(deps, ctx, pairs)
-  return { begun: pairs.map(({ operation }) => begunOf(operation)), image: plan.image.name, flavor: plan.flavor.name }
+  return {
+    begun: pairs.map(({ operation }) => begunOf(operation)),
+    image: plan.image.name,
+    flavor: plan.flavor.name,
+    ...(alike === undefined ? {} : { alike }),
+  }
 }
 
 /** Where an instance would go and why; nothing is written. Refuses what boot would refuse, its quota too. */
