@@ -64,7 +64,7 @@ class NovaHelp extends Help {
   }
 
   commandText(command: Command.Loadable): string {
-    return `${command.summary ?? ''}\n\n${this.formatCommand({ ...command, usage: usageLine(command).slice('nova '.length), ...withoutSummary })}`
+    return `${command.summary ?? ''}\n\n${this.formatCommand({ ...command, usage: `${usageLine(command).slice('nova '.length)} [FLAGS]`, ...withoutSummary })}`
   }
 
   topicText(name: string): string {

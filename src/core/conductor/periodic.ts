@@ -68,9 +68,8 @@ async function sweepAll(deps: ConductorDeps): Promise<void> {
 export async function upkeep(deps: ConductorDeps): Promise<void> {
   const { db, clock, log, imageDir, options, incarnation } = deps
   const now = clock.now()
-  // Each conductor looks after its own directory, which others may or may not share.
-  await removeStaleUploads(imageDir, now - dayMs)
   if (!(await acquireLease(db, upkeepLease, incarnation, now + upkeepLeaseMs, now))) return
+  await removeStaleUploads(imageDir, now - dayMs)
   await pruneEvents(db, options.eventsMax, pruneBatch)
   for (const prune of [
     () => pruneHistory(db, now - options.historyDays * dayMs, pruneBatch),
