@@ -16,6 +16,8 @@ export type GuestPaths = {
   /** The same of its last machine that KVM failed under. */
   kvmLog: string
   pid: string
+  /** The cgroups that its machine is in, one a line. */
+  cgroups: string
   /** Its memory while it is suspended; complete whenever the file is there. */
   memory: string
   /** Present after the guest's own system crashed, until its next start. */
@@ -54,6 +56,7 @@ export function guestPaths(stateDir: string, id: string): GuestPaths {
     log: join(dir, 'qemu.log'),
     kvmLog: join(dir, 'qemu-kvm.log'),
     pid: join(dir, 'qemu.pid'),
+    cgroups: join(dir, 'cgroups'),
     memory: join(dir, 'memory.save'),
     crashed: join(dir, 'crashed'),
     run: join(dir, 'run'),

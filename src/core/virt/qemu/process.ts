@@ -4,8 +4,9 @@ import { basename, dirname } from 'node:path'
 import { type Clock, systemClock } from '../../base/clock.ts'
 import { launch } from '../../base/exec.ts'
 import { directoryIn, type MachineFile } from './arguments.ts'
+import type { Processes } from './cgroup-leaf.ts'
 import { type GuestPaths, guestPaths, instancesDir, isInstanceId } from './paths.ts'
-import { isUserOf } from './users.ts'
+import { type Command, isUserOf } from './users.ts'
 
 /** The owner and the arguments of a process; none of one that has ended. */
 async function processOf(pid: number | string): Promise<{ uid: number; args: string[] } | undefined> {
@@ -62,22 +63,44 @@ export async function findMachine(stateDir: string, id: string): Promise<number 
   return (await findMachines(stateDir)).get(id)
 }
 
+/** Processes as /proc tells of them, with the machines of the guests under `stateDir`. */
+export const processes = (stateDir: string): Processes => ({
+  self: process.pid,
+  async parentOf(pid) {
+    // The name of the program, which may be anything, stands in parentheses.
+    const [, after] = /^.*\) \S (\d+) /s.exec(await readFile(`/proc/${pid}/stat`, 'utf8').catch(() => '')) ?? []
+    return after === undefined ? undefined : Number(after)
+  },
+  argumentsOf: async (pid) => (await processOf(pid))?.args ?? [],
+  machines: async () => new Set((await findMachines(stateDir)).values()),
+})
+
+/** Writes its process to the files up to `--`, and becomes the program after it. */
+const enter = 'while [ "$1" != -- ]; do echo $$ >"$1" || exit 1; shift; done; shift; exec "$@"'
+
+/** The command as a process that is in cgroups, by their files `cgroup.procs`, before it is the program. */
+export const entering = (procs: readonly string[], file: string, args: readonly string[]): Command =>
+  procs.length === 0 ? [file, args] : ['sh', ['-c', enter, 'sh', ...procs, '--', file, ...args]]
+
 /**
  * Starts QEMU in a session of its own, so that it lives on when this process ends, with its words in the guest's log and
- * these files open. Gives the process id, which stands in the guest's pid file from then on. As long as a machine of the
- * guest lives, however it was overlooked, another one ends at once: it inherits a lock on that file.
+ * these files open, in cgroups whose `cgroup.procs` are given. Gives the process id, which stands in the guest's pid file
+ * from then on. As long as a machine of the guest lives, however it was overlooked, another one ends at once: it inherits a
+ * lock on that file.
  */
 export async function startMachine(
-  [binary, args]: readonly [string, readonly string[]],
+  [binary, args]: Command,
   machineFiles: readonly MachineFile[],
   paths: GuestPaths,
+  procs: readonly string[] = [],
 ): Promise<number> {
   await using files = new AsyncFiles()
   const log = await files.open(paths.log, 'w')
   const given: number[] = []
   for (const { path, flags } of machineFiles) given.push(await files.open(path, flags))
   const locked = ['--nonblock', '--no-fork', paths.pid, binary, ...args]
-  const child = await launch('flock', locked, { cwd: paths.dir, detached: true, stdio: ['ignore', log, log, ...given] })
+  const [file, words] = entering(procs, 'flock', locked)
+  const child = await launch(file, words, { cwd: paths.dir, detached: true, stdio: ['ignore', log, log, ...given] })
   child.on('error', () => undefined)
   child.unref()
   const pid = child.pid ?? 0
