@@ -28,6 +28,9 @@ export function guestLimits(
   return { memoryBytes: (memoryMb + own) * mib, pids: ownThreads + threadsOfProcessor * vcpus, cpus: vcpus }
 }
 
+/** What looks at images may use, all at once; each look has limits of its own. Guests come first. */
+export const imageLimits: Limits = { memoryBytes: 3072 * mib, pids: 64, cpus: 0.5 }
+
 /** A file of a cgroup and what is written to it. `optional`: not every kernel has it. */
 export type Setting = { file: string; value: string; optional?: true }
 

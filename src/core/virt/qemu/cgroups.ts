@@ -1,4 +1,5 @@
 import { createHash } from 'node:crypto'
+import { existsSync } from 'node:fs'
 import { mkdir, readFile, rename, rm, rmdir, writeFile } from 'node:fs/promises'
 import { basename, join } from 'node:path'
 import type { Clock } from '../../base/clock.ts'
@@ -6,11 +7,11 @@ import { reason } from '../../base/errors.ts'
 import { exec } from '../../base/exec.ts'
 import type { Log } from '../../base/log.ts'
 import { openParent } from './cgroup-leaf.ts'
-import { type Limits, settingsOf } from './cgroup-limits.ts'
+import { imageLimits, type Limits, settingsOf } from './cgroup-limits.ts'
 import { type Controller, controllers, ownCgroups } from './cgroup-tree.ts'
-import { exists } from './disk.ts'
 import type { GuestPaths } from './paths.ts'
 import { entering, processes } from './process.ts'
+import type { Command } from './users.ts'
 
 /** Which controllers guests of this host are bounded by, and why not by the others; empty if by all. */
 export type CgroupAnswer = { controllers: Controller[]; why: string }
@@ -44,6 +45,8 @@ export class Cgroups {
   readonly #clock: Clock
   readonly #proc: string
   #places: Place[] = []
+  /** Those of programs that look at images. */
+  #images: string[] = []
 
   /** `proc`: where this process's `mountinfo` and `cgroup` are. */
   constructor(options: { stateDir: string; log: Log; clock: Clock; proc?: string | undefined }) {
@@ -65,6 +68,7 @@ export class Cgroups {
       try {
         const place = await make()
         await this.#try(place)
+        await fill({ ...place, dir: this.#imagesIn(place) }, imageLimits)
         found.push(place)
       } catch (e) {
         lacking.push(`${names.join(', ')}: ${reason(e)}`)
@@ -87,9 +91,23 @@ export class Cgroups {
         return { version: 2, ...parent }
       })
     this.#places = found
+    this.#images = found.map((place) => this.#imagesIn(place))
     const answer = { controllers: found.flatMap((place) => place.controllers), why: lacking.join('; ') }
     await this.#tell(answer)
     return answer
+  }
+
+  /** Removes what no guest needs, once nothing looks at images any more. */
+  async close(): Promise<void> {
+    const images = this.#images
+    this.#images = []
+    await Promise.all(images.map((dir) => this.#removeDir(dir)))
+  }
+
+  /** The command, as one that looks at images: for all of these together there is one cgroup in each hierarchy. */
+  image(file: string, args: readonly string[]): Command {
+    const procs = this.#images.map((dir) => join(dir, 'cgroup.procs'))
+    return entering(procs, file, args)
   }
 
   /**
@@ -140,7 +158,11 @@ export class Cgroups {
 
   /** The same guest may have been on another host of this machine: a name tells the two apart. */
   #nameOf({ dir }: GuestPaths): string {
-    return `nova-${basename(dir)}-${createHash('sha256').update(dir).digest('hex').slice(0, 8)}`
+    return `nova-${basename(dir)}-${shortHash(dir)}`
+  }
+
+  #imagesIn({ dir }: Place): string {
+    return join(dir, `nova-images-${shortHash(this.#stateDir)}`)
   }
 
   async #removeDir(dir: string): Promise<boolean> {
@@ -183,12 +205,14 @@ export class Cgroups {
   }
 }
 
+const shortHash = (text: string): string => createHash('sha256').update(text).digest('hex').slice(0, 8)
+
 /** Makes the cgroup if there is none, and sets its limits. */
 async function fill({ version, dir, controllers: of }: Place, limits: Limits): Promise<void> {
   await mkdir(dir, { recursive: true })
   for (const { file, value, optional } of settingsOf(version, of, limits)) {
     const path = join(dir, file)
-    if (!optional || (await exists(path))) await writeFile(path, value)
+    if (!optional || existsSync(path)) await writeFile(path, value)
   }
 }
 

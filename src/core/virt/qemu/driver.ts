@@ -50,7 +50,7 @@ export function openQemu(options: QemuOptions): Driver {
     log,
   )
   const deps: StartDeps = { host, binary: qemuBinary, accelerators, cpuModel }
-  const tool = new QemuImg(qemuImg, host.users)
+  const tool = new QemuImg(qemuImg, host)
   const making = { host, qemuImg: tool, checks: new ImageChecks(tool) }
   const imports = new Imports(host, tool)
   let stopTrimming: (() => Promise<void>) | undefined
@@ -75,6 +75,7 @@ export function openQemu(options: QemuOptions): Driver {
     async close() {
       await imports.close()
       await host.close()
+      await host.cgroups.close()
       await stopTrimming?.()
       stopTrimming = undefined
     },

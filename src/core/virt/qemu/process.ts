@@ -75,8 +75,8 @@ export const processes = (stateDir: string): Processes => ({
   machines: async () => new Set((await findMachines(stateDir)).values()),
 })
 
-/** Writes its process to the files up to `--`, and becomes the program after it. */
-const enter = 'while [ "$1" != -- ]; do echo $$ >"$1" || exit 1; shift; done; shift; exec "$@"'
+/** Writes its process to the files up to `--`, and becomes the program after it. Ends like a program that there is not. */
+const enter = 'while [ "$1" != -- ]; do echo $$ >"$1" || exit 127; shift; done; shift; exec "$@"'
 
 /** The command as a process that is in cgroups, by their files `cgroup.procs`, before it is the program. */
 export const entering = (procs: readonly string[], file: string, args: readonly string[]): Command =>

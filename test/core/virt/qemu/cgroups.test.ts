@@ -13,7 +13,7 @@ import { tmpdir } from 'node:os'
 import { basename, dirname, join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, onTestFinished, test, vi } from 'vitest'
 import { systemClock } from '../../../../src/core/base/clock.ts'
-import { launch } from '../../../../src/core/base/exec.ts'
+import { exec, launch } from '../../../../src/core/base/exec.ts'
 import { silentLog } from '../../../../src/core/base/log.ts'
 import type { Driver, Guest } from '../../../../src/core/virt/driver.ts'
 import { guestLimits, settingsOf } from '../../../../src/core/virt/qemu/cgroup-limits.ts'
@@ -22,6 +22,8 @@ import { Cgroups, readCgroupAnswer } from '../../../../src/core/virt/qemu/cgroup
 import { openQemu } from '../../../../src/core/virt/qemu/driver.ts'
 import { guestPaths } from '../../../../src/core/virt/qemu/paths.ts'
 import { entering, findMachine, startMachine } from '../../../../src/core/virt/qemu/process.ts'
+import { QemuImg } from '../../../../src/core/virt/qemu/qemu-img.ts'
+import { GuestUsers } from '../../../../src/core/virt/qemu/users.ts'
 import { missing } from '../../../kit/missing.ts'
 import { aGuest, guestUids, harnesses, killedDaemon, open } from '../harness.ts'
 
@@ -141,7 +143,9 @@ function membership(pid: number | 'self'): Map<string, string> {
 
 /** The cgroups that can be had on this machine, and where this process is in each. */
 const here = mkdtempSync(join(tmpdir(), 'nova-cgroups-'))
-const held = await new Cgroups({ stateDir: here, log: silentLog, clock: systemClock }).open()
+const trial = new Cgroups({ stateDir: here, log: silentLog, clock: systemClock })
+const held = await trial.open()
+await trial.close()
 rmSync(here, { recursive: true })
 const v1 = ['memory', 'pids', 'cpu'].every((name) => membership('self').has(name)) && held.why === ''
 if (!v1) missing('cgroups', `cgroups of v1 are tried where this user may write to them; here: ${held.why || 'v2'}`)
@@ -152,6 +156,7 @@ describe.runIf(v1)('a program in real cgroups', () => {
   beforeEach(async () => {
     cgroups = new Cgroups({ stateDir, log: silentLog, clock: systemClock })
     await cgroups.open()
+    onTestFinished(() => cgroups.close())
     paths = guestPaths(stateDir, aGuest().id)
     mkdirSync(paths.dir, { recursive: true })
   })
@@ -165,7 +170,19 @@ describe.runIf(v1)('a program in real cgroups', () => {
     expect(await cgroups.remove(paths)).toEqual({ outOfMemory: false })
     for (const file of procs) expect(existsSync(dirname(file))).toBe(false)
     const late = await launch(...entering(procs, 'true', []), { stdio: 'ignore' })
-    expect((await once(late, 'exit'))[0]).toBe(1)
+    expect((await once(late, 'exit'))[0]).toBe(127)
+  })
+
+  test('looks at images with all others, and what cannot be entered is no verdict on an image', async () => {
+    const { stdout } = await exec(...cgroups.image('cat', ['/proc/self/cgroup']))
+    for (const name of controllers) expect(stdout).toMatch(new RegExp(`:${name}:.*/nova-images-[0-9a-f]{8}\n`))
+    const image = join(stateDir, 'image')
+    await exec('qemu-img', ['create', '-q', '-f', 'qcow2', image, '1M'])
+    const qemuImg = new QemuImg('qemu-img', { users: new GuestUsers(stateDir, guestUids), cgroups })
+    expect(await qemuImg.check(image)).toBeUndefined()
+    const [, words] = cgroups.image('true', [])
+    rmdirSync(dirname(words[3] ?? ''))
+    await expect(qemuImg.check(image)).rejects.toThrow('cgroup.procs')
   })
 
   test('that takes more memory than it may is ended, which is told', async () => {
