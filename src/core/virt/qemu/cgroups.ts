@@ -128,7 +128,7 @@ export class Cgroups {
   }
 
   async #make(paths: GuestPaths, limits: Limits): Promise<string[]> {
-    const name = this.#nameOf(paths)
+    const name = cgroupName(paths)
     const made = this.#places.map((place) => ({ ...place, dir: join(place.dir, name) }))
     await this.remove(paths)
     if (made.length === 0) return []
@@ -142,9 +142,18 @@ export class Cgroups {
   async renew(paths: GuestPaths, limits: Limits): Promise<void> {
     const dirs = await recorded(paths)
     for (const place of this.#places) {
-      const dir = join(place.dir, this.#nameOf(paths))
+      const dir = join(place.dir, cgroupName(paths))
       if (dirs.includes(dir)) await fill({ ...place, dir }, limits)
     }
+  }
+
+  /**
+   * The processes that are in the guest's cgroups, whatever they are: a guest that broke out may change the arguments by which
+   * its machine is known.
+   */
+  async processesIn(paths: GuestPaths): Promise<number[]> {
+    const lists = (await recorded(paths)).map((dir) => readFile(join(dir, 'cgroup.procs'), 'utf8').catch(() => ''))
+    return [...new Set((await Promise.all(lists)).flatMap((text) => text.split('\n')))].filter(Boolean).map(Number)
   }
 
   /** Removes the cgroups of a guest whose machine has ended, if it has any. Tells whether it ended for want of memory. */
@@ -154,11 +163,6 @@ export class Cgroups {
     const gone = await Promise.all(dirs.map((dir) => this.#removeDir(dir)))
     if (dirs.length > 0 && !gone.includes(false)) await rm(paths.cgroups, { force: true })
     return { outOfMemory: counts.some((count) => count > 0) }
-  }
-
-  /** The same guest may have been on another host of this machine: a name tells the two apart. */
-  #nameOf({ dir }: GuestPaths): string {
-    return `nova-${basename(dir)}-${shortHash(dir)}`
   }
 
   #imagesIn({ dir }: Place): string {
@@ -205,6 +209,9 @@ export class Cgroups {
   }
 }
 
+/** The name of a guest's cgroups. The same guest may be on another host of this machine, whose directory is another one. */
+export const cgroupName = ({ dir }: GuestPaths): string => `nova-${basename(dir)}-${shortHash(dir)}`
+
 const shortHash = (text: string): string => createHash('sha256').update(text).digest('hex').slice(0, 8)
 
 /** Makes the cgroup if there is none, and sets its limits. */
@@ -219,8 +226,7 @@ async function fill({ version, dir, controllers: of }: Place, limits: Limits): P
 /** The cgroups that the guest was given, by its own directory; no others, whatever stands there. */
 async function recorded(paths: GuestPaths): Promise<string[]> {
   const text = await readFile(paths.cgroups, 'utf8').catch(() => '')
-  const prefix = `nova-${basename(paths.dir)}-`
-  return text.split('\n').filter((dir) => dir.startsWith('/') && basename(dir).startsWith(prefix))
+  return text.split('\n').filter((dir) => dir.startsWith('/') && basename(dir) === cgroupName(paths))
 }
 
 /** How many processes the kernel has ended in this cgroup, for want of memory: by `memory.events` in v2, `memory.oom_control` in v1. */

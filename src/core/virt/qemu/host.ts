@@ -11,7 +11,7 @@ import { exists } from './disk.ts'
 import { kvmTrouble } from './kvm-trouble.ts'
 import { connectMachine, internalError, type Machine, powerOf, runState } from './machine.ts'
 import { type GuestPaths, guestPaths } from './paths.ts'
-import { findMachine, killMachine, machineGone } from './process.ts'
+import { findMachine, killAll, killMachine, machineGone } from './process.ts'
 import type { QmpEvent } from './qmp.ts'
 import { GuestUsers, type UidRange } from './users.ts'
 import { within } from './wait.ts'
@@ -195,6 +195,7 @@ export class QemuHost {
     const machine = this.#machines.get(id)
     const pid = machine?.pid ?? (await findMachine(this.stateDir, id))
     if (pid !== undefined) await killMachine(pid, this.paths(id), this.clock)
+    await killAll(() => this.cgroups.processesIn(this.paths(id)), this.clock)
     await machine?.ended
     this.#mute.delete(id)
     await this.leave(id)

@@ -67,8 +67,8 @@ export function guestPaths(stateDir: string, id: string): GuestPaths {
 }
 
 /**
- * Lends a short name for a socket while `use` binds or connects it: the kernel takes no path of a socket above 107 bytes,
- * and a state directory may be anywhere.
+ * Lends a short name for a socket of ours while `use` binds or connects it: the kernel takes no path of a socket above 107
+ * bytes, and a state directory may be anywhere. Not for what lies in a directory of a guest's user, who may put a link there.
  */
 export async function withShortPath<T>(path: string, use: (short: string) => Promise<T>): Promise<T> {
   const dir = await open(dirname(path), 'r')

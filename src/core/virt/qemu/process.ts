@@ -133,14 +133,26 @@ export async function machineGone(pid: number, paths: GuestPaths, clock: Clock, 
   return true
 }
 
+/** Ends processes until none are found. Fails if some do not end. */
+export async function killAll(find: () => Promise<readonly number[]>, clock: Clock): Promise<void> {
+  const until = clock.now() + 10_000
+  for (let pids = await find(); pids.length > 0; pids = await find()) {
+    if (clock.now() >= until) throw new Error(`process ${pids[0]} does not end`)
+    for (const pid of pids) kill(pid)
+    await clock.sleep(10)
+  }
+}
+
+function kill(pid: number): void {
+  try {
+    process.kill(pid, 'SIGKILL')
+  } catch {
+    // It ended in between.
+  }
+}
+
 /** Cuts a machine's power. Ends when the process is gone; touches no process but this guest's. */
 export async function killMachine(pid: number, paths: GuestPaths, clock: Clock): Promise<void> {
-  if (await isMachine(pid, paths)) {
-    try {
-      process.kill(pid, 'SIGKILL')
-    } catch {
-      // It ended in between.
-    }
-  }
+  if (await isMachine(pid, paths)) kill(pid)
   if (!(await machineGone(pid, paths, clock, 10_000))) throw new Error(`process ${pid} does not end`)
 }

@@ -18,7 +18,7 @@ import { silentLog } from '../../../../src/core/base/log.ts'
 import type { Driver, Guest } from '../../../../src/core/virt/driver.ts'
 import { guestLimits, settingsOf } from '../../../../src/core/virt/qemu/cgroup-limits.ts'
 import { controllers } from '../../../../src/core/virt/qemu/cgroup-tree.ts'
-import { Cgroups, readCgroupAnswer } from '../../../../src/core/virt/qemu/cgroups.ts'
+import { Cgroups, cgroupName, readCgroupAnswer } from '../../../../src/core/virt/qemu/cgroups.ts'
 import { openQemu } from '../../../../src/core/virt/qemu/driver.ts'
 import { guestPaths } from '../../../../src/core/virt/qemu/paths.ts'
 import { entering, findMachine, startMachine } from '../../../../src/core/virt/qemu/process.ts'
@@ -122,12 +122,16 @@ describe('a service of systemd on cgroup v2, as a directory', () => {
 
 test('only cgroups with the name of the guest are removed, whatever its directory says', async () => {
   const paths = guestPaths(stateDir, aGuest().id)
-  const [own, other] = [`nova-${basename(paths.dir)}-12345678`, 'somebody'].map((name) => join(stateDir, name))
-  for (const dir of [paths.dir, own, other]) mkdirSync(dir as string, { recursive: true })
-  writeFileSync(paths.cgroups, `${other}\n${own}\n/no/such/${basename(own as string)}\n`)
+  const own = join(stateDir, cgroupName(paths))
+  // Of somebody else, and of the guest on a host whose state directory this one was copied from.
+  const others = ['somebody', `nova-${basename(paths.dir)}-12345678`].map((name) => join(stateDir, name))
+  for (const dir of [paths.dir, own, ...others]) mkdirSync(dir, { recursive: true })
+  for (const dir of others) writeFileSync(join(dir, 'cgroup.procs'), `${process.pid}\n`)
+  writeFileSync(paths.cgroups, [...others, own, `/no/such/${basename(own)}`, ''].join('\n'))
   const cgroups = new Cgroups({ stateDir, log: silentLog, clock: systemClock })
+  expect(await cgroups.processesIn(paths)).toEqual([])
   expect(await cgroups.remove(paths)).toEqual({ outOfMemory: false })
-  expect([own, other].map((dir) => existsSync(dir as string))).toEqual([false, true])
+  expect([own, ...others].map((dir) => existsSync(dir))).toEqual([false, true, true])
 })
 
 /** Where a process is, by controller, and below which directory that is. */
@@ -244,6 +248,20 @@ describe.runIf(v1).each(onQemu)('a guest of $name in real cgroups', { timeout: 1
     expect(dirs()).toEqual([memory, pids, cpu])
     await running.destroy(guest.id)
     expect([memory, pids, cpu].map((dir) => existsSync(dir))).toEqual([false, false, false])
+  })
+
+  test('is ended with all that is in them, whatever it looks like', async () => {
+    const running = await begin()
+    const procs = dirs().map((dir) => join(dir, 'cgroup.procs'))
+    // As a machine would look that has changed its arguments.
+    const hidden = await launch(...entering(procs, 'sleep', ['100']), { stdio: 'ignore' })
+    const ended = once(hidden, 'exit')
+    await vi.waitFor(() => {
+      for (const file of procs) expect(readFileSync(file, 'utf8').split('\n')).toContain(String(hidden.pid))
+    })
+    await running.stop(guest.id, 0)
+    expect((await ended)[1]).toBe('SIGKILL')
+    for (const file of procs) expect(existsSync(dirname(file))).toBe(false)
   })
 
   test('keeps them over the death of its daemon, and loses them if it ends meanwhile', async () => {
