@@ -16,8 +16,8 @@ export type Processes = {
   parentOf(pid: number): Promise<number | undefined>
   /** The arguments of a process, its program first; empty if it has ended. */
   argumentsOf(pid: number): Promise<string[]>
-  /** Machines of this host's guests. */
-  machines(): Promise<ReadonlySet<number>>
+  /** What an earlier life of this daemon has left: machines of guests, and the keeper of their logs. */
+  left(): Promise<readonly number[]>
 }
 
 /**
@@ -68,14 +68,14 @@ async function moveAway(dir: string, processes: Processes): Promise<void> {
   }
 }
 
-/** Tells processes that this one may move: itself, its supervisor, what they have started, and machines of guests. */
+/** Tells processes that this one may move: itself, its supervisor, what they have started, and what its earlier life has left. */
 async function ourProcesses(processes: Processes): Promise<(pid: number) => Promise<boolean>> {
   const { self, parentOf } = processes
   const parent = await parentOf(self)
-  const roots = new Set([...(await processes.machines()), self])
+  const roots = new Set([...(await processes.left()), self])
   if (parent !== undefined && (await supervises(parent, processes))) roots.add(parent)
   return async (pid) => {
-    for (let one: number | undefined = pid; one !== undefined && one > 1; one = await parentOf(one))
+    for (let one: number | undefined = pid; one !== undefined && one > 0; one = await parentOf(one))
       if (roots.has(one)) return true
     return false
   }

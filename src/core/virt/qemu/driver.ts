@@ -10,7 +10,7 @@ import { checkCreatable } from '../image.ts'
 import { acceleratorFile } from './accelerator.ts'
 import { openAccelerators } from './accelerators.ts'
 import { guestLimits } from './cgroup-limits.ts'
-import { readConsole, trimConsole } from './console.ts'
+import { readConsole } from './console.ts'
 import { checkCpuModel } from './cpu.ts'
 import { checkImage, createDisk, exists } from './disk.ts'
 import { exportGuest } from './export.ts'
@@ -29,8 +29,8 @@ import { resumeGuest, type StartDeps, startGuest } from './start.ts'
 import { destroyGuest, rebootGuest, stopGuest } from './stop.ts'
 import { suspendGuest } from './suspend.ts'
 
-/** How often consoles are looked at for their size, in ms. */
-const trimEveryMs = 30_000
+/** How often a host with machines sees to it that their logs are kept from filling the disk, in ms. */
+const keeperEveryMs = 30_000
 
 /** Machines of QEMU's own: each guest a process that lives on when the daemon ends, spoken to by its QMP socket. */
 export function openQemu(options: QemuOptions): Driver {
@@ -53,7 +53,7 @@ export function openQemu(options: QemuOptions): Driver {
   const tool = new QemuImg(qemuImg, host)
   const making = { host, qemuImg: tool, checks: new ImageChecks(tool) }
   const imports = new Imports(host, tool)
-  let stopTrimming: (() => Promise<void>) | undefined
+  let stopKeeping: (() => Promise<void>) | undefined
   return {
     name: 'qemu',
     async init() {
@@ -67,17 +67,20 @@ export function openQemu(options: QemuOptions): Driver {
       host.open((id, ended) => rescueGuest(deps, id, ended))
       await takeUp(host)
       await imports.sweep()
-      const trim = async () => {
-        for (const { id } of host.attached()) await trimConsole(host.paths(id).console)
+      const keep = async () => {
+        if (host.attached().length > 0) await host.keeper.ensure()
       }
-      stopTrimming ??= every(clock, trimEveryMs, trim, (err) => log.warn({ err }, 'cannot trim a console'))
+      stopKeeping ??= every(clock, keeperEveryMs, keep, (err) =>
+        log.warn({ err }, 'nobody keeps the logs of guests small'),
+      )
     },
     async close() {
       await imports.close()
       await host.close()
       await host.cgroups.close()
-      await stopTrimming?.()
-      stopTrimming = undefined
+      await stopKeeping?.()
+      stopKeeping = undefined
+      if ((await findMachines(stateDir)).size === 0) await host.keeper.end()
     },
     async resources() {
       const { accelerator, why } = await accelerators.current()

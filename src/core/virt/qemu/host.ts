@@ -9,6 +9,7 @@ import { Cgroups } from './cgroups.ts'
 import { readLog } from './console.ts'
 import { exists } from './disk.ts'
 import { kvmTrouble } from './kvm-trouble.ts'
+import { LogKeeper } from './log-keeper.ts'
 import { connectMachine, internalError, type Machine, powerOf, runState } from './machine.ts'
 import { type GuestPaths, guestPaths } from './paths.ts'
 import { findMachine, killAll, killMachine, machineGone } from './process.ts'
@@ -54,6 +55,8 @@ export class QemuHost {
   readonly users: GuestUsers
   /** What bounds the machines of its guests. */
   readonly cgroups: Cgroups
+  /** Keeps their logs small. */
+  readonly keeper: LogKeeper
   readonly #machines = new Map<string, Machine>()
   /** Guests whose process lives and does not talk. */
   readonly #mute = new Set<string>()
@@ -75,6 +78,7 @@ export class QemuHost {
     this.clock = clock
     this.users = new GuestUsers(stateDir, uids)
     this.cgroups = new Cgroups(options)
+    this.keeper = new LogKeeper(stateDir)
   }
 
   paths(id: string): GuestPaths {
@@ -180,6 +184,9 @@ export class QemuHost {
       }
       this.#machines.set(id, machine)
       this.#mute.delete(id)
+      await this.keeper
+        .ensure()
+        .catch((err: unknown) => this.log.warn({ err }, 'nobody keeps the logs of guests small'))
       const state = await runState(qmp)
       if (machine.power === 'NOSTATE') machine.power = powerOf(state)
       if (state === internalError) this.#startRescue(machine.id, false)

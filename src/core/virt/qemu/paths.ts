@@ -34,6 +34,9 @@ export type GuestPaths = {
 /** The directory that holds a directory for each guest. */
 export const instancesDir = (stateDir: string): string => join(stateDir, 'instances')
 
+/** Shared by all machines of the host that live: as long as one does, nobody can have it alone. */
+export const machinesLock = (stateDir: string): string => join(stateDir, 'machines.lock')
+
 /** How many guests have a directory there. */
 export async function guestsIn(stateDir: string): Promise<number> {
   const names = await readdir(instancesDir(stateDir)).catch((e: NodeJS.ErrnoException) => {

@@ -1,11 +1,12 @@
 import { existsSync } from 'node:fs'
-import { open, readdir, readFile, stat, writeFile } from 'node:fs/promises'
+import { open, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises'
 import { basename, dirname } from 'node:path'
 import { type Clock, systemClock } from '../../base/clock.ts'
 import { launch } from '../../base/exec.ts'
 import { directoryIn, type MachineFile } from './arguments.ts'
 import type { Processes } from './cgroup-leaf.ts'
-import { type GuestPaths, guestPaths, instancesDir, isInstanceId } from './paths.ts'
+import { isKeeper } from './log-keeper.ts'
+import { type GuestPaths, guestPaths, instancesDir, isInstanceId, machinesLock } from './paths.ts'
 import { type Command, isUserOf } from './users.ts'
 
 /** The owner and the arguments of a process; none of one that has ended. */
@@ -39,15 +40,16 @@ export async function isMachine(pid: number, paths: GuestPaths): Promise<boolean
   }
 }
 
+const allPids = async (): Promise<string[]> => (await readdir('/proc')).filter((name) => /^\d+$/.test(name))
+
 /**
  * The processes of all guests under `stateDir`. Looks at every process and not into pid files: a daemon may have been
  * killed after it started a machine and before it wrote the file.
  */
 export async function findMachines(stateDir: string): Promise<Map<string, number>> {
   const found = new Map<string, number>()
-  const processes = (await readdir('/proc')).filter((name) => /^\d+$/.test(name))
   await Promise.all(
-    processes.map(async (pid) => {
+    (await allPids()).map(async (pid) => {
       const dir = await guestDirOf(await processOf(pid), stateDir)
       if (dir !== undefined) found.set(basename(dir), Number(pid))
     }),
@@ -72,7 +74,12 @@ export const processes = (stateDir: string): Processes => ({
     return after === undefined ? undefined : Number(after)
   },
   argumentsOf: async (pid) => (await processOf(pid))?.args ?? [],
-  machines: async () => new Set((await findMachines(stateDir)).values()),
+  async left() {
+    const pids = await allPids()
+    const found = await Promise.all(pids.map(processOf))
+    const keepers = pids.filter((_, i) => isKeeper(found[i]?.args ?? [], stateDir)).map(Number)
+    return [...(await findMachines(stateDir)).values(), ...keepers]
+  },
 })
 
 /** Writes its process to the files up to `--`, and becomes the program after it. Ends like a program that there is not. */
@@ -86,7 +93,7 @@ export const entering = (procs: readonly string[], file: string, args: readonly 
  * Starts QEMU in a session of its own, so that it lives on when this process ends, with its words in the guest's log and
  * these files open, in cgroups whose `cgroup.procs` are given. Gives the process id, which stands in the guest's pid file
  * from then on. As long as a machine of the guest lives, however it was overlooked, another one ends at once: it inherits a
- * lock on that file.
+ * lock on that file. It also has a share in that of all machines of the host.
  */
 export async function startMachine(
   [binary, args]: Command,
@@ -95,11 +102,14 @@ export async function startMachine(
   procs: readonly string[] = [],
 ): Promise<number> {
   await using files = new AsyncFiles()
-  const log = await files.open(paths.log, 'w')
+  // Afresh, and then appended to: it may be cut while the machine runs.
+  await rm(paths.log, { force: true })
+  const log = await files.open(paths.log, 'a')
   const given: number[] = []
   for (const { path, flags } of machineFiles) given.push(await files.open(path, flags))
-  const locked = ['--nonblock', '--no-fork', paths.pid, binary, ...args]
-  const [file, words] = entering(procs, 'flock', locked)
+  const share = ['--shared', '--no-fork', machinesLock(dirname(dirname(paths.dir)))]
+  const locked = ['flock', '--nonblock', '--no-fork', paths.pid, binary, ...args]
+  const [file, words] = entering(procs, 'flock', [...share, ...locked])
   const child = await launch(file, words, { cwd: paths.dir, detached: true, stdio: ['ignore', log, log, ...given] })
   child.on('error', () => undefined)
   child.unref()

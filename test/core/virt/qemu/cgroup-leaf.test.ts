@@ -26,7 +26,7 @@ const nobody: Processes = {
   self: 1,
   parentOf: async () => undefined,
   argumentsOf: async () => [],
-  machines: async () => new Set(),
+  left: async () => [],
 }
 
 test('controllers that were delegated are enabled for children, and others told apart', async () => {
@@ -91,7 +91,7 @@ describe.runIf(there)('on a real hierarchy of cgroup v2', () => {
     return { pid: shell.pid as number, child }
   }
 
-  const as = (self: number): Processes => ({ ...processes(scratch), self, machines: async () => new Set<number>() })
+  const as = (self: number): Processes => ({ ...processes(scratch), self, left: async () => [] })
 
   test('a daemon moves to a leaf with what it has started, and children get their controllers', async () => {
     const { pid, child } = await daemon()
@@ -101,14 +101,14 @@ describe.runIf(there)('on a real hierarchy of cgroup v2', () => {
     expect(readFileSync(join(parent, 'cgroup.subtree_control'), 'utf8').trim()).toBe(controller)
   })
 
-  test('a guest of an earlier life is moved, too; a program of somebody else is not, and nothing is', async () => {
+  test('what an earlier life has left is moved, too; a program of somebody else is not, and nothing is', async () => {
     const [{ pid, child }, other] = [await daemon(), await daemon()]
     await expect(openParent(parent, [controller], as(pid))).rejects.toThrow(
       /process \d+, which nova did not start, is in .*: start nova as a service of its own/,
     )
     expect(procs(parent).sort()).toEqual([pid, child, other.pid, other.child].sort())
-    const guests = new Set([other.pid, other.child])
-    await openParent(parent, [controller], { ...as(pid), machines: async () => guests })
+    const left = async () => [other.pid]
+    await openParent(parent, [controller], { ...as(pid), left })
     expect(procs(parent)).toEqual([])
   })
 
