@@ -4,6 +4,7 @@ import * as images from './0002-images.ts'
 import * as eventCodes from './0003-event-codes.ts'
 import * as hostGrowth from './0004-host-growth.ts'
 import * as unknownGuests from './0005-unknown-guests.ts'
+import * as hostCgroups from './0006-host-cgroups.ts'
 
 /** All migrations by name, in order. A table rather than a folder to read, so that a bundle contains them. */
 export const migrations: Readonly<Record<string, Migration>> = {
@@ -12,4 +13,5 @@ export const migrations: Readonly<Record<string, Migration>> = {
   '0003-event-codes': { up: eventCodes.up, down: eventCodes.down },
   '0004-host-growth': { up: hostGrowth.up, down: hostGrowth.down },
   '0005-unknown-guests': { up: unknownGuests.up, down: unknownGuests.down },
+  '0006-host-cgroups': { up: hostCgroups.up, down: hostCgroups.down },
 }

@@ -45,6 +45,7 @@ export class Cgroups {
   readonly #clock: Clock
   readonly #proc: string
   #places: Place[] = []
+  #answer: CgroupAnswer | undefined
   /** Those of programs that look at images. */
   #images: string[] = []
 
@@ -54,6 +55,11 @@ export class Cgroups {
     this.#log = options.log
     this.#clock = options.clock
     this.#proc = options.proc ?? '/proc/self'
+  }
+
+  /** What holds since it was looked for last; undefined before. */
+  get answer(): CgroupAnswer | undefined {
+    return this.#answer
   }
 
   /** Finds where cgroups can be made, by making one and running a program in it. Never fails: what holds is told. */
@@ -93,6 +99,7 @@ export class Cgroups {
     this.#places = found
     this.#images = found.map((place) => this.#imagesIn(place))
     const answer = { controllers: found.flatMap((place) => place.controllers), why: lacking.join('; ') }
+    this.#answer = answer
     await this.#tell(answer)
     return answer
   }
@@ -152,17 +159,22 @@ export class Cgroups {
    * its machine is known.
    */
   async processesIn(paths: GuestPaths): Promise<number[]> {
-    const lists = (await recorded(paths)).map((dir) => readFile(join(dir, 'cgroup.procs'), 'utf8').catch(() => ''))
+    const lists = (await this.#dirsOf(paths)).map((dir) => readFile(join(dir, 'cgroup.procs'), 'utf8').catch(() => ''))
     return [...new Set((await Promise.all(lists)).flatMap((text) => text.split('\n')))].filter(Boolean).map(Number)
   }
 
   /** Removes the cgroups of a guest whose machine has ended, if it has any. Tells whether it ended for want of memory. */
   async remove(paths: GuestPaths): Promise<{ outOfMemory: boolean }> {
-    const dirs = await recorded(paths)
+    const dirs = await this.#dirsOf(paths)
     const counts = await Promise.all(dirs.map(oomKills))
     const gone = await Promise.all(dirs.map((dir) => this.#removeDir(dir)))
     if (dirs.length > 0 && !gone.includes(false)) await rm(paths.cgroups, { force: true })
     return { outOfMemory: counts.some((count) => count > 0) }
+  }
+
+  /** Those that are noted, and those that this life would make: the note may be gone with the guest's directory. */
+  async #dirsOf(paths: GuestPaths): Promise<string[]> {
+    return [...new Set([...(await recorded(paths)), ...this.#places.map(({ dir }) => join(dir, cgroupName(paths)))])]
   }
 
   #imagesIn({ dir }: Place): string {

@@ -84,7 +84,9 @@ export function openQemu(options: QemuOptions): Driver {
     },
     async resources() {
       const { accelerator, why } = await accelerators.current()
-      return { ...(await installation()), accelerator, acceleratorWhy: why, ...(await hostResources(stateDir)) }
+      const { answer: cgroups } = host.cgroups
+      const chosen = { accelerator, acceleratorWhy: why, ...(cgroups && { cgroups }) }
+      return { ...(await installation()), ...chosen, ...(await hostResources(stateDir)) }
     },
     list: () => listGuests(host),
     power: (id) => host.power(id),

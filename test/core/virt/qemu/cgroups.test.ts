@@ -242,10 +242,13 @@ describe.runIf(v1).each(onQemu)('a guest of $name in real cgroups', { timeout: 1
     expect(read(memory, 'memory.limit_in_bytes')).toBe(String((128 + 256 + 7 + 32) * mib))
     expect(read(pids, 'pids.max')).toBe('136')
     expect(read(cpu, 'cpu.shares')).toBe('2048')
+    expect((await running.resources()).cgroups).toEqual({ controllers: [...controllers], why: '' })
     await running.stop(guest.id, 0)
     expect([memory, pids, cpu].map((dir) => existsSync(dir))).toEqual([false, false, false])
     await running.start(guest)
     expect(dirs()).toEqual([memory, pids, cpu])
+    // As where a person removes the guest's directory.
+    rmSync(guestPaths(stateDir, guest.id).cgroups)
     await running.destroy(guest.id)
     expect([memory, pids, cpu].map((dir) => existsSync(dir))).toEqual([false, false, false])
   })
@@ -317,6 +320,7 @@ describe.runIf(v1).each(onQemu)('a guest of $name in real cgroups', { timeout: 1
     expect(existsSync(guestPaths(stateDir, guest.id).cgroups)).toBe(false)
     const why = `memory, pids, cpu: ${join(stateDir, 'tree')} is mounted read-only`
     expect(await readCgroupAnswer(stateDir)).toEqual({ controllers: [], why })
+    expect(await driver.resources()).toMatchObject({ cgroups: { controllers: [], why } })
     expect(said).toHaveBeenCalledWith({ controllers: '', why }, 'guests run without some or all cgroups')
   })
 })
