@@ -4,8 +4,8 @@ import { resolve } from 'node:path'
 export const controllers = ['memory', 'pids', 'cpu'] as const
 export type Controller = (typeof controllers)[number]
 
-/** The directory of a process's own cgroup in a hierarchy, or why there is none to be used. */
-type Where = { dir: string } | { why: string }
+/** The directories of a process's own cgroup and of the top of its hierarchy, as it is seen here, or why they cannot be used. */
+type Where = { own: string; top: string } | { why: string }
 
 /** Where a process is: in each hierarchy of cgroup v1 that has one of our controllers, and in that of cgroup v2. */
 export type OwnCgroups = { v1: Partial<Record<Controller, Where>>; v2: Where | undefined }
@@ -30,7 +30,7 @@ function cgroupMounts(mountinfo: string): Mount[] {
   return [...mounts.values()].filter(({ type }) => type === 'cgroup' || type === 'cgroup2')
 }
 
-/** The directory of the cgroup `own` in one of these mounts of its hierarchy. */
+/** Where the cgroup `own` is in one of these mounts of its hierarchy. */
 function within(mounts: readonly Mount[], own: string): Where {
   if (mounts.length === 0) return { why: 'it is not mounted' }
   const below = mounts.filter(({ root }) => root === '/' || own === root || own.startsWith(`${root}/`))
@@ -38,7 +38,7 @@ function within(mounts: readonly Mount[], own: string): Where {
   // In a container that sees the cgroups of its host, or in a cgroup namespace that the process was moved out of.
   if (!mount || own.startsWith('/..')) return { why: `the cgroup ${own} of this process is outside of what is mounted` }
   if (mount.readOnly) return { why: `${mount.at} is mounted read-only` }
-  return { dir: resolve(mount.at, `./${mount.root === '/' ? own : own.slice(mount.root.length)}`) }
+  return { own: resolve(mount.at, `./${mount.root === '/' ? own : own.slice(mount.root.length)}`), top: mount.at }
 }
 
 /** The lines of /proc/PID/cgroup, see cgroups(7): controllers of a v1 hierarchy, none for v2. */

@@ -1,16 +1,16 @@
 import { createHash } from 'node:crypto'
 import { existsSync } from 'node:fs'
 import { mkdir, readFile, rename, rm, rmdir, writeFile } from 'node:fs/promises'
-import { basename, join } from 'node:path'
+import { basename, dirname, join } from 'node:path'
 import type { Clock } from '../../base/clock.ts'
 import { reason } from '../../base/errors.ts'
 import { exec } from '../../base/exec.ts'
 import type { Log } from '../../base/log.ts'
-import { openParent } from './cgroup-leaf.ts'
 import { imageLimits, type Limits, settingsOf } from './cgroup-limits.ts'
+import { openParent } from './cgroup-parent.ts'
 import { type Controller, controllers, ownCgroups } from './cgroup-tree.ts'
 import type { GuestPaths } from './paths.ts'
-import { entering, processes } from './process.ts'
+import { entering } from './process.ts'
 import type { Command } from './users.ts'
 
 /** Which controllers guests of this host are bounded by, and why not by the others; empty if by all. */
@@ -36,7 +36,7 @@ type Place = { version: 1 | 2; dir: string; controllers: Controller[] }
 const letGoMs = 2_000
 
 /**
- * The cgroups of this host's guests: one a guest in each hierarchy that bounds it, below that of this daemon. What a host
+ * The cgroups of this host's guests: one a guest in each hierarchy that bounds it, of v1 below that of this daemon. What a host
  * does not have, or does not let this daemon write to, guests run without.
  */
 export class Cgroups {
@@ -77,23 +77,23 @@ export class Cgroups {
         await fill({ ...place, dir: this.#imagesIn(place) }, imageLimits)
         found.push(place)
       } catch (e) {
-        lacking.push(`${names.join(', ')}: ${reason(e)}`)
+        lacking.push(`${names.join(', ')}: ${whyNot(e)}`)
       }
     }
     for (const controller of controllers) {
       const where = v1[controller]
       if (where === undefined) continue
       if ('why' in where) lacking.push(`${controller}: ${where.why}`)
-      else await tryPlace([controller], async () => ({ version: 1, dir: where.dir, controllers: [controller] }))
+      else await tryPlace([controller], async () => ({ version: 1, dir: where.own, controllers: [controller] }))
     }
     const rest = controllers.filter((controller) => v1[controller] === undefined)
     const unified = v2 ?? { why: 'this system has no such controllers' }
     if (rest.length > 0 && 'why' in unified) lacking.push(`${rest.join(', ')}: ${unified.why}`)
-    else if (rest.length > 0 && 'dir' in unified)
+    else if (rest.length > 0 && 'top' in unified)
       await tryPlace(rest, async () => {
-        const parent = await openParent(unified.dir, rest, processes(this.#stateDir))
+        const parent = await openParent(unified.top, rest)
         const missing = rest.filter((controller) => !parent.controllers.includes(controller))
-        if (missing.length > 0) lacking.push(`${missing.join(', ')}: ${parent.dir} has no such controllers`)
+        if (missing.length > 0) lacking.push(`${missing.join(', ')}: ${unified.top} has no such controllers`)
         return { version: 2, ...parent }
       })
     this.#places = found
@@ -225,6 +225,13 @@ export class Cgroups {
 export const cgroupName = ({ dir }: GuestPaths): string => `nova-${basename(dir)}-${shortHash(dir)}`
 
 const shortHash = (text: string): string => createHash('sha256').update(text).digest('hex').slice(0, 8)
+
+/** Why no cgroup could be made, in a person's words. */
+function whyNot(e: unknown): string {
+  const { code, path } = e as NodeJS.ErrnoException
+  const denied = (code === 'EACCES' || code === 'EPERM') && path !== undefined
+  return denied ? `this user may not write to ${dirname(path)}` : reason(e)
+}
 
 /** Makes the cgroup if there is none, and sets its limits. */
 async function fill({ version, dir, controllers: of }: Place, limits: Limits): Promise<void> {

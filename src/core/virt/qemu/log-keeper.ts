@@ -25,10 +25,6 @@ while sleep "$1"; do
   flock --nonblock "$2" true && exit 0
 done`
 
-/** Whether a process with these arguments is the keeper of that host. */
-export const isKeeper = (args: readonly string[], stateDir: string): boolean =>
-  args.includes(script) && args.includes(machinesLock(stateDir))
-
 /** Keeps the logs of a host's guests from filling its disk, whether the daemon lives or not: one process a host. */
 export class LogKeeper {
   readonly #stateDir: string

@@ -4,8 +4,6 @@ import { basename, dirname } from 'node:path'
 import { type Clock, systemClock } from '../../base/clock.ts'
 import { launch } from '../../base/exec.ts'
 import { directoryIn, type MachineFile } from './arguments.ts'
-import type { Processes } from './cgroup-leaf.ts'
-import { isKeeper } from './log-keeper.ts'
 import { type GuestPaths, guestPaths, instancesDir, isInstanceId, machinesLock } from './paths.ts'
 import { type Command, isUserOf } from './users.ts'
 
@@ -40,16 +38,15 @@ export async function isMachine(pid: number, paths: GuestPaths): Promise<boolean
   }
 }
 
-const allPids = async (): Promise<string[]> => (await readdir('/proc')).filter((name) => /^\d+$/.test(name))
-
 /**
  * The processes of all guests under `stateDir`. Looks at every process and not into pid files: a daemon may have been
  * killed after it started a machine and before it wrote the file.
  */
 export async function findMachines(stateDir: string): Promise<Map<string, number>> {
   const found = new Map<string, number>()
+  const processes = (await readdir('/proc')).filter((name) => /^\d+$/.test(name))
   await Promise.all(
-    (await allPids()).map(async (pid) => {
+    processes.map(async (pid) => {
       const dir = await guestDirOf(await processOf(pid), stateDir)
       if (dir !== undefined) found.set(basename(dir), Number(pid))
     }),
@@ -64,23 +61,6 @@ export async function findMachine(stateDir: string, id: string): Promise<number 
   if (noted > 0 && (await isMachine(noted, paths))) return noted
   return (await findMachines(stateDir)).get(id)
 }
-
-/** Processes as /proc tells of them, with the machines of the guests under `stateDir`. */
-export const processes = (stateDir: string): Processes => ({
-  self: process.pid,
-  async parentOf(pid) {
-    // The name of the program, which may be anything, stands in parentheses.
-    const [, after] = /^.*\) \S (\d+) /s.exec(await readFile(`/proc/${pid}/stat`, 'utf8').catch(() => '')) ?? []
-    return after === undefined ? undefined : Number(after)
-  },
-  argumentsOf: async (pid) => (await processOf(pid))?.args ?? [],
-  async left() {
-    const pids = await allPids()
-    const found = await Promise.all(pids.map(processOf))
-    const keepers = pids.filter((_, i) => isKeeper(found[i]?.args ?? [], stateDir)).map(Number)
-    return [...(await findMachines(stateDir)).values(), ...keepers]
-  },
-})
 
 /** Writes its process to the files up to `--`, and becomes the program after it. Ends like a program that there is not. */
 const enter = 'while [ "$1" != -- ]; do echo $$ >"$1" || exit 127; shift; done; shift; exec "$@"'

@@ -11,7 +11,7 @@ test('a service of systemd on cgroup v2', () => {
   )
   expect(ownCgroups(mounts, '0::/system.slice/nova-compute.service\n')).toEqual({
     v1: {},
-    v2: { dir: '/sys/fs/cgroup/system.slice/nova-compute.service' },
+    v2: { own: '/sys/fs/cgroup/system.slice/nova-compute.service', top: '/sys/fs/cgroup' },
   })
 })
 
@@ -37,11 +37,11 @@ test('separate hierarchies of cgroup v1, and one of v2 without these controllers
   const own = text('9:name=systemd:/', '8:pids:/', '4:memory:/jobs/d27f', '3:cpuset:/', '1:cpu:/', '0::/')
   expect(ownCgroups(mounts, own)).toEqual({
     v1: {
-      memory: { dir: '/sys/fs/cgroup/memory/jobs/d27f' },
-      pids: { dir: '/sys/fs/cgroup/pids' },
-      cpu: { dir: '/sys/fs/cgroup/cpu' },
+      memory: { own: '/sys/fs/cgroup/memory/jobs/d27f', top: '/sys/fs/cgroup/memory' },
+      pids: { own: '/sys/fs/cgroup/pids', top: '/sys/fs/cgroup/pids' },
+      cpu: { own: '/sys/fs/cgroup/cpu', top: '/sys/fs/cgroup/cpu' },
     },
-    v2: { dir: '/sys/fs/cgroup/unified' },
+    v2: { own: '/sys/fs/cgroup/unified', top: '/sys/fs/cgroup/unified' },
   })
 })
 
@@ -61,11 +61,11 @@ test("systemd's hybrid layout: controllers that share a hierarchy, and one that 
   )
   expect(ownCgroups(mounts, own)).toEqual({
     v1: {
-      memory: { dir: '/sys/fs/cgroup/memory/system.slice/nova.service' },
-      cpu: { dir: '/sys/fs/cgroup/cpu,cpuacct/system.slice/nova.service' },
+      memory: { own: '/sys/fs/cgroup/memory/system.slice/nova.service', top: '/sys/fs/cgroup/memory' },
+      cpu: { own: '/sys/fs/cgroup/cpu,cpuacct/system.slice/nova.service', top: '/sys/fs/cgroup/cpu,cpuacct' },
       pids: { why: 'it is not mounted' },
     },
-    v2: { dir: '/sys/fs/cgroup/unified/system.slice/nova.service' },
+    v2: { own: '/sys/fs/cgroup/unified/system.slice/nova.service', top: '/sys/fs/cgroup/unified' },
   })
 })
 
@@ -77,7 +77,7 @@ test('a container with read-only cgroups of v1, mounted from its own cgroup on',
   const own = text('11:memory:/docker/4f1c', '5:pids:/docker/4f1c/below', '2:cpu,cpuacct:/docker/4f1c')
   expect(ownCgroups(mounts, own).v1).toEqual({
     memory: { why: '/sys/fs/cgroup/memory is mounted read-only' },
-    pids: { dir: '/sys/fs/cgroup/pids/below' },
+    pids: { own: '/sys/fs/cgroup/pids/below', top: '/sys/fs/cgroup/pids' },
     cpu: { why: 'it is not mounted' },
   })
 })
@@ -92,7 +92,7 @@ test('a container with a cgroup namespace of its own, and a process that came in
 
 test('paths with blanks and colons, and a place that something else is mounted over', () => {
   const line = '29 22 0:25 / /a\\040place rw - cgroup2 cgroup2 rw'
-  expect(ownCgroups(`${line}\n`, '0::/a:b c\n').v2).toEqual({ dir: '/a place/a:b c' })
+  expect(ownCgroups(`${line}\n`, '0::/a:b c\n').v2).toEqual({ own: '/a place/a:b c', top: '/a place' })
   expect(ownCgroups(text(line, '30 29 0:40 / /a\\040place rw - tmpfs tmpfs rw'), '0::/\n').v2).toEqual({
     why: 'it is not mounted',
   })

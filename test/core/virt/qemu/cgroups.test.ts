@@ -73,12 +73,12 @@ function machine(mounted: string, cgroup: string) {
 }
 
 describe('a service of systemd on cgroup v2, as a directory', () => {
-  test('has a cgroup for each guest below its own, and sets limits again after they were lifted', async () => {
+  test('has a cgroup for each guest at the top, and sets limits again after they were lifted', async () => {
     const { tree, open: cgroups } = machine('rw - cgroup2 cgroup2 rw', '0::/nova.service\n')
-    const unit = join(tree, 'nova.service')
-    mkdirSync(unit, { recursive: true })
-    writeFileSync(join(unit, 'cgroup.controllers'), 'cpu memory pids\n')
-    writeFileSync(join(unit, 'cgroup.subtree_control'), '')
+    const guests = join(tree, 'nova-guests')
+    mkdirSync(guests, { recursive: true })
+    writeFileSync(join(tree, 'cgroup.controllers'), 'cpu memory pids\n')
+    for (const dir of [tree, guests]) writeFileSync(join(dir, 'cgroup.subtree_control'), '')
     const opened = cgroups()
     // The files of a real cgroup go with it; these stay.
     expect(await opened.open()).toEqual({ controllers: ['memory', 'pids', 'cpu'], why: '' })
@@ -91,7 +91,7 @@ describe('a service of systemd on cgroup v2, as a directory', () => {
     expect(more).toEqual([])
     const dir = dirname(procs)
     expect(basename(procs)).toBe('cgroup.procs')
-    expect(dirname(dir)).toBe(unit)
+    expect(dirname(dir)).toBe(guests)
     expect(basename(dir)).toMatch(new RegExp(`^nova-${basename(paths.dir)}-[0-9a-f]{8}$`))
     const set = () => ['memory.max', 'pids.max', 'cpu.weight'].map((name) => readFileSync(join(dir, name), 'utf8'))
     expect(set()).toEqual([String(400 * mib), '132', '100'])
@@ -107,15 +107,14 @@ describe('a service of systemd on cgroup v2, as a directory', () => {
     expect(existsSync(paths.cgroups)).toBe(false)
   })
 
-  test('is told what was not delegated to it', async () => {
+  test('is told what controllers there are not', async () => {
     const { tree, open: cgroups } = machine('rw - cgroup2 cgroup2 rw', '0::/nova.service\n')
-    const unit = join(tree, 'nova.service')
-    mkdirSync(unit, { recursive: true })
-    writeFileSync(join(unit, 'cgroup.controllers'), 'pids\n')
-    writeFileSync(join(unit, 'cgroup.subtree_control'), 'pids\n')
+    mkdirSync(join(tree, 'nova-guests'), { recursive: true })
+    writeFileSync(join(tree, 'cgroup.controllers'), 'pids\n')
+    for (const dir of ['.', 'nova-guests']) writeFileSync(join(tree, dir, 'cgroup.subtree_control'), 'pids\n')
     expect(await cgroups().open()).toEqual({
       controllers: ['pids'],
-      why: `memory, cpu: ${unit} has no such controllers`,
+      why: `memory, cpu: ${tree} has no such controllers`,
     })
   })
 })
