@@ -216,8 +216,13 @@ export class Cgroups {
     if (answer.why === '') this.#log.info({ controllers: held }, 'guests run in cgroups')
     else this.#log.warn({ controllers: held, why: answer.why }, 'guests run without some or all cgroups')
     const file = cgroupFile(this.#stateDir)
-    await writeFile(`${file}.part`, `${JSON.stringify(answer)}\n`, { mode: 0o600 })
-    await rename(`${file}.part`, file)
+    try {
+      await writeFile(`${file}.part`, `${JSON.stringify(answer)}\n`, { mode: 0o600 })
+      await rename(`${file}.part`, file)
+    } catch (err) {
+      // As on a full disk, which is no reason not to start.
+      this.#log.warn({ err }, 'cannot keep for nova doctor which cgroups there are')
+    }
   }
 }
 
