@@ -7,6 +7,7 @@ import * as unknownGuests from './0005-unknown-guests.ts'
 import * as imageDirectory from './0006-image-directory.ts'
 import * as eventUsers from './0007-event-users.ts'
 import * as servicesByHost from './0008-services-by-host.ts'
+import * as hostCgroups from './0009-host-cgroups.ts'
 
 /** All migrations by name, in order. A table rather than a folder to read, so that a bundle contains them. */
 export const migrations: Readonly<Record<string, Migration>> = {
@@ -18,4 +19,5 @@ export const migrations: Readonly<Record<string, Migration>> = {
   '0006-image-directory': { up: imageDirectory.up, down: imageDirectory.down },
   '0007-event-users': { up: eventUsers.up, down: eventUsers.down },
   '0008-services-by-host': { up: servicesByHost.up, down: servicesByHost.down },
+  '0009-host-cgroups': { up: hostCgroups.up, down: hostCgroups.down },
 }

@@ -182,6 +182,8 @@ const hostFields = {
   limit: (h: Host) => size(h.limit),
   seen_at: (h: Host) => iso(h.seenAt),
   heard_at: (h: Host) => iso(h.lastPongAt),
+  cgroups: (h: Host) => h.cgroups?.controllers,
+  cgroups_why: (h: Host) => h.cgroups?.why || null,
   unknown_guests: ({ unknownGuests: { count, ids } = { count: 0, ids: [] } }: Host) =>
     count > ids.length ? [...ids, `${count - ids.length} more`] : ids,
 }

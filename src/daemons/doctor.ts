@@ -22,6 +22,7 @@ import type { Bus } from '../core/rpc/bus.ts'
 import { connectBus } from '../core/rpc/connect.ts'
 import type { Api, Result } from '../core/rpc/contract.ts'
 import type { AcceleratorChoice } from '../core/virt/qemu/accelerator.ts'
+import { readCgroupAnswer } from '../core/virt/qemu/cgroups.ts'
 import { findQemu, probeQemu } from '../core/virt/qemu/probe.ts'
 import { GuestUsers } from '../core/virt/qemu/users.ts'
 import { brokerByManagement } from './broker-keeper.ts'
@@ -230,7 +231,7 @@ async function checkQemu(config: Config): Promise<Check[]> {
     return [
       ok('hypervisor', `QEMU ${qemu.version}`),
       ok('accelerator', 'TCG, as configured'),
-      await checkGuests(config),
+      ...(await checkConfinement(config)),
     ]
   }
   const [qemu, running] = await Promise.all([
@@ -239,15 +240,20 @@ async function checkQemu(config: Config): Promise<Check[]> {
     runningAccelerator(config),
   ])
   if (!qemu.found) return [warning('hypervisor', qemu.why, qemu.fix)]
-  return [ok('hypervisor', `QEMU ${qemu.version}`), checkAccelerator(config, qemu, running), await checkGuests(config)]
+  return [
+    ok('hypervisor', `QEMU ${qemu.version}`),
+    checkAccelerator(config, qemu, running),
+    ...(await checkConfinement(config)),
+  ]
 }
+
+const checkConfinement = (config: Config): Promise<Check[]> => Promise.all([checkGuests(config), checkCgroups(config)])
 
 /** Whom guests run as, and whether that works here. */
 async function checkGuests({ compute, stateDir }: Config): Promise<Check> {
   const check = 'guests'
   const { guestUidBase: base, guestUidCount: count } = compute
-  const note = 'without cgroups: nothing limits the memory and the processor time of QEMU itself'
-  if (process.geteuid?.() !== 0) return ok(check, `run as this user, who owns the state directory; ${note}`)
+  if (process.geteuid?.() !== 0) return ok(check, 'run as this user, who owns the state directory')
   if (count === 0)
     return warning(
       check,
@@ -256,10 +262,24 @@ async function checkGuests({ compute, stateDir }: Config): Promise<Check> {
     )
   try {
     await new GuestUsers(stateDir, { base, count }).check()
-    return ok(check, `run as uids ${base + 1} to ${base + count}, one each; ${note}`)
+    return ok(check, `run as uids ${base + 1} to ${base + count}, one each`)
   } catch (e) {
     return failed(check, e, 'Set compute.guest_uid_base')
   }
+}
+
+/** What bounds guests, as this machine's compute host found: a shell is in another cgroup, where other things hold. */
+async function checkCgroups(config: Config): Promise<Check> {
+  const check = 'cgroups'
+  const answer = await readCgroupAnswer(places(config.stateDir).compute(hostName(config)))
+  if (answer === undefined) return ok(check, 'not tried yet: a compute host tries them when it starts')
+  const held = answer.controllers.join(', ')
+  if (answer.why === '') return ok(check, `one a guest: ${held}`)
+  const without = 'guests run without: nothing limits memory, threads and processor time of QEMU itself'
+  const found = `${held === '' ? without : `one a guest, for ${held} only`} (${answer.why})`
+  // A user's guests are that user, who could lift any limit.
+  if (process.geteuid?.() !== 0) return ok(check, found)
+  return warning(check, found, 'Let the compute host write to cgroups, by no ProtectControlGroups: docs/systemd.md')
 }
 
 /** The accelerator of this machine's compute host, as it reports; undefined if no host is up. */

@@ -5,7 +5,7 @@ import { appendFileSync } from 'node:fs'
  * it; otherwise `npm test` repeats it in its last lines.
  */
 export function missing(
-  what: 'mysql' | 'rabbitmq' | 'qemu' | 'kvm' | 'python' | 'tmux' | 'strace' | 'root',
+  what: 'mysql' | 'rabbitmq' | 'qemu' | 'kvm' | 'python' | 'tmux' | 'strace' | 'root' | 'cgroups',
   why: string,
 ): undefined {
   if ((process.env.NOVA_REQUIRE ?? '').split(/[\s,]+/).includes(what))

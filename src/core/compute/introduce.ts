@@ -10,9 +10,11 @@ import type { PowerReports } from './power.ts'
 /** What this host has to give, as the conductor is told. */
 function reportOf(
   { driver }: Pick<ComputeDeps, 'driver'>,
-  { vcpus, memoryMb, diskGb, hypervisor, hypervisorVersion, accelerator }: Resources,
+  { vcpus, memoryMb, diskGb, hypervisor, hypervisorVersion, accelerator, cgroups }: Resources,
 ): HostReport {
-  return { driver: driver.name, hypervisor, hypervisorVersion, accelerator, total: { vcpus, memoryMb, diskGb } }
+  const bounds = cgroups && { controllers: [...cgroups.controllers], why: cgroups.why.slice(0, lastWordsMax) }
+  const total = { vcpus, memoryMb, diskGb }
+  return { driver: driver.name, hypervisor, hypervisorVersion, accelerator, total, ...(bounds && { cgroups: bounds }) }
 }
 
 /** Tells the conductor what this host has: when it is due, and at once if the accelerator is another one. */

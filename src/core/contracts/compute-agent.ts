@@ -1,7 +1,7 @@
 import * as z from 'zod'
 import { powerStates } from '../model/instance.ts'
-import { call, contract } from '../rpc/contract.ts'
-import { HostName, Id, ImagePart, Piece, pieceMax, recordOf, Size, Word } from './shapes.ts'
+import { call, contract, since } from '../rpc/contract.ts'
+import { HostCgroups, HostName, Id, ImagePart, Piece, pieceMax, recordOf, Size, Word } from './shapes.ts'
 
 /** A compute daemon in one of its lives; see the contract `agent`. */
 const Self = { host: HostName, incarnation: Word }
@@ -13,6 +13,7 @@ export const HostReport = z.object({
   hypervisorVersion: z.string().max(255),
   accelerator: Word,
   total: Size,
+  cgroups: since('2.2', HostCgroups),
 })
 export type HostReport = z.infer<typeof HostReport>
 
@@ -26,7 +27,7 @@ export const lastWordsGuests = 1_000
 const guestsMax = 100_000
 
 /** What a compute host may say to the conductors beside the contract `agent`. */
-export const computeAgent = contract('compute_agent', '2.1', {
+export const computeAgent = contract('compute_agent', '2.2', {
   /**
    * What the host has and which guests are on it. A host that reports for the first time exists from now on. Answers with
    * the instances that belong here, and with guests that are not its own any more (`remove`): they run elsewhere, or were

@@ -274,6 +274,10 @@ export type Service = z.infer<typeof Service>
 export const UnknownGuests = z.object({ count: z.int().positive(), ids: z.array(Id) })
 export type UnknownGuests = z.infer<typeof UnknownGuests>
 
+/** Which controllers of cgroups bound the guests of a host, and why not others; `why` is empty if all do. */
+export const HostCgroups = z.object({ controllers: z.array(Word).max(16), why: z.string().max(1_000) })
+export type HostCgroups = z.infer<typeof HostCgroups>
+
 /** A compute host: what it has, what of it is used, and what may be promised. */
 export const Host = z.object({
   name: HostName,
@@ -293,6 +297,7 @@ export const Host = z.object({
   seenAt: Time,
   ...Responsiveness,
   unknownGuests: since('2.2', UnknownGuests),
+  cgroups: since('2.2', HostCgroups),
 })
 export type Host = z.infer<typeof Host>
 

@@ -49,6 +49,7 @@ export type Database = {
     created_at: number
     growth_accepted: Generated<number>
     unknown_guests: Generated<string | null>
+    cgroups: Generated<string | null>
   }
   services: {
     id: string

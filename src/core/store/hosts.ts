@@ -1,7 +1,7 @@
 import type { Selectable } from 'kysely'
 import { fail } from '../base/errors.ts'
 import { nearest } from '../base/near.ts'
-import { type Host, UnknownGuests } from '../contracts/shapes.ts'
+import { type Host, HostCgroups, UnknownGuests } from '../contracts/shapes.ts'
 import { locked } from '../db/dialect.ts'
 import type { Db } from '../db/handle.ts'
 import type { Database } from '../db/schema.ts'
@@ -34,6 +34,7 @@ export type HostReport = {
   hypervisorVersion: string
   accelerator: string
   total: Size
+  cgroups?: HostCgroups | undefined
 }
 
 /** What is known of a host; `mayGrow`: an administrator has accepted that it has more than `total`. */
@@ -205,6 +206,7 @@ const reportColumns = (report: HostReport) => ({
   total_vcpus: report.total.vcpus,
   total_memory_mb: report.total.memoryMb,
   total_disk_gb: report.total.diskGb,
+  cgroups: report.cgroups === undefined ? null : JSON.stringify(report.cgroups),
 })
 
 const selfColumns = (self: HostSelf) => ({
@@ -239,6 +241,7 @@ function toHost(row: HostRow, { alive: { now, downMs, silentMs }, overcommit }: 
     instances: row.instances,
     seenAt: row.seen_at ?? 0,
     ...(row.unknown_guests === null ? {} : { unknownGuests: UnknownGuests.parse(JSON.parse(row.unknown_guests)) }),
+    ...(row.cgroups === null ? {} : { cgroups: HostCgroups.parse(JSON.parse(row.cgroups)) }),
     ...responsiveness(row.seen_at ?? 0, silentMsOf({ ...row, incarnation: row.service_life ?? '' }), silentMs),
   }
 }

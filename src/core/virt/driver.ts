@@ -59,6 +59,8 @@ export type Resources = {
   accelerator: string
   /** Why it is that one, in a person's words. */
   acceleratorWhy?: string
+  /** Which controllers of cgroups bound guests, and why not others, in a person's words; absent if the driver has no such guests. */
+  cgroups?: { controllers: readonly string[]; why: string }
 }
 
 /** All that a stopped guest has on its host, read to be moved to another host. */

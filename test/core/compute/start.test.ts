@@ -269,6 +269,16 @@ describe('a host at work', () => {
     )
   })
 
+  test('tells which cgroups bound its guests, where the driver knows', async () => {
+    const rig = await newRig()
+    const resources = await rig.fake.resources()
+    const cgroups = { controllers: ['memory'], why: 'pids: it is not mounted' }
+    rig.fake.resources = async () => ({ ...resources, cgroups })
+    await started(rig)
+    await rig.conductor.until(() => rig.conductor.saidOf('report').some(({ report }) => report.cgroups !== undefined))
+    expect(rig.conductor.saidOf('report').at(-1)?.report.cgroups).toEqual(cgroups)
+  })
+
   test('goes on renewing its leases where the driver does not say what the host has', async () => {
     const rig = await newRig()
     await started(rig)

@@ -491,6 +491,20 @@ describe.each(await databases())('on $name', (database) => {
       expect((await rig.conductor.hostList(admin, {})).hosts).toMatchObject([{ total, limit: total }])
     })
 
+    test('a host tells which cgroups bound its guests, until it does not say so any more', async () => {
+      const rig = await start()
+      const h1 = await rig.host('h1')
+      const total = { vcpus: 1, memoryMb: 1, diskGb: 1 }
+      const report = { driver: 'qemu', hypervisor: 'qemu', hypervisorVersion: '7', accelerator: 'tcg', total }
+      const cgroups = { controllers: ['pids'], why: 'memory, cpu: /sys/fs/cgroup is mounted read-only' }
+      const told = async () => (await rig.conductor.hostShow(admin, { host: 'h1' })).host.cgroups
+      expect(await told()).toBeUndefined()
+      await rig.computeAgent.report(admin, { ...selfOf(h1), report: { ...report, cgroups } })
+      expect(await told()).toEqual(cgroups)
+      await rig.computeAgent.report(admin, { ...selfOf(h1), report })
+      expect(await told()).toBeUndefined()
+    })
+
     test('an accelerator that changes is told as an event, once, with the reason', async () => {
       const rig = await start()
       const h1 = await rig.host('h1')

@@ -84,10 +84,15 @@ const plain = (value: string): string => value.replaceAll(',', ',,')
 /** The processor of guests if nobody chose one: all that the host's can do, or all that QEMU can imitate. */
 export const defaultCpu: Readonly<Record<Accelerator, string>> = { kvm: 'host', tcg: 'max' }
 
+/**
+ * QEMU's translation cache under TCG, in MiB, for all processors of a guest together. It takes a quarter of the host's memory
+ * by default; this is enough for small guests.
+ */
+export const translationCacheMib = 32
+
 const accelerators: Record<Accelerator, readonly string[]> = {
   kvm: ['-accel', 'kvm'],
-  // The translation cache takes a quarter of the host's memory by default; 32 MiB are enough for small guests.
-  tcg: ['-accel', 'tcg,thread=multi,tb-size=32'],
+  tcg: ['-accel', `tcg,thread=multi,tb-size=${translationCacheMib}`],
 }
 
 const machine = ({ guest, hardware, accelerator, resumes }: MachineSpec): string[] => [

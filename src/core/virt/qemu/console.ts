@@ -2,7 +2,7 @@ import { type FileHandle, open } from 'node:fs/promises'
 import { consoleMax, lastLines } from '../console.ts'
 
 /** Above this size, in bytes, the older part of a console is dropped. */
-const keepBytes = 8 << 20
+export const consoleKeep = 8 << 20
 const logMax = 64 << 10
 
 async function openThere(path: string, flags: string): Promise<FileHandle | undefined> {
@@ -43,15 +43,12 @@ export async function readLog(path: string): Promise<string> {
   }
 }
 
-/**
- * Drops the older part of a console that has grown large, so that a talkative guest does not fill the host's disk. QEMU
- * goes on at the new end, because it appends; what it prints in this very moment may be lost.
- */
+/** Drops the older part of a console that has grown large, of a guest that does not run. */
 export async function trimConsole(path: string): Promise<void> {
   const file = await openThere(path, 'r+')
   if (!file) return
   try {
-    if ((await file.stat()).size <= keepBytes) return
+    if ((await file.stat()).size <= consoleKeep) return
     const kept = await tail(file)
     await file.truncate(0)
     await file.write(kept, 0, kept.length, 0)

@@ -9,7 +9,8 @@ import { checkGeneration } from '../generation.ts'
 import { checkCreatable } from '../image.ts'
 import { acceleratorFile } from './accelerator.ts'
 import { openAccelerators } from './accelerators.ts'
-import { readConsole, trimConsole } from './console.ts'
+import { guestLimits } from './cgroup-limits.ts'
+import { readConsole } from './console.ts'
 import { checkCpuModel } from './cpu.ts'
 import { checkImage, createDisk, exists } from './disk.ts'
 import { exportGuest } from './export.ts'
@@ -17,7 +18,7 @@ import { QemuHost, type QemuOptions } from './host.ts'
 import { ImageChecks } from './image-check.ts'
 import { Imports } from './import.ts'
 import { lastWords } from './machine.ts'
-import { type GuestPaths, instancesDir } from './paths.ts'
+import { type GuestPaths, instancesDir, isInstanceId } from './paths.ts'
 import { pauseGuest, unpauseGuest } from './pause.ts'
 import { defaultBinary, defaultQemuImg, findQemu } from './probe.ts'
 import { findMachines } from './process.ts'
@@ -28,8 +29,8 @@ import { resumeGuest, type StartDeps, startGuest } from './start.ts'
 import { destroyGuest, rebootGuest, stopGuest } from './stop.ts'
 import { suspendGuest } from './suspend.ts'
 
-/** How often consoles are looked at for their size, in ms. */
-const trimEveryMs = 30_000
+/** How often a host with machines sees to it that their logs are kept from filling the disk, in ms. */
+const keeperEveryMs = 30_000
 
 /** Machines of QEMU's own: each guest a process that lives on when the daemon ends, spoken to by its QMP socket. */
 export function openQemu(options: QemuOptions): Driver {
@@ -37,7 +38,7 @@ export function openQemu(options: QemuOptions): Driver {
   // One name for it, whichever way it is reached: machines are known by the path of their directory.
   mkdirSync(options.stateDir, { recursive: true, mode: 0o700 })
   const stateDir = realpathSync(options.stateDir)
-  const host = new QemuHost({ stateDir, log, clock, uids: options.uids })
+  const host = new QemuHost({ ...options, stateDir })
   const installation = once(() => readInstallation(qemuBinary, qemuImg))
   const file = options.acceleratorFile ?? acceleratorFile(stateDir)
   const accelerators = openAccelerators(
@@ -49,36 +50,43 @@ export function openQemu(options: QemuOptions): Driver {
     log,
   )
   const deps: StartDeps = { host, binary: qemuBinary, accelerators, cpuModel }
-  const tool = new QemuImg(qemuImg, host.users)
+  const tool = new QemuImg(qemuImg, host)
   const making = { host, qemuImg: tool, checks: new ImageChecks(tool) }
   const imports = new Imports(host, tool)
-  let stopTrimming: (() => Promise<void>) | undefined
+  let stopKeeping: (() => Promise<void>) | undefined
   return {
     name: 'qemu',
     async init() {
       // A host that could run nothing says so at once, and does not join the cloud.
       await installation()
       await host.users.check()
+      await host.cgroups.open()
       const { accelerator, why } = await accelerators.current()
       if (accelerators.insistsOnKvm && accelerator !== 'kvm') fail('DriverFailed', { action: 'use KVM', why })
       await checkCpuModel(qemuBinary, cpuModel)
       host.open((id, ended) => rescueGuest(deps, id, ended))
       await takeUp(host)
       await imports.sweep()
-      const trim = async () => {
-        for (const { id } of host.attached()) await trimConsole(host.paths(id).console)
+      const keep = async () => {
+        if (host.attached().length > 0) await host.keeper.ensure()
       }
-      stopTrimming ??= every(clock, trimEveryMs, trim, (err) => log.warn({ err }, 'cannot trim a console'))
+      stopKeeping ??= every(clock, keeperEveryMs, keep, (err) =>
+        log.warn({ err }, 'nobody keeps the logs of guests small'),
+      )
     },
     async close() {
       await imports.close()
       await host.close()
-      await stopTrimming?.()
-      stopTrimming = undefined
+      await host.cgroups.close()
+      await stopKeeping?.()
+      stopKeeping = undefined
+      if ((await findMachines(stateDir)).size === 0) await host.keeper.end()
     },
     async resources() {
       const { accelerator, why } = await accelerators.current()
-      return { ...(await installation()), accelerator, acceleratorWhy: why, ...(await hostResources(stateDir)) }
+      const { answer: cgroups } = host.cgroups
+      const chosen = { accelerator, acceleratorWhy: why, ...(cgroups && { cgroups }) }
+      return { ...(await installation()), ...chosen, ...(await hostResources(stateDir)) }
     },
     list: () => listGuests(host),
     power: (id) => host.power(id),
@@ -140,17 +148,33 @@ async function takeUp(host: QemuHost): Promise<void> {
   const removed = (await readdir(dir)).filter((name) => name.endsWith('.gone'))
   await Promise.all(removed.map((name) => rm(join(dir, name), { recursive: true, force: true })))
   const held = new Set(host.attached().map(({ id }) => id))
-  const machines = [...(await findMachines(host.stateDir))].filter(([id]) => !held.has(id))
+  const alive = await findMachines(host.stateDir)
+  const ended = (await readdir(dir)).filter((name) => isInstanceId(name) && !alive.has(name) && !held.has(name))
+  await Promise.all(ended.map((id) => host.leave(id)))
+  const machines = [...alive].filter(([id]) => !held.has(id))
   await Promise.all(
     machines.map(async ([id, pid]) => {
       try {
         await moveSockets(host.paths(id))
+        await renewLimits(host, id)
         await host.takeUp(id, pid)
       } catch (err) {
         host.log.error({ instance: id, pid, err }, 'cannot take up a running guest')
       }
     }),
   )
+}
+
+/** A service manager that starts this daemon anew may have lifted the limits of guests that live. */
+async function renewLimits(host: QemuHost, id: string): Promise<void> {
+  try {
+    const paths = host.paths(id)
+    const record = await readRecord(paths)
+    if (record?.hardware && record.accelerator)
+      await host.cgroups.renew(paths, guestLimits(record.hardware, record.accelerator))
+  } catch (err) {
+    host.log.error({ instance: id, err }, 'cannot set the limits of a guest that runs')
+  }
 }
 
 /** Of a machine that an older nova has started: its sockets were beside its disk. */

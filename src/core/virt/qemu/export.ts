@@ -2,6 +2,7 @@ import { type FileHandle, open } from 'node:fs/promises'
 import type { DiskReader } from '../driver.ts'
 import { checkExportable } from '../moving.ts'
 import { type Bundle, blockBytes, bundleHead, newBundle, type Part, type PartName } from './bundle.ts'
+import { trimConsole } from './console.ts'
 import { exists } from './disk.ts'
 import type { QemuHost } from './host.ts'
 import type { GuestPaths } from './paths.ts'
@@ -18,6 +19,7 @@ export async function exportGuest(host: QemuHost, id: string): Promise<DiskReade
   // A process that does not talk counts as well.
   checkExportable((await host.machine(id))?.power ?? (await host.power(id)))
   const paths = host.paths(id)
+  await trimConsole(paths.console)
   const record = await readRecord(paths)
   if (record?.disk && !(await exists(paths.disk))) throw new Error('its disk is not on this host')
   const parts = await openParts(paths, record?.disk ? ['disk', 'console'] : ['console'])

@@ -1,16 +1,18 @@
-import { writeFile } from 'node:fs/promises'
+import { appendFile, writeFile } from 'node:fs/promises'
 import type { Clock } from '../../base/clock.ts'
 import { fail, isFailure, reason } from '../../base/errors.ts'
 import type { Log } from '../../base/log.ts'
 import type { PowerState } from '../../model/instance.ts'
 import type { GuestPower } from '../driver.ts'
 import type { Accelerator } from './arguments.ts'
+import { Cgroups } from './cgroups.ts'
 import { readLog } from './console.ts'
 import { exists } from './disk.ts'
 import { kvmTrouble } from './kvm-trouble.ts'
+import { LogKeeper } from './log-keeper.ts'
 import { connectMachine, internalError, type Machine, powerOf, runState } from './machine.ts'
 import { type GuestPaths, guestPaths } from './paths.ts'
-import { findMachine, killMachine, machineGone } from './process.ts'
+import { findMachine, killAll, killMachine, machineGone } from './process.ts'
 import type { QmpEvent } from './qmp.ts'
 import { GuestUsers, type UidRange } from './users.ts'
 import { within } from './wait.ts'
@@ -32,8 +34,11 @@ export type QemuOptions = {
   kvmDevice?: string
   /** Users of guests, if this process is root; absent: guests run as root, too. */
   uids?: UidRange | undefined
+  /** Where this process's `mountinfo` and `cgroup` are: `/proc/self` if nothing is said. */
+  proc?: string | undefined
 }
 
+const outOfMemoryWords = 'the kernel ended it: it took more memory than its cgroup has'
 const attachTimeoutMs = 10_000
 /** How long a host that starts waits for one machine before it goes on without its answer, in ms. */
 const takeUpMs = 1_000
@@ -48,6 +53,10 @@ export class QemuHost {
   readonly clock: Clock
   /** Whom the programs of its guests run as. */
   readonly users: GuestUsers
+  /** What bounds the machines of its guests. */
+  readonly cgroups: Cgroups
+  /** Keeps their logs small. */
+  readonly keeper: LogKeeper
   readonly #machines = new Map<string, Machine>()
   /** Guests whose process lives and does not talk. */
   readonly #mute = new Set<string>()
@@ -62,11 +71,14 @@ export class QemuHost {
   #rescue: Rescue = async () => undefined
   #closed = false
 
-  constructor({ stateDir, log, clock, uids }: Pick<QemuOptions, 'stateDir' | 'log' | 'clock' | 'uids'>) {
+  constructor(options: Pick<QemuOptions, 'stateDir' | 'log' | 'clock' | 'uids' | 'proc'>) {
+    const { stateDir, log, clock, uids } = options
     this.stateDir = stateDir
     this.log = log
     this.clock = clock
     this.users = new GuestUsers(stateDir, uids)
+    this.cgroups = new Cgroups(options)
+    this.keeper = new LogKeeper(stateDir)
   }
 
   paths(id: string): GuestPaths {
@@ -172,6 +184,9 @@ export class QemuHost {
       }
       this.#machines.set(id, machine)
       this.#mute.delete(id)
+      await this.keeper
+        .ensure()
+        .catch((err: unknown) => this.log.warn({ err }, 'nobody keeps the logs of guests small'))
       const state = await runState(qmp)
       if (machine.power === 'NOSTATE') machine.power = powerOf(state)
       if (state === internalError) this.#startRescue(machine.id, false)
@@ -187,8 +202,24 @@ export class QemuHost {
     const machine = this.#machines.get(id)
     const pid = machine?.pid ?? (await findMachine(this.stateDir, id))
     if (pid !== undefined) await killMachine(pid, this.paths(id), this.clock)
+    await killAll(() => this.cgroups.processesIn(this.paths(id)), this.clock)
     await machine?.ended
     this.#mute.delete(id)
+    await this.leave(id)
+  }
+
+  /** Removes the cgroups of a guest whose machine has ended; notes if that was for want of memory. Never fails. */
+  async leave(id: string): Promise<void> {
+    const paths = this.paths(id)
+    try {
+      const { outOfMemory } = await this.cgroups.remove(paths)
+      if (!outOfMemory) return
+      this.log.warn({ instance: id }, outOfMemoryWords)
+      await appendFile(paths.log, `${outOfMemoryWords}\n`)
+      await writeFile(paths.crashed, '')
+    } catch (err) {
+      this.log.warn({ instance: id, err }, 'cannot leave the cgroups of a guest that has ended')
+    }
   }
 
   /** NOSTATE if there is no such guest. */
@@ -287,6 +318,7 @@ export class QemuHost {
     const paths = this.paths(id)
     if (!(await machineGone(pid, paths, this.clock, 5_000)) && (await this.#takenUpAgain(id, pid))) return
     if (machine.panicked) await writeFile(paths.crashed, '').catch(() => undefined)
+    await this.leave(id)
     this.#machines.delete(id)
     const ofKvm = byItself && !machine.panicked && kvmTrouble(await readLog(paths.log))?.lasting
     // An action that began meanwhile, as a stop, is what counts.

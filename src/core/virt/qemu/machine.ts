@@ -3,7 +3,7 @@ import { reason } from '../../base/errors.ts'
 import type { PowerState } from '../../model/instance.ts'
 import { readLog } from './console.ts'
 import { kvmTrouble, plainWords } from './kvm-trouble.ts'
-import { type GuestPaths, withShortPath } from './paths.ts'
+import type { GuestPaths } from './paths.ts'
 import { isMachine } from './process.ts'
 import { connectQmp, type Qmp } from './qmp.ts'
 
@@ -26,12 +26,12 @@ export type Machine = {
 export const internalError = 'internal-error'
 
 /** QEMU's run states (`query-status`) that mean something else than a guest that stands still. */
-const powers: Readonly<Record<string, PowerState>> = {
-  running: 'RUNNING',
-  shutdown: 'SHUTDOWN',
-  [internalError]: 'CRASHED',
-  'guest-panicked': 'CRASHED',
-}
+const powers: ReadonlyMap<unknown, PowerState> = new Map([
+  ['running', 'RUNNING'],
+  ['shutdown', 'SHUTDOWN'],
+  [internalError, 'CRASHED'],
+  ['guest-panicked', 'CRASHED'],
+])
 
 /** Run states from which the guest can be made to run again by `cont`. */
 const resumable = new Set(['paused', 'prelaunch', 'postmigrate', 'io-error', 'save-vm', 'watchdog', 'debug'])
@@ -41,14 +41,19 @@ export async function runState(qmp: Qmp): Promise<string> {
   return ((await qmp.execute('query-status')) as { status: string }).status
 }
 
-/** The exact type of a machine, as `pc-q35-7.2`: `q35` is the newest of each QEMU. */
+/**
+ * The exact type of a machine, as `pc-q35-7.2`: `q35` is the newest of each QEMU. Fails if it is none: a guest that broke out
+ * answers what it likes, and the word becomes an argument of the next machine.
+ */
 export async function machineType(qmp: Qmp): Promise<string> {
-  const type = (await qmp.execute('qom-get', { path: '/machine', property: 'type' })) as string
-  return type.replace(/-machine$/, '')
+  const type = await qmp.execute('qom-get', { path: '/machine', property: 'type' })
+  const [, name] = /^([\w.-]{1,64})-machine$/.exec(String(type)) ?? []
+  if (name === undefined) throw new Error('QEMU does not tell the type of its machine')
+  return name
 }
 
 /** The power state behind QEMU's word; what is neither running nor over stands still. */
-export const powerOf = (state: string): PowerState => powers[state] ?? 'PAUSED'
+export const powerOf = (state: string): PowerState => powers.get(state) ?? 'PAUSED'
 
 /** Whether a machine in this state goes on when it is told `cont`. */
 export const canContinue = (state: string): boolean => resumable.has(state)
@@ -73,9 +78,7 @@ export async function connectMachine(
   for (;;) {
     signal?.throwIfAborted()
     try {
-      return await withShortPath(paths.qmp, (path) =>
-        connectQmp(path, { clock, timeoutMs: Math.min(2_000, timeoutMs) }),
-      )
+      return await connectQmp(paths.qmp, { clock, timeoutMs: Math.min(2_000, timeoutMs) })
     } catch (e) {
       if (!(await isMachine(pid, paths)))
         throw new Error(`QEMU ended: ${(await lastWords(paths)) || 'it said nothing'}`, { cause: e })

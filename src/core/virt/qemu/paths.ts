@@ -16,6 +16,8 @@ export type GuestPaths = {
   /** The same of its last machine that KVM failed under. */
   kvmLog: string
   pid: string
+  /** The cgroups that its machine is in, one a line. */
+  cgroups: string
   /** Its memory while it is suspended; complete whenever the file is there. */
   memory: string
   /** Present after the guest's own system crashed, until its next start. */
@@ -31,6 +33,9 @@ export type GuestPaths = {
 
 /** The directory that holds a directory for each guest. */
 export const instancesDir = (stateDir: string): string => join(stateDir, 'instances')
+
+/** Shared by all machines of the host that live: as long as one does, nobody can have it alone. */
+export const machinesLock = (stateDir: string): string => join(stateDir, 'machines.lock')
 
 /** How many guests have a directory there. */
 export async function guestsIn(stateDir: string): Promise<number> {
@@ -54,6 +59,7 @@ export function guestPaths(stateDir: string, id: string): GuestPaths {
     log: join(dir, 'qemu.log'),
     kvmLog: join(dir, 'qemu-kvm.log'),
     pid: join(dir, 'qemu.pid'),
+    cgroups: join(dir, 'cgroups'),
     memory: join(dir, 'memory.save'),
     crashed: join(dir, 'crashed'),
     run: join(dir, 'run'),
@@ -64,8 +70,8 @@ export function guestPaths(stateDir: string, id: string): GuestPaths {
 }
 
 /**
- * Lends a short name for a socket while `use` binds or connects it: the kernel takes no path of a socket above 107 bytes,
- * and a state directory may be anywhere.
+ * Lends a short name for a socket of ours while `use` binds or connects it: the kernel takes no path of a socket above 107
+ * bytes, and a state directory may be anywhere. Not for what lies in a directory of a guest's user, who may put a link there.
  */
 export async function withShortPath<T>(path: string, use: (short: string) => Promise<T>): Promise<T> {
   const dir = await open(dirname(path), 'r')

@@ -1,11 +1,11 @@
 import { existsSync } from 'node:fs'
-import { open, readdir, readFile, stat, writeFile } from 'node:fs/promises'
+import { open, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises'
 import { basename, dirname } from 'node:path'
 import { type Clock, systemClock } from '../../base/clock.ts'
 import { launch } from '../../base/exec.ts'
 import { directoryIn, type MachineFile } from './arguments.ts'
-import { type GuestPaths, guestPaths, instancesDir, isInstanceId } from './paths.ts'
-import { isUserOf } from './users.ts'
+import { type GuestPaths, guestPaths, instancesDir, isInstanceId, machinesLock } from './paths.ts'
+import { type Command, isUserOf } from './users.ts'
 
 /** The owner and the arguments of a process; none of one that has ended. */
 async function processOf(pid: number | string): Promise<{ uid: number; args: string[] } | undefined> {
@@ -62,22 +62,35 @@ export async function findMachine(stateDir: string, id: string): Promise<number 
   return (await findMachines(stateDir)).get(id)
 }
 
+/** Writes its process to the files up to `--`, and becomes the program after it. Ends like a program that there is not. */
+const enter = 'while [ "$1" != -- ]; do echo $$ >"$1" || exit 127; shift; done; shift; exec "$@"'
+
+/** The command as a process that is in cgroups, by their files `cgroup.procs`, before it is the program. */
+export const entering = (procs: readonly string[], file: string, args: readonly string[]): Command =>
+  procs.length === 0 ? [file, args] : ['sh', ['-c', enter, 'sh', ...procs, '--', file, ...args]]
+
 /**
  * Starts QEMU in a session of its own, so that it lives on when this process ends, with its words in the guest's log and
- * these files open. Gives the process id, which stands in the guest's pid file from then on. As long as a machine of the
- * guest lives, however it was overlooked, another one ends at once: it inherits a lock on that file.
+ * these files open, in cgroups whose `cgroup.procs` are given. Gives the process id, which stands in the guest's pid file
+ * from then on. As long as a machine of the guest lives, however it was overlooked, another one ends at once: it inherits a
+ * lock on that file. It also has a share in that of all machines of the host.
  */
 export async function startMachine(
-  [binary, args]: readonly [string, readonly string[]],
+  [binary, args]: Command,
   machineFiles: readonly MachineFile[],
   paths: GuestPaths,
+  procs: readonly string[] = [],
 ): Promise<number> {
   await using files = new AsyncFiles()
-  const log = await files.open(paths.log, 'w')
+  // Afresh, and then appended to: it may be cut while the machine runs.
+  await rm(paths.log, { force: true })
+  const log = await files.open(paths.log, 'a')
   const given: number[] = []
   for (const { path, flags } of machineFiles) given.push(await files.open(path, flags))
-  const locked = ['--nonblock', '--no-fork', paths.pid, binary, ...args]
-  const child = await launch('flock', locked, { cwd: paths.dir, detached: true, stdio: ['ignore', log, log, ...given] })
+  const share = ['--shared', '--no-fork', machinesLock(dirname(dirname(paths.dir)))]
+  const locked = ['flock', '--nonblock', '--no-fork', paths.pid, binary, ...args]
+  const [file, words] = entering(procs, 'flock', [...share, ...locked])
+  const child = await launch(file, words, { cwd: paths.dir, detached: true, stdio: ['ignore', log, log, ...given] })
   child.on('error', () => undefined)
   child.unref()
   const pid = child.pid ?? 0
@@ -110,14 +123,26 @@ export async function machineGone(pid: number, paths: GuestPaths, clock: Clock, 
   return true
 }
 
+/** Ends processes until none are found. Fails if some do not end. */
+export async function killAll(find: () => Promise<readonly number[]>, clock: Clock): Promise<void> {
+  const until = clock.now() + 10_000
+  for (let pids = await find(); pids.length > 0; pids = await find()) {
+    if (clock.now() >= until) throw new Error(`process ${pids[0]} does not end`)
+    for (const pid of pids) kill(pid)
+    await clock.sleep(10)
+  }
+}
+
+function kill(pid: number): void {
+  try {
+    process.kill(pid, 'SIGKILL')
+  } catch {
+    // It ended in between.
+  }
+}
+
 /** Cuts a machine's power. Ends when the process is gone; touches no process but this guest's. */
 export async function killMachine(pid: number, paths: GuestPaths, clock: Clock): Promise<void> {
-  if (await isMachine(pid, paths)) {
-    try {
-      process.kill(pid, 'SIGKILL')
-    } catch {
-      // It ended in between.
-    }
-  }
+  if (await isMachine(pid, paths)) kill(pid)
   if (!(await machineGone(pid, paths, clock, 10_000))) throw new Error(`process ${pid} does not end`)
 }

@@ -1,6 +1,7 @@
 import { chown, open } from 'node:fs/promises'
 import { basename } from 'node:path'
 import { exec, type Outcome } from '../../base/exec.ts'
+import type { Cgroups } from './cgroups.ts'
 import type { GuestUsers } from './users.ts'
 
 /** What qemu-img may use to look at a file, whoever made it: seconds of a processor, seconds, bytes of memory, open files. */
@@ -16,11 +17,17 @@ const given = '/proc/self/fd/3'
 export class QemuImg {
   readonly #binary: string
   readonly #users: GuestUsers
+  readonly #cgroups: Pick<Cgroups, 'image'> | undefined
   readonly #most: typeof usual
 
-  constructor(binary: string, users: GuestUsers, most: Partial<typeof usual> = {}) {
+  constructor(
+    binary: string,
+    host: { users: GuestUsers; cgroups?: Pick<Cgroups, 'image'> },
+    most: Partial<typeof usual> = {},
+  ) {
     this.#binary = binary
-    this.#users = users
+    this.#users = host.users
+    this.#cgroups = host.cgroups
     this.#most = { ...usual, ...most }
   }
 
@@ -70,7 +77,8 @@ export class QemuImg {
   async #look(path: string, flags: 'r' | 'r+', args: readonly string[], signal?: AbortSignal): Promise<Outcome> {
     const most = this.#most
     const limits = [`--cpu=${most.cpu}`, `--as=${most.memory}`, `--nofile=${most.files}`, '--core=0']
-    const [file, words] = this.#users.reader('prlimit', [...limits, '--', this.#binary, ...args])
+    const bare = this.#users.reader('prlimit', [...limits, '--', this.#binary, ...args])
+    const [file, words] = this.#cgroups?.image(...bare) ?? bare
     const opened = await open(path, flags)
     try {
       const outcome = await exec(file, words, { timeoutMs: most.seconds * 1000, files: [opened.fd], signal })

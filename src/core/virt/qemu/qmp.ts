@@ -1,4 +1,6 @@
 import { once } from 'node:events'
+import { constants } from 'node:fs'
+import { open } from 'node:fs/promises'
 import { createConnection, type Socket } from 'node:net'
 import type { Clock } from '../../base/clock.ts'
 import { reason } from '../../base/errors.ts'
@@ -29,11 +31,29 @@ type Pending = { resolve: (value: unknown) => void; reject: (e: Error) => void; 
 
 const commandTimeoutMs = 10_000
 
+/** What QEMU may say without an end of line, and how much of its words on a failure is kept, in characters. */
+const lineMax = 4 << 20
+const wordsMax = 1_000
+
+/** Of the system's open(2): the file itself is not opened, only found. Node has no name for it. */
+const findOnly = 0o10000000
+
 /**
- * Opens the QMP socket at `path` and negotiates. Fails if nobody listens there, and after `timeoutMs` without a
- * greeting: then another client holds it.
+ * Opens the QMP socket at `path` and negotiates. Fails if nobody listens there, if there is something else than a socket,
+ * and after `timeoutMs` without a greeting: then another client holds it. The directory may be a hostile guest's: a link
+ * there leads nowhere.
  */
 export async function connectQmp(path: string, options: { clock: Clock; timeoutMs: number }): Promise<Qmp> {
+  const found = await open(path, findOnly | constants.O_NOFOLLOW)
+  try {
+    if (!(await found.stat()).isSocket()) throw new Error('what is in place of its QMP socket is none')
+    return await converse(`/proc/self/fd/${found.fd}`, options)
+  } finally {
+    await found.close()
+  }
+}
+
+async function converse(path: string, options: { clock: Clock; timeoutMs: number }): Promise<Qmp> {
   const socket = createConnection(path)
   const conversation = new Conversation(socket, options.clock)
   try {
@@ -112,11 +132,17 @@ class Conversation implements Qmp {
       try {
         this.#take(JSON.parse(line) as Message)
       } catch (e) {
-        this.#end(new Error(`not a QMP message: ${reason(e)}`))
-        this.#socket.destroy()
+        this.#breakOff(`not a QMP message: ${reason(e).slice(0, wordsMax)}`)
         return
       }
     }
+    if (this.#unread.length > lineMax) this.#breakOff(`QEMU sent more than ${lineMax >> 20} MiB in one message`)
+  }
+
+  #breakOff(why: string): void {
+    this.#unread = ''
+    this.#end(new Error(why))
+    this.#socket.destroy()
   }
 
   #take(message: Message): void {
@@ -130,7 +156,7 @@ class Conversation implements Qmp {
     this.#pending.delete(id)
     pending.forget()
     if (id === 0) this.#greeted?.()
-    else if (message.error) pending.reject(new Error(message.error.desc))
+    else if (message.error) pending.reject(new Error(String(message.error.desc).slice(0, wordsMax)))
     else pending.resolve(message.return)
   }
 

@@ -5,6 +5,7 @@ import type { Guest } from '../driver.ts'
 import { checkGeneration } from '../generation.ts'
 import type { Accelerators } from './accelerators.ts'
 import { type Accelerator, defaultCpu, machineFiles, qemuArguments } from './arguments.ts'
+import { guestLimits } from './cgroup-limits.ts'
 import { isoImage } from './config-drive.ts'
 import { readLog } from './console.ts'
 import { exists } from './disk.ts'
@@ -152,7 +153,8 @@ export async function launchGuest(
   await writeRecord(paths, { ...record, accelerator, hardware })
   const groups = accelerator === 'kvm' ? await kvmGroups() : []
   const command = await host.users.guest(paths, groups, binary, qemuArguments(spec))
-  const pid = await startMachine(command, machineFiles(spec), paths)
+  const procs = await host.cgroups.make(paths, guestLimits(hardware, accelerator))
+  const pid = await startMachine(command, machineFiles(spec), paths, procs)
   try {
     const machine = await host.attach(guest.id, pid, signal)
     if (suspended) {

@@ -7,6 +7,7 @@ import { pipeline } from 'node:stream/promises'
 import { assert } from '../../base/errors.ts'
 import { exists } from './disk.ts'
 import type { QemuHost } from './host.ts'
+import { plainWords } from './kvm-trouble.ts'
 import { type Machine, machineType, runState } from './machine.ts'
 import { type GuestPaths, withShortPath } from './paths.ts'
 import type { Qmp } from './qmp.ts'
@@ -38,6 +39,8 @@ async function saveMemory(
   signal: AbortSignal | undefined,
 ): Promise<void> {
   const part = `${paths.memory}.part`
+  const record = await readRecord(paths)
+  const into = { file: part, most: savedMost(record?.hardware?.memoryMb ?? 0) }
   await rm(part, { force: true })
   // After a save that nobody read to its end QEMU wants to have run before it saves again.
   if (state === 'postmigrate') await qmp.execute('cont')
@@ -45,14 +48,13 @@ async function saveMemory(
   await qmp.execute('stop')
   try {
     await rm(paths.memorySocket, { force: true })
-    await withShortPath(paths.memorySocket, (socket) => receiveMemory(host, qmp, socket, part, signal))
+    await withShortPath(paths.memorySocket, (socket) => receiveMemory(host, qmp, socket, into, signal))
     signal?.throwIfAborted()
   } catch (e) {
     await rm(part, { force: true })
     await qmp.execute('cont').catch((err: unknown) => host.log.warn({ instance: id, err }, 'cannot let it go on'))
     throw e
   }
-  const record = await readRecord(paths)
   if (record?.hardware) {
     const hardware = { ...record.hardware, machineType: await machineType(qmp) }
     await writeRecord(paths, { ...record, hardware })
@@ -66,7 +68,7 @@ async function receiveMemory(
   host: QemuHost,
   qmp: Qmp,
   socketPath: string,
-  file: string,
+  into: { file: string; most: number },
   signal: AbortSignal | undefined,
 ): Promise<void> {
   const server = createServer()
@@ -74,7 +76,7 @@ async function receiveMemory(
   server.listen({ path: socketPath, writableAll: true })
   await once(server, 'listening')
   const over = new AbortController()
-  const written = writeTo(file, server, over.signal).then(
+  const written = writeTo(into, server, over.signal).then(
     () => undefined,
     (e: unknown) => e,
   )
@@ -85,7 +87,7 @@ async function receiveMemory(
     await migrated(host, qmp, signal)
     const failure = await written
     if (failure) throw failure
-    await sync(file)
+    await sync(into.file)
   } catch (e) {
     // QEMU may have ended before it came; nobody waits for it then.
     over.abort()
@@ -98,18 +100,37 @@ async function receiveMemory(
   }
 }
 
-async function writeTo(file: string, server: Server, signal: AbortSignal): Promise<void> {
+/** How many bytes the memory of a guest that stands still can be when it is saved: each page once, and the devices. */
+const savedMost = (memoryMb: number): number => (memoryMb * 1.25 + 256) * (1 << 20)
+
+async function writeTo(
+  { file, most }: { file: string; most: number },
+  server: Server,
+  signal: AbortSignal,
+): Promise<void> {
   const [socket] = (await once(server, 'connection', { signal })) as [Socket]
-  await pipeline(socket, createWriteStream(file, { mode: 0o600 }), { signal })
+  await pipeline(socket, bounded(most), createWriteStream(file, { mode: 0o600 }), { signal })
 }
+
+/** Passes on so many bytes and fails at more: a guest that broke out sends what it likes. */
+const bounded = (most: number) =>
+  async function* (chunks: AsyncIterable<Buffer>) {
+    let left = most
+    for await (const chunk of chunks) {
+      left -= chunk.length
+      if (left < 0) throw new Error('QEMU sends more than the memory of the guest')
+      yield chunk
+    }
+  }
 
 async function migrated(host: QemuHost, qmp: Qmp, signal: AbortSignal | undefined): Promise<void> {
   let cancelled = false
   for (;;) {
-    const { status, 'error-desc': why } = (await qmp.execute('query-migrate')) as Record<string, string | undefined>
+    const { status, 'error-desc': said } = (await qmp.execute('query-migrate')) as Record<string, string | undefined>
     if (status === 'completed') return
     if (status === 'cancelled') break
-    if (status === 'failed') throw new Error(`QEMU could not write its memory${why ? `: ${why}` : ''}`)
+    if (status === 'failed')
+      throw new Error(`QEMU could not write its memory${said ? `: ${plainWords(String(said))}` : ''}`)
     if (signal?.aborted && !cancelled) {
       cancelled = true
       await qmp.execute('migrate_cancel')

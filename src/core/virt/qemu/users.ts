@@ -9,7 +9,7 @@ import { type GuestPaths, guestPaths, instancesDir, isInstanceId } from './paths
 export type UidRange = { base: number; count: number }
 
 /** A program and its arguments. */
-type Command = readonly [file: string, args: readonly string[]]
+export type Command = readonly [file: string, args: readonly string[]]
 
 /** Who the programs of this host's guests are. Without a range, or where this daemon is not root: this daemon's user. */
 export class GuestUsers {

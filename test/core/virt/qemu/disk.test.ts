@@ -20,7 +20,7 @@ afterEach(() => rm(dir, { recursive: true, force: true }))
 
 const gib = 2 ** 30
 const tools = (binary = 'qemu-img') => {
-  const qemuImg = new QemuImg(binary, new GuestUsers(dir, guestUids))
+  const qemuImg = new QemuImg(binary, { users: new GuestUsers(dir, guestUids) })
   return { qemuImg, checks: new ImageChecks(qemuImg) }
 }
 const noImage = { disk: undefined, kernel: '/k', ramdisk: undefined }

@@ -54,7 +54,7 @@ async function costlyImage(virtualBytes: number): Promise<void> {
 }
 
 const users = () => new GuestUsers(dir, guestUids)
-const checks = (most = {}, binary = 'qemu-img') => new ImageChecks(new QemuImg(binary, users(), most))
+const checks = (most = {}, binary = 'qemu-img') => new ImageChecks(new QemuImg(binary, { users: users() }, most))
 const image = () => ({ disk: { path, format: 'qcow2' as const }, kernel: undefined, ramdisk: undefined })
 
 /** The processes that look at the image. */

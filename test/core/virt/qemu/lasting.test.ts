@@ -8,7 +8,7 @@ import { exec } from '../../../../src/core/base/exec.ts'
 import { randomMac, systemIds } from '../../../../src/core/base/ids.ts'
 import type { Driver, Guest, ImageFiles } from '../../../../src/core/virt/driver.ts'
 import { machineFiles, qemuArguments } from '../../../../src/core/virt/qemu/arguments.ts'
-import { guestPaths, withShortPath } from '../../../../src/core/virt/qemu/paths.ts'
+import { guestPaths } from '../../../../src/core/virt/qemu/paths.ts'
 import { defaultBinary } from '../../../../src/core/virt/qemu/probe.ts'
 import { findMachines, startMachine } from '../../../../src/core/virt/qemu/process.ts'
 import { connectQmp } from '../../../../src/core/virt/qemu/qmp.ts'
@@ -128,9 +128,7 @@ describe.each(onQemu)('a guest of $name', { timeout: 120_000 }, (harness) => {
     await driver.start(guest)
     await printed(driver, guest.id, 'GUEST-READY')
     await driver.close()
-    const qmp = await withShortPath(paths(guest).qmp, (path) =>
-      connectQmp(path, { clock: systemClock, timeoutMs: 5000 }),
-    )
+    const qmp = await connectQmp(paths(guest).qmp, { clock: systemClock, timeoutMs: 5000 })
     await qmp.execute('netdev_add', { type: 'user', id: 'net9', restrict: true })
     const card = { driver: 'virtio-net-pci', id: 'card9', netdev: 'net9', bus: 'spare23', mac: 'fa:16:3e:00:00:99' }
     await qmp.execute('device_add', card)

@@ -60,6 +60,16 @@ describe.each(onQemu)('a disk of $name that moves', (harness) => {
   }
   const refused = (why: RegExp) => expect.toSatisfy((e: unknown) => isFailure(e, 'DriverFailed') && why.test(e.message))
 
+  test('takes the end of a console along, however large a guest that broke out has made the file', async () => {
+    const { console } = guestPaths(host('from'), guest.id)
+    await truncate(disk('from'), 0)
+    await writeFile(console, '')
+    await truncate(console, 2 ** 42)
+    const reader = await from.exportDisk(guest.id)
+    expect(reader.lengthBytes).toBeLessThan(3 * mib)
+    await reader.close()
+  })
+
   test('arrives bit for bit on the image of the other host, without its empty parts', async () => {
     await ok(
       'qemu-io',

@@ -1,11 +1,13 @@
 import { once } from 'node:events'
-import { mkdtemp, rm } from 'node:fs/promises'
+import { mkdtemp, rm, symlink, writeFile } from 'node:fs/promises'
 import { createServer, type Server, type Socket } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
 import { afterEach, beforeEach, expect, test } from 'vitest'
 import { systemClock } from '../../../../src/core/base/clock.ts'
+import { exec } from '../../../../src/core/base/exec.ts'
+import { machineType, powerOf, runState } from '../../../../src/core/virt/qemu/machine.ts'
 import { connectQmp, type QmpEvent } from '../../../../src/core/virt/qemu/qmp.ts'
 
 type Request = { execute: string; id: number; arguments?: unknown }
@@ -31,7 +33,8 @@ async function listen(hello = greeting): Promise<void> {
   server = createServer((socket) => {
     socket.on('error', () => undefined)
     socket.write(hello)
-    createInterface(socket).on('line', (line) => {
+    const lines = createInterface(socket).on('error', () => undefined)
+    lines.on('line', (line) => {
       const request = JSON.parse(line) as Request
       const said = request.execute === 'qmp_capabilities' ? { return: {} } : answer(request, socket)
       if (said !== undefined) socket.write(`${JSON.stringify({ ...(said as object), id: request.id })}\r\n`)
@@ -121,6 +124,44 @@ test('rejects what is open, and what comes after, when the connection ends', asy
   await expect(qmp.execute('quit')).rejects.toThrow('QEMU ended the connection')
   await qmp.closed
   await expect(qmp.execute('query-status')).rejects.toThrow('QEMU ended the connection')
+})
+
+test('goes nowhere by a link, and connects to nothing but a socket', async () => {
+  await listen()
+  const [link, fifo, file] = ['link', 'fifo', 'file'].map((name) => join(dir, name)) as [string, string, string]
+  await symlink(path, link)
+  await exec('mkfifo', [fifo])
+  await writeFile(file, '')
+  for (const place of [link, fifo, file, dir])
+    await expect(connectQmp(place, { clock: systemClock, timeoutMs: 1000 })).rejects.toThrow('is none')
+})
+
+test('ends a conversation whose messages have no end', async () => {
+  const mib = 'x'.repeat(1 << 20)
+  answer = ({ execute }, socket) => {
+    if (execute === 'long') return { return: mib.repeat(3) }
+    socket.write(`{"return": "${mib.repeat(5)}`)
+    return undefined
+  }
+  await listen()
+  const qmp = await connect()
+  expect(await qmp.execute('long')).toHaveLength(3 << 20)
+  await expect(qmp.execute('endless')).rejects.toThrow('QEMU sent more than 4 MiB in one message')
+  await qmp.closed
+})
+
+test('believes no machine type and no run state that are none', async () => {
+  let told: unknown
+  answer = () => ({ return: told })
+  await listen()
+  const qmp = await connect()
+  told = 'pc-q35-7.2-machine'
+  expect(await machineType(qmp)).toBe('pc-q35-7.2')
+  for (told of ['q35,firmware=/x-machine', '-machine', 'q35', null, {}, `${'x'.repeat(100)}-machine`])
+    await expect(machineType(qmp)).rejects.toThrow('does not tell the type')
+  told = { status: '__proto__' }
+  expect(powerOf(await runState(qmp))).toBe('PAUSED')
+  qmp.close()
 })
 
 test('ends a conversation that is not QMP', async () => {

@@ -116,7 +116,7 @@ describe.each(onQemu)('a machine of $name whose daemon was killed', { timeout: 1
   /** A suspend up to the moment when QEMU has given all of its memory; `file` is where it goes, or nowhere. */
   async function handOver(guest: Guest, file: string | undefined): Promise<void> {
     const paths = guestPaths(stateDir, guest.id)
-    const qmp = await withShortPath(paths.qmp, (path) => connectQmp(path, { clock: systemClock, timeoutMs: 5000 }))
+    const qmp = await connectQmp(paths.qmp, { clock: systemClock, timeoutMs: 5000 })
     const chunks: Buffer[] = []
     const server = createServer((socket) => socket.on('data', (chunk) => chunks.push(chunk)))
     await withShortPath(paths.memorySocket, async (path) => {

@@ -1,7 +1,18 @@
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { chmodSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
+import {
+  chmodSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs'
 import { rename } from 'node:fs/promises'
+import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, onTestFinished, test } from 'vitest'
@@ -130,6 +141,39 @@ describe.each(onQemu)('a guest of root on $name', { timeout: 120_000 }, (harness
     const printedBy = (await shell.stdout.toArray()).join('')
     expect(printedBy).toBe('')
     await driver.destroy(other.id)
+  })
+
+  test('that broke out leads its daemon nowhere by a link', async () => {
+    await driver.start(guest)
+    const paths = guestPaths(stateDir, guest.id)
+    const elsewhere = join(stateDir, 'elsewhere.sock')
+    const server = createServer(() => expect.unreachable('it was led to another socket')).listen(elsewhere)
+    onTestFinished(() => void server.close())
+    await driver.close()
+    rmSync(paths.qmp)
+    symlinkSync(elsewhere, paths.qmp)
+    driver = await open(harness, stateDir)
+    expect(await driver.power(guest.id)).toBe('RUNNING')
+    await driver.destroy(guest.id)
+    expect(await driver.power(guest.id)).toBe('NOSTATE')
+    expect(existsSync(elsewhere)).toBe(true)
+  })
+
+  test('that sends more than its memory is not saved', async () => {
+    await driver.start(guest)
+    await printed(driver, guest.id, 'GUEST-READY')
+    const { record, memory } = guestPaths(stateDir, guest.id)
+    const known = JSON.parse(readFileSync(record, 'utf8'))
+    // A guest so small that nothing of it may come; what comes is as much as that of any.
+    writeFileSync(record, JSON.stringify({ ...known, hardware: { ...known.hardware, memoryMb: -204 } }))
+    await expect(driver.suspend(guest.id)).rejects.toMatchObject({
+      message: expect.stringContaining('QEMU sends more than the memory of the guest'),
+    })
+    expect([existsSync(memory), existsSync(`${memory}.part`)]).toEqual([false, false])
+    expect(await driver.power(guest.id)).toBe('RUNNING')
+    writeFileSync(record, JSON.stringify(known))
+    await driver.suspend(guest.id)
+    expect(await driver.power(guest.id)).toBe('SUSPENDED')
   })
 
   test('keeps its memory over suspend and resume, and its machine a daemon that ends', async () => {
