@@ -5,10 +5,10 @@ import type { Clock } from '../base/clock.ts'
 import { Failure, reason } from '../base/errors.ts'
 import { isBusy, isConnectionLoss, SqliteTablesCompiler, SqliteTransactionalAdapter } from './dialect.ts'
 import { groupingDriver, type Statements } from './group-commit.ts'
+import { type Readable, rowReader } from './sqlite-rows.ts'
 
 /** The part of the `node:sqlite` API that we use. */
-type Statement = {
-  all(...parameters: unknown[]): unknown[]
+type Statement = Readable & {
   run(...parameters: unknown[]): { changes: number | bigint; lastInsertRowid: number | bigint }
 }
 type Library = { prepare(sql: string): Statement; exec(sql: string): void; close(): void }
@@ -58,20 +58,22 @@ const busyMsMax = 10_000
 
 /** Runs statements on the one connection; each runs to its end before anything else happens. */
 function sqliteStatements(library: Library, path: string, clock: Clock): Statements {
-  const statements = new Map<string, { statement: Statement; reads: boolean }>()
+  type Prepared = { statement: Statement; read: ReturnType<typeof rowReader> | undefined }
+  const statements = new Map<string, Prepared>()
   const prepare = (sql: string) => {
     const cached = statements.get(sql)
     if (cached) return cached
-    const fresh = { statement: library.prepare(sql), reads: reads.test(sql) }
+    const statement = library.prepare(sql)
+    const fresh = { statement, read: reads.test(sql) ? rowReader(statement) : undefined }
     if (sql.length > cachedCharsMax) return fresh
     if (statements.size >= statementsMax) statements.delete(statements.keys().next().value as string)
     statements.set(sql, fresh)
     return fresh
   }
   const once = <R>({ sql, parameters }: CompiledQuery): QueryResult<R> => {
-    const { statement, reads } = prepare(sql)
+    const { statement, read } = prepare(sql)
     const values = parameters.map(bindable)
-    if (reads) return { rows: statement.all(...values) as R[] }
+    if (read) return { rows: read(values) as R[] }
     const { changes, lastInsertRowid } = statement.run(...values)
     return { rows: [], numAffectedRows: BigInt(changes), insertId: BigInt(lastInsertRowid) }
   }
