@@ -1,9 +1,9 @@
+import { quoted } from '../core/base/shell-word.ts'
 import { type CompletedCommand, type CompletedFlag, nameLists, nextWords, type Takes } from './completion-model.ts'
 
 /** How long a list of names may take while somebody waits after Tab. */
 const patience = '--timeout 2'
 
-const quote = (text: string): string => `'${text.replaceAll("'", "'\\''")}'`
 const flagWords = (flag: CompletedFlag): string[] => [...(flag.short ? [`-${flag.short}`] : []), `--${flag.long}`]
 
 /** The candidates of a place, as shell: words, a call for names, or the mark for files. */
@@ -14,7 +14,7 @@ function candidates(takes: Takes): string {
 }
 
 const cases = (rows: ReadonlyArray<readonly [string[], string]>): string =>
-  rows.map(([patterns, body]) => `    ${patterns.map(quote).join('|')}) ${body} ;;`).join('\n')
+  rows.map(([patterns, body]) => `    ${patterns.map(quoted).join('|')}) ${body} ;;`).join('\n')
 
 /** Shared by bash and zsh: `_nova_candidates WORD…` prints what can follow these words, one per line. */
 function core(commands: readonly CompletedCommand[]): string {
@@ -33,7 +33,7 @@ function core(commands: readonly CompletedCommand[]): string {
     case "$word" in -*) continue ;; esac
     typed="\${command:+$command }$word"
     case "$typed" in
-      ${heads.map(quote).join('|')}) command=$typed ;;
+      ${heads.map(quoted).join('|')}) command=$typed ;;
     esac
   done
   case "$command $previous" in

@@ -2,6 +2,7 @@ import { link, readFile, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { fail } from '../base/errors.ts'
 import type { Ids } from '../base/ids.ts'
+import { shellWord } from '../base/shell-word.ts'
 import type { Db } from '../db/handle.ts'
 import { imageDirectoryId, recordImageDirectory } from '../store/image-directory.ts'
 
@@ -23,7 +24,7 @@ export async function claimImageDirectory(db: Db, ids: Pick<Ids, 'uuid'>, dir: s
     value: dir,
     source,
     allowed: 'it must be the directory with the image files of this cloud, which all its conductors share',
-    hint: `Mount the directory that the other conductors have. If its files are lost for good, go on with this one: echo ${recorded} > ${path}`,
+    hint: `Mount the directory that the other conductors have. If its files are lost for good, go on with this one: echo ${recorded} > ${shellWord(path)}`,
   })
 }
 

@@ -76,7 +76,7 @@ const refused: Array<[string, Record<string, unknown>, RegExp]> = [
   [
     'an argument out of range',
     { ...valid, method: 'paint', args: { colour: 'red', coats: 0 } },
-    /paint: coats: Too small/,
+    /paint: coats: at least 1/,
   ],
 ]
 

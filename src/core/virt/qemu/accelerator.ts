@@ -2,6 +2,7 @@ import { access, constants, mkdir, mkdtemp, readFile, rename, rm, stat, writeFil
 import { cpus, release, tmpdir, userInfo } from 'node:os'
 import { dirname, join } from 'node:path'
 import { exec } from '../../base/exec.ts'
+import { shellWord } from '../../base/shell-word.ts'
 import type { Accelerator } from './arguments.ts'
 import { kvmTrouble } from './kvm-trouble.ts'
 import { bootedWell, probeFirmware } from './probe-guest.ts'
@@ -110,7 +111,7 @@ type Remembered = Pick<AcceleratorChoice, 'accelerator' | 'why'> & { here: strin
 
 function choiceOf({ accelerator, why }: Omit<Remembered, 'here'>, file: string | undefined): AcceleratorChoice {
   if (accelerator === 'kvm') return { accelerator, why }
-  const again = file === undefined ? '' : ` To try KVM again: rm ${file}; nova down; nova up`
+  const again = file === undefined ? '' : ` To try KVM again: rm ${shellWord(file)}; nova down; nova up`
   return { accelerator, why, fix: `${enable}${again}` }
 }
 
