@@ -24,7 +24,7 @@ const rows = Array.from({ length: most }, (_, i) =>
 async function cpuMs(count: number, format: 'table' | 'json', width: number | undefined): Promise<number> {
   const some = rows.slice(0, count)
   const before = process.cpuUsage()
-  await renderRows(some, instanceRows, { format, columns: [], width, color: false })
+  await renderRows(some, instanceRows, { format, columns: [], isTerminal: true, width, color: false })
   const { user, system } = process.cpuUsage(before)
   return (user + system) / 1000
 }

@@ -83,7 +83,7 @@ async function yaml(value: unknown, look: Look): Promise<string> {
 }
 
 /** A program gets the values as they are; on a terminal none of them may move the cursor, or the text beside it. */
-const forReader = (text: string, { width }: Look): string => (width === undefined ? text : visibleLines(text))
+const forReader = (text: string, { isTerminal }: Look): string => (isTerminal ? visibleLines(text) : text)
 
 const cells = (row: Row, keys: readonly string[]): Cell[] => keys.map((key) => row[key] ?? null)
 

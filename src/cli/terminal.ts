@@ -2,14 +2,13 @@ import { ownEnv } from '../core/base/exec.ts'
 import type { Look } from './view.ts'
 
 /**
- * Standard output as a terminal: its width, and whether it takes colours (NO_COLOR, TERM=dumb). Undefined if it is a
- * pipe.
+ * Whether standard output is a terminal, its width, and whether it takes colours (NO_COLOR, TERM=dumb).
  */
-export function outputTerminal(): Pick<Look, 'width' | 'color'> {
+export function outputTerminal(): Pick<Look, 'isTerminal' | 'width' | 'color'> {
   const { stdout } = process
-  if (!stdout.isTTY) return { width: undefined, color: false }
-  // Some terminals report a width of 0 columns.
-  return { width: stdout.columns || undefined, color: stdout.hasColors() }
+  if (!stdout.isTTY) return { isTerminal: false, width: undefined, color: false }
+  // Some terminals report a width of 0 columns, as serial lines do.
+  return { isTerminal: true, width: stdout.columns || undefined, color: stdout.hasColors() }
 }
 
 /** Whether standard error is a terminal on which a line can be redrawn. */

@@ -7,7 +7,9 @@ export type Look = {
   readonly format: Format
   /** The columns of `-c`; empty for the usual ones. */
   readonly columns: readonly string[]
-  /** Columns of the terminal; undefined if the output is not a terminal and lines may have any length. */
+  /** Whether a terminal shows it: then nothing may move the cursor. */
+  readonly isTerminal: boolean
+  /** Columns of the terminal; undefined if lines may have any length: no terminal, or one that does not know its width. */
   readonly width: number | undefined
   readonly color: boolean
 }

@@ -26,7 +26,7 @@ export default class ConsoleLog extends NovaCommand {
     const { args, flags } = await this.parse(ConsoleLog)
     const log = await this.ask('consoleLog', { instance: args.instance, ...pickDefined(flags, ['lines']) })
     if (this.look.format === 'table' || this.look.format === 'value') {
-      this.write(ended(this.look.width === undefined ? log.text : harmless(log.text)))
+      this.write(ended(this.look.isTerminal ? harmless(log.text) : log.text))
       if (log.text === '') await this.noteNothing(args.instance)
       return
     }

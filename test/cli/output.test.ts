@@ -9,6 +9,7 @@ import { anOperation, ids, webInstance, webSummary } from './stand-in.ts'
 const look = (changes: Partial<Look> = {}): Look => ({
   format: 'table',
   columns: [],
+  isTerminal: false,
   width: undefined,
   color: false,
   ...changes,
@@ -174,7 +175,8 @@ describe('a terminal', () => {
   })
   test('in no format a value can move the cursor of a terminal, and a program gets the value as it is', async () => {
     const text = 'a\u001b[2J\u009b\u202eb\u{f0000}\nc'
-    const onTerminal = { width: 80 }
+    // Of no known width, as a serial line is.
+    const onTerminal = { isTerminal: true }
     for (const format of ['csv', 'yaml', 'json', 'value', 'table'] as const)
       for (const render of [
         renderRows([note({ text })], notes, look({ format, ...onTerminal })),
