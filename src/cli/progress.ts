@@ -2,7 +2,7 @@ import type { Clock } from '../core/base/clock.ts'
 import type { OperationSummary } from '../core/contracts/shapes.ts'
 import { isOpen } from '../core/model/operation.ts'
 import { cellText } from './cell-text.ts'
-import { errorTerminal, errorWidth, writeError } from './terminal.ts'
+import { errorTerminal, errorWidth, writeRaw } from './terminal.ts'
 
 /** A line at the bottom of a terminal that says what the command waits for. */
 export type Progress = {
@@ -24,7 +24,7 @@ export function openProgress(clock: Clock): Progress {
   const draw = (): void => {
     const seconds = Math.floor((clock.now() - began) / 1000)
     const line = `${frames[frame++ % frames.length]} ${cellText(text)}${seconds > 0 ? ` (${seconds} s)` : ''}`
-    writeError(`\r\u001b[K${line.slice(0, errorWidth() - 1)}`)
+    writeRaw(`\r\u001b[K${line.slice(0, errorWidth() - 1)}`)
   }
   const turn = (): void => {
     cancel = clock.after(frameMs, () => {
@@ -40,7 +40,7 @@ export function openProgress(clock: Clock): Progress {
     },
     end() {
       cancel()
-      writeError('\r\u001b[K')
+      writeRaw('\r\u001b[K')
     },
   }
 }

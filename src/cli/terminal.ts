@@ -1,4 +1,5 @@
 import { ownEnv } from '../core/base/exec.ts'
+import { visible, visibleLines } from './cell-text.ts'
 import type { Look } from './view.ts'
 
 /**
@@ -23,7 +24,7 @@ export async function confirm(question: string): Promise<boolean> {
   const lines = createInterface({ input: process.stdin, output: process.stderr })
   // Ctrl-D, or Ctrl-C.
   const left = new Promise<string>((resolve) => lines.once('close', () => resolve('')))
-  const answer = await Promise.race([lines.question(`${question} [y/N] `), left])
+  const answer = await Promise.race([lines.question(`${visible(question)} [y/N] `), left])
   lines.close()
   return /^y(es)?$/i.test(answer.trim())
 }
@@ -40,8 +41,10 @@ export const errorWidth = (): number => process.stderr.columns || 80
 
 /** Writes to standard output: the answer. */
 export const writeOut = (text: string): void => void process.stdout.write(text)
-/** Writes to standard error: everything but the answer. */
-export const writeError = (text: string): void => void process.stderr.write(text)
+/** Writes to standard error: everything but the answer. Whatever words of others are in it, none moves the cursor. */
+export const writeError = (text: string): void => writeRaw(visibleLines(text))
+/** Writes to a terminal's standard error what is meant to move its cursor. */
+export const writeRaw = (text: string): void => void process.stderr.write(text)
 
 /**
  * If the reader has gone away (`nova list | head -1`), the command ends without a word; if the disk is full, with an

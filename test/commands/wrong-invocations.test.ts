@@ -372,6 +372,17 @@ describe('refused by the cloud', () => {
     expect(stderr).toContain(RemoteError.name)
   })
 
+  test('no word of others moves the cursor, in no line on standard error', async () => {
+    standIn.answers = {
+      instanceList: async () => {
+        throw new TypeError('a\u001b[2Jb\u202ec')
+      },
+    }
+    const { stderr } = await standIn.nova(['list', '--debug'])
+    expect(stderr).toContain('a\\x1b[2Jb\\u{202e}c\n    at ')
+    expect(stderr.replaceAll('\n', '')).not.toMatch(/[\p{Cc}\p{Cf}]/u)
+  })
+
   test('a bus that is not there says where it was sought and what to do', async () => {
     const { code, stderr } = await standIn.nova(['list'], { NOVA_BUS_URL: 'amqp://guest:secret@127.0.0.1:1' })
     expect(stderr).toBe(
