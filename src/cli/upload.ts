@@ -1,4 +1,5 @@
 import { createHash } from 'node:crypto'
+import { constants } from 'node:fs'
 import { type FileHandle, open } from 'node:fs/promises'
 import { mapConcurrent } from '../core/base/concurrency.ts'
 import { readAt } from '../core/base/read-at.ts'
@@ -77,7 +78,8 @@ export async function upload(source: Source, write: Write, onBytes: (bytes: numb
 
 async function openFile(part: ImagePart, path: string): Promise<FileHandle> {
   try {
-    const handle = await open(path, 'r')
+    // Without waiting for somebody who writes to a pipe.
+    const handle = await open(path, constants.O_RDONLY | constants.O_NONBLOCK)
     if ((await handle.stat()).isFile()) return handle
     await handle.close()
   } catch (e) {

@@ -1,3 +1,4 @@
+import { execFileSync } from 'node:child_process'
 import { createHash, randomBytes } from 'node:crypto'
 import { once } from 'node:events'
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
@@ -493,6 +494,12 @@ describe('image create', () => {
     expect(service.order).toEqual([])
     await good(...create, '--disk-format', 'raw')
     expect(service.order).toEqual([0])
+  })
+
+  test('a named pipe is no file, and nobody waits for who writes to it', async () => {
+    execFileSync('mkfifo', [join(scratch, 'pipe')])
+    const { code, stderr } = await standIn.nova(['image', 'create', 'd', '--disk', join(scratch, 'pipe')])
+    expect([code, stderr]).toEqual([2, expect.stringContaining('is not a file')])
   })
 
   test('announces size, checksum and format, sends in pieces, and the last piece last', async () => {

@@ -184,6 +184,8 @@ describe.each(clouds)('a host with a login of its own (%s)', (_name, open) => {
         `for-${host}`,
         '--disk',
         host === 'a' ? import.meta.filename : program,
+        '--disk-format',
+        'raw',
       )
       expect(made).toMatchObject({ code: 0 })
     }

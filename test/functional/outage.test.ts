@@ -67,7 +67,7 @@ describe.each(found)('services that are down (%s)', (backend) => {
     if (backend === 'embedded') await cloud.daemon('broker')
     await cloud.daemon('conductor')
     const compute = await cloud.daemon('compute')
-    await cloud.nova('image', 'create', 'tiny', '--disk', import.meta.filename)
+    await cloud.nova('image', 'create', 'tiny', '--disk', import.meta.filename, '--disk-format', 'raw')
     expect(await cloud.nova('boot', 'web')).toMatchObject({
       code: 1,
       stdout: '',

@@ -8,6 +8,9 @@ export type Refusal = { readonly why: string; readonly hint: string }
 /** A disk that is taken: its format, and how large the guest sees it, in bytes. */
 export type Disk = { readonly format: DiskFormat; readonly virtualBytes: number }
 
+const sector = 512
+const asItStands = 'If its bytes are a disk as they stand: --disk-format raw'
+
 /**
  * Looks into a disk file, before any program opens it: what it is, and whether guests may start from it. `said` is the format
  * that its owner says it has; undefined: whatever it is, if that is clear. A raw file stays raw for ever, whatever its guest
@@ -25,7 +28,9 @@ export async function inspectDisk(
   if (said === 'qcow2') return { why: `it is ${nameOf(found)}, not qcow2`, hint: sayRaw(found) }
   if (found?.sort === 'disk') return { why: `it is ${found.name}, not raw`, hint: convert(found.name) }
   if (said === undefined && found !== undefined && found.name !== 'ISO 9660') return undecided(found)
-  return { format: 'raw', virtualBytes: Math.ceil(sizeBytes / 512) * 512 }
+  if (said === undefined && sizeBytes % sector !== 0)
+    return { why: 'it is no kind of disk that is known, nor as long as a raw one: whole sectors', hint: asItStands }
+  return { format: 'raw', virtualBytes: Math.ceil(sizeBytes / sector) * sector }
 }
 
 async function inspectQcow2(read: ReadAt, sizeBytes: number): Promise<Disk | Refusal> {
@@ -46,10 +51,10 @@ const convert = (name: string): string =>
 
 function sayRaw(found: Recognised | undefined): string {
   if (found?.sort === 'disk') return convert(found.name)
-  return found?.sort === 'packed' ? 'Unpack it first.' : 'If its bytes are a disk as they stand: --disk-format raw'
+  return found?.sort === 'packed' ? 'Unpack it first.' : asItStands
 }
 
 function undecided({ name, sort }: Recognised): Refusal {
   const first = sort === 'packed' ? 'Unpack it first. ' : ''
-  return { why: `it is ${name}, no disk`, hint: `${first}If its bytes are a disk as they stand: --disk-format raw` }
+  return { why: `it is ${name}, no disk`, hint: `${first}${asItStands}` }
 }

@@ -55,12 +55,22 @@ test.each([
   ['zeros', fileWith('')],
   ['a disk with a partition table', fileWith('\x55\xaa', 510)],
   ['an ISO image', fileWith('CD001', 0x8001)],
-  ['a file of a few bytes', Buffer.from('abc')],
 ])('%s is raw', async (_, data) => {
   const virtualBytes = Math.max(512, data.length)
   expect(await inspect(data)).toEqual({ format: 'raw', virtualBytes })
   expect(await inspect(data, 'raw')).toEqual({ format: 'raw', virtualBytes })
   expect(await inspect(data, 'qcow2')).toMatchObject({ why: expect.stringContaining('not qcow2') })
+})
+
+test('a file that is nothing known and no whole sectors is taken only if it is said to be raw', async () => {
+  for (const data of [Buffer.from('{"a": 1}'), Buffer.alloc(513), Buffer.from('#!/bin/sh\n')]) {
+    expect(await inspect(data)).toMatchObject({
+      why: expect.stringContaining('whole sectors'),
+      hint: expect.stringContaining('--disk-format raw'),
+    })
+    const virtualBytes = Math.ceil(data.length / 512) * 512
+    expect(await inspect(data, 'raw')).toEqual({ format: 'raw', virtualBytes })
+  }
 })
 
 describe('qcow2', () => {
