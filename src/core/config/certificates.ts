@@ -1,11 +1,14 @@
 import { createPrivateKey, X509Certificate } from 'node:crypto'
-import { readFileSync } from 'node:fs'
 import { fail, reason } from '../base/errors.ts'
+import { readSmallFile } from '../base/read-small-file.ts'
 import type { Tls } from '../base/tls.ts'
 import type { Config } from './load.ts'
 
 type Section = 'bus' | 'database' | 'broker'
 type Part = 'ca' | 'cert' | 'key'
+
+/** Far more than all certificates of a system take, in bytes. */
+const fileMax = 4 << 20
 
 /**
  * The certificates that a section names, read from their files; undefined if it names none. `ConfigInvalid` for files
@@ -24,7 +27,7 @@ export function certificatesOf(config: Config, section: Section): Tls | undefine
     refuse('cert', `set ${section}.cert_file, too: the certificate that belongs to ${section}.key_file`)
   const read = (part: Part, path: string): Buffer => {
     try {
-      return readFileSync(path)
+      return readSmallFile(path, fileMax)
     } catch (e) {
       return refuse(part, (e as { code?: unknown }).code === 'ENOENT' ? 'there is no such file' : reason(e))
     }

@@ -1,8 +1,8 @@
-import { readFileSync } from 'node:fs'
 import { homedir, userInfo } from 'node:os'
 import { join, resolve } from 'node:path'
 import type { z } from 'zod'
 import { fail, reason } from '../base/errors.ts'
+import { readSmallFile } from '../base/read-small-file.ts'
 import { camel, type Options, optionRows, schema, snake } from './schema.ts'
 
 /** The effective options of this process, and its state directory. */
@@ -140,9 +140,12 @@ function pair(text: string): [string, unknown] {
   return [key.trim(), fromText(value, 0)]
 }
 
+/** Far more than all options take, in bytes. */
+const fileMax = 1 << 20
+
 function readIfThere(path: string, mustBe: boolean): string | undefined {
   try {
-    return readFileSync(path, 'utf8')
+    return readSmallFile(path, fileMax).toString()
   } catch (e) {
     const { code } = e as NodeJS.ErrnoException
     if (code === 'ENOENT' && !mustBe) return undefined
