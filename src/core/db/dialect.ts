@@ -160,11 +160,17 @@ const lostCodes: ReadonlySet<unknown> = new Set([
   'POOL_CLOSED',
 ])
 
-const refusals: ReadonlySet<unknown> = new Set([1792, 1836, 3032, 1927, 1047, 1180])
+const refusals: ReadonlySet<unknown> = new Set([
+  ...[1792, 1836, 3032, 1927, 1047, 1180],
+  // Its disk, its memory or its threads are used up, or what this login may use of it.
+  ...[1021, 1114, 1037, 1038, 1041, 1135, 1203, 1226],
+  // The login has lost a right, or its password has expired; tables are gone, as in a database that was made anew, or damaged.
+  ...[1142, 1143, 1820, 1862, 1146, 1030, 1194, 1195],
+])
 
 /**
- * The server is there and takes nothing from us now: it has become read-only, as the old primary is after a failover, or its
- * cluster has lost it. Another connection may lead to a server that does. MySQL: ER_OPTION_PREVENTS_STATEMENT (read-only),
+ * The server is there and takes nothing from us now: it has become read-only, as the old primary is after a failover, its
+ * cluster has lost it, or a limit or a right is in the way. Another connection may lead to a server that does. MySQL: ER_OPTION_PREVENTS_STATEMENT (read-only),
  * ER_CANT_EXECUTE_IN_READ_ONLY_TRANSACTION, ER_READ_ONLY_MODE, ER_SERVER_OFFLINE_MODE, ER_CONNECTION_KILLED of MariaDB; Galera: ER_UNKNOWN_COM_ERROR,
  * ER_ERROR_DURING_COMMIT.
  */

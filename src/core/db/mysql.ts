@@ -119,7 +119,7 @@ class GuardedDriver extends MysqlDriver {
   }
 
   override async acquireConnection(): Promise<DatabaseConnection> {
-    const connection = await super.acquireConnection().catch((e) => this.#failAsDown(e))
+    const connection = await super.acquireConnection().catch((e) => this.#failAsDown(e, true))
     if (!this.#guarded.has(connection)) {
       this.#guarded.add(connection)
       const execute = connection.executeQuery.bind(connection)
@@ -146,13 +146,14 @@ class GuardedDriver extends MysqlDriver {
     }
   }
 
-  #failAsDown(e: unknown): never {
+  /** `connecting`: whatever the server has against a connection, there is none. */
+  #failAsDown(e: unknown, connecting = false): never {
     // mysql2 keeps OpenSSL's text, not its code.
     if ((e as { code?: unknown }).code === 'HANDSHAKE_SSL_ERROR') {
       const why = `${this.#where}: its certificate could not be verified (${reason(e)}). Set database.ca_file to the CA that signed it`
       throw new Failure('DatabaseDown', { why }, e)
     }
-    if (isConnectionLoss(e) || isRefusal(e))
+    if (connecting || isConnectionLoss(e) || isRefusal(e))
       throw new Failure('DatabaseDown', { why: `${this.#where}: ${reason(e)}` }, e)
     throw e
   }

@@ -7,6 +7,7 @@ import { sql } from 'kysely'
 import { PoolConnection } from 'mysql2'
 import { afterEach, describe, expect, onTestFinished, test, vi } from 'vitest'
 import { systemClock } from '../../../src/core/base/clock.ts'
+import { systemIds } from '../../../src/core/base/ids.ts'
 import { silentLog } from '../../../src/core/base/log.ts'
 import { isUniqueViolation, serverVersion } from '../../../src/core/db/dialect.ts'
 import type { Db } from '../../../src/core/db/handle.ts'
@@ -184,6 +185,36 @@ describe.each((await databases()).filter(({ name }) => name === 'mysql'))(
       })
       await write(db, { id: 'b', created_at: 0 })
       expect(await db.selectFrom('projects').select('id').execute()).toEqual([{ id: 'b' }])
+    })
+
+    test('a limit of the login, a table that is gone and a login that is locked are told as DatabaseDown, with the reason', async () => {
+      const database = await migrated(mysql)
+      open.push(database)
+      const { db } = database
+      const url = new URL(database.url)
+      const user = `u${systemIds.hex().slice(0, 12)}`
+      const asRoot = (text: string) => sql.raw(text).execute(db)
+      await asRoot(`create user ${user}@'%' identified by 'pw' with max_user_connections 1`)
+      onTestFinished(() => admin(`drop user ${user}@'%'`).then(() => undefined))
+      await asRoot(`grant all on ${url.pathname.slice(1)}.* to ${user}@'%'`)
+      url.username = user
+      url.password = 'pw'
+      const limited = await openDatabase(url.href, { log: silentLog, clock: systemClock })
+      onTestFinished(() => limited.destroy())
+      const ask = () => limited.selectFrom('projects').select('id').execute()
+      const refusal = (why: RegExp) => ({ code: 'DatabaseDown', message: expect.stringMatching(why) })
+      const asked = await Promise.allSettled([ask(), ask(), ask()])
+      const refused = asked.flatMap((one) => (one.status === 'rejected' ? [one.reason] : []))
+      expect(refused).toHaveLength(2)
+      expect(refused[0]).toMatchObject(refusal(/max_user_connections/))
+      await asRoot('rename table projects to projects_elsewhere')
+      await expect(ask()).rejects.toMatchObject(refusal(/doesn't exist/))
+      await asRoot('rename table projects_elsewhere to projects')
+      expect(await ask()).toEqual([])
+      await asRoot(`alter user ${user}@'%' account lock`)
+      const links = sql<{ id: number }>`select id as id from information_schema.processlist where user = ${user}`
+      for (const { id } of (await links.execute(db)).rows) await admin(`kill ${id}`)
+      await expect.poll(() => ask().catch((e) => e.message)).toMatch(/account is locked/)
     })
   },
 )
