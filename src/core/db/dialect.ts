@@ -181,12 +181,13 @@ export function isRefusal(e: unknown): boolean {
 }
 
 /**
- * The database is unavailable: gone, not started yet, or it refuses the login. SQLite: IOERR, CORRUPT, FULL, CANTOPEN,
+ * The database is unavailable: gone, not started yet, or it refuses the login. SQLite: READONLY (also of a file that was moved
+ * away), IOERR, CORRUPT, FULL, CANTOPEN,
  * NOTADB.
  */
 export function isConnectionLoss(e: unknown): boolean {
   const { code, errcode, fatal } = known(e)
-  if (typeof errcode === 'number') return [10, 11, 13, 14, 26].includes(errcode & 0xff)
+  if (typeof errcode === 'number') return [8, 10, 11, 13, 14, 26].includes(errcode & 0xff)
   // For a closed connection mysql2 has no code, only the mark that the connection cannot be used any more.
   return fatal === true || lostCodes.has(code) || (e instanceof Error && e.message === 'Pool is closed.')
 }
