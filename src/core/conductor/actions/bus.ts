@@ -22,18 +22,21 @@ export async function busStatus({ broker }: Deps, ctx: Context): Promise<Status>
   }
 }
 
+/** The queues of one process: they go when it goes. */
+const [answers, events] = [/^reply_/, /^nova_events_/]
+
 /** Throws away what waits in a queue. `QueueNotFound`, `InvalidRequest`. */
 export async function busPurge(
   { broker }: Deps,
   ctx: Context,
   { queue }: Args<typeof conductor, 'busPurge'>,
 ): Promise<Result<typeof conductor, 'busPurge'>> {
-  if (/^reply_/.test(queue))
+  if (answers.test(queue))
     fail('InvalidRequest', {
       what: `${queue} holds answers that a process waits for; without them its calls end in timeouts.`,
       hint: 'Such a queue goes with its process.',
     })
-  if (/^nova_events_/.test(queue))
+  if (events.test(queue))
     fail('InvalidRequest', { what: `${queue} is one reader's own: it is bounded, and goes when its reader does.` })
   try {
     return await broker.queuePurge(ctx, { queue })
@@ -69,7 +72,8 @@ const services = new Set<string>([...sharedTopics, 'compute', 'broker'])
 
 /** Messages wait in a queue that nobody consumes: its service, or its reader, is gone. */
 function adviceFor({ name, messages, consumers }: BusQueue): string | undefined {
-  if (messages === 0 || consumers > 0) return undefined
+  // A process that is just ending has a queue without a consumer for a moment.
+  if (messages === 0 || consumers > 0 || answers.test(name) || events.test(name)) return undefined
   const [topic = ''] = name.split('.')
   if (services.has(topic)) {
     const daemon = topic === 'agent' ? 'conductor' : topic
