@@ -22,6 +22,7 @@ async function askKeeper<T>(config: Config, ask: (keeper: Api<typeof broker>) =>
   if (!busIsEmbedded(config) || !existsSync(places(config.stateDir).keeperSocket)) return undefined
   const bus = await connectBus({
     url: keeperUrl(config),
+    queues: config.bus.queues,
     name: 'nova-keeper',
     log: silentLog,
     clock: systemClock,
