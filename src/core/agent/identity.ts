@@ -1,8 +1,9 @@
-import { link, mkdir, readFile, rm, writeFile } from 'node:fs/promises'
+import { mkdir, readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { fail } from '../base/errors.ts'
 import type { Ids } from '../base/ids.ts'
 import { holdPidFile } from '../base/pid-file.ts'
+import { makeFile } from '../base/whole-file.ts'
 
 /** Who a host is, whatever it is called. `release` lets another daemon use its state directory. */
 type HostIdentity = { readonly hostId: string; release(): void }
@@ -30,18 +31,13 @@ export async function hostIdentity(stateDir: string, ids: Ids): Promise<HostIden
 
 async function readOrMake(stateDir: string, ids: Ids): Promise<string> {
   const path = join(stateDir, 'host-id')
-  const fresh = `${path}.new`
   const known = async () => (await readFile(path, 'utf8')).trim()
   try {
     return checked(path, await known())
   } catch (e) {
     if ((e as NodeJS.ErrnoException).code !== 'ENOENT') throw e
   }
-  await rm(fresh, { force: true })
-  await writeFile(fresh, `${ids.uuid()}\n`, { mode: 0o600, flush: true })
-  // A link, so that the file appears whole or not at all and never replaces one.
-  await link(fresh, path)
-  await rm(fresh)
+  await makeFile(path, `${ids.uuid()}\n`, 'new')
   return checked(path, await known())
 }
 

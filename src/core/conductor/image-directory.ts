@@ -1,8 +1,9 @@
-import { link, readFile, rm, writeFile } from 'node:fs/promises'
+import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { fail } from '../base/errors.ts'
 import type { Ids } from '../base/ids.ts'
 import { shellWord } from '../base/shell-word.ts'
+import { makeFile } from '../base/whole-file.ts'
 import type { Db } from '../db/handle.ts'
 import { imageDirectoryId, recordImageDirectory } from '../store/image-directory.ts'
 
@@ -36,17 +37,8 @@ const markOf = async (path: string): Promise<string | undefined> =>
     })
   )?.trim()
 
-/** Lays an id into a directory that has none, whole or not at all; answers with the one that lies there then. */
+/** Lays an id into a directory that has none; answers with the one that lies there then. */
 async function mark(path: string, id: string): Promise<string> {
-  const made = `${path}.${id}`
-  try {
-    await writeFile(made, `${id}\n`, { mode: 0o600, flush: true })
-    await link(made, path).catch((e: NodeJS.ErrnoException) => {
-      // Another conductor has begun at the same time.
-      if (e.code !== 'EEXIST') throw e
-    })
-  } finally {
-    await rm(made, { force: true })
-  }
+  await makeFile(path, `${id}\n`, id)
   return (await markOf(path)) ?? id
 }

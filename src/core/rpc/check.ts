@@ -21,7 +21,7 @@ type Raw = z.core.$ZodRawIssue
 /** What is counted of a value, by its kind. */
 const counted: Readonly<Record<string, string>> = { string: ' characters', array: ' entries', record: ' entries' }
 
-/** What is allowed, where a schema has no words of its own for it; undefined: as the library says it. */
+/** What is allowed, if a schema has no words of its own for it; undefined: as the library says it. */
 function allowed(issue: Raw): string | undefined {
   if (issue.code === 'too_big') return `at most ${issue.maximum}${counted[issue.origin] ?? ''}`
   if (issue.code === 'too_small') return `at least ${issue.minimum}${counted[issue.origin] ?? ''}`

@@ -8,7 +8,7 @@ export type Parent = { dir: string; controllers: Controller[] }
 /**
  * Makes the cgroup of all guests, `nova-guests`, fit for children with these controllers. At the top of the hierarchy and not
  * below the daemon's: a cgroup with such children can have no processes, so while guests live a service manager could not
- * start the daemon there anew. Fails where that is not allowed, as for a user, or in a container whose processes are at the
+ * start the daemon there anew. Fails if that is not allowed, as for a user, or in a container whose processes are at the
  * top of what it sees.
  */
 export async function openParent(top: string, wanted: readonly Controller[]): Promise<Parent> {

@@ -1,11 +1,12 @@
 import { createHash } from 'node:crypto'
 import { existsSync } from 'node:fs'
-import { mkdir, readFile, rename, rm, rmdir, writeFile } from 'node:fs/promises'
+import { mkdir, readFile, rm, rmdir, writeFile } from 'node:fs/promises'
 import { basename, dirname, join } from 'node:path'
 import type { Clock } from '../../base/clock.ts'
 import { reason } from '../../base/errors.ts'
 import { exec } from '../../base/exec.ts'
 import type { Log } from '../../base/log.ts'
+import { replaceFile } from '../../base/whole-file.ts'
 import { imageLimits, type Limits, settingsOf } from './cgroup-limits.ts'
 import { openParent } from './cgroup-parent.ts'
 import { type Controller, controllers, ownCgroups } from './cgroup-tree.ts'
@@ -217,8 +218,7 @@ export class Cgroups {
     else this.#log.warn({ controllers: held, why: answer.why }, 'guests run without some or all cgroups')
     const file = cgroupFile(this.#stateDir)
     try {
-      await writeFile(`${file}.part`, `${JSON.stringify(answer)}\n`, { mode: 0o600 })
-      await rename(`${file}.part`, file)
+      await replaceFile(file, `${JSON.stringify(answer)}\n`)
     } catch (err) {
       // As on a full disk, which is no reason not to start.
       this.#log.warn({ err }, 'cannot keep for nova doctor which cgroups there are')

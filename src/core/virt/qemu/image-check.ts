@@ -1,7 +1,8 @@
-import { readFile, rename, stat, writeFile } from 'node:fs/promises'
+import { readFile, stat } from 'node:fs/promises'
 import { basename } from 'node:path'
 import { abortable, Semaphore } from '../../base/concurrency.ts'
 import { fail } from '../../base/errors.ts'
+import { replaceFile } from '../../base/whole-file.ts'
 import type { QemuImg } from './qemu-img.ts'
 
 /** Checks that run at the same time: they are for strangers' files, and guests need the processors, too. */
@@ -82,6 +83,5 @@ async function remembered(path: string): Promise<string | undefined> {
 
 async function remember(path: string, verdict: string): Promise<void> {
   const note = `${path}.checked`
-  await writeFile(`${note}.part`, `${await identity(path)}\n${verdict}\n`, { mode: 0o600 })
-  await rename(`${note}.part`, note)
+  await replaceFile(note, `${await identity(path)}\n${verdict}\n`)
 }

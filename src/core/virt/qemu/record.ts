@@ -1,5 +1,6 @@
-import { readFile, rename, writeFile } from 'node:fs/promises'
+import { readFile } from 'node:fs/promises'
 import { reason } from '../../base/errors.ts'
+import { replaceFile } from '../../base/whole-file.ts'
 import type { Guest, ImageFiles } from '../driver.ts'
 import type { Accelerator } from './arguments.ts'
 import type { Hardware } from './hardware.ts'
@@ -40,6 +41,5 @@ export const hasDisk = ({ size }: Pick<Guest, 'size'>, image: ImageFiles): boole
 
 /** For its owner's eyes only: user data may hold passwords. */
 export async function writeRecord(paths: GuestPaths, record: GuestRecord): Promise<void> {
-  await writeFile(`${paths.record}.part`, `${JSON.stringify(record, null, 2)}\n`, { mode: 0o600 })
-  await rename(`${paths.record}.part`, paths.record)
+  await replaceFile(paths.record, `${JSON.stringify(record, null, 2)}\n`)
 }
